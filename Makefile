@@ -1,0 +1,68 @@
+# Every target sets up what it needs: a virtual environment in .venv, and Redis where a test wants it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SERVERS := $(BIN)/python -m tests.servers
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadgroup
+CODE := $(wildcard src tests examples benchmarks)
+
+.PHONY: help install demo test check format unit conformance system bench clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+install: $(INSTALLED)  ## make the virtual environment
+
+demo: $(INSTALLED)  ## start a worker, send jobs and watch them run
+	@$(BIN)/python -m examples.demo
+
+test: $(INSTALLED)  ## every test
+	@$(SERVERS) install
+	@$(PYTEST) $(PARALLEL) tests
+
+unit: $(INSTALLED)  ## the quick tests, no server
+	@$(PYTEST) tests/unit
+
+conformance: $(INSTALLED)  ## what every broker and store must keep, on each of them
+	@$(SERVERS) install
+	@$(PYTEST) $(PARALLEL) tests/conformance
+
+system: $(INSTALLED)  ## real workers, killed and paused
+	@$(SERVERS) install
+	@$(PYTEST) tests/system
+
+check: $(INSTALLED)  ## lint, format, types, imports and the structure of the house
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+	@$(PYTEST) tests/house
+
+format: $(INSTALLED)  ## let ruff format and repair what it can
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: $(INSTALLED)  ## measure, and write the results
+	@$(SERVERS) install
+	@$(BIN)/python -m benchmarks --write
+
+clean:  ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+# Debian ships Python without the module that puts pip into an environment.
+$(BIN)/pip:
+	@$(PYTHON) -m venv $(VENV) || { \
+		(apt-get install -y python3-venv || { apt-get update && apt-get install -y python3-venv; }) && \
+		$(PYTHON) -m venv --clear $(VENV); }
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
