@@ -64,5 +64,5 @@ $(BIN)/pip:
 		$(PYTHON) -m venv --clear $(VENV); }
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@
