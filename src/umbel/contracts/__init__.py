@@ -1,0 +1,1 @@
+"""The seams: what an engine must keep (broker) and what it may offer beside it (powers)."""

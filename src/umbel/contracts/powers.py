@@ -1,0 +1,128 @@
+"""Optional powers of an engine, each a Protocol of its own, found by isinstance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from umbel.states import Place
+
+
+class QueueCounts(msgspec.Struct, frozen=True):
+    """How many jobs of one queue are where; *oldest* is the envelope of the job that is ready for longest, if any."""
+
+    queue: str
+    ready: int = 0
+    delayed: int = 0
+    running: int = 0
+    parked: int = 0
+    dead: int = 0
+    oldest: bytes | None = None
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """An open session: the info of its last heartbeat, seconds left of its lease, ids of the jobs it holds."""
+
+    session: str
+    info: bytes
+    lease_left: float
+    held: tuple[str, ...] = ()
+
+
+class Location(msgspec.Struct, frozen=True):
+    """Where a job is, and how often it was retried; *queue* is empty when it is unknown."""
+
+    place: Place
+    queue: str = ""
+    retries: int = 0
+
+
+@runtime_checkable
+class Inspector(Protocol):
+    """What an engine can tell of the jobs it holds. Reads only."""
+
+    async def queues(self) -> list[str]:
+        """The names of all queues that hold or held jobs, sorted."""
+        ...
+
+    async def counts(self, queues: Sequence[str]) -> list[QueueCounts]:
+        """Exact numbers for each of *queues*."""
+        ...
+
+    async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
+        """The open sessions of *queues*, each once."""
+        ...
+
+    def locate(self, job_id: str, queue: str | None) -> Location:
+        """Find one job; *queue* None looks in every queue."""
+        ...
+
+    async def alocate(self, job_id: str, queue: str | None) -> Location:
+        """The async twin of `locate`."""
+        ...
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A terminal record on its way into a store that is not the broker; *ttl* seconds; *owner* is the fence."""
+
+    id: str
+    queue: str
+    value: bytes
+    ttl: float
+    owner: str = ""
+
+
+@runtime_checkable
+class ResultStore(Protocol):
+    """Where terminal records live. The first record of an id wins and never changes. Safe between threads.
+
+    *queue* is a hint where to look (an engine that needs none ignores it); None looks everywhere. An empty record is
+    the mark of a job that ended without a result. Errors: `BackendError`; unreachable: `BrokerUnavailable`.
+    """
+
+    def fetch(self, job_id: str, queue: str | None) -> bytes | None:
+        """The record of *job_id*, or None."""
+        ...
+
+    async def afetch(self, job_id: str, queue: str | None) -> bytes | None:
+        """The async twin of `fetch`."""
+        ...
+
+    def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+        """Wait for the record up to *timeout* seconds (None: for ever) without polling; None when time is up."""
+        ...
+
+    async def awatch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+        """The async twin of `watch`; cancelling it leaves nothing behind."""
+        ...
+
+    def forget(self, job_id: str, queue: str | None) -> None:
+        """Delete the record, if there is one."""
+        ...
+
+    async def aforget(self, job_id: str, queue: str | None) -> None:
+        """The async twin of `forget`."""
+        ...
+
+    async def put(self, records: Sequence[Record]) -> list[bool]:
+        """Store records; answers which are now stored as given (False: another one was first, or another owner).
+
+        An id that was claimed takes a record only from the claim's owner; once stored, repeating is True for the same
+        bytes.
+        """
+        ...
+
+    async def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
+        """Claim each id for its *owner* (value unused, *ttl* seconds); answers the record where one is already there.
+
+        A later claim takes over an earlier one: the broker decided who holds the job, the store follows.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back all connections of this process."""
+
+    async def aclose(self) -> None:
+        """Give back the connections of this event loop."""

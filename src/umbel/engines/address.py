@@ -1,0 +1,42 @@
+"""URLs of engines: their parts, their masked form, and the factory for their scheme."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Final
+
+from umbel.exceptions import ImproperlyConfigured
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):([^@/?#]*)@")
+_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*")
+
+
+def masked(url: str) -> str:
+    """*url* as it may be printed: passwords and secret options replaced by stars."""
+    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object:
+    """The factory for the scheme of *url*: a built-in one, or one of entry point *group*.
+
+    *built_in* maps schemes to ``module:name``; modules are imported only here, when asked for.
+    Raises `ImproperlyConfigured`, naming the known schemes or the extra that is missing.
+    """
+    scheme, colon, _ = url.partition(":")
+    if colon and scheme in built_in:
+        module, _, name = built_in[scheme].partition(":")
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("umbel"):
+                raise
+            extra = scheme.removesuffix("s").partition("+")[0]
+            raise ImproperlyConfigured(
+                f"{noun} {masked(url)} needs the package {error.name!r}: pip install 'umbel[{extra}]'"
+            ) from error
+    for entry in entry_points(group=group, name=scheme):
+        return entry.load()
+    known = ", ".join(sorted(built_in))
+    raise ImproperlyConfigured(f"no {noun} knows the URL scheme {scheme!r} of {masked(url)!r}: use one of {known}")

@@ -1,0 +1,144 @@
+"""Every error that Umbel raises: one base, Celery's names where Celery has one."""
+
+from __future__ import annotations
+
+
+class UmbelError(Exception):
+    """The base of all errors that Umbel raises."""
+
+
+class ImproperlyConfigured(UmbelError):
+    """A setting, URL or combination of options is wrong; the message names it and the cure."""
+
+
+class SecurityError(UmbelError):
+    """Untrusted data asked for something that Umbel refuses."""
+
+
+class EncodeError(UmbelError, TypeError):
+    """A value cannot travel: the message names the parameter, the type and what travels instead."""
+
+
+class DecodeError(UmbelError, ValueError):
+    """Bytes from a broker or store are not a valid envelope, record or argument."""
+
+
+class OperationalError(UmbelError):
+    """An engine could not do what was asked; Celery's name for a broker that cannot be reached."""
+
+
+class BrokerError(OperationalError):
+    """The broker refused an operation: a bug, a damaged key or a wrong setting. Trying again will not help."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker could not be reached within the deadline. Trying again later may help."""
+
+
+class BrokerFull(BrokerError):
+    """The broker is out of memory or disk. Nothing was lost; try again when it has room."""
+
+
+class QueueFull(BrokerFull):
+    """The queue has reached its length limit."""
+
+
+class BackendError(OperationalError):
+    """The result store could not do what was asked."""
+
+
+class TaskPredicate(UmbelError):
+    """Raised inside a task to steer what becomes of the job; never an error of the task."""
+
+
+class Ignore(TaskPredicate):
+    """End the job without a record."""
+
+
+class Reject(TaskPredicate):
+    """Give the job back: to the dead letters, or to the queue when *requeue* is true."""
+
+    def __init__(self, reason: object = None, requeue: bool = False) -> None:
+        """Keep why the job is rejected and whether it goes back to the queue."""
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue
+
+
+class Retry(TaskPredicate):
+    """The job will be run again; what ``self.retry`` raises.
+
+    *when* is seconds from now; *sig* carries replaced arguments as ``(args, kwargs)``, or None to keep them.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        exc: BaseException | None = None,
+        when: float | None = None,
+        replaced: tuple[tuple[object, ...] | None, dict[str, object] | None] | None = None,
+    ) -> None:
+        """Keep the cause and the delay in seconds of the next attempt."""
+        super().__init__(message, exc, when)
+        self.message = message
+        self.exc = exc
+        self.when = when
+        self.replaced = replaced
+
+    def __str__(self) -> str:
+        """Say when the next attempt starts and why, in Celery's words."""
+        text = self.message or (f"Retry in {self.when:g}s" if self.when is not None else "Retry")
+        return f"{text}: {self.exc!r}" if self.exc is not None and not self.message else text
+
+
+class TaskError(UmbelError):
+    """A task failed; also what ``get()`` raises when the class of the original error is not loaded here.
+
+    *exc_type* is the qualified name of the original class, None when this error is Umbel's own.
+    """
+
+    exc_type: str | None = None
+
+
+class NotRegistered(TaskError, KeyError):
+    """No task of that name is registered in this app."""
+
+    def __str__(self) -> str:
+        """Show the message as written; KeyError would show its repr."""
+        return str(self.args[0]) if self.args else ""
+
+
+class AlreadyRegistered(TaskError):
+    """Another function already has that task name."""
+
+
+class TimeoutError(TaskError, TimeoutError):
+    """The result did not arrive in time; also the built-in TimeoutError."""
+
+
+class MaxRetriesExceededError(TaskError):
+    """The job failed more often than its retry policy allows."""
+
+
+class TaskRevokedError(TaskError):
+    """The job was revoked or had expired before it started."""
+
+
+class UnknownResult(TaskError):
+    """The result can never arrive: its job is unknown, or its result is ignored. The message says which."""
+
+
+class LeaseLost(TaskError):
+    """The worker lost its lease on the job: whatever it still does is refused."""
+
+
+class WorkerLostError(TaskError):
+    """The job killed the process that ran it, three times."""
+
+
+class SoftTimeLimitExceeded(TaskError):
+    """The soft time limit of the job has passed."""
+
+
+class TimeLimitExceeded(TaskError):
+    """The hard time limit of the job has passed."""

@@ -1,0 +1,1 @@
+"""Plain values: jobs, deliveries, outcomes. No I/O, no clock, no logging."""

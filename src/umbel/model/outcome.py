@@ -1,0 +1,78 @@
+"""Outcome: what became of a delivery, as a value. Result: the terminal record that is stored."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from umbel.model.failure import Failure
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The terminal record of a job. *value* is the encoded return value; *done* is unix time, *run* seconds."""
+
+    state: str
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    failure: Failure | None = None
+    task: str = ""
+    queue: str = ""
+    worker: str = ""
+    retries: int = 0
+    done: float = 0.0
+    run: float = 0.0
+
+
+class Succeeded(msgspec.Struct, frozen=True, gc=False):
+    """The task returned; *value* is encoded."""
+
+    value: bytes
+    run: float = 0.0
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The task raised and is not tried again. *dead*: keep the envelope as a dead letter."""
+
+    failure: Failure
+    run: float = 0.0
+    dead: bool = False
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """The task asked for another attempt in *delay* seconds; *envelope* replaces the old one if arguments changed."""
+
+    failure: Failure | None
+    delay: float
+    run: float = 0.0
+    envelope: bytes | None = None
+    charged: bool = True
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """The job will not run: it had expired or was revoked; *reason* says which."""
+
+    reason: str
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """The job ended without a record."""
+
+    run: float = 0.0
+
+
+class Released(msgspec.Struct, frozen=True):
+    """The job was not started and goes back to the front of its level, uncharged."""
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """No task of that name is known here; the job waits for a worker that knows it."""
+
+    task: str
+
+
+Outcome: TypeAlias = Succeeded | Failed | Retried | Revoked | Ignored | Released | Parked
+
+
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as plain data, for logs and events."""
+    return {"outcome": type(outcome).__name__.lower(), **msgspec.structs.asdict(outcome)}

@@ -1,0 +1,1 @@
+"""Bytes from outside, untrusted until they are decoded here: envelopes, arguments, records."""

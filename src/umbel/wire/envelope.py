@@ -1,0 +1,85 @@
+"""The envelope: a job to bytes and back. What a broker carries and never reads."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from umbel.exceptions import DecodeError, EncodeError
+
+VERSION: Final = 1
+MAX_ENVELOPE_BYTES: Final = 1024 * 1024
+_NAMES: Final = {
+    "version": "v",
+    "task": "t",
+    "args": "a",
+    "kwargs": "k",
+    "created": "c",
+    "expires": "x",
+    "ignore_result": "i",
+    "max_retries": "m",
+    "retry_policy": "y",
+    "soft_time_limit": "s",
+    "time_limit": "l",
+    "headers": "h",
+    "root_id": "r",
+    "parent_id": "p",
+    "origin": "o",
+    "eta": "e",
+    "priority": "q",
+}
+_EMPTY_LIST: Final = b"\x90"
+_EMPTY_MAP: Final = b"\x80"
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, gc=False):
+    """One call of a task as it travels. Arguments stay encoded until the task is known. Times are unix seconds."""
+
+    task: str
+    created: float = 0.0
+    args: msgspec.Raw = msgspec.Raw(_EMPTY_LIST)
+    kwargs: msgspec.Raw = msgspec.Raw(_EMPTY_MAP)
+    version: int = VERSION
+    expires: float | None = None
+    ignore_result: bool | None = None
+    max_retries: int | None = None
+    retry_policy: dict[str, float | bool | None] | None = None
+    soft_time_limit: float | None = None
+    time_limit: float | None = None
+    headers: dict[str, Any] | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    origin: str | None = None
+    eta: float | None = None
+    priority: int = 0
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Envelope)
+pack: Final = _encoder.encode
+"""Encode an `Envelope` without a look at its size; for callers that look themselves."""
+
+
+def encode(envelope: Envelope, limit: int = MAX_ENVELOPE_BYTES) -> bytes:
+    """The bytes of *envelope*. Raises `EncodeError` above *limit* bytes."""
+    body = _encoder.encode(envelope)
+    if len(body) > limit:
+        raise EncodeError(
+            f"the arguments of {envelope.task} take {len(body):,} bytes, more than message_max_bytes ({limit:,}): "
+            "store the data elsewhere and send a reference, or raise that setting"
+        )
+    return body
+
+
+def decode(body: bytes, limit: int = MAX_ENVELOPE_BYTES) -> Envelope:
+    """The envelope in *body*, untrusted. Raises `DecodeError` with the reason; costs little whatever the bytes are."""
+    if len(body) > limit:
+        raise DecodeError(f"the envelope has {len(body):,} bytes, more than message_max_bytes ({limit:,})")
+    try:
+        envelope = _decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not an envelope: {error}") from error
+    if envelope.version > VERSION:
+        raise DecodeError(f"envelope version {envelope.version} is newer than this worker understands ({VERSION})")
+    return envelope
