@@ -6,24 +6,31 @@ import msgspec
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The worker's command line and settings, resolved. Durations are seconds.
+    """The worker's command line. Durations are seconds.
 
-    *processes* children, each with *threads* slots for `def` tasks and *async_slots* for `async def` tasks.
+    A field that is None was not given there: the app's settings decide, see `umbel.worker.sizing.resolve`. The broker
+    is not among them: `-b` arrives as UMBEL_BROKER_URL, which the forkserver inherits.
     """
 
     app: str
+    """Where the app is, as `-A` says it: ``tasks``, ``tasks:app`` or ``pkg.tasks.app``."""
+    workdir: str = ""
+    """The folder that comes first in ``sys.path`` of the forkserver; empty: the current one."""
     queues: tuple[str, ...] = ()
     exclude_queues: tuple[str, ...] = ()
     hostname: str = ""
-    processes: int = 1
-    threads: int = 1
-    async_slots: int = 100
-    lease: float = 15.0
-    max_crashes: int = 3
-    grace: float = 25.0
+    """The node name, ``%h %n %d`` not yet replaced; empty: ``umbel@%h``."""
+    pool: str | None = None
+    concurrency: int | None = None
+    processes: int | None = None
+    threads: int | None = None
+    grace: float | None = None
+    """None: ``worker_soft_shutdown_timeout``."""
     loglevel: str = "WARNING"
     logformat: str = "auto"
-    workdir: str = ""
+    logfile: str = ""
+    color: bool | None = None
+    """None: coloured on a terminal, unless NO_COLOR is set."""
 
 
 class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
