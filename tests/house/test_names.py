@@ -1,0 +1,18 @@
+"""A file and a class are named after what they are, not after what is left over."""
+
+import ast
+import re
+
+from tests.house.source import EVERYWHERE, sources
+
+LEFT_OVER = {"util", "utils", "helper", "helpers", "common", "misc", "core"}
+EMPTY_WORDS = re.compile(r"^(Base|Abstract)([A-Z]|$)|(Manager|Helper|Mixin)$")
+
+
+def test_no_file_is_a_drawer() -> None:
+    assert [str(s.path) for s in sources(*EVERYWHERE) if LEFT_OVER & {s.path.stem, s.path.parent.name}] == []
+
+
+def test_no_class_has_an_empty_word_in_its_name() -> None:
+    classes = ((s, node) for s in sources(*EVERYWHERE) for node in ast.walk(s.tree) if isinstance(node, ast.ClassDef))
+    assert [source.at(node, node.name) for source, node in classes if EMPTY_WORDS.search(node.name)] == []
