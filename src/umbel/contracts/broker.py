@@ -64,7 +64,7 @@ class Reclaimed(msgspec.Struct, frozen=True, gc=False):
     next_deadline: float | None = None
 
 
-class SessionDead(Exception):  # noqa: N818 - a fact, not a mistake of the caller
+class SessionDead(Exception):
     """The session was declared dead: it receives and settles nothing and is never revived."""
 
 

@@ -1,0 +1,1 @@
+"""Execution: from a delivery to its outcome. Knows tasks and values; knows no broker."""

@@ -1,0 +1,48 @@
+"""Run a job here and now, through the real codec and the real executor: what `apply` and eager mode do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+from umbel.task import Task
+
+from umbel.execution.executor import Executor, Finished, Run
+from umbel.execution.verdict import result_of
+from umbel.model.job import Counts, Delivery, Job
+from umbel.model.outcome import Outcome, Result, Retried
+
+
+def run_eager(task: Task[..., Any], job: Job, *, hostname: str) -> Result:
+    """Run *job* of *task* in this process and answer its terminal result; retries follow at once, without waiting.
+
+    An `async def` task runs in a loop of its own, in a thread of its own if this thread has a running loop.
+    """
+    executor = Executor({task.name: task}, hostname)
+    delivery = Delivery(job.id, job.queue, job.level, 0, job.envelope)
+    while True:
+        prepared = executor.prepare(delivery, time.time())
+        if isinstance(prepared, Finished):
+            return result_of(prepared, hostname, time.time())
+        outcome = _outcome(executor, prepared)
+        if not isinstance(outcome, Retried):
+            return result_of(Finished(delivery, outcome, task.name), hostname, time.time())
+        delivery = msgspec.structs.replace(
+            delivery,
+            envelope=outcome.envelope or delivery.envelope,
+            counts=Counts(retries=delivery.counts.retries + int(outcome.charged)),
+        )
+
+
+def _outcome(executor: Executor, run: Run) -> Outcome:
+    if not run.task.is_async:
+        return executor.run(run)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(executor.arun(run))
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, executor.arun(run)).result()

@@ -1,0 +1,187 @@
+"""Executor: Delivery -> Outcome, a value. It knows no broker and no settings; `runners.py` knows where to call it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from contextvars import copy_context
+from typing import Any, TypeAlias
+
+import msgspec
+from umbel.current import running
+from umbel.request import Request
+from umbel.task import Task
+
+from umbel.exceptions import DecodeError, Ignore, Reject, Retry, WorkerLostError
+from umbel.execution import hooks
+from umbel.model.failure import Failure, capture
+from umbel.model.job import Delivery
+from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
+from umbel.model.retry import RetryPolicy, after_failure
+from umbel.wire.envelope import Envelope, decode, encode
+
+AnyTask: TypeAlias = Task[..., Any]
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that may be run: its envelope is decoded and its task is known here."""
+
+    delivery: Delivery
+    envelope: Envelope
+    task: AnyTask
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """A delivery with its outcome; *task* is empty when the envelope could not be read."""
+
+    delivery: Delivery
+    outcome: Outcome
+    task: str = ""
+    keep_result: bool = True
+
+
+class Executor:
+    """Runs deliveries of the tasks in one registry.
+
+    *hostname* is what the request tells the task; *max_crashes* the number of crashes at which a job is buried;
+    *max_bytes* limits envelopes, *ignore_results* is the app's default.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, AnyTask],
+        hostname: str,
+        *,
+        max_crashes: int = 3,
+        max_bytes: int = 1024 * 1024,
+        ignore_results: bool = False,
+    ) -> None:
+        """Keep what every run needs."""
+        self._tasks = tasks
+        self._hostname = hostname
+        self._max_crashes = max_crashes
+        self._max_bytes = max_bytes
+        self._ignore_results = ignore_results
+
+    def prepare(self, delivery: Delivery, now: float) -> Run | Finished:
+        """Decide whether *delivery* may be run at unix time *now*; otherwise say what becomes of it.
+
+        Undecodable, or crashed too often: dead. Expired: revoked. No task of that name here: parked.
+        """
+        try:
+            envelope = decode(delivery.envelope, self._max_bytes)
+        except DecodeError as error:
+            return Finished(delivery, Failed(capture(error), dead=True))
+        if delivery.counts.crashes >= self._max_crashes:
+            return Finished(delivery, Failed(_poison(delivery), dead=True), envelope.task)
+        if envelope.expires is not None and envelope.expires <= now:
+            return Finished(delivery, Revoked("expired"), envelope.task)
+        task = self._tasks.get(envelope.task)
+        if task is None:
+            return Finished(delivery, Parked(envelope.task), envelope.task)
+        return Run(delivery, envelope, task)
+
+    def run(self, run: Run) -> Outcome:
+        """Run a `def` task here and now, in a context of its own; never raises."""
+        return copy_context().run(self._run, run)
+
+    def _run(self, run: Run) -> Outcome:
+        began = time.perf_counter()
+        task = run.task
+        try:
+            args, kwargs = task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+        except DecodeError as error:
+            return Failed(capture(error), dead=True)
+        request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
+        running.set(request)
+        try:
+            if "before_start" in task.hooks:
+                hooks.call(task.before_start, request.id, args, kwargs)
+            value = task.run(task, *args, **kwargs) if task.bind else task.run(*args, **kwargs)
+            outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
+        except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
+            outcome = self._failed(run, error, time.perf_counter() - began)
+            if task.hooks:
+                hooks.after_error(task, request, outcome, error)
+        else:
+            if task.hooks:
+                hooks.after_success(task, request, value)
+        return outcome
+
+    async def arun(self, run: Run) -> Outcome:
+        """Run an `async def` task in the current asyncio task, whose context is its own; never raises."""
+        began = time.perf_counter()
+        task = run.task
+        try:
+            args, kwargs = task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+        except DecodeError as error:
+            return Failed(capture(error), dead=True)
+        request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
+        running.set(request)
+        try:
+            if "before_start" in task.hooks:
+                await hooks.acall(task.before_start, request.id, args, kwargs)
+            value = await (task.run(task, *args, **kwargs) if task.bind else task.run(*args, **kwargs))
+            outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
+        except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
+            outcome = self._failed(run, error, time.perf_counter() - began)
+            if task.hooks:
+                await hooks.aafter_error(task, request, outcome, error)
+        else:
+            if task.hooks:
+                await hooks.aafter_success(task, request, value)
+        return outcome
+
+    def keeps(self, run: Run, outcome: Outcome) -> bool:
+        """Tell whether the record of *outcome* is stored: the call beats the task, the task beats the app."""
+        ignored = run.envelope.ignore_result
+        if ignored is None:
+            ignored = run.task.ignore_result
+        if ignored is None:
+            ignored = self._ignore_results
+        return not ignored or (isinstance(outcome, Failed) and run.task.store_errors_even_if_ignored)
+
+    def _failed(self, run: Run, error: BaseException, seconds: float) -> Outcome:
+        """The outcome of a run that raised *error*."""
+        match error:
+            case Ignore():
+                return Ignored(seconds)
+            case Reject(requeue=True):
+                return Retried(None, 0.0, seconds, charged=False)
+            case Reject():
+                return Failed(capture(error), seconds, dead=True)
+            case Retry():
+                failure = capture(error.exc) if error.exc is not None else None
+                return Retried(failure, max(error.when or 0.0, 0.0), seconds, self._replaced(run, error))
+        outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, random.random())
+        return msgspec.structs.replace(outcome, run=seconds)
+
+    def _replaced(self, run: Run, retry: Retry) -> bytes | None:
+        """The envelope with the arguments that ``self.retry(args=…, kwargs=…)`` gave, or None if it gave none."""
+        if retry.replaced is None:
+            return None
+        args, kwargs = retry.replaced
+        old_args, old_kwargs = run.task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+        new_args, new_kwargs = run.task.arguments.encode(
+            old_args if args is None else args, old_kwargs if kwargs is None else kwargs
+        )
+        envelope = msgspec.structs.replace(run.envelope, args=msgspec.Raw(new_args), kwargs=msgspec.Raw(new_kwargs))
+        return encode(envelope, self._max_bytes)
+
+
+def _policy(run: Run) -> RetryPolicy:
+    """The task's retry policy with what this call changed of it."""
+    policy = run.task.retry_policy
+    if run.envelope.retry_policy:
+        policy = msgspec.structs.replace(policy, **run.envelope.retry_policy)
+    if run.envelope.max_retries is not None:
+        policy = msgspec.structs.replace(policy, max_retries=run.envelope.max_retries)
+    return policy
+
+
+def _poison(delivery: Delivery) -> Failure:
+    crashes = delivery.counts.crashes
+    return capture(
+        WorkerLostError(f"the job was running when its process died, {crashes} times: it is kept as a dead letter")
+    )

@@ -1,0 +1,113 @@
+"""The hooks of a task, called around its body: before_start, on_success, on_failure, on_retry, after_return."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from umbel.request import Request
+from umbel.task import Task
+
+from umbel.model.outcome import Failed, Outcome, Retried
+from umbel.states import FAILURE, SUCCESS
+
+_logger = logging.getLogger("umbel.worker")
+AnyTask: TypeAlias = Task[..., Any]
+_Call: TypeAlias = tuple[str, Callable[..., Any], tuple[Any, ...]]
+
+
+class ExceptionInfo:
+    """What Celery's hooks get as *einfo*: the exception, its type, its traceback as text, and all three."""
+
+    def __init__(self, exception: BaseException) -> None:
+        """Take everything from *exception* while its traceback is alive."""
+        self.exception = exception
+        self.type: type[BaseException] = type(exception)
+        self.traceback = "".join(traceback.format_exception(exception))
+        self.exc_info: tuple[type[BaseException], BaseException, TracebackType | None] = (
+            self.type,
+            exception,
+            exception.__traceback__,
+        )
+
+    def __str__(self) -> str:
+        """The traceback as text."""
+        return self.traceback
+
+
+def call(hook: Callable[..., Any], *arguments: object) -> None:
+    """Call a hook of a `def` task; a coroutine is run to its end. Raises what the hook raises."""
+    answer = hook(*arguments)
+    if inspect.iscoroutine(answer):
+        asyncio.run(answer)
+
+
+async def acall(hook: Callable[..., Any], *arguments: object) -> None:
+    """Call a hook of an `async def` task and await it if it asks for that. Raises what the hook raises."""
+    answer = hook(*arguments)
+    if isinstance(answer, Awaitable):
+        await answer
+
+
+def after_success(task: AnyTask, request: Request, value: object) -> None:
+    """Call the hooks of a run that returned *value*; their errors are logged and change nothing."""
+    for name, hook, arguments in _on_success(task, request, value):
+        try:
+            call(hook, *arguments)
+        except Exception:
+            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+
+
+def after_error(task: AnyTask, request: Request, outcome: Outcome, error: BaseException) -> None:
+    """Call the hooks of a run that raised *error*; their errors are logged and change nothing."""
+    for name, hook, arguments in _on_error(task, request, outcome, error):
+        try:
+            call(hook, *arguments)
+        except Exception:
+            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+
+
+async def aafter_success(task: AnyTask, request: Request, value: object) -> None:
+    """The async twin of `after_success`."""
+    for name, hook, arguments in _on_success(task, request, value):
+        try:
+            await acall(hook, *arguments)
+        except Exception:
+            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+
+
+async def aafter_error(task: AnyTask, request: Request, outcome: Outcome, error: BaseException) -> None:
+    """The async twin of `after_error`."""
+    for name, hook, arguments in _on_error(task, request, outcome, error):
+        try:
+            await acall(hook, *arguments)
+        except Exception:
+            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+
+
+def _on_success(task: AnyTask, request: Request, value: object) -> Iterator[_Call]:
+    where = (request.id, request.args, request.kwargs)
+    if "on_success" in task.hooks:
+        yield "on_success", task.on_success, (value, *where)
+    if "after_return" in task.hooks:
+        yield "after_return", task.after_return, (SUCCESS, value, *where, None)
+
+
+def _on_error(task: AnyTask, request: Request, outcome: Outcome, error: BaseException) -> Iterator[_Call]:
+    where = (request.id, request.args, request.kwargs)
+    if isinstance(outcome, Retried) and outcome.charged and "on_retry" in task.hooks:
+        cause = getattr(error, "exc", None) or error
+        yield "on_retry", task.on_retry, (cause, *where, ExceptionInfo(cause))
+    # Celery calls neither hook for RETRY, IGNORED and REJECTED.
+    if not isinstance(outcome, Failed):
+        return
+    info = ExceptionInfo(error)
+    if "on_failure" in task.hooks:
+        yield "on_failure", task.on_failure, (error, *where, info)
+    if "after_return" in task.hooks:
+        yield "after_return", task.after_return, (FAILURE, error, *where, info)

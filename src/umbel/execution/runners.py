@@ -1,0 +1,128 @@
+"""Runners: where a run is called. `ThreadRunner` for `def` tasks, `LoopRunner` for `async def` tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from umbel.execution.executor import Executor, Run
+from umbel.model.outcome import Outcome, Released
+
+Done = Callable[[Run, Outcome], None]
+"""Called in the loop's thread with each run and its outcome."""
+
+
+class Gate(Protocol):
+    """Asked before user code is called, told after it: the board of the child. Cheap; called from many threads."""
+
+    def trusted(self) -> bool:
+        """Tell whether the lease is still trusted, so that a job may start."""
+        ...
+
+    def take(self, job_id: str, task: str) -> int:
+        """Note that the job starts now; answers its slot. Returns before user code is called."""
+        ...
+
+    def give(self, slot: int) -> None:
+        """Note that the job in *slot* has its outcome."""
+        ...
+
+
+class ThreadRunner:
+    """Runs `def` tasks in *threads* threads; what is submitted beyond that waits here and can be taken back."""
+
+    def __init__(self, executor: Executor, gate: Gate, threads: int, done: Done) -> None:
+        """Start nothing yet: threads start with the first run, in the loop that submits it."""
+        self._executor = executor
+        self._gate = gate
+        self._threads = threads
+        self._done = done
+        self._waiting: SimpleQueue[Run | None] = SimpleQueue()
+        self._finished: deque[tuple[Run, Outcome]] = deque()
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def submit(self, run: Run) -> None:
+        """Run it as soon as a thread is free, in the order of submission."""
+        if self._loop is None:
+            self._start(asyncio.get_running_loop())
+        self._waiting.put(run)
+
+    def take_back(self) -> list[Run]:
+        """The runs that no thread has begun, in order; they will not be run here."""
+        taken: list[Run] = []
+        while True:
+            try:
+                run = self._waiting.get_nowait()
+            except Empty:
+                return taken
+            if run is not None:
+                taken.append(run)
+
+    def close(self) -> None:
+        """Let the threads end after what they run now."""
+        for _ in range(self._threads):
+            self._waiting.put(None)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        for number in range(self._threads):
+            threading.Thread(target=self._work, args=(loop,), name=f"umbel-{number}", daemon=True).start()
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (run := self._waiting.get()) is not None:
+            self._finished.append((run, self._call(run)))
+            # One wake-up of the loop for all runs that finish before it looks.
+            if not self._scheduled:
+                self._scheduled = True
+                try:
+                    loop.call_soon_threadsafe(self._deliver)
+                except RuntimeError:  # the loop was closed: the child is ending and the broker keeps the job
+                    return
+
+    def _call(self, run: Run) -> Outcome:
+        if not self._gate.trusted():
+            return Released()
+        slot = self._gate.take(run.delivery.id, run.task.name)
+        try:
+            return self._executor.run(run)
+        finally:
+            self._gate.give(slot)
+
+    def _deliver(self) -> None:
+        # Cleared first: a run that finishes while we look schedules us again.
+        self._scheduled = False
+        while self._finished:
+            self._done(*self._finished.popleft())
+
+
+class LoopRunner:
+    """Runs `async def` tasks in the event loop, each in an asyncio task of its own."""
+
+    def __init__(self, executor: Executor, gate: Gate, done: Done) -> None:
+        """Start nothing yet."""
+        self._executor = executor
+        self._gate = gate
+        self._done = done
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, run: Run) -> None:
+        """Start it in the next round of the loop."""
+        task = asyncio.get_running_loop().create_task(self._work(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, run: Run) -> None:
+        if not self._gate.trusted():
+            self._done(run, Released())
+            return
+        slot = self._gate.take(run.delivery.id, run.task.name)
+        try:
+            outcome = await self._executor.arun(run)
+        finally:
+            self._gate.give(slot)
+        self._done(run, outcome)

@@ -1,0 +1,127 @@
+"""Child: one process with an event loop and a thread pool. Builds its parts, starts them, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from umbel.app.app import Umbel
+
+from umbel import log
+from umbel.contracts.broker import SessionDead
+from umbel.execution.executor import Executor, Finished
+from umbel.execution.runners import Gate
+from umbel.worker.board import Board
+from umbel.worker.channel import Channel, ChannelClosed
+from umbel.worker.child.consumer import Consumer
+from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
+from umbel.worker.child.link import Link
+from umbel.worker.child.pace import Pace
+from umbel.worker.child.settler import Settler
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Lost, Ready, Stop
+from umbel.worker.options import ChildOptions
+
+SWITCH_SECONDS: Final = 0.002
+"""How long one thread may keep the others waiting; the loop must receive and settle while a task computes."""
+
+
+class Child:
+    """The parts that run the jobs of one session: consumer, executor, settler. *gate* says whether a job may start."""
+
+    def __init__(self, app: Umbel, options: ChildOptions, gate: Gate) -> None:
+        """Build the parts; must be called in the loop that will run them."""
+        conf = app.conf
+        executor = Executor(
+            app.tasks,
+            options.worker,
+            max_crashes=options.max_crashes,
+            max_bytes=conf.message_max_bytes,
+            ignore_results=conf.task_ignore_result,
+        )
+        link = Link(app.broker, _ledger(app, options), options.session, options.queues)
+        kinds = {task.is_async for task in app.tasks.values()}
+        pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
+        self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
+        self._consumer = Consumer(link, executor, self._settler, gate, pace)
+        self._app = app
+
+    async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
+        """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead."""
+        settling = asyncio.ensure_future(self._settler.run())
+        consuming = asyncio.ensure_future(self._consumer.run(ready))
+        try:
+            # A settler that fails must not leave a consumer behind that receives what nobody settles.
+            await asyncio.wait((settling, consuming), return_when=asyncio.FIRST_COMPLETED)
+            if settling.done():
+                await settling
+            await consuming
+            await self._settler.drained()
+        finally:
+            consuming.cancel()
+            settling.cancel()
+            await self._app.broker.aclose()
+
+    def stop(self) -> None:
+        """Receive nothing more; `run` returns when what runs has ended and was settled."""
+        self._consumer.stop()
+
+    def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
+        self._consumer.settled(batch)
+        for finished, ours in zip(batch, answers, strict=True):
+            if ours:
+                log.ended(finished.task, finished.delivery.id, finished.outcome)
+            else:
+                log.refused(finished.task, finished.delivery.id)
+
+
+def run(app: Umbel, options: ChildOptions, channel: socket.socket, board: Board) -> int:
+    """Be a child until told to stop; answers the exit status: 0 stopped, 3 session lost."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_main(app, options, channel, board))
+
+
+async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, board: Board) -> int:
+    channel = Channel(connection)
+    child = Child(app, options, board)
+    listening = asyncio.ensure_future(_listen(channel, child))
+    try:
+        await child.run(lambda: channel.send(Ready()))
+    except SessionDead:
+        # Whatever still runs here will be refused: end at once, the broker gives the jobs to others.
+        with contextlib.suppress(ChannelClosed):
+            await channel.send(Lost())
+        return LOST_STATUS
+    finally:
+        listening.cancel()
+    return STOPPED_STATUS
+
+
+async def _listen(channel: Channel, child: Child) -> None:
+    while (message := await channel.receive()) is not None:
+        if isinstance(message, Stop):
+            child.stop()
+    # The supervisor is gone, and with it the lease: nothing that this process still does would count.
+    os._exit(LOST_STATUS)
+
+
+def _ledger(app: Umbel, options: ChildOptions) -> Ledger:
+    if app.same_engine:
+        return OwnEngine()
+    return OtherStore(app.store, options.session, app.conf.result_expires)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,76 @@
+"""Ledger: keeps terminal records in a result store that is not the broker, so that a job still ends once.
+
+Order: claim a job that came back before it starts; put its record; then the broker's settle removes it. A crash between
+the last two is repaired by the redelivery: the claim finds the record and the job is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from umbel.contracts.broker import Settlement
+from umbel.contracts.powers import Record, ResultStore
+from umbel.model.job import Delivery
+
+
+class Ledger(Protocol):
+    """Where records go beside the broker's settle."""
+
+    async def ended(self, deliveries: Sequence[Delivery]) -> set[str]:
+        """The ids of *deliveries* that already have a terminal record and must not run again."""
+        ...
+
+    async def record(self, settlements: list[Settlement]) -> list[Settlement]:
+        """Store the records of *settlements*; answers what is left for the broker to carry out."""
+        ...
+
+
+class OwnEngine:
+    """Broker and result store are one engine: its settle stores the record itself, in the same atomic step."""
+
+    async def ended(self, deliveries: Sequence[Delivery]) -> set[str]:
+        """None: the fence of one engine leaves no gap between record and removal."""
+        del deliveries
+        return set()
+
+    async def record(self, settlements: list[Settlement]) -> list[Settlement]:
+        """Everything is left to the broker."""
+        return settlements
+
+
+class OtherStore:
+    """The records live in *store*, another engine than the broker's. *session* owns what this child claims."""
+
+    def __init__(self, store: ResultStore, session: str, claim_seconds: float) -> None:
+        """*claim_seconds* is how long a claim is remembered."""
+        self._store = store
+        self._session = session
+        self._claim_seconds = claim_seconds
+
+    async def ended(self, deliveries: Sequence[Delivery]) -> set[str]:
+        """Claim the jobs that came back; answers those that ended before."""
+        returned = [delivery for delivery in deliveries if delivery.returned]
+        if not returned:
+            return set()
+        claims = [Record(one.id, one.queue, b"", self._claim_seconds, self._owner(one)) for one in returned]
+        found = await self._store.claim(claims)
+        return {delivery.id for delivery, record in zip(returned, found, strict=True) if record is not None}
+
+    async def record(self, settlements: list[Settlement]) -> list[Settlement]:
+        """Put the records; the broker then only removes the jobs, leaving done marks."""
+        with_record = [one for one in settlements if one.record]
+        if with_record:
+            await self._store.put(
+                [
+                    Record(one.delivery.id, one.delivery.queue, one.record, one.ttl, self._owner(one.delivery))
+                    for one in with_record
+                ]
+            )
+        # A record that was refused (another was first) still ends the job: the first one is its end.
+        return [msgspec.structs.replace(one, record=b"") if one.record else one for one in settlements]
+
+    def _owner(self, delivery: Delivery) -> str:
+        return f"{self._session}:{delivery.number}"
