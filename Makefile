@@ -1,5 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, and Redis where a test wants it.
 SHELL := bash
+export DEBIAN_FRONTEND := noninteractive
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -64,5 +65,6 @@ $(BIN)/pip:
 		$(PYTHON) -m venv --clear $(VENV); }
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Setting up $(VENV): about a minute, once.'
 	@$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@
