@@ -31,6 +31,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     logfile: str = ""
     color: bool | None = None
     """None: coloured on a terminal, unless NO_COLOR is set."""
+    quiet: bool = False
+    """No banner at the start."""
 
 
 class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):

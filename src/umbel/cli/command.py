@@ -1,0 +1,81 @@
+"""Command: a click command that also takes the global options, so that `-A` may stand before or after its name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+import msgspec
+
+from umbel.exceptions import ImproperlyConfigured
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """The global options, from both sides of the command's name; the ones after it win."""
+
+    app: str | None = None
+    broker: str | None = None
+    result_backend: str | None = None
+    workdir: str | None = None
+    no_color: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def enter(self) -> None:
+        """Make the working folder current, and hand the URLs on as the variables that beat the app's own settings."""
+        if self.workdir:
+            try:
+                os.chdir(self.workdir)
+            except OSError as error:
+                raise ImproperlyConfigured(f"--workdir {self.workdir!r} cannot be entered: {error.strerror}") from error
+        if self.broker:
+            os.environ["UMBEL_BROKER_URL"] = self.broker
+        if self.result_backend:
+            os.environ["UMBEL_RESULT_BACKEND"] = self.result_backend
+
+    def say(self, text: str) -> None:
+        """Talk to the person, on stderr; data goes to stdout. With `-q` nothing is said."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+def global_options(*, with_variables: bool) -> list[click.Parameter]:
+    """Fresh global options. Those after the command's name read no variables: they were read before it."""
+
+    def option(*names: str, variable: str, **attributes: Any) -> click.Option:
+        return click.Option(names, envvar=variable if with_variables else None, show_envvar=True, **attributes)
+
+    return [
+        option("-A", "--app", variable="UMBEL_APP", help="The app: tasks, tasks:app or pkg.tasks.app."),
+        # The settings read the variables of these two themselves: two readers could disagree.
+        click.Option(("-b", "--broker"), help="URL of the broker.  [env var: UMBEL_BROKER_URL]"),
+        click.Option(("--result-backend",), help="URL of the result store.  [env var: UMBEL_RESULT_BACKEND]"),
+        option("--workdir", variable="UMBEL_WORKDIR", help="Folder to change to first."),
+        click.Option(("-C", "--no-color"), is_flag=True, help="No colours.  [env var: NO_COLOR]"),
+        option("-q", "--quiet", variable="UMBEL_QUIET", is_flag=True, help="Leave out what is not data."),
+        option("--debug", variable="UMBEL_DEBUG", is_flag=True, help="Show the traceback of an error."),
+    ]
+
+
+class Command(click.Command):
+    """A command whose function takes the `Frame` first and then its own options."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own options, then the global ones."""
+        found = super().get_params(ctx)
+        return [*found[:-1], *self._globals, found[-1]]  # --help stays last
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Keep one set of global options: click compares parameters by identity."""
+        super().__init__(*args, **kwargs)
+        self._globals = global_options(with_variables=False)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Merge the global options of both sides, and call the function in the working folder."""
+        given = {name: ctx.params.pop(name) for name in Frame.__struct_fields__}
+        before = ctx.parent.params if ctx.parent else {}
+        frame = Frame(**{name: value or before.get(name, value) for name, value in given.items()})
+        frame.enter()
+        ctx.obj = frame
+        return super().invoke(ctx)

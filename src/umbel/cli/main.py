@@ -1,0 +1,111 @@
+"""The command group: a static table of commands, each imported when it runs; errors become exit codes here."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from umbel.cli.command import Command, global_options
+from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TimeoutError, UmbelError
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNAVAILABLE: Final = 69
+TIMED_OUT: Final = 124
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "call": ("umbel.cli.ask:call", "Send a job by the name of its task."),
+    "result": ("umbel.cli.ask:result", "Show the result of a job."),
+    "status": ("umbel.cli.status:status", "Show queues, workers and what they are running."),
+    "worker": ("umbel.cli.run:worker", "Start a worker."),
+}
+"""Name to ``module:function`` and help line: `umbel --help` imports none of the modules."""
+
+HELP: Final = """Umbel, a distributed task queue.
+
+The options below may also follow the command. Exit codes: 0 done, 1 failed, 2 wrong usage, settings or app,
+69 broker unreachable or nobody answered, 124 timed out, 130 interrupted.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by `COMMANDS` and imports one when it is asked for."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """The names in the table."""
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command *cmd_name*, or answer None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"umbel {version('umbel')}")
+        ctx.exit()
+
+
+_version: Final = click.Option(
+    ("--version",), is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
+)
+group: Final = LazyGroup(
+    "umbel",
+    help=HELP,
+    params=[*global_options(with_variables=True), _version],
+    callback=lambda **_: None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments* (None: those of this process) and answer the exit code.
+
+    An error is one sentence on stderr; its traceback is shown with ``--debug`` only.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code: int | None = group.main(words, prog_name="umbel", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return FAILED  # `umbel … | head` has seen enough
+    except Exception as error:  # noqa: BLE001 - the last line of defence between a bug and a person
+        return _explained(error, debug="--debug" in words)
+    return code or 0
+
+
+def _explained(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    expected = isinstance(error, UmbelError)
+    text = str(error) if expected else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+    click.echo(f"Error: {text}", err=True)
+    match error:
+        case ImproperlyConfigured():
+            return USAGE
+        case BrokerUnavailable():
+            return UNAVAILABLE
+        case TimeoutError():
+            return TIMED_OUT
+    return FAILED

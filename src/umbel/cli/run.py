@@ -1,0 +1,82 @@
+"""`umbel worker`: hands the name of the app on unopened, because the supervisor imports no user code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from umbel.cli.app_name import app_name
+from umbel.cli.command import Command, Frame
+from umbel.log import FORMATS, level_of
+from umbel.worker.options import WorkerOptions
+from umbel.worker.sizing import POOLS, checked_pool
+
+HELP: Final = """Start a worker: a supervisor and child processes that run jobs until SIGTERM or Ctrl-C.
+
+\b
+-c N means, by pool (-P):
+  prefork  N child processes, each with one slot for `def` tasks; N is by
+           default the number of CPUs that this process may use (the default)
+  threads  one child process with N slots for `def` tasks
+  solo     one child process with one slot
+  asyncio  one child process with one slot for `def` tasks and N for `async def`
+In all but the last, each child also runs up to worker_async_concurrency (100)
+`async def` tasks beside them. --processes and --threads set the two numbers
+directly. What is not given here is taken from UMBEL_* variables, then from the
+app's settings, then from umbel.toml or pyproject.toml.
+
+SIGTERM or Ctrl-C: no new jobs, running ones may finish within --grace seconds,
+the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
+"""
+
+
+_count: Final = click.IntRange(min=1)
+_seconds: Final = click.FloatRange(min=0)
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _level(_: click.Context, __: click.Parameter, name: str) -> str:
+    level_of(name)
+    return name.upper()
+
+
+def _pool(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    return None if name is None else checked_pool(name)
+
+
+def _option(*names: str, variable: str, text: str, **attributes: Any) -> Any:
+    """An option that a variable can give, too; UMBEL_WORKER_* are read by the settings."""
+    if variable.startswith("UMBEL_WORKER_"):
+        return click.option(*names, help=f"{text}  [env var: {variable}]", **attributes)
+    return click.option(*names, help=text, envvar=variable, show_envvar=True, **attributes)
+
+
+@click.command(cls=Command, help=HELP)
+@_option("-l", "--loglevel", variable="UMBEL_LOGLEVEL", default="WARNING", callback=_level,
+         text="DEBUG, INFO, WARNING (the default), ERROR or CRITICAL.")  # fmt: skip
+@_option("-f", "--logfile", variable="UMBEL_LOGFILE", default="", text="Append the log to this file, not to stderr.")
+@_option("--log-format", "logformat", variable="UMBEL_LOG_FORMAT", default="auto", type=click.Choice(FORMATS),
+         text="auto: text on a terminal, else json.")  # fmt: skip
+@_option("-c", "--concurrency", variable="UMBEL_WORKER_CONCURRENCY", type=_count, text="Jobs at once, see above.")
+@_option("-P", "--pool", variable="UMBEL_WORKER_POOL", callback=_pool, text=f"{', '.join(POOLS)}; see above.")
+@_option("--processes", variable="UMBEL_WORKER_PROCESSES", type=_count, text="Child processes.")
+@_option("--threads", variable="UMBEL_WORKER_THREADS", type=_count, text="Slots for `def` tasks in each child.")
+@_option("-Q", "--queues", variable="UMBEL_QUEUES", callback=_names, text="Queues to serve, separated by commas.")
+@_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues not to serve.")
+@_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="",
+         text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
+@_option("--grace", variable="UMBEL_WORKER_SOFT_SHUTDOWN_TIMEOUT", type=_seconds,
+         text="Seconds that running jobs have at SIGTERM.")  # fmt: skip
+@click.pass_obj
+def worker(frame: Frame, /, **given: Any) -> int:
+    """Start a worker and answer its exit code."""
+    app = app_name(frame.app)
+    from umbel.worker.worker import run_worker
+
+    color = False if frame.no_color else None
+    return run_worker(WorkerOptions(app=app, workdir=str(Path.cwd()), color=color, quiet=frame.quiet, **given))
