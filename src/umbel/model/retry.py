@@ -9,7 +9,7 @@ from umbel.model.outcome import Failed, Outcome, Retried
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Celery's retry options of a task; delays in seconds. *max_retries* None: no limit. *backoff* 0: constant delay."""
+    """Celery's retry options of a task; delays in seconds. *max_retries* None: no limit; *backoff* 0: always the same."""
 
     autoretry_for: tuple[type[BaseException], ...] = ()
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
