@@ -25,7 +25,7 @@ class Source:
     @cached_property
     def tree(self) -> ast.Module:
         """The syntax tree."""
-        return ast.parse(self.text)
+        return ast.parse(self.text, str(self.path))
 
     @property
     def lines(self) -> int:

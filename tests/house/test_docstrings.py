@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.house.source import Definition, Source, decorators, definitions, docstring_of, sources
+from tests.house.source import ROOT, Definition, Source, decorators, definitions, docstring_of, sources
 
 SPOKEN_FOR = {"overload", "setter", "deleter"}  # the implementation or the getter has the docstring
 
@@ -15,6 +15,22 @@ def test_every_module_has_a_docstring() -> None:
 def test_every_public_object_has_a_docstring() -> None:
     silent = [source.at(node, node.name) for source in sources() for node in public(source) if not docstring_of(node)]
     assert silent == []
+
+
+def test_a_silent_public_object_is_found() -> None:
+    text = """
+if True:
+    class Told:
+        "Told."
+        def silent(self): ...
+        @overload
+        def spoken_for(self): ...
+        def __len__(self): ...
+def _private(): ...
+async def silent(): ...
+"""
+    silent = [node.name for node in public(Source(ROOT / "written.py", text)) if not docstring_of(node)]
+    assert silent == ["silent", "silent"]
 
 
 def public(source: Source) -> Iterator[Definition]:

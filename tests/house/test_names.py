@@ -3,6 +3,8 @@
 import ast
 import re
 
+import pytest
+
 from tests.house.source import EVERYWHERE, sources
 
 LEFT_OVER = {"util", "utils", "helper", "helpers", "common", "misc", "core"}
@@ -16,3 +18,13 @@ def test_no_file_is_a_drawer() -> None:
 def test_no_class_has_an_empty_word_in_its_name() -> None:
     classes = ((s, node) for s in sources(*EVERYWHERE) for node in ast.walk(s.tree) if isinstance(node, ast.ClassDef))
     assert [source.at(node, node.name) for source, node in classes if EMPTY_WORDS.search(node.name)] == []
+
+
+@pytest.mark.parametrize("name", ["BaseBroker", "Base", "AbstractStore", "JobManager", "QueueHelper", "LogMixin"])
+def test_empty_words_are_found(name: str) -> None:
+    assert EMPTY_WORDS.search(name)
+
+
+@pytest.mark.parametrize("name", ["Baseline", "Broker", "ManagerView", "Abstraction"])
+def test_other_words_are_not(name: str) -> None:
+    assert not EMPTY_WORDS.search(name)

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.house.source import EVERYWHERE, Source, docstring_of, sources
+from tests.house.source import EVERYWHERE, ROOT, Source, docstring_of, sources
 
 FILE_LINES = 400
 TEST_FILE_LINES = 600
@@ -29,6 +29,14 @@ def test_no_limit_is_silenced() -> None:
         if SILENCED.search(line)
     ]
     assert places == []
+
+
+def test_a_docstring_does_not_count_and_a_long_body_is_found() -> None:
+    docstring = '    """' + "word\n" * FUNCTION_LINES + '"""\n'
+    path = ROOT / "written.py"
+    assert long_functions(Source(path, "def f():\n" + docstring + "    pass\n")) == []
+    long = "async def f():\n" + "    pass\n" * FUNCTION_LINES
+    assert long_functions(Source(path, long)) == [f"written.py:1: f: {FUNCTION_LINES + 1} lines"]
 
 
 def long_functions(source: Source) -> list[str]:
