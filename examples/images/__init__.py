@@ -1,0 +1,1 @@
+"""Thumbnails of images, made by several processes at once."""

@@ -1,0 +1,1 @@
+"""Mail through an SMTP server that sometimes says "try again later"."""
