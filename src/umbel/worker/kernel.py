@@ -1,0 +1,59 @@
+"""What the kernel does for the worker's processes: death with the parent, who dies first, names in `ps`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+_MAX_OOM_SCORE: Final = 1000
+
+IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+"""The signals that are for the supervisor alone."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when *parent* ends, however it ends. Call it in the main thread; where it is missing, pipes must do.
+
+    Ends this process at once if *parent* has ended already.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the kernel knew of our wish
+        os._exit(1)
+
+
+def die_first(points: int) -> None:
+    """Let the kernel, when it is out of memory, take this process rather than another; *points* of 1000."""
+    try:
+        _OOM_SCORE.write_text(str(min(_MAX_OOM_SCORE, int(_OOM_SCORE.read_text()) + points)))
+    except (OSError, ValueError):
+        return  # not Linux, or not permitted: the kernel decides by size, as ever
+
+
+def ignore_signals() -> None:
+    """Leave Ctrl-C and the TERM of a service manager to the supervisor, which tells the other processes what to do.
+
+    By a function, not by SIG_IGN: programs started by a task would inherit that and could not be terminated.
+    """
+    for each in IGNORED:
+        signal.signal(each, _nothing)
+
+
+def set_title(text: str) -> None:
+    """Show *text* in `ps`, if setproctitle is installed."""
+    try:
+        import setproctitle
+    except ImportError:
+        return
+    setproctitle.setproctitle(text)
+
+
+def _nothing(*_: object) -> None:
+    """A signal that is not for us."""

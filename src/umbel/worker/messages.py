@@ -1,0 +1,76 @@
+"""What supervisor, forkserver and children say to each other: plain tagged values."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from umbel.settings import Settings
+from umbel.worker.options import ChildOptions, WorkerOptions
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """To a child: receive nothing more, hand back what has not started, finish what runs within *grace* seconds."""
+
+    grace: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """From a child: its first receive came back from the broker."""
+
+
+class Lost(msgspec.Struct, frozen=True, tag=True):
+    """From a child: the broker declared its session dead; the child ends with the exit status `LOST_STATUS`."""
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """To the forkserver, first of all: which app to load, and *entry*, the function (``module:name``) of a child."""
+
+    options: WorkerOptions
+    entry: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """From the forkserver: the app is loaded. *settings* are final, *tasks* the sorted names in its registry."""
+
+    main: str
+    settings: Settings
+    tasks: list[str]
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    """From the forkserver: the app cannot be loaded, and why; *traceback* is empty where *error* says it all."""
+
+    error: str
+    traceback: str = ""
+
+
+class Fork(msgspec.Struct, frozen=True, tag=True):
+    """To the forkserver: fork a child, from now on *number*. Its channel's socket and its board's file travel beside."""
+
+    number: int
+    options: ChildOptions
+
+
+class Forked(msgspec.Struct, frozen=True, tag=True):
+    """From the forkserver: child *number* runs as process *pid*."""
+
+    number: int
+    pid: int
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """From the forkserver: child *number* is gone. *status* below 0 is minus a signal; *peak* is its RSS in bytes."""
+
+    number: int
+    status: int
+    peak: int = 0
+
+
+Message: TypeAlias = Stop | Ready | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+
+STOPPED_STATUS = 0
+"""The exit status of a child that ends because it was told to."""
+LOST_STATUS = 3
+"""The exit status of a child that ends because its session was declared dead."""

@@ -1,0 +1,149 @@
+"""One child process, seen from its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from umbel.model import presence
+from umbel.model.presence import Presence, RunningJob
+from umbel.worker.board import Board
+from umbel.worker.channel import Channel, ChannelClosed
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Exited, Lost, Ready, Stop
+from umbel.worker.supervisor.plan import Plan
+
+LOST_GRACE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 0.5
+"""What a child gets beyond its grace, to hand back what it did not finish."""
+
+
+class Child:
+    """A process with its session (empty until it is open), its board and its channel. *pid* is 0 until the fork."""
+
+    def __init__(self, plan: Plan, board: Board, channel: Channel) -> None:
+        """Not forked yet."""
+        self.session = ""
+        self.board = board
+        self.pid = 0
+        self.ready = False
+        self.born = time.time()
+        self.lost = False
+        self.stopped = False
+        self.killed = False
+        self._plan = plan
+        self._channel = channel
+        self._process = -1
+        self._killer: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return time.time() - self.born
+
+    def forked(self, pid: int) -> None:
+        """It runs as process *pid*."""
+        self.pid = pid
+        try:
+            self._process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return  # dead already; its end will be reported
+
+    def info(self) -> bytes:
+        """What `status` shows of it."""
+        plan = self._plan
+        return presence.encode(
+            Presence(
+                worker=plan.worker,
+                host=plan.host,
+                pid=os.getpid(),
+                child=self.pid,
+                threads=plan.sizing.threads,
+                async_slots=plan.sizing.async_slots,
+                started=self.born,
+                queues=plan.queues,
+                running=tuple(self.board.started()),
+            )
+        )
+
+    def running(self) -> list[RunningJob]:
+        """What it has started and not ended."""
+        return self.board.started()
+
+    def trust(self, until: float) -> None:
+        """Let it start jobs until *until*."""
+        self.board.trust = until
+
+    def lose(self) -> None:
+        """Its session is dead: nothing it does counts any more, so it starts nothing and ends soon."""
+        if self.lost:
+            return
+        self.lost = True
+        self.board.trust = 0.0
+        self.stop(LOST_GRACE_SECONDS)
+
+    def stop(self, grace: float) -> None:
+        """Tell it to end; kill it when it has not *grace* seconds, and a moment, later."""
+        self.stopped = True
+        loop = asyncio.get_running_loop()
+        if self._killer is not None:
+            self._killer.cancel()
+        self._killer = loop.call_later(grace + PATIENCE_SECONDS, self.kill)
+        self._telling = loop.create_task(self._tell(Stop(grace)))
+
+    def kill(self) -> None:
+        """End it now."""
+        if self._process >= 0:
+            self.killed = True
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)  # the id may be another process's by now, this not
+
+    async def listen(self, on_ready: Callable[[], None]) -> None:
+        """Hear it until it closes its channel."""
+        try:
+            while (message := await self._channel.receive()) is not None:
+                if isinstance(message, Ready):
+                    self.ready = True
+                    on_ready()
+                elif isinstance(message, Lost):
+                    self.lose()
+        except ChannelClosed:
+            self.kill()
+
+    async def vanish(self) -> None:
+        """Wait until the process is gone, whatever was reported of it; kill it first."""
+        self.kill()
+        if self._process < 0:
+            return
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        loop.add_reader(self._process, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(self._process)
+
+    def asked(self, exited: Exited) -> bool:
+        """Tell whether it ended as it had been told, so that nothing is charged."""
+        if self.killed and exited.status == -signal.SIGKILL:
+            return True
+        return (self.stopped and exited.status == STOPPED_STATUS) or (self.lost and exited.status == LOST_STATUS)
+
+    def close(self) -> None:
+        """Give back channel, board and process."""
+        if self._killer is not None:
+            self._killer.cancel()
+        self._channel.close()
+        self.board.close()
+        if self._process >= 0:
+            os.close(self._process)
+            self._process = -1
+
+    async def _tell(self, message: Stop) -> None:
+        try:
+            await self._channel.send(message)
+        except ChannelClosed:
+            self.kill()

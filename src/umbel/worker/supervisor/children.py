@@ -1,0 +1,212 @@
+"""Children: keeps as many alive as the plan says, and settles the account of each that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import signal
+import socket
+import time
+from collections import deque
+from typing import Final
+
+from umbel.exceptions import UmbelError
+from umbel.worker.board import Board
+from umbel.worker.channel import Channel
+from umbel.worker.messages import Exited
+from umbel.worker.options import ChildOptions
+from umbel.worker.supervisor.child import PATIENCE_SECONDS, Child
+from umbel.worker.supervisor.forkserver import Birth, Forkserver, ForkserverGone
+from umbel.worker.supervisor.plan import Plan
+from umbel.worker.supervisor.reclaimer import Reclaimer
+from umbel.worker.supervisor.sessions import Sessions
+
+MAX_EARLY_DEATHS: Final = 10
+EARLY_DEATHS_SECONDS: Final = 60.0
+FIRST_PAUSE_SECONDS: Final = 0.1
+MAX_PAUSE_SECONDS: Final = 5.0
+KILL_SECONDS: Final = 0.5
+
+logger = logging.getLogger("umbel.worker")
+
+
+class CrashLoop(UmbelError):
+    """Children die again and again before they are ready: the app is to blame."""
+
+
+class Place:
+    """Where one child lives after another; *child* is None in between."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.child: Child | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.early_deaths = 0
+
+    def empty(self) -> None:
+        """Start no more children here."""
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Children:
+    """All children of the worker, each with a session of its own."""
+
+    def __init__(self, plan: Plan, sessions: Sessions, reclaimer: Reclaimer) -> None:
+        """None is alive yet, and nobody can fork: see `fork_from`."""
+        self.ready = asyncio.Event()
+        self._plan = plan
+        self._sessions = sessions
+        self._reclaimer = reclaimer
+        self._forkserver: Forkserver | None = None
+        self._can_fork = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._places = [Place() for _ in range(plan.sizing.processes)]
+        self._stopping = False
+        self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
+
+    def fork_from(self, forkserver: Forkserver | None) -> None:
+        """Fork the next children from *forkserver*; None: wait for one."""
+        self._forkserver = forkserver
+        if forkserver is None:
+            self._can_fork.clear()
+        else:
+            self._can_fork.set()
+
+    async def run(self) -> None:
+        """Keep all places filled until `stop`. Raises `CrashLoop`, and `BrokerError` before the first answer."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place in self._places:
+                    place.task = group.create_task(self._keep(place))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def stop(self, grace: float) -> None:
+        """Stop all, give those that run a job *grace* seconds, then kill. Returns when all are gone."""
+        self._stopping = True
+        for place in self._places:
+            if place.child is None:
+                place.empty()
+            else:
+                place.child.stop(grace)
+        await self._wait(grace + PATIENCE_SECONDS + KILL_SECONDS)
+
+    async def kill(self) -> None:
+        """End all now, charging nobody. Returns when all are gone."""
+        self._stopping = True
+        for place in self._places:
+            if place.child is None:
+                place.empty()
+            else:
+                place.child.kill()
+        await self._wait(KILL_SECONDS)
+
+    def running(self) -> int:
+        """How many jobs run now."""
+        return sum(len(place.child.running()) for place in self._places if place.child is not None)
+
+    async def _wait(self, seconds: float) -> None:
+        tasks = [place.task for place in self._places if place.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def _keep(self, place: Place) -> None:
+        while not self._stopping:
+            try:
+                child, birth = await self._start()
+            except ForkserverGone:
+                continue
+            place.child = child
+            try:
+                await self._live(child, birth)
+            finally:
+                place.child = None
+            await self._pause(place, child)
+
+    async def _start(self) -> tuple[Child, Birth]:
+        await self._can_fork.wait()
+        board = Board.create(self._plan.slots)
+        ours, theirs = socket.socketpair()
+        child = Child(self._plan, board, Channel(ours))
+        with theirs:
+            try:
+                child.session, child.board.trust = await self._sessions.open(child.info())
+                birth = await self._fork(child, theirs)
+            except BaseException:
+                child.board.trust = 0.0  # if it is being born just now, it starts nothing
+                child.close()
+                if child.session:
+                    self._reclaimer.end(child.session)
+                raise
+        self._sessions.add(child)
+        return child, birth
+
+    async def _fork(self, child: Child, end: socket.socket) -> Birth:
+        if self._forkserver is None:
+            raise ForkserverGone("the forkserver has ended")
+        plan = self._plan
+        options = ChildOptions(
+            session=child.session,
+            worker=plan.worker,
+            queues=plan.queues,
+            threads=plan.sizing.threads,
+            async_slots=plan.sizing.async_slots,
+            max_crashes=plan.settings.worker_max_crashes,
+        )
+        birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)
+        child.forked(await birth.pid)
+        return birth
+
+    async def _live(self, child: Child, birth: Birth) -> None:
+        listening = asyncio.create_task(child.listen(self._ready))
+        exited: Exited | None = None
+        try:
+            exited = await birth.exited
+        finally:
+            if exited is None:
+                # Nobody told how it ended, or we are in a hurry: its session may be closed once it is gone for sure.
+                await child.vanish()
+            listening.cancel()
+            self._sessions.remove(child)
+            self._settle_account(child, exited)
+            child.close()
+
+    def _ready(self) -> None:
+        self._early_deaths.clear()
+        self.ready.set()
+
+    def _settle_account(self, child: Child, exited: Exited | None) -> None:
+        running = child.running()
+        if exited is not None and not child.asked(exited):
+            names = ", ".join(f"{job.task}[{job.id}]" for job in running) or "nothing"
+            peak = f", peak memory {exited.peak / 2**20:.0f} MB" if exited.peak else ""
+            text = "Child %d died of %s after %.1f s%s. It was running: %s"
+            logger.error(text, child.pid, cause(exited.status), child.age, peak, names)
+            self._reclaimer.end(child.session, tuple(job.id for job in running))
+            return
+        if running:
+            logger.warning("Child %d had to end: %d jobs go back to their queue, uncharged", child.pid, len(running))
+        self._reclaimer.end(child.session)
+
+    async def _pause(self, place: Place, child: Child) -> None:
+        if child.ready or child.stopped or self._stopping:
+            place.early_deaths = 0
+            return
+        now = time.monotonic()
+        self._early_deaths.append(now)
+        if len(self._early_deaths) == MAX_EARLY_DEATHS and now - self._early_deaths[0] < EARLY_DEATHS_SECONDS:
+            raise CrashLoop(f"{MAX_EARLY_DEATHS} children died within a minute before they were ready")
+        await asyncio.sleep(min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**place.early_deaths))
+        place.early_deaths += 1
+
+
+def cause(status: int) -> str:
+    """What ended a process, in words: the name of a signal, or its exit status."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"

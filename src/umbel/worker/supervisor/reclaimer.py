@@ -1,0 +1,74 @@
+"""Reclaimer: tells the broker of children that ended, and takes back what other workers have left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Final
+
+from umbel.contracts.broker import Broker, Ended, Reclaimed
+from umbel.worker.supervisor.outage import Outage
+from umbel.worker.supervisor.plan import Plan
+
+MAX_INTERVAL_SECONDS: Final = 5.0
+FULL_BATCH: Final = 200
+JITTER_SECONDS: Final = 0.5
+DEADLINE_SECONDS: Final = 5.0
+
+
+class Reclaimer:
+    """One loop; `end` wakes it."""
+
+    def __init__(self, broker: Broker, plan: Plan, outage: Outage) -> None:
+        """Nothing to tell yet."""
+        self._broker = broker
+        self._plan = plan
+        self._outage = outage
+        self._ended: list[Ended] = []
+        self._news = asyncio.Event()
+        self._interval = min(MAX_INTERVAL_SECONDS, plan.lease / 3)
+
+    def end(self, session: str, started: tuple[str, ...] = ()) -> None:
+        """Close *session*, whose process is gone: each job of *started* is charged a crash, the others nothing."""
+        self._ended.append(Ended(session, started))
+        self._news.set()
+
+    async def run(self) -> None:
+        """Reclaim for ever: at once when there is news, and in time for what is known to fall due."""
+        while True:
+            self._news.clear()
+            answer = Reclaimed()
+            if self._ended or not self._holding_off():
+                answer = await self._outage.insist(self._reclaim, DEADLINE_SECONDS)
+            if answer.promoted + answer.returned >= FULL_BATCH or self._ended:
+                continue
+            try:
+                await asyncio.wait_for(self._news.wait(), self._pause(answer))
+            except TimeoutError:
+                continue
+
+    async def drain(self) -> None:
+        """Tell the broker of every session that has ended. Raises what the broker raises; the caller sets the limit."""
+        while self._ended:
+            await self._reclaim()
+
+    async def _reclaim(self) -> Reclaimed:
+        told = tuple(self._ended)
+        answer = await self._broker.reclaim(self._plan.queues, self._plan.lease, told)
+        if answer.promoted + answer.returned < FULL_BATCH:  # else some of their jobs are still to be moved
+            self._ended = [ended for ended in self._ended if ended not in told]
+        return answer
+
+    def _holding_off(self) -> bool:
+        # After an outage that cost us heartbeats it cost the others theirs, too: nobody is dead for that alone.
+        if self._outage.last_seconds <= self._plan.lease / 2:
+            return False
+        return time.monotonic() < self._outage.back_at + self._plan.lease
+
+    def _pause(self, answer: Reclaimed) -> float:
+        deadline = answer.next_deadline
+        if deadline is None or not 0 < deadline < self._interval:
+            return self._interval
+        # All workers wait for the same moment; the first to come does the work.
+        return min(self._interval, deadline + random.uniform(0, JITTER_SECONDS))

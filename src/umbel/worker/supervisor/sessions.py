@@ -1,0 +1,93 @@
+"""Sessions: opens one a child, renews all of them in one heartbeat, and grants trust only on a broker's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from umbel.contracts.broker import Beat, Broker
+from umbel.model.ids import new_session
+from umbel.worker.board import boot_seconds
+from umbel.worker.supervisor.outage import Outage
+from umbel.worker.supervisor.plan import Plan
+
+BEATS_A_LEASE: Final = 3
+MIN_DEADLINE_SECONDS: Final = 1.0
+
+
+class Holder(Protocol):
+    """Whoever lives under a session: a child, seen from its lease."""
+
+    @property
+    def session(self) -> str:
+        """Its session."""
+        ...
+
+    def info(self) -> bytes:
+        """What the broker shall show of it."""
+        ...
+
+    def trust(self, until: float) -> None:
+        """It may start jobs until *until*, in `boot_seconds`."""
+
+    def lose(self) -> None:
+        """The broker declared its session dead."""
+
+
+class Sessions:
+    """The open sessions of this worker."""
+
+    def __init__(self, broker: Broker, plan: Plan, outage: Outage) -> None:
+        """Hold none yet."""
+        self._broker = broker
+        self._plan = plan
+        self._outage = outage
+        self._holders: dict[str, Holder] = {}
+        self._deadline = max(MIN_DEADLINE_SECONDS, plan.lease / BEATS_A_LEASE)
+
+    async def open(self, info: bytes) -> tuple[str, float]:
+        """A new session, and until when it is trusted; waits for the broker as long as it takes."""
+        while True:
+            session, until, alive = await self._outage.insist(lambda: self._open(info), self._deadline)
+            if alive:
+                return session, until
+
+    def add(self, holder: Holder) -> None:
+        """Renew the session of *holder* from now on."""
+        self._holders[holder.session] = holder
+
+    def remove(self, holder: Holder) -> None:
+        """Let the session of *holder* lapse, if nobody ends it before."""
+        self._holders.pop(holder.session, None)
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        period = self._plan.lease / BEATS_A_LEASE
+        while True:
+            before = boot_seconds()
+            if self._holders:
+                await self._outage.insist(self._beat, self._deadline)
+            # From the moment of the last beat: a slow answer does not stretch the period.
+            await asyncio.sleep(max(0.0, period - (boot_seconds() - before)))
+
+    async def _open(self, info: bytes) -> tuple[str, float, bool]:
+        # A fresh id each time: an opening whose answer was lost would be refused when it is repeated.
+        session = new_session()
+        sent = boot_seconds()
+        plan = self._plan
+        (alive,) = await self._broker.heartbeat([Beat(session, info)], plan.queues, plan.lease, opening=True)
+        return session, sent + plan.trust, alive
+
+    async def _beat(self) -> None:
+        holders = list(self._holders.values())
+        beats = [Beat(holder.session, holder.info()) for holder in holders]
+        # Trust counts from here. The broker counts from when it hears us, which is later, so trust ends first; and a
+        # supervisor that was frozen meanwhile grants a moment that has passed already.
+        sent = boot_seconds()
+        alive = await self._broker.heartbeat(beats, self._plan.queues, self._plan.lease)
+        for holder, lives in zip(holders, alive, strict=True):
+            if lives:
+                holder.trust(sent + self._plan.trust)
+                continue
+            self.remove(holder)
+            holder.lose()

@@ -1,0 +1,158 @@
+"""The supervisor: starts the forkserver, keeps leases and children, and ends everything when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections import deque
+from typing import Final
+
+from umbel.brokers import connect
+from umbel.contracts.broker import Broker
+from umbel.exceptions import BrokerError, ImproperlyConfigured, UmbelError
+from umbel.worker.messages import Load
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.banner import banner, concurrency
+from umbel.worker.supervisor.children import Children, CrashLoop
+from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
+from umbel.worker.supervisor.outage import Outage
+from umbel.worker.supervisor.plan import Plan, make_plan
+from umbel.worker.supervisor.reclaimer import Reclaimer
+from umbel.worker.supervisor.sessions import Sessions
+from umbel.worker.supervisor.shutdown import Signals
+
+STOPPED: Final = 0
+FAILED: Final = 1
+MISCONFIGURED: Final = 2
+FORCED: Final = 2
+CRASH_LOOP: Final = 3
+MAX_FORKSERVER_DEATHS: Final = 3
+FORKSERVER_DEATHS_SECONDS: Final = 60.0
+LAST_WORDS_SECONDS: Final = 0.7
+"""How long, at the end, the broker may take to hear which sessions have ended."""
+
+logger = logging.getLogger("umbel.worker")
+
+
+class Supervisor:
+    """One worker, from its start to its exit code."""
+
+    def __init__(self, options: WorkerOptions, entry: str) -> None:
+        """Run the app of *options*; its children call *entry* (``module:name``)."""
+        self._order = Load(options, entry)
+        self._forkserver: Forkserver | None = None
+        self._plan: Plan | None = None
+        self._broker: Broker | None = None
+        self._children: Children | None = None
+        self._reclaimer: Reclaimer | None = None
+
+    async def run(self) -> int:
+        """Work until a signal says stop, or until it makes no sense to go on. Answers the exit code."""
+        with Signals() as signals:
+            working = asyncio.create_task(self._work())
+            asked = asyncio.create_task(signals.warm.wait())
+            try:
+                await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    return self._verdict(working)
+                return await self._stop(signals)
+            finally:
+                asked.cancel()
+                working.cancel()
+                await asyncio.wait((working,))
+                await self._leave()
+
+    async def _work(self) -> None:
+        forkserver = self._forkserver = Forkserver.spawn()
+        plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
+        self._broker = connect(plan.settings.broker_url, plan.settings)
+        sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
+        sys.stdout.flush()
+        logger.info("Concurrency: %s", concurrency(plan))
+        outage = Outage(plan.broker)
+        sessions = Sessions(self._broker, plan, outage)
+        self._reclaimer = Reclaimer(self._broker, plan, outage)
+        self._children = Children(plan, sessions, self._reclaimer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._children.run())
+                group.create_task(sessions.run())
+                group.create_task(self._reclaimer.run())
+                group.create_task(self._announce(plan, self._children))
+                group.create_task(self._keep_forkserver(forkserver, self._children))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _announce(self, plan: Plan, children: Children) -> None:
+        await children.ready.wait()
+        logger.info("%s ready.", plan.worker)
+
+    async def _keep_forkserver(self, forkserver: Forkserver, children: Children) -> None:
+        deaths: deque[float] = deque(maxlen=MAX_FORKSERVER_DEATHS)
+        while True:
+            children.fork_from(forkserver)
+            await forkserver.gone.wait()
+            children.fork_from(None)
+            deaths.append(time.monotonic())
+            if len(deaths) == MAX_FORKSERVER_DEATHS and deaths[-1] - deaths[0] < FORKSERVER_DEATHS_SECONDS:
+                raise ForkserverGone("the forkserver died three times within a minute")
+            logger.error("The forkserver died, and its children with it; starting another one")
+            forkserver = self._forkserver = Forkserver.spawn()
+            await forkserver.load(self._order)
+
+    async def _stop(self, signals: Signals) -> int:
+        children, plan = self._children, self._plan
+        if children is None or plan is None or signals.cold.is_set():
+            return await self._stop_now()
+        grace = plan.grace
+        logger.warning("Stopping: %d running jobs have %g s to finish; again to stop now", children.running(), grace)
+        stopping = asyncio.create_task(children.stop(grace))
+        cold = asyncio.create_task(signals.cold.wait())
+        await asyncio.wait((stopping, cold), return_when=asyncio.FIRST_COMPLETED)
+        stopped = stopping.done()
+        cold.cancel()
+        stopping.cancel()
+        return STOPPED if stopped else await self._stop_now()
+
+    async def _stop_now(self) -> int:
+        if self._children is None:
+            return STOPPED  # nothing had begun
+        logger.warning("Stopping now: jobs that run go back to their queue, uncharged")
+        await self._children.kill()
+        return FORCED
+
+    def _verdict(self, working: asyncio.Task[None]) -> int:
+        """The exit code for work that ended by itself, which it does only by an error; says why on stderr."""
+        error = working.exception()
+        match error:
+            case AppFailed():
+                code, text = MISCONFIGURED, f"{error.traceback}\nError: {error}"
+            case ImproperlyConfigured():
+                code, text = MISCONFIGURED, f"Error: {error}"
+            case BrokerError() if self._plan is not None:
+                code, text = MISCONFIGURED, f"Error: the broker {self._plan.broker} refuses: {error}"
+            case CrashLoop():
+                code, text = CRASH_LOOP, f"Error: {error}"
+            case UmbelError():
+                code, text = FAILED, f"Error: {error}"
+            case _:
+                logger.critical("The worker stumbled over a mistake of its own", exc_info=error)
+                return FAILED
+        sys.stderr.write(text.lstrip() + "\n")
+        return code
+
+    async def _leave(self) -> None:
+        """Tell the broker which sessions have ended, if it listens, and leave no process behind."""
+        with contextlib.suppress(UmbelError, OSError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                if self._reclaimer is not None:
+                    await self._reclaimer.drain()
+        if self._forkserver is not None:
+            self._forkserver.kill()
+        with contextlib.suppress(UmbelError, OSError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                if self._broker is not None:
+                    await self._broker.aclose()

@@ -1,0 +1,32 @@
+"""What `umbel worker` starts: the supervisor, in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Final
+
+from umbel import log
+from umbel.exceptions import ImproperlyConfigured
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.supervisor import MISCONFIGURED, Supervisor
+
+ENTRY: Final = "umbel.worker.child.child:run"
+"""The function that is a child's life, as ``module:name``: only the forkserver may import it."""
+
+
+def run_worker(options: WorkerOptions, entry: str = ENTRY) -> int:
+    """Run a worker until it is stopped; answers the exit code. Call it in the main thread.
+
+    0 stopped as asked; 1 failed; 2 app, setting or broker URL is wrong, or stopped by force; 3 crash loop of the app.
+    """
+    try:
+        log.setup(options.loglevel, options.logformat, options.logfile, options.color)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return MISCONFIGURED
+    return asyncio.run(_run(options, entry))
+
+
+async def _run(options: WorkerOptions, entry: str) -> int:
+    return await Supervisor(options, entry).run()
