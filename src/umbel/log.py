@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, TextIO
 
 import msgspec
 
-from umbel.current import running
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Retried, Revoked, Succeeded
+from umbel.request import running
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 FORMATS: Final = ("auto", "text", "json")

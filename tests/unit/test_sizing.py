@@ -52,7 +52,9 @@ def test_a_concurrency_on_the_command_line_beats_the_numbers_of_the_settings() -
     assert sized(Settings(worker_processes=2, worker_threads=5), concurrency=8) == Sizing(8, 1, 100)
 
 
-@pytest.mark.parametrize(("pool", "instead"), [("gevent", "-P asyncio"), ("Eventlet", "-P asyncio"), ("frok", "prefork")])
+@pytest.mark.parametrize(
+    ("pool", "instead"), [("gevent", "-P asyncio"), ("Eventlet", "-P asyncio"), ("frok", "prefork")]
+)
 def test_a_pool_that_does_not_exist_is_refused_with_its_replacement(pool: str, instead: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=instead):
         checked_pool(pool)
@@ -63,7 +65,9 @@ def test_a_size_of_nothing_is_refused() -> None:
         sized(Settings(worker_async_concurrency=0))
 
 
-@pytest.mark.parametrize(("quota", "most"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", 10_000), ("", 10_000)])
+@pytest.mark.parametrize(
+    ("quota", "most"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", 10_000), ("", 10_000)]
+)
 def test_the_quota_of_the_control_group_limits_the_cpus(tmp_path: Path, quota: str, most: int) -> None:
     (tmp_path / "cpu.max").write_text(quota)
     assert 1 <= usable_cpus(tmp_path) <= most

@@ -32,5 +32,5 @@ def test_no_name_anywhere_says_where_to_give_one() -> None:
 @pytest.mark.parametrize("text", ["app = 3", "app = ["])
 def test_a_broken_file_is_named(text: str) -> None:
     Path("umbel.toml").write_text(text)
-    with pytest.raises(ImproperlyConfigured, match="project file|umbel.toml"):
+    with pytest.raises(ImproperlyConfigured, match=r"project file|umbel\.toml"):
         app_name(None)

@@ -44,7 +44,9 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     return errors
 
 
-@pytest.mark.parametrize("words", [["-A", "tasks", "-q", "probe"], ["probe", "-A", "tasks", "-q"], ["-q", "probe", "-Atasks"]])
+@pytest.mark.parametrize(
+    "words", [["-A", "tasks", "-q", "probe"], ["probe", "-A", "tasks", "-q"], ["-q", "probe", "-Atasks"]]
+)
 def test_global_options_stand_before_or_after_the_command(seen: list[Frame], words: list[str]) -> None:
     assert cli.main(words) == 0
     assert seen == [Frame(app="tasks", quiet=True)]
@@ -62,7 +64,9 @@ def test_a_variable_gives_what_the_command_line_leaves_out(seen: list[Frame], mo
     assert [frame.app for frame in seen] == ["from_variable", "given"]
 
 
-def test_a_broker_on_the_command_line_is_handed_on_as_the_variable(seen: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_on_the_command_line_is_handed_on_as_the_variable(
+    seen: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = {"UMBEL_BROKER_URL": "memory://old"}
     monkeypatch.setattr("os.environ", environment)
     cli.main(["probe", "-b", "memory://new"])
@@ -99,7 +103,9 @@ def test_an_error_is_one_sentence_and_its_traceback_is_for_debug(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["nosuch"], ["status", "--nosuch"], ["worker", "-c", "0"], ["worker", "-P", "gevent"]])
+@pytest.mark.parametrize(
+    "words", [["nosuch"], ["status", "--nosuch"], ["worker", "-c", "0"], ["worker", "-P", "gevent"]]
+)
 def test_wrong_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 2
     assert "Error" in capsys.readouterr().err

@@ -81,7 +81,9 @@ async def test_nothing_at_all_is_said_in_words() -> None:
 
 
 async def test_the_survey_is_json() -> None:
-    found = await survey(Engine([QueueCounts("q", ready=1)], [child(1, RunningJob("i", "t", NOW - 1))]), "redis://h:1/0")
+    found = await survey(
+        Engine([QueueCounts("q", ready=1)], [child(1, RunningJob("i", "t", NOW - 1))]), "redis://h:1/0"
+    )
     data = msgspec.json.decode(msgspec.json.encode(found))
     assert data["broker"] == "redis://h:1/0"
     assert data["queues"][0] == {
