@@ -41,7 +41,7 @@ def public(source: Source) -> Iterator[Definition]:
         yield from _unless_spoken_for(definition)
         if isinstance(definition, ast.ClassDef):
             for method in definitions(definition.body):
-                if not method.name.startswith("_"):
+                if not method.name.startswith(("_", "test_")):  # the name of a test is a sentence
                     yield from _unless_spoken_for(method)
 
 
