@@ -5,11 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import Redis, Server, Service
 from tests.servers.redis import flush
 
 SYSTEM = Path(__file__).parent / "system"
+
+# Tests run beside each other on few cores: how long one example takes says nothing.
+settings.register_profile("umbel", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("umbel")
 
 
 @pytest.hookimpl(tryfirst=True)
