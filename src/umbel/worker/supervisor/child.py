@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -19,6 +20,8 @@ from umbel.worker.supervisor.plan import Plan
 LOST_GRACE_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 0.5
 """What a child gets beyond its grace, to hand back what it did not finish."""
+
+logger = logging.getLogger("umbel.worker")
 
 
 class Child:
@@ -83,6 +86,7 @@ class Child:
         if self.lost:
             return
         self.lost = True
+        logger.warning("Child %d lost its session: its results are refused, its jobs run elsewhere", self.pid)
         self.board.trust = 0.0
         self.stop(LOST_GRACE_SECONDS)
 

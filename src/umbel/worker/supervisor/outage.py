@@ -42,10 +42,10 @@ class Outage:
         while True:
             try:
                 if self._since is None:
-                    return self._answered(await asyncio.wait_for(attempt(), deadline))
+                    return await self._try(attempt, deadline)
                 async with self._turn:
                     await self._pause()
-                    return self._answered(await asyncio.wait_for(attempt(), deadline))
+                    return await self._try(attempt, deadline)
             except _PASSING as error:
                 self._failed(error)
             except BrokerError as error:
@@ -53,23 +53,28 @@ class Outage:
                     raise
                 self._failed(error)
 
+    async def _try(self, attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
+        async with asyncio.timeout(deadline):
+            answer = await attempt()
+        self._answered()
+        return answer
+
     async def _pause(self) -> None:
         if self._since is None:
             return  # whoever had the turn before found it back
         longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._attempts, 10))
         await asyncio.sleep(random.uniform(0, longest))
 
-    def _answered(self, answer: T) -> T:
+    def _answered(self) -> None:
         self._known = True
         if self._since is None:
-            return answer
+            return
         self.back_at = time.monotonic()
         self.last_seconds = self.back_at - self._since
         text = "Broker %s is back after %.1f s (%d attempts)"
         logger.warning(text, self._broker, self.last_seconds, self._attempts)
         self._since = None
         self._attempts = 0
-        return answer
 
     def _failed(self, error: Exception) -> None:
         self._attempts += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import Final
@@ -43,10 +44,10 @@ class Reclaimer:
                 answer = await self._outage.insist(self._reclaim, DEADLINE_SECONDS)
             if answer.promoted + answer.returned >= FULL_BATCH or self._ended:
                 continue
-            try:
-                await asyncio.wait_for(self._news.wait(), self._pause(answer))
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 that forgets a cancellation which meets the news.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause(answer)):
+                    await self._news.wait()
 
     async def drain(self) -> None:
         """Tell the broker of every session that has ended. Raises what the broker raises; the caller sets the limit."""
