@@ -1,0 +1,54 @@
+"""What the asking commands open: the app, or just its broker. `umbel worker` never comes here: it imports no user code."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from umbel.brokers import connect
+from umbel.cli.app_name import app_name
+from umbel.cli.command import Frame
+from umbel.contracts.broker import Broker
+from umbel.contracts.powers import Inspector
+from umbel.engines.address import masked
+from umbel.exceptions import ImproperlyConfigured
+from umbel.settings import Settings
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
+
+
+def open_app(frame: Frame) -> Umbel:
+    """Import the app. Raises `ImproperlyConfigured`; the import's own error is shown first, because it is the cause."""
+    from umbel.app.loading import load_app
+
+    try:
+        return load_app(app_name(frame.app))
+    except ImproperlyConfigured as error:
+        if error.__cause__ is not None:
+            click.echo("".join(traceback.format_exception(error.__cause__)), err=True, nl=False)
+        raise
+
+
+def open_inspector(frame: Frame) -> tuple[Broker, Inspector, str]:
+    """The broker twice, as what it is and as what can be asked, and its URL without secrets.
+
+    With `-b` the app is not needed. Raises `ImproperlyConfigured`.
+    """
+    settings = _settings(frame)
+    url = masked(settings.broker_url)
+    if url.startswith("memory:"):
+        raise ImproperlyConfigured(f"{url} lives inside one process and cannot be asked from another: use its own app")
+    broker = connect(settings.broker_url, settings)
+    if not isinstance(broker, Inspector):
+        raise ImproperlyConfigured(f"the broker {url} cannot tell what it holds: use its own tools")
+    return broker, broker, url
+
+
+def _settings(frame: Frame) -> Settings:
+    if frame.broker:
+        return Settings(broker_url=frame.broker)
+    return open_app(frame).conf
