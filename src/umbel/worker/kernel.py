@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -48,11 +50,8 @@ def ignore_signals() -> None:
 
 def set_title(text: str) -> None:
     """Show *text* in `ps`, if setproctitle is installed."""
-    try:
-        import setproctitle
-    except ImportError:
-        return
-    setproctitle.setproctitle(text)
+    with contextlib.suppress(ImportError):
+        import_module("setproctitle").setproctitle(text)
 
 
 def _nothing(*_: object) -> None:

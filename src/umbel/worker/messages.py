@@ -47,7 +47,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fork(msgspec.Struct, frozen=True, tag=True):
-    """To the forkserver: fork a child, from now on *number*. Its channel's socket and its board's file travel beside."""
+    """To the forkserver: fork a child, from now on *number*. Its channel's socket and its board's file come along."""
 
     number: int
     options: ChildOptions

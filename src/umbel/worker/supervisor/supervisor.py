@@ -69,8 +69,9 @@ class Supervisor:
         forkserver = self._forkserver = Forkserver.spawn()
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
-        sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
-        sys.stdout.flush()
+        if not self._order.options.quiet:
+            sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
+            sys.stdout.flush()
         logger.info("Concurrency: %s", concurrency(plan))
         outage = Outage(plan.broker)
         sessions = Sessions(self._broker, plan, outage)
