@@ -33,9 +33,7 @@ class OpenGate:
 
 
 @contextlib.contextmanager
-def worker(
-    app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100
-) -> Iterator[None]:
+def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100) -> Iterator[None]:
     """Run the jobs of *app* in the background for the length of a ``with`` block; on leaving, what runs is finished.
 
     *queues* default to the app's default queue. Works on every broker, ``memory://`` included.

@@ -1,0 +1,178 @@
+"""Memory as an engine: named spaces of this process, and bells that wake whoever waits in a thread or an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from umbel.engines.address import masked
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.job import FIRST, Counts
+
+LEVELS: Final = 10
+_URL: Final = re.compile(r"memory:(?://)?([A-Za-z0-9._-]*)")
+
+
+class Bell:
+    """Wakes those who wait for a key. Every method is called under the lock of the space, so no ring is missed."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, set[Callable[[], object]]] = {}
+
+    def join(self, keys: Iterable[str], wake: Callable[[], object]) -> None:
+        """Have *wake* called at the next ring of any of *keys*."""
+        for key in keys:
+            self.waiting.setdefault(key, set()).add(wake)
+
+    def leave(self, keys: Iterable[str], wake: Callable[[], object]) -> None:
+        """Take back what `join` did; doing so twice is harmless."""
+        for key in keys:
+            waiting = self.waiting.get(key, set())
+            waiting.discard(wake)
+            if not waiting:
+                self.waiting.pop(key, None)
+
+    def ring(self, key: str) -> None:
+        """Wake everybody who waits for *key*: whoever finds nothing waits again, so no wake-up can get lost."""
+        for wake in self.waiting.pop(key, ()):
+            wake()
+
+
+class Ear:
+    """One wait in one event loop, woken from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heard = asyncio.Event()
+
+    def wake(self) -> None:
+        """End the wait, from any thread; the loop may be gone by now."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._heard.set)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait until woken, at most *seconds*."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
+        except TimeoutError:
+            return
+
+
+class Entry(msgspec.Struct):
+    """A job as its queue keeps it, wherever it is at the moment."""
+
+    level: int
+    envelope: bytes
+    counts: Counts = FIRST
+    returned: bool = False
+
+
+class Session(msgspec.Struct):
+    """An open session in one queue: until when (unix time), its last receive number, and id to number of what it holds."""
+
+    deadline: float
+    info: bytes
+    alive: bool = True
+    number: int = 0
+    held: dict[str, int] = {}
+
+
+class Queue:
+    """One queue. *jobs* is the truth; each id in it is in exactly one of ready, delayed, a session's held, parked, dead."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Entry] = {}
+        self.ready: tuple[deque[str], ...] = tuple(deque() for _ in range(LEVELS))
+        self.delayed: list[tuple[float, int, str]] = []
+        self.sessions: dict[str, Session] = {}
+        self.buried: set[str] = set()
+        self.parked: dict[str, list[str]] = {}
+        self.dead: dict[str, None] = {}
+        self.seen: float | None = None
+        self.hold = 0.0
+        self._order = 0
+
+    def place(self, job_id: str, level: int, due: float, now: float) -> None:
+        """Put a job in its place among the delayed ones if it is due later than *now*, else at the end of its level."""
+        if due > now:
+            self._order += 1
+            heapq.heappush(self.delayed, (due, self._order, job_id))
+        else:
+            self.ready[level].append(job_id)
+
+    def promote(self, now: float, limit: int) -> int:
+        """Make ready up to *limit* jobs that are due, earliest first; answers how many."""
+        moved = 0
+        while moved < limit and self.delayed and self.delayed[0][0] <= now:
+            job_id = heapq.heappop(self.delayed)[2]
+            self.ready[self.jobs[job_id].level].append(job_id)
+            moved += 1
+        return moved
+
+    def front(self, job_id: str) -> None:
+        """Put a job that comes back at the front of its level."""
+        entry = self.jobs[job_id]
+        entry.returned = True
+        self.ready[entry.level].appendleft(job_id)
+
+
+class Space:
+    """All queues and records of one name; every step on them is taken under *lock*, which is held for no wait."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.queues: dict[str, Queue] = {}
+        self.records: dict[str, tuple[bytes, float]] = {}
+        self.claims: dict[str, tuple[str, float]] = {}
+        self.work = Bell()
+        self.news = Bell()
+        self._expiring: list[tuple[float, str]] = []
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, made at its first mention."""
+        found = self.queues.get(name)
+        if found is None:
+            found = self.queues[name] = Queue()
+        return found
+
+    def record(self, job_id: str, now: float) -> bytes | None:
+        """The terminal record of *job_id* unless it has expired; empty for a job that ended without one."""
+        found = self.records.get(job_id)
+        return found[0] if found is not None and found[1] > now else None
+
+    def keep(self, job_id: str, record: bytes, ttl: float, now: float) -> None:
+        """Store a terminal record for *ttl* seconds unless there is one: the first record wins."""
+        self._sweep(now)
+        if job_id in self.records:
+            return
+        self.claims.pop(job_id, None)
+        self.records[job_id] = (record, now + ttl)
+        heapq.heappush(self._expiring, (now + ttl, job_id))
+        self.news.ring(job_id)
+
+    def _sweep(self, now: float) -> None:
+        while self._expiring and self._expiring[0][0] <= now:
+            _, job_id = heapq.heappop(self._expiring)
+            if self.record(job_id, now) is None:  # a record that was forgotten and stored again expires later
+                self.records.pop(job_id, None)
+
+
+_spaces: Final[dict[str, Space]] = {}
+_opening: Final = threading.Lock()
+
+
+def space(url: str) -> Space:
+    """The space that *url* names: ``memory://`` or ``memory://name``. Raises `ImproperlyConfigured`."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ImproperlyConfigured(f"{masked(url)!r} is no address in memory: use memory:// or memory://name")
+    with _opening:
+        return _spaces.setdefault(match[1], Space())

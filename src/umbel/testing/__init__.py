@@ -1,0 +1,41 @@
+"""For tests: of programs that use Umbel, and of engines that others write. Needs pytest only where it says so."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from umbel.testing.clock import Clock
+    from umbel.testing.conformance import (
+        BrokerConformance,
+        InspectorConformance,
+        RecordConformance,
+        ResultStoreConformance,
+    )
+    from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost
+
+__all__ = [
+    "BrokerConformance",
+    "Clock",
+    "FailBefore",
+    "InspectorConformance",
+    "LoseReplies",
+    "RecordConformance",
+    "ReplyLost",
+    "ResultStoreConformance",
+]
+
+_HOMES: Final = {
+    "Clock": "umbel.testing.clock",
+    "FailBefore": "umbel.testing.faults",
+    "LoseReplies": "umbel.testing.faults",
+    "ReplyLost": "umbel.testing.faults",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Late: the suites import pytest, which a program that only wants the clock may not have.
+    return getattr(import_module(_HOMES.get(name, "umbel.testing.conformance")), name)

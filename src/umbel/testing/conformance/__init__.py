@@ -1,0 +1,21 @@
+"""The specification of every engine: behaviour tests whose names are the guarantees in English. Needs pytest.
+
+Subclass a suite as ``class TestMine(BrokerConformance)`` and write its hook; a power that an engine lacks is a missing
+subclass, never a skipped test. The tests are `async`: run them with pytest-asyncio in its auto mode.
+"""
+
+from __future__ import annotations
+
+from pkgutil import iter_modules
+
+import pytest
+
+# So that a failed assert of a suite shows its values; before the first import of each.
+pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
+
+from umbel.testing.conformance.broker import BrokerConformance  # noqa: E402
+from umbel.testing.conformance.inspector import InspectorConformance  # noqa: E402
+from umbel.testing.conformance.records import RecordConformance  # noqa: E402
+from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E402
+
+__all__ = ["BrokerConformance", "InspectorConformance", "RecordConformance", "ResultStoreConformance"]

@@ -1,0 +1,177 @@
+"""What a broker guarantees about receiving: in order, in time, within limits, to one session only."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from umbel.contracts.broker import SessionDead
+from umbel.model.ids import new_session
+from umbel.model.job import Job
+from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
+
+KIBI = 1024
+DAY = 86_400.0
+
+
+class ReceivingConformance(BrokerStage):
+    """Order, delays and limits."""
+
+    async def test_jobs_of_one_level_come_in_the_order_they_were_sent(self) -> None:
+        await self.send("1", "2")
+        await self.send("3")
+        await self.send("4", "5")
+        session = await self.open()
+        assert ids(await self.take(session, 2)) == ["1", "2"]
+        assert ids(await self.take(session)) == ["3", "4", "5"]
+
+    async def test_jobs_sent_in_the_same_instant_keep_the_order_of_their_batch(self) -> None:
+        names = [f"{number:02}" for number in range(20, 0, -1)]
+        await self.send(*names)
+        assert ids(await self.take(await self.open(), 20)) == names
+
+    async def test_an_urgent_job_overtakes_those_before_it(self) -> None:
+        await self.send("plain")
+        await self.send("urgent", priority=9)
+        assert ids(await self.take(await self.open())) == ["urgent", "plain"]
+
+    async def test_ten_priorities_come_from_the_highest_to_the_lowest(self) -> None:
+        for priority in (4, 0, 9, 2, 7, 1, 8, 3, 6, 5):
+            await self.send(str(priority), priority=priority)
+        assert ids(await self.take(await self.open())) == ["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]
+
+    async def test_the_limit_of_a_receive_is_kept(self) -> None:
+        await self.send("1", "2", "3")
+        session = await self.open()
+        assert ids(await self.take(session, 1)) == ["1"]
+        assert ids(await self.take(session, 2)) == ["2", "3"]
+
+    async def test_the_limit_holds_over_all_queues_together(self) -> None:
+        for queue in (QUEUE, OTHER):
+            await self.send(*(f"{queue}-{number}" for number in range(5)), queue=queue)
+        session = await self.open(QUEUE, OTHER)
+        received = list(itertools.chain.from_iterable([await self.take(session, 4, (QUEUE, OTHER)) for _ in range(4)]))
+        assert len(received) == len({each.id for each in received}) == 10
+
+    async def test_one_receive_carries_about_one_mebibyte(self) -> None:
+        envelope = b"x" * (400 * KIBI)
+        await self.broker.asend([Job(str(number), QUEUE, envelope) for number in range(6)])
+        session = await self.open()
+        received: list[str] = []
+        while deliveries := await self.take(session, 6):
+            assert sum(len(each.envelope) for each in deliveries) <= 1600 * KIBI
+            received += ids(deliveries)
+        assert received == ["0", "1", "2", "3", "4", "5"]
+
+    async def test_a_job_above_the_byte_limit_is_still_handed_out(self) -> None:
+        await self.broker.asend([Job("big", QUEUE, b"x" * (1025 * KIBI))])
+        await self.take_one(await self.open(), "big")
+
+    async def test_a_job_is_handed_to_one_session_only(self) -> None:
+        await self.send(*(str(number) for number in range(50)))
+        sessions = [await self.open() for _ in range(5)]
+        batches = await asyncio.gather(*(self.take(each, 7) for each in sessions for _ in range(3)))
+        received = [each for batch in batches for each in ids(batch)]
+        assert sorted(received, key=int) == [str(number) for number in range(50)]
+
+    async def test_two_clients_share_one_queue(self) -> None:
+        await self.send("1", "2")
+        other = self.client()
+        mine, theirs = await self.open(), await self.open(broker=other)
+        assert ids(await self.take(mine, 1)) == ["1"]
+        assert ids(await other.receive(theirs, [QUEUE], 1, wait=0)) == ["2"]
+
+    async def test_an_empty_queue_answers_an_empty_list(self) -> None:
+        assert await self.take(await self.open()) == []
+
+    async def test_only_the_queues_asked_for_are_looked_at(self) -> None:
+        await self.send("elsewhere", queue=OTHER)
+        assert await self.take(await self.open(QUEUE, OTHER), queues=[QUEUE]) == []
+
+    async def test_a_busy_queue_starves_no_other(self) -> None:
+        for queue in (QUEUE, OTHER):
+            await self.send(*(f"{queue}-{number}" for number in range(30)), queue=queue)
+        session = await self.open(QUEUE, OTHER)
+        served = {each.queue for _ in range(20) for each in await self.take(session, 1, (QUEUE, OTHER))}
+        assert served == {QUEUE, OTHER}
+
+    async def test_receive_numbers_of_a_session_rise(self) -> None:
+        await self.send("1", "2", "3")
+        session = await self.open()
+        numbers = [(await self.take(session, 1))[0].number for _ in range(3)]
+        assert numbers == sorted(set(numbers))
+
+    async def test_jobs_of_one_receive_share_its_number(self) -> None:
+        await self.send("1", "2", "3")
+        assert len({each.number for each in await self.take(await self.open())}) == 1
+
+    async def test_an_unknown_session_receives_nothing(self) -> None:
+        await self.send("job")
+        with pytest.raises(SessionDead):
+            await self.take(new_session())
+        await self.take_one(await self.open(), "job")
+
+    async def test_a_session_receives_nothing_from_a_queue_it_was_not_opened_in(self) -> None:
+        await self.send("job", queue=OTHER)
+        session = await self.open(QUEUE)
+        with pytest.raises(SessionDead):
+            await self.take(session, queues=[OTHER])
+
+    # --- delays
+
+    async def test_a_delayed_job_comes_exactly_when_it_is_due(self) -> None:
+        await self.send("job", delay=30.0)
+        session = await self.open()
+        await self.advance(29.75)
+        assert await self.take(session) == []
+        await self.advance(0.25)
+        await self.take_one(session, "job")
+
+    async def test_a_job_with_an_eta_comes_exactly_then(self) -> None:
+        await self.send("job", eta=self.clock() + 30.0)
+        session = await self.open()
+        await self.advance(29.75)
+        assert await self.take(session) == []
+        await self.advance(0.25)
+        await self.take_one(session, "job")
+
+    async def test_an_eta_in_the_past_is_now(self) -> None:
+        await self.send("job", eta=self.clock() - 30.0)
+        await self.take_one(await self.open(), "job")
+
+    async def test_a_job_may_be_delayed_for_thirty_days(self) -> None:
+        await self.send("delayed", delay=30 * DAY)
+        await self.send("eta", eta=self.clock() + 30 * DAY + 1)
+        await self.advance(30 * DAY - 1)
+        assert await self.take(await self.open()) == []
+        await self.advance(2)
+        assert ids(await self.take(await self.open())) == ["delayed", "eta"]
+
+    async def test_delayed_jobs_come_in_the_order_they_are_due(self) -> None:
+        for delay in (3.0, 1.0, 5.0, 2.0, 4.0):
+            await self.send(str(delay), delay=delay)
+        await self.advance(10)
+        assert ids(await self.take(await self.open())) == ["1.0", "2.0", "3.0", "4.0", "5.0"]
+
+    async def test_a_delayed_job_keeps_its_priority(self) -> None:
+        await self.send("plain", delay=1.0)
+        await self.send("urgent", delay=2.0, priority=9)
+        await self.advance(3)
+        assert ids(await self.take(await self.open())) == ["urgent", "plain"]
+
+    async def test_jobs_that_are_not_due_hide_no_job_that_is(self) -> None:
+        await self.send(*(f"later-{number}" for number in range(50)), delay=60.0, priority=9)
+        await self.send("now")
+        assert ids(await self.take(await self.open())) == ["now"]
+
+    async def test_a_thousand_jobs_due_at_once_all_come(self) -> None:
+        names = [str(number) for number in range(1000)]
+        await self.send(*names, delay=5.0)
+        await self.advance(5)
+        session = await self.open()
+        received: list[str] = []
+        while deliveries := await self.take(session, 100):
+            received += ids(deliveries)
+        assert sorted(received, key=int) == names

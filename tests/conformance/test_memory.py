@@ -1,0 +1,47 @@
+"""The specification on the engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from umbel.brokers.memory import MemoryBroker
+from umbel.engines.memory import Space
+from umbel.stores.memory import MemoryStore
+from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+
+
+class Memory:
+    """An empty space for each test."""
+
+    space: Space
+
+    @pytest.fixture(autouse=True)
+    def _empty(self) -> None:
+        self.space = Space()
+
+    def make(self, clock: Callable[[], float]) -> MemoryBroker:
+        return MemoryBroker(self.space, clock)
+
+
+class TestMemoryBroker(Memory, BrokerConformance):
+    pass
+
+
+class TestMemoryInspector(Memory, InspectorConformance):
+    pass
+
+
+class TestMemoryRecords(Memory, RecordConformance):
+    def make_store(self, clock: Callable[[], float]) -> MemoryStore:
+        return MemoryStore(self.space, clock)
+
+
+class TestMemoryStore(ResultStoreConformance):
+    @pytest.fixture(autouse=True)
+    def _empty(self) -> None:
+        self.space = Space()
+
+    def make(self, clock: Callable[[], float]) -> MemoryStore:
+        return MemoryStore(self.space, clock)
