@@ -1,8 +1,7 @@
-"""What the asking commands open: the app, or just its broker. `umbel worker` never comes here: it imports no user code."""
+"""What the asking commands open: the app, or just its broker. `umbel worker` does not: it imports no user code."""
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import TYPE_CHECKING
 

@@ -67,7 +67,7 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Any:
 @_option("--processes", variable="UMBEL_WORKER_PROCESSES", type=_count, text="Child processes.")
 @_option("--threads", variable="UMBEL_WORKER_THREADS", type=_count, text="Slots for `def` tasks in each child.")
 @_option("-Q", "--queues", variable="UMBEL_QUEUES", callback=_names, text="Queues to serve, separated by commas.")
-@_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues to leave out of those.")
+@_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues to leave out.")
 @_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="",
          text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
 @_option("--grace", variable="UMBEL_WORKER_SOFT_SHUTDOWN_TIMEOUT", type=_seconds,
