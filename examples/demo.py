@@ -134,7 +134,7 @@ def print_table(rows: list[tuple[Row, float]]) -> None:
 
 async def run(folder: Path) -> int:
     """Run every example; answers the exit code."""
-    rows = []
+    rows: list[tuple[Row, float]] = []
     for example in EXAMPLES:
         name = str(example.__name__)
         print(f"{name} …", flush=True)

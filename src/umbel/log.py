@@ -100,7 +100,7 @@ def level_of(name: str) -> int:
     """The number of the level *name*, in upper or lower case. Raises `ImproperlyConfigured`, naming the levels."""
     if name.upper() not in LEVELS:
         raise ImproperlyConfigured(f"there is no log level {name!r}: use one of {', '.join(LEVELS)}")
-    return int(logging.getLevelName(name.upper()))
+    return logging.getLevelNamesMapping()[name.upper()]
 
 
 def get_task_logger(name: str) -> logging.Logger:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -40,12 +39,15 @@ def stderr() -> Iterator[Stderr]:
     ours.setLevel(our_level)
 
 
+class Add:
+    name = "tasks.add"
+
+
 @pytest.fixture
 def inside_a_job() -> Iterator[None]:
     """The context of a job that was retried twice."""
     delivery = Delivery("id-1", "mail", 9, 1, b"", Counts(retries=2))
-    task = SimpleNamespace(name="tasks.add")
-    token = running.set(Request(task, delivery, Envelope("tasks.add"), [], {}, "umbel@here"))
+    token = running.set(Request(Add(), delivery, Envelope("tasks.add"), [], {}, "umbel@here"))
     yield
     running.reset(token)
 

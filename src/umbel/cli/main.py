@@ -27,6 +27,8 @@ COMMANDS: Final = {
 }
 """Name to ``module:function`` and help line: `umbel --help` imports none of the modules."""
 
+_CODES: Final = ((ImproperlyConfigured, USAGE), (BrokerUnavailable, UNAVAILABLE), (TimeoutError, TIMED_OUT))
+
 HELP: Final = """Umbel, a distributed task queue.
 
 The options below may also follow the command. Exit codes: 0 done, 1 failed, 2 wrong usage, settings or app,
@@ -37,19 +39,19 @@ The options below may also follow the command. Exit codes: 0 done, 1 failed, 2 w
 class LazyGroup(click.Group):
     """A group that knows its commands by `COMMANDS` and imports one when it is asked for."""
 
-    def list_commands(self, _: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names in the table."""
         return list(COMMANDS)
 
-    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Import the command *cmd_name*, or answer None."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        module, name = COMMANDS[cmd_name][0].split(":")
         command: Command = getattr(import_module(module), name)
         return command
 
-    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
         """Write the table, importing nothing."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -63,6 +65,10 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
+def _nothing(**_: object) -> None:
+    """The group itself does nothing: its options are read by the command."""
+
+
 _version: Final = click.Option(
     ("--version",), is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
 )
@@ -70,7 +76,7 @@ group: Final = LazyGroup(
     "umbel",
     help=HELP,
     params=[*global_options(with_variables=True), _version],
-    callback=lambda **_: None,
+    callback=_nothing,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
@@ -101,11 +107,4 @@ def _explained(error: Exception, *, debug: bool) -> int:
     expected = isinstance(error, UmbelError)
     text = str(error) if expected else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
     click.echo(f"Error: {text}", err=True)
-    match error:
-        case ImproperlyConfigured():
-            return USAGE
-        case BrokerUnavailable():
-            return UNAVAILABLE
-        case TimeoutError():
-            return TIMED_OUT
-    return FAILED
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

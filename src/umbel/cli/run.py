@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -32,6 +33,7 @@ the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
 """
 
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _count: Final = click.IntRange(min=1)
 _seconds: Final = click.FloatRange(min=0)
 
@@ -49,7 +51,7 @@ def _pool(_: click.Context, __: click.Parameter, name: str | None) -> str | None
     return None if name is None else checked_pool(name)
 
 
-def _option(*names: str, variable: str, text: str, **attributes: Any) -> Any:
+def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callable[[_F], _F]:
     """An option that a variable can give, too; UMBEL_WORKER_* are read by the settings."""
     if variable.startswith("UMBEL_WORKER_"):
         return click.option(*names, help=f"{text}  [env var: {variable}]", **attributes)

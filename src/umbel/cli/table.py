@@ -29,7 +29,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 10:  # noqa: PLR2004 - where a decimal stops to matter
         return f"{max(seconds, 0.0):.1f}s"
     left = round(seconds)
-    parts = []
+    parts: list[str] = []
     for size, unit in _UNITS:
         if left >= size:
             parts.append(f"{left // size}{unit}")

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from umbel.cli import survey as surveys
 from umbel.cli.survey import as_text, survey
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.model import presence
@@ -38,7 +37,7 @@ class Engine:
 
 @pytest.fixture(autouse=True)
 def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveys.time, "time", lambda: NOW)
+    monkeypatch.setattr("umbel.cli.survey.time.time", lambda: NOW)
 
 
 def child(pid: int, *running: RunningJob, worker: str = "umbel@here") -> SessionInfo:

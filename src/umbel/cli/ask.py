@@ -1,0 +1,77 @@
+"""`umbel call` and `umbel result`: send a job by the name of its task, and look at what became of one."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+
+from umbel.cli.command import Command, Frame
+from umbel.cli.opened import open_app
+from umbel.exceptions import ImproperlyConfigured, UmbelError
+
+T = TypeVar("T")
+FAILED: Final = 1
+_MOMENTS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S"]
+
+
+@click.command(cls=Command, help="Send a job by the NAME of its task, and print its id.")
+@click.argument("name")
+@click.option("-a", "--args", default="[]", metavar="JSON", help="A list: the positional arguments.")
+@click.option("-k", "--kwargs", default="{}", metavar="JSON", help="An object: the keyword arguments.")
+@click.option("--queue", help="The queue to send to.")
+@click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="Higher is more urgent.")
+@click.option("--countdown", type=click.FloatRange(min=0), metavar="SECONDS", help="Start this much later.")
+@click.option("--eta", type=click.DateTime(_MOMENTS), help="Do not start before this moment; UTC if it has no zone.")
+@click.option("--expires", type=click.FloatRange(min=0), metavar="SECONDS", help="Do not start later than this.")
+@click.option("--task-id", metavar="ID", help="The id of the job; sending it twice is sending it once.")
+@click.option("--wait", is_flag=True, help="Wait for the result, and print it as JSON instead of the id.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait: no longer than this.")
+@click.pass_obj
+def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **given: Any) -> int:
+    """Send it; answers the exit code."""
+    args: list[Any] = _json("--args", given.pop("args"), list)
+    kwargs: dict[str, Any] = _json("--kwargs", given.pop("kwargs"), dict)
+    options = {option: value for option, value in given.items() if value is not None}
+    sent = open_app(frame).send_task(name, args, kwargs, **options)
+    if not wait:
+        click.echo(sent.id)
+        return 0
+    frame.say(f"sent {sent.id}")
+    return _show(sent, timeout)
+
+
+@click.command(
+    cls=Command, help="Show the result of the job ID as JSON. A job that failed shows its error; exit code 1."
+)
+@click.argument("job_id", metavar="ID")
+@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait this long for it.")
+@click.option("--traceback", is_flag=True, help="Show the traceback of a job that failed.")
+@click.pass_obj
+def result(frame: Frame, /, *, job_id: str, timeout: float, traceback: bool) -> int:
+    """Show it; answers the exit code."""
+    found = open_app(frame).AsyncResult(job_id)
+    code = _show(found, timeout)
+    if code == FAILED and traceback and found.traceback:
+        click.echo(found.traceback, err=True)
+    return code
+
+
+def _show(handle: Any, timeout: float | None) -> int:
+    try:
+        value = handle.get(timeout=timeout)
+    except UmbelError:
+        raise  # of ours: no such job, no result in time, the broker is away; each has its own exit code
+    except Exception as error:  # noqa: BLE001 - whatever the task raised
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        return FAILED
+    click.echo(msgspec.json.encode(value, enc_hook=repr).decode())
+    return 0
+
+
+def _json(option: str, text: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ImproperlyConfigured(f"{option} is not a JSON {kind.__name__}: {error}") from error
