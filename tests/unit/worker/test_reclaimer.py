@@ -1,0 +1,106 @@
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from umbel.brokers.memory import MemoryBroker
+from umbel.contracts.broker import Ended, Reclaimed
+from umbel.engines.memory import space
+from umbel.exceptions import BrokerUnavailable
+from umbel.settings import Settings
+from umbel.worker.messages import Loaded
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.outage import Outage
+from umbel.worker.supervisor.plan import Plan, make_plan
+from umbel.worker.supervisor.reclaimer import FULL_BATCH, Reclaimer
+
+
+class ScriptedBroker(MemoryBroker):
+    """Answers reclaims with what it is given, then with nothing to do; keeps what it was told."""
+
+    def __init__(self, name: str, *answers: Reclaimed | Exception) -> None:
+        super().__init__(space(f"memory://{name}"))
+        self.answers = list(answers)
+        self.told: list[tuple[str, ...]] = []
+        self.called = asyncio.Event()
+
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
+        self.told.append(tuple(each.session for each in ended))
+        self.called.set()
+        answer = self.answers.pop(0) if self.answers else Reclaimed()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def plan() -> Plan:
+    settings = Settings(broker_url="sqlite:///x", worker_lease=15.0)
+    return make_plan(WorkerOptions(app="a"), Loaded("a", settings, []))
+
+
+async def run_until(reclaimer: Reclaimer, broker: ScriptedBroker, calls: int) -> None:
+    """Run *reclaimer* until it has called *calls* times, which must not take the 5 s of its regular interval."""
+    running = asyncio.create_task(reclaimer.run())
+    async with asyncio.timeout(3):
+        while len(broker.told) < calls:
+            broker.called.clear()
+            await broker.called.wait()
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+async def test_news_of_a_death_is_told_at_once() -> None:
+    broker = ScriptedBroker("news")
+    reclaimer = Reclaimer(broker, plan(), Outage("url"))
+    running = asyncio.create_task(reclaimer.run())
+    await broker.called.wait()
+    reclaimer.end("gone", ("job",))
+    broker.called.clear()
+    async with asyncio.timeout(1):
+        await broker.called.wait()
+    running.cancel()
+    assert broker.told == [(), ("gone",)]
+
+
+async def test_a_death_is_told_until_the_broker_answers() -> None:
+    broker = ScriptedBroker("again", BrokerUnavailable("away"), BrokerUnavailable("away"))
+    reclaimer = Reclaimer(broker, plan(), Outage("url"))
+    reclaimer.end("gone")
+    await run_until(reclaimer, broker, 3)
+    assert broker.told == [("gone",)] * 3
+
+
+async def test_a_full_batch_is_followed_by_another_with_the_same_news() -> None:
+    broker = ScriptedBroker("full", Reclaimed(returned=FULL_BATCH), Reclaimed(promoted=1, returned=3))
+    reclaimer = Reclaimer(broker, plan(), Outage("url"))
+    reclaimer.end("gone")
+    await run_until(reclaimer, broker, 2)
+    assert broker.told == [("gone",), ("gone",)]
+    await reclaimer.drain()
+    assert len(broker.told) == 2
+
+
+async def test_a_session_about_to_lapse_is_waited_for() -> None:
+    broker = ScriptedBroker("lapse", Reclaimed(next_deadline=0.01))
+    await run_until(Reclaimer(broker, plan(), Outage("url")), broker, 2)
+
+
+async def test_after_a_long_outage_nobody_is_reaped_for_a_lease() -> None:
+    broker, outage = ScriptedBroker("hold"), Outage("url")
+    outage.last_seconds, outage.back_at = 8.0, time.monotonic()
+    reclaimer = Reclaimer(broker, plan(), outage)
+    running = asyncio.create_task(reclaimer.run())
+    await asyncio.sleep(0)
+    assert broker.told == []
+    reclaimer.end("own child")  # but the worker's own dead are, as ever
+    await broker.called.wait()
+    running.cancel()
+    assert broker.told == [("own child",)]
+
+
+@pytest.mark.parametrize(("lasted", "ago"), [(7.0, 0.0), (100.0, 15.1)])
+async def test_after_a_short_or_an_old_outage_all_is_as_ever(lasted: float, ago: float) -> None:
+    broker, outage = ScriptedBroker(f"short{lasted:g}"), Outage("url")
+    outage.last_seconds, outage.back_at = lasted, time.monotonic() - ago
+    await run_until(Reclaimer(broker, plan(), outage), broker, 1)
