@@ -1,0 +1,260 @@
+"""The command line as a person meets it: real processes, an embedded file, a real Redis."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TASKS = """
+import time
+from umbel import Umbel
+
+app = Umbel("my_tasks")
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+@app.task
+def fail() -> None:
+    raise ValueError("no such thing")
+
+@app.task
+def hold(path: str) -> None:
+    import pathlib
+    while not pathlib.Path(path).exists():
+        time.sleep(0.01)
+"""
+DEADLINE_SECONDS = 20.0
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with tasks.py."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return tmp_path
+
+
+def environment(**variables: str) -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("UMBEL_")}, **variables}
+
+
+def umbel(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "umbel", *words],
+        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def worker(folder: Path, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker for as long as the block lasts; its log goes to worker.log."""
+    with (folder / "worker.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "umbel", *words],
+            cwd=folder,
+            env=environment(**variables),
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(DEADLINE_SECONDS)
+            finally:
+                process.kill()
+
+
+def eventually(look: Callable[[], Any], what: str) -> Any:
+    """What *look* answers as soon as that is true."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"{what} did not happen within {DEADLINE_SECONDS:g} s")
+
+
+def status(folder: Path, *words: str, **variables: str) -> dict[str, Any]:
+    done = umbel(folder, *(words or ("-A", "tasks")), "status", "--json", **variables)
+    assert done.returncode in {0, 69}, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def children(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [child for worker in found["workers"] for child in worker["children"]]
+
+
+def test_help_takes_less_than_150_ms() -> None:
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "umbel", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    assert min(once() for _ in range(10)) < 0.150
+
+
+@pytest.mark.parametrize(
+    "words", [("-A", "tasks", "worker", "--loglevel=info"), ("worker", "-l", "INFO", "-A", "tasks:app", "-c", "1")]
+)
+def test_a_worker_runs_what_is_called(project: Path, words: tuple[str, ...]) -> None:
+    with worker(project, *words) as process:
+        done = umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[4, 6]", "--wait", "--timeout", "20")
+        assert (done.stdout, done.returncode) == ("10\n", 0), done.stderr + (project / "worker.log").read_text()
+    assert process.returncode == 0
+    log = (project / "worker.log").read_text()
+    assert "succeeded in" in log
+    assert "app:         my_tasks" in log
+
+
+def test_a_call_prints_an_id_whose_result_can_be_asked_for(project: Path) -> None:
+    with worker(project, "-A", "tasks", "worker"):
+        sent = umbel(project, "-A", "tasks", "call", "tasks.add", "-k", '{"x": 1, "y": 2}').stdout.strip()
+        done = umbel(project, "-A", "tasks", "result", sent, "--timeout", "20")
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
+def test_a_job_that_failed_shows_its_error(project: Path) -> None:
+    with worker(project, "-A", "tasks", "worker"):
+        done = umbel(project, "-A", "tasks", "call", "tasks.fail", "--wait", "--timeout", "20")
+    assert done.returncode == 1
+    assert "ValueError: no such thing" in done.stderr
+    assert "raised unexpected: ValueError: no such thing" in (project / "worker.log").read_text()
+
+
+def test_a_result_that_does_not_come_in_time_is_124(project: Path) -> None:
+    done = umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[1, 2]", "--wait", "--timeout", "0.2")
+    assert done.returncode == 124, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("engine", ["embedded", "redis"])
+def test_status_shows_queues_workers_and_what_runs(project: Path, engine: str, redis_url: str) -> None:
+    variables = {"UMBEL_BROKER_URL": redis_url} if engine == "redis" else {}
+    release = project / "release"
+    with worker(project, "-A", "tasks", "worker", "-c", "1", "--threads", "2", **variables):
+        held = [
+            umbel(
+                project, "-A", "tasks", "call", "tasks.hold", "-a", json.dumps([str(release)]), **variables
+            ).stdout.strip()
+            for _ in range(2)
+        ]
+        umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[1, 2]", "--countdown", "600", **variables)
+
+        def both_running() -> dict[str, Any] | None:
+            found = status(project, **variables)
+            ids = [job["id"] for child in children(found) for job in child["running"]]
+            return found if sorted(ids) == sorted(held) else None
+
+        try:
+            found = eventually(both_running, "that status shows both jobs")
+        finally:
+            release.touch()
+        text = umbel(project, "-A", "tasks", "status", **variables)
+    (queue,) = found["queues"]
+    assert (queue["queue"], queue["ready"], queue["delayed"], queue["running"]) == ("default", 0, 1, 2)
+    (child,) = children(found)
+    assert (child["threads"], child["async_slots"], child["queues"]) == (2, 100, ["default"])
+    assert child["running"][0]["task"] == "tasks.hold"
+    assert text.returncode == 0
+    assert "QUEUE" in text.stdout
+    assert "WORKER" in text.stdout
+
+
+def test_status_without_a_worker_is_69_and_shows_the_age_of_the_oldest(project: Path) -> None:
+    umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[1, 2]")
+    done = umbel(project, "-A", "tasks", "status")
+    assert done.returncode == 69
+    assert "no worker is running" in done.stdout
+    (queue,) = status(project)["queues"]
+    assert queue["ready"] == 1
+    assert 0 <= queue["oldest_seconds"] < 30
+
+
+def test_status_needs_no_app_where_the_broker_is_named(project: Path, redis_url: str) -> None:
+    assert status(project, "-b", redis_url) == {"broker": redis_url, "queues": [], "workers": []}
+
+
+def test_watch_shows_the_status_again_until_it_is_interrupted(project: Path) -> None:
+    command = [sys.executable, "-m", "umbel", "-A", "tasks", "status", "--watch", "--json"]
+    with subprocess.Popen(command, cwd=project, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first, second = json.loads(process.stdout.readline()), json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_SECONDS) == 130
+    assert first["broker"] == second["broker"]
+
+
+@pytest.mark.parametrize("command", ["worker", "status"])
+def test_an_app_that_does_not_exist_says_what_was_tried(project: Path, command: str) -> None:
+    done = umbel(project, "-A", "nosuch", command)
+    assert done.returncode == 2
+    assert "nosuch" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "status"])
+def test_an_app_that_breaks_while_it_is_imported_shows_its_own_error(project: Path, command: str) -> None:
+    (project / "broken.py").write_text("import nothing_of_that_name\n")
+    done = umbel(project, "-A", "broken", command)
+    assert done.returncode == 2
+    assert "import nothing_of_that_name" in done.stderr
+    assert "ModuleNotFoundError: No module named 'nothing_of_that_name'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "status", "call"])
+def test_without_an_app_the_error_says_how_to_name_one(project: Path, command: str) -> None:
+    done = umbel(project, command, *(["tasks.add"] if command == "call" else []))
+    assert done.returncode == 2
+    assert "UMBEL_APP" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_app_may_be_named_by_a_variable_or_a_file(project: Path) -> None:
+    assert umbel(project, "call", "tasks.add", "-a", "[1, 2]", UMBEL_APP="tasks").returncode == 0
+    (project / "umbel.toml").write_text('app = "tasks"\n')
+    assert umbel(project, "call", "tasks.add", "-a", "[1, 2]").returncode == 0
+
+
+def test_a_broker_that_is_not_there_is_69_and_keeps_its_password(project: Path) -> None:
+    done = umbel(project, "-b", "redis://user:secret@127.0.0.1:1/0", "-A", "tasks", "call", "tasks.add", "-a", "[1, 2]")
+    assert done.returncode == 69, done.stderr
+    assert "127.0.0.1:1" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (("worker", "-P", "gevent"), {}, "-P asyncio"),
+        (("worker", "-l", "loud"), {}, "DEBUG"),
+        (("worker", "-c", "none"), {}, "not a valid integer"),
+        (("status",), {"UMBEL_BROKER_URL": "rabbit://host"}, "rabbit"),
+        (("status",), {"UMBEL_BROKER_URL": "memory://"}, "one process"),
+        (("worker",), {"UMBEL_WORKER_CONCURENCY": "3"}, "worker_concurrency"),
+        (("call", "tasks.add", "-a", "{"), {}, "--args"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    project: Path, words: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    done = umbel(project, "-A", "tasks", *words, **variables)
+    assert done.returncode == 2, done.stderr
+    assert said.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,21 @@
+"""`make demo`, as it is run on a fresh machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_runs_and_shows_what_it_did() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.demo"], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n10\n" in done.stdout
+    for line in ("quickstart", "mailer", "images"):
+        assert line in done.stdout
+    assert len(list((ROOT / "build" / "demo" / "thumbnails").glob("*.jpg"))) == 12
