@@ -8,6 +8,7 @@ from typing import Final
 
 from umbel import log
 from umbel.exceptions import ImproperlyConfigured
+from umbel.worker import kernel
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.supervisor import MISCONFIGURED, Supervisor
 
@@ -25,6 +26,7 @@ def run_worker(options: WorkerOptions, entry: str = ENTRY) -> int:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"Error: {error}\n")
         return MISCONFIGURED
+    kernel.set_title(f"umbel worker -A {options.app}")  # the command line may hold a password
     return asyncio.run(_run(options, entry))
 
 

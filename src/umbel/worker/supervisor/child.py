@@ -33,6 +33,7 @@ class Child:
         self.board = board
         self.pid = 0
         self.ready = False
+        self.ended = asyncio.Event()
         self.born = time.time()
         self.lost = False
         self.stopped = False

@@ -103,6 +103,12 @@ class Children:
                 place.child.kill()
         await self._wait(KILL_SECONDS)
 
+    async def replace(self) -> None:
+        """Stop the children that live now, one after the other; in each place the next one starts."""
+        for child in [place.child for place in self._places if place.child is not None]:
+            child.stop(self._plan.grace)
+            await child.ended.wait()
+
     def running(self) -> int:
         """How many jobs run now."""
         return sum(len(place.child.running()) for place in self._places if place.child is not None)
@@ -172,6 +178,7 @@ class Children:
             self._sessions.remove(child)
             self._settle_account(child, exited)
             child.close()
+            child.ended.set()
 
     def _ready(self) -> None:
         self._early_deaths.clear()

@@ -1,11 +1,11 @@
-"""Shutdown: which signal asks for what."""
+"""Shutdown and reload: which signal asks for what."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -14,22 +14,24 @@ from typing import Final, Self
 ECHO_SECONDS: Final = 0.1
 """A signal this soon after the first is the same one: `timeout` and some init systems send theirs twice."""
 
-logger = logging.getLogger("umbel.worker")
-
 
 class Signals:
-    """The signals of a worker, inside its event loop: TERM or INT once is warm, again is cold; QUIT is cold."""
+    """The signals of a worker, inside its event loop.
+
+    TERM or INT once: warm shutdown; again, or QUIT: cold. HUP: reload the app, or warm shutdown if it has a terminal.
+    """
 
     def __init__(self) -> None:
         """Nothing was asked for."""
         self.warm = asyncio.Event()
         self.cold = asyncio.Event()
+        self.reload = asyncio.Event()
         self._first = 0.0
         self._handlers: dict[signal.Signals, Callable[[], None]] = {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGQUIT: self._stop_now,
-            signal.SIGHUP: self._reload,
+            signal.SIGHUP: self._hang_up,
             signal.SIGCHLD: reap,
         }
 
@@ -52,12 +54,16 @@ class Signals:
         elif now - self._first > ECHO_SECONDS:
             self._stop_now()
 
+    def _hang_up(self) -> None:
+        # From a terminal it means that the terminal is gone, from anybody else that the code is new.
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._stop()
+        else:
+            self.reload.set()
+
     def _stop_now(self) -> None:
         self.warm.set()
         self.cold.set()
-
-    def _reload(self) -> None:
-        logger.warning("SIGHUP: reloading is not supported; restart the worker to load new code")
 
 
 def reap() -> None:

@@ -31,7 +31,7 @@ FORCED: Final = 2
 CRASH_LOOP: Final = 3
 MAX_FORKSERVER_DEATHS: Final = 3
 FORKSERVER_DEATHS_SECONDS: Final = 60.0
-LAST_WORDS_SECONDS: Final = 0.7
+LAST_WORDS_SECONDS: Final = 1.0
 """How long, at the end, the broker may take to hear which sessions have ended."""
 
 logger = logging.getLogger("umbel.worker")
@@ -52,7 +52,7 @@ class Supervisor:
     async def run(self) -> int:
         """Work until a signal says stop, or until it makes no sense to go on. Answers the exit code."""
         with Signals() as signals:
-            working = asyncio.create_task(self._work())
+            working = asyncio.create_task(self._work(signals.reload))
             asked = asyncio.create_task(signals.warm.wait())
             try:
                 await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -62,10 +62,10 @@ class Supervisor:
             finally:
                 asked.cancel()
                 working.cancel()
-                await asyncio.wait((working,))
+                await asyncio.wait((working,), timeout=LAST_WORDS_SECONDS)
                 await self._leave()
 
-    async def _work(self) -> None:
+    async def _work(self, reload: asyncio.Event) -> None:
         forkserver = self._forkserver = Forkserver.spawn()
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
@@ -83,7 +83,7 @@ class Supervisor:
                 group.create_task(sessions.run())
                 group.create_task(self._reclaimer.run())
                 group.create_task(self._announce(plan, self._children))
-                group.create_task(self._keep_forkserver(forkserver, self._children))
+                group.create_task(self._keep_forkserver(forkserver, self._children, reload))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
@@ -91,11 +91,15 @@ class Supervisor:
         await children.ready.wait()
         logger.info("%s ready.", plan.worker)
 
-    async def _keep_forkserver(self, forkserver: Forkserver, children: Children) -> None:
+    async def _keep_forkserver(self, forkserver: Forkserver, children: Children, reload: asyncio.Event) -> None:
         deaths: deque[float] = deque(maxlen=MAX_FORKSERVER_DEATHS)
+        children.fork_from(forkserver)
         while True:
-            children.fork_from(forkserver)
-            await forkserver.gone.wait()
+            await _first(forkserver.gone, reload)
+            if not forkserver.gone.is_set():
+                reload.clear()
+                forkserver = self._forkserver = await self._reload(forkserver, children)
+                continue
             children.fork_from(None)
             deaths.append(time.monotonic())
             if len(deaths) == MAX_FORKSERVER_DEATHS and deaths[-1] - deaths[0] < FORKSERVER_DEATHS_SECONDS:
@@ -103,6 +107,22 @@ class Supervisor:
             logger.error("The forkserver died, and its children with it; starting another one")
             forkserver = self._forkserver = Forkserver.spawn()
             await forkserver.load(self._order)
+            children.fork_from(forkserver)
+
+    async def _reload(self, old: Forkserver, children: Children) -> Forkserver:
+        """Replace the children one by one by some that run the app as it is now; answers who forks from now on."""
+        new = Forkserver.spawn()
+        try:
+            await new.load(self._order)
+        except (AppFailed, ForkserverGone) as error:
+            logger.error("Not reloaded, the old code goes on: %s", error)  # noqa: TRY400 - the text says where
+            new.kill()
+            return old
+        children.fork_from(new)
+        await children.replace()
+        old.kill()
+        logger.warning("Reloaded: all children run the new code")
+        return new
 
     async def _stop(self, signals: Signals) -> int:
         children, plan = self._children, self._plan
@@ -113,10 +133,11 @@ class Supervisor:
         stopping = asyncio.create_task(children.stop(grace))
         cold = asyncio.create_task(signals.cold.wait())
         await asyncio.wait((stopping, cold), return_when=asyncio.FIRST_COMPLETED)
-        stopped = stopping.done()
         cold.cancel()
+        if stopping.done():
+            return STOPPED
         stopping.cancel()
-        return STOPPED if stopped else await self._stop_now()
+        return await self._stop_now()
 
     async def _stop_now(self) -> int:
         if self._children is None:
@@ -146,14 +167,22 @@ class Supervisor:
         return code
 
     async def _leave(self) -> None:
-        """Tell the broker which sessions have ended, if it listens, and leave no process behind."""
-        with contextlib.suppress(UmbelError, OSError, TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                if self._reclaimer is not None:
-                    await self._reclaimer.drain()
+        """Leave no process behind, and tell the broker which sessions have ended, if it listens."""
         if self._forkserver is not None:
             self._forkserver.kill()
         with contextlib.suppress(UmbelError, OSError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
+                if self._reclaimer is not None:
+                    await self._reclaimer.drain()
                 if self._broker is not None:
                     await self._broker.aclose()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of *events* is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
