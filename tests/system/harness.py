@@ -1,0 +1,176 @@
+"""Real workers in their own processes: started in the folder of a project, watched, hurt, and ended with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+PROJECTS = Path(__file__).parent / "projects"
+DEADLINE_SECONDS = 20.0
+POLL_SECONDS = 0.01
+
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], what: str, seconds: float = DEADLINE_SECONDS) -> T:
+    """The first true answer of *condition*. Raises AssertionError, naming *what*, after *seconds*."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(POLL_SECONDS)
+    return answer
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a worker: ours without settings of Umbel, and *variables*."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("UMBEL_")}
+    return {**inherited, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+
+
+class Worker:
+    """One `umbel worker`: its supervisor is the process that was started, the others are found below it."""
+
+    def __init__(self, command: list[str], folder: Path, variables: dict[str, str], log: Path) -> None:
+        """Start *command* in *folder*; what it prints goes to *log*."""
+        self.log = log
+        with log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [*_dying_with_us(), *command],
+                cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+            )  # fmt: skip
+        self.pid = self._process.pid
+
+    @property
+    def output(self) -> str:
+        """All that it has printed up to now."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, text: str, seconds: float = DEADLINE_SECONDS, times: int = 1) -> None:
+        """Wait until it has printed *text*, *times* times."""
+
+        def printed() -> bool:
+            if self.output.count(text) >= times:
+                return True
+            assert self._process.poll() is None, f"ended with {self._process.returncode}:\n{self.output[-4000:]}"
+            return False
+
+        try:
+            eventually(printed, f"{text!r} in the output", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output[-4000:]}") from None
+
+    def wait_ready(self, seconds: float = DEADLINE_SECONDS) -> Worker:
+        """Wait until a child has received; needs ``--loglevel=info``."""
+        self.wait_for(" ready.", seconds)
+        return self
+
+    def forkserver(self) -> psutil.Process:
+        """The process that forks the children."""
+        (found,) = eventually(lambda: _below(self.pid), "a forkserver")
+        return found
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that run jobs, oldest first."""
+        return sorted(_below(self.forkserver().pid), key=lambda process: process.create_time())
+
+    def tree(self) -> list[psutil.Process]:
+        """All its processes."""
+        try:
+            top = psutil.Process(self.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor alone."""
+        self._process.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to all its processes, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def running(self) -> bool:
+        """Whether the supervisor lives."""
+        return self._process.poll() is None
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
+        """The exit code of the supervisor, when it has ended."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds:g} s:\n{self.output[-4000:]}") from None
+
+    def stop(self, seconds: float = DEADLINE_SECONDS) -> int:
+        """Ask it to stop, once; answers the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """End the supervisor, and only it, without warning."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """End all its processes without warning."""
+        processes = self.tree()
+        self.kill()
+        for process in processes:
+            with_luck(process.kill)
+        psutil.wait_procs(processes, DEADLINE_SECONDS)
+
+
+class Workers:
+    """Starts workers and ends those that are left; use it as a fixture."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep their logs in *folder*."""
+        self._folder = folder
+        self._started: list[Worker] = []
+
+    def start(self, *words: str, app: str = "ledger_tasks", folder: Path = PROJECTS, **variables: str) -> Worker:
+        """Start ``umbel -A app worker`` in *folder* with further *words*, and with *variables* in its environment."""
+        command = [sys.executable, "-m", "umbel", "-A", app, "worker", "--loglevel=info", "--log-format=text", *words]
+        log = self._folder / f"worker-{len(self._started) + 1}.log"
+        worker = Worker(command, folder, environment(**variables), log)
+        self._started.append(worker)
+        return worker
+
+    def end(self) -> None:
+        """End all processes of all workers."""
+        for worker in self._started:
+            worker.end()
+
+
+def with_luck(action: Callable[[], object]) -> None:
+    """Do *action* to a process that may have ended."""
+    try:
+        action()
+    except psutil.NoSuchProcess:
+        return
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of *processes* that have not ended."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    try:
+        return alive(psutil.Process(pid).children())
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _dying_with_us() -> list[str]:
+    # The words in front of a command that have the kernel kill it when the tests are killed.
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
