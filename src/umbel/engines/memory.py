@@ -6,17 +6,14 @@ import asyncio
 import heapq
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
-import msgspec
-
 from umbel.engines.address import masked
+from umbel.engines.memory_queue import Queue
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.job import FIRST, Counts
 
-LEVELS: Final = 10
 _URL: Final = re.compile(r"memory:(?://)?([A-Za-z0-9._-]*)")
 
 
@@ -53,79 +50,22 @@ class Ear:
         self._heard = asyncio.Event()
 
     def wake(self) -> None:
-        """End the wait, from any thread; the loop may be gone by now."""
-        if not self._loop.is_closed():
+        """End the wait, from any thread."""
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._heard.set)
 
     async def wait(self, seconds: float | None) -> None:
-        """Wait until woken, at most *seconds*."""
-        try:
+        """Wait until woken, at most *seconds* (None: for ever)."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._heard.wait()
-        except TimeoutError:
-            return
-
-
-class Entry(msgspec.Struct):
-    """A job as its queue keeps it, wherever it is at the moment."""
-
-    level: int
-    envelope: bytes
-    counts: Counts = FIRST
-    returned: bool = False
-
-
-class Session(msgspec.Struct):
-    """An open session in one queue: until when (unix time), its last receive number, and id to number of what it holds."""
-
-    deadline: float
-    info: bytes
-    alive: bool = True
-    number: int = 0
-    held: dict[str, int] = {}
-
-
-class Queue:
-    """One queue. *jobs* is the truth; each id in it is in exactly one of ready, delayed, a session's held, parked, dead."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, Entry] = {}
-        self.ready: tuple[deque[str], ...] = tuple(deque() for _ in range(LEVELS))
-        self.delayed: list[tuple[float, int, str]] = []
-        self.sessions: dict[str, Session] = {}
-        self.buried: set[str] = set()
-        self.parked: dict[str, list[str]] = {}
-        self.dead: dict[str, None] = {}
-        self.seen: float | None = None
-        self.hold = 0.0
-        self._order = 0
-
-    def place(self, job_id: str, level: int, due: float, now: float) -> None:
-        """Put a job in its place among the delayed ones if it is due later than *now*, else at the end of its level."""
-        if due > now:
-            self._order += 1
-            heapq.heappush(self.delayed, (due, self._order, job_id))
-        else:
-            self.ready[level].append(job_id)
-
-    def promote(self, now: float, limit: int) -> int:
-        """Make ready up to *limit* jobs that are due, earliest first; answers how many."""
-        moved = 0
-        while moved < limit and self.delayed and self.delayed[0][0] <= now:
-            job_id = heapq.heappop(self.delayed)[2]
-            self.ready[self.jobs[job_id].level].append(job_id)
-            moved += 1
-        return moved
-
-    def front(self, job_id: str) -> None:
-        """Put a job that comes back at the front of its level."""
-        entry = self.jobs[job_id]
-        entry.returned = True
-        self.ready[entry.level].appendleft(job_id)
 
 
 class Space:
-    """All queues and records of one name; every step on them is taken under *lock*, which is held for no wait."""
+    """All queues and records of one name; every step on them is taken under *lock*, which nobody holds while waiting.
+
+    *work* rings by queue name when there is something to receive, *news* by job id when its record arrives.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -142,6 +82,10 @@ class Space:
         if found is None:
             found = self.queues[name] = Queue()
         return found
+
+    def glance(self, name: str) -> Queue:
+        """The queue of that name to be read only: an empty one, which is not kept, if there is none."""
+        return self.queues.get(name) or Queue()
 
     def record(self, job_id: str, now: float) -> bytes | None:
         """The terminal record of *job_id* unless it has expired; empty for a job that ended without one."""
@@ -161,7 +105,7 @@ class Space:
     def _sweep(self, now: float) -> None:
         while self._expiring and self._expiring[0][0] <= now:
             _, job_id = heapq.heappop(self._expiring)
-            if self.record(job_id, now) is None:  # a record that was forgotten and stored again expires later
+            if self.record(job_id, now) is None:  # one that was forgotten and stored again expires later
                 self.records.pop(job_id, None)
 
 

@@ -1,0 +1,150 @@
+"""The broker contract on Redis. What each verb does is in `operations`, how it travels in `umbel.engines.redis`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import count
+from typing import TypeVar
+
+from umbel.brokers.redis import inspector, operations
+from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.operations import Steps, named
+from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
+from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines.operation import adrive, drive
+from umbel.engines.redis import Engine
+from umbel.engines.redis_address import parse
+from umbel.engines.redis_layout import events
+from umbel.model.job import Delivery, Job
+from umbel.settings import Settings
+
+T = TypeVar("T")
+
+
+class RedisBroker:
+    """`Broker` and `Inspector` on one database of a Redis server (>= 6.2).
+
+    *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
+    """
+
+    def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
+        address = parse(
+            url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout
+        )
+        self._engine = Engine(address, settings.broker_send_deadline)
+        self._calls = Calls(events(address.db), clock)
+        self._known: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
+        self._turn = count()
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""
+        queues = {job.queue for job in jobs}
+        new = queues - self._known
+        drive(named(self._calls, queues, operations.send(self._calls, jobs, new)), self._engine.call)
+        self._known |= new
+
+    async def asend(self, jobs: Sequence[Job]) -> None:
+        """The async twin of `send`."""
+        queues = {job.queue for job in jobs}
+        new = queues - self._known
+        await adrive(named(self._calls, queues, operations.send(self._calls, jobs, new)), self._engine.acall)
+        self._known |= new
+
+    def close(self) -> None:
+        """Give back all connections of this process."""
+        self._engine.close()
+
+    async def aclose(self) -> None:
+        """Give back the connections of this event loop."""
+        await self._engine.aclose()
+
+    async def heartbeat(
+        self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
+    ) -> list[bool]:
+        """Renew or open the sessions of *beats*; one round trip."""
+        return await self._do(queues, operations.heartbeat(self._calls, beats, queues, lease, opening=opening))
+
+    async def receive(self, session: str, queues: Sequence[str], limit: int, *, wait: float) -> list[Delivery]:
+        """Lease ready jobs. Without an answer it raises `BrokerUnavailable`: call `reconcile` then."""
+        deliveries, next_due = await self._receive(session, self._rotated(queues), limit)
+        if deliveries or wait <= 0:
+            return deliveries
+        wakes = {self._calls.place(queue) + b"wake": queue for queue in queues}
+        seconds = wait if next_due is None else min(wait, next_due)
+        woken = await self._engine.pop(list(wakes), seconds)
+        # A token tells which queue has something; the others are asked by the next call.
+        order = self._rotated(queues) if woken is None else [wakes[woken]]
+        deliveries, _ = await self._receive(session, order, limit)
+        return deliveries
+
+    async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
+        """Carry out *settlements*, in atomic steps of 256; a dead session answers False for each."""
+        follow_ups = {job.queue for item in settlements if item.follow_ups for job in item.follow_ups}
+        new = follow_ups - self._known
+        queues = follow_ups.union(item.delivery.queue for item in settlements)
+        answers = await self._do(queues, operations.settle(self._calls, session, settlements, new))
+        self._known |= new
+        return answers
+
+    async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
+        """Return to ready what the broker holds for *session* beyond *held*."""
+        number = self._number(session)
+        return await self._do(queues, operations.reconcile(self._calls, session, number, queues, held))
+
+    async def mark(self, session: str, delivery: Delivery) -> bool:
+        """Note durably that *delivery* is about to start alone."""
+        return await self._do([delivery.queue], operations.mark(self._calls, session, delivery))
+
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
+        """Promote due jobs, return those of ended and lapsed sessions; one round trip, at most 200 jobs a queue."""
+        return await self._do(queues, operations.reclaim(self._calls, queues, lease, ended))
+
+    async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
+        """Make ready what is parked under the names *tasks*."""
+        return await self._do(queues, operations.unpark(self._calls, queues, tasks))
+
+    async def queues(self) -> list[str]:
+        """The names of all queues ever used, sorted."""
+        return await self._do((), inspector.queues())
+
+    async def counts(self, queues: Sequence[str]) -> list[QueueCounts]:
+        """Exact numbers for each of *queues*, each as of one moment."""
+        return await self._do(queues, inspector.counts(self._calls, queues))
+
+    async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
+        """The open sessions of *queues*."""
+        return await self._do(queues, inspector.sessions(self._calls, queues))
+
+    def locate(self, job_id: str, queue: str | None) -> Location:
+        """Find one job; *queue* None looks in every queue."""
+        return drive(inspector.locate(self._calls, job_id, queue), self._engine.call)
+
+    async def alocate(self, job_id: str, queue: str | None) -> Location:
+        """The async twin of `locate`."""
+        return await adrive(inspector.locate(self._calls, job_id, queue), self._engine.acall)
+
+    async def _do(self, queues: Collection[str], steps: Steps[T]) -> T:
+        return await adrive(named(self._calls, queues, steps), self._engine.acall)
+
+    async def _receive(self, session: str, queues: Sequence[str], limit: int) -> tuple[list[Delivery], float | None]:
+        steps = operations.receive(self._calls, session, self._number(session), queues, limit)
+        try:
+            return await self._do(queues, steps)
+        except SessionDead:
+            self._numbers.pop(session, None)
+            raise
+
+    def _number(self, session: str) -> int:
+        """The next receive number of *session*: counted here, so that a server that lost a second repeats none."""
+        numbers = self._numbers.get(session)
+        if numbers is None:
+            numbers = self._numbers[session] = count(1)
+        return next(numbers)
+
+    def _rotated(self, queues: Sequence[str]) -> Sequence[str]:
+        """*queues*, each first in its turn, so that a full one starves none."""
+        if len(queues) < 2:  # noqa: PLR2004 - nothing to turn
+            return queues
+        first = next(self._turn) % len(queues)
+        return [*queues[first:], *queues[:first]]

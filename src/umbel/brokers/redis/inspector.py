@@ -1,0 +1,55 @@
+"""What Redis can tell of the jobs it holds, as generators of script calls. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.operations import Steps
+from umbel.brokers.redis.packing import counts_of
+from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines.redis_command import Command
+from umbel.engines.redis_layout import QUEUES
+
+UNKNOWN: Final = Location("unknown")
+
+
+def queues() -> Steps[list[str]]:
+    """The names of all queues ever used, sorted."""
+    (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
+    return sorted(name.decode() for name in reply)
+
+
+def counts(calls: Calls, names: Sequence[str]) -> Steps[list[QueueCounts]]:
+    """How many jobs are where."""
+    replies = yield [calls.make("counts", name) for name in names]
+    return [QueueCounts(name, *reply) for name, reply in zip(names, replies, strict=True)]
+
+
+def sessions(calls: Calls, names: Sequence[str]) -> Steps[list[SessionInfo]]:
+    """Each open session once: the shortest lease, the jobs of all queues."""
+    replies = yield [calls.make("sessions", name) for name in names]
+    found: dict[str, SessionInfo] = {}
+    for session, info, left, ids in (entry for reply in replies for entry in reply):
+        name = session.decode()
+        held = tuple(job_id.decode() for job_id in ids)
+        other = found.get(name)
+        found[name] = (
+            SessionInfo(name, info, left / 1000, held)
+            if other is None
+            else SessionInfo(name, other.info or info, min(other.lease_left, left / 1000), other.held + held)
+        )
+    return list(found.values())
+
+
+def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
+    """Where *job_id* is; in every queue if *queue* is None."""
+    names = [queue] if queue is not None else (yield from queues())
+    if not names:
+        return UNKNOWN
+    replies = yield [calls.make("locate", name, (job_id,)) for name in names]
+    for name, (place, text) in zip(names, replies, strict=True):
+        if place != b"unknown":
+            return Location(place.decode(), name, counts_of(text).retries if text is not None else 0)
+    return UNKNOWN

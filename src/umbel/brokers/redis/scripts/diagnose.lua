@@ -1,0 +1,37 @@
+#!lua flags=no-writes
+-- diagnose: keys of a queue that hold another type than they should; asked after an operation failed for that.
+-- KEYS[1] jobs   ARGV prefix now
+-- Answer: (key, its type, the type it should have)*
+local prefix = ARGV[1]
+local answer = {}
+
+local function look(name, expected)
+  local kind = redis.call('TYPE', prefix .. name)['ok']
+  if kind ~= 'none' and kind ~= expected then
+    for _, word in ipairs({ prefix .. name, kind, expected }) do
+      answer[#answer + 1] = word
+    end
+  end
+  return kind == expected
+end
+
+for level = 0, 9 do
+  look('ready:' .. level, 'list')
+end
+look('wake', 'list')
+look('delayed', 'zset')
+look('dead', 'zset')
+for _, name in ipairs({ 'jobs', 'counts', 'meta', 'info' }) do
+  look(name, 'hash')
+end
+if look('sessions', 'zset') then
+  for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do
+    look('held:' .. session, 'hash')
+  end
+end
+if look('parked', 'set') then
+  for _, task in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
+    look('parked:' .. task, 'list')
+  end
+end
+return answer

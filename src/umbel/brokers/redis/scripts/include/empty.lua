@@ -1,0 +1,24 @@
+-- empty: jobs of a dead session, at most `limit`, to the front of their levels, charged by `account(id)`.
+-- An emptied session is forgotten; its `held` stays a day, so that its id is not opened again.
+local function empty(prefix, session, limit, account)
+  local held = prefix .. 'held:' .. session
+  local entries, moved = redis.call('HGETALL', held), 0
+  for i = #entries - 1, 1, -2 do -- from the end: what was taken first comes first again
+    local id = entries[i]
+    if id ~= '#' then
+      if moved == limit then
+        return moved
+      end
+      moved = moved + 1
+      if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
+        account(id)
+        redis.call('LPUSH', prefix .. 'ready:' .. string.sub(entries[i + 1], 1, 1), id)
+      end
+      redis.call('HDEL', held, id)
+    end
+  end
+  redis.call('PEXPIRE', held, 86400000)
+  redis.call('HDEL', prefix .. 'info', session)
+  redis.call('ZREM', prefix .. 'sessions', session)
+  return moved
+end

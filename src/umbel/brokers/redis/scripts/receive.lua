@@ -1,0 +1,58 @@
+#!lua flags=allow-oom
+-- receive: lease ready jobs to a session, most urgent first, until `want` jobs or about `room` bytes.
+-- KEYS[1] jobs   ARGV prefix now session number want room
+-- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'}
+-- (session, number) is the fence: a number is used once, so an answer that was given up cannot be given again.
+-- includes: now alive promote wake levels
+local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
+local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
+local held = prefix .. 'held:' .. session
+if not alive(prefix, session) then
+  return { 'dead' }
+end
+if number <= tonumber(redis.call('HGET', held, '#') or 0) then
+  return { 'stale' }
+end
+redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+promote(prefix, 100)
+
+local answer, got = { 'ok', -1 }, 0
+local came_back = redis.call('EXISTS', prefix .. 'counts') == 1
+local urgent = redis.call('EXISTS', unpack(levels, 1, 9)) > 0
+for level = urgent and 0 or 9, 9 do
+  local list = levels[level + 1]
+  local tag = level .. ':' .. ARGV[4]
+  while got < want and room > 0 do
+    local ids = redis.call('LRANGE', list, 0, math.min(16, want - got) - 1)
+    if #ids == 0 then
+      break
+    end
+    local envelopes = redis.call('HMGET', prefix .. 'jobs', unpack(ids))
+    local counts = came_back and redis.call('HMGET', prefix .. 'counts', unpack(ids))
+    local places = { '#', ARGV[4] }
+    for i, id in ipairs(ids) do
+      local envelope = envelopes[i]
+      if envelope then -- an entry without a job is garbage
+        places[#places + 1] = id
+        places[#places + 1] = tag
+        local at = #answer
+        answer[at + 1], answer[at + 2], answer[at + 3] = id, level, envelope
+        answer[at + 4] = counts and counts[i]
+        got = got + 1
+        room = room - #envelope
+      end
+    end
+    if #places > 2 then
+      redis.call('HSET', held, unpack(places)) -- new place first
+    end
+    redis.call('LTRIM', list, #ids, -1) -- old place last
+  end
+end
+
+if got == 0 then
+  local head = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')
+  answer[2] = head[2] and math.max(0, tonumber(head[2]) - now) or -1
+elseif redis.call('EXISTS', prefix .. 'delayed', unpack(levels)) > 0 then
+  wake(prefix) -- we are busy now: the next one takes the rest, and keeps the time
+end
+return answer

@@ -1,0 +1,60 @@
+#!lua flags=allow-oom
+-- reclaim: due jobs become ready, jobs of lapsed sessions return, the oldest dead letters go. Never buries a job.
+-- KEYS[1] jobs   ARGV prefix now lease limit
+-- Answer: {promoted, returned, ms until the next job is due, ms until a session may lapse}, -1 for none.
+-- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
+-- includes: now seen promote charge empty wake levels
+local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local sessions, dead = prefix .. 'sessions', prefix .. 'dead'
+local DEAD_MS, MOST_DEAD = 30 * 86400000, 100000
+
+local function account(id)
+  charge(prefix, id, function(marked)
+    return marked and 1 or 0, marked and 0 or 1
+  end)
+end
+
+local function forget(ids)
+  redis.call('HDEL', prefix .. 'jobs', unpack(ids))
+  redis.call('HDEL', prefix .. 'counts', unpack(ids))
+  redis.call('ZREM', dead, unpack(ids))
+end
+
+redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+local hold = seen(prefix, lease)
+local promoted, returned = promote(prefix, limit), 0
+
+-- A deadline beyond two leases was set by a clock that has been set back since.
+for _, session in ipairs(redis.call('ZRANGE', sessions, now + 2 * lease, '+inf', 'BYSCORE', 'LIMIT', 0, 64)) do
+  redis.call('ZADD', sessions, now + lease, session)
+end
+local lapsed = redis.call('ZRANGE', sessions, '-inf', now >= hold and now or 0, 'BYSCORE', 'LIMIT', 0, 16)
+for _, session in ipairs(lapsed) do
+  redis.call('ZADD', sessions, 0, session)
+end
+for _, session in ipairs(lapsed) do
+  if returned < limit then
+    returned = returned + empty(prefix, session, limit - returned, account)
+  end
+end
+
+local old = redis.call('ZRANGE', dead, '-inf', now - DEAD_MS, 'BYSCORE', 'LIMIT', 0, limit)
+local excess = redis.call('ZCARD', dead) - MOST_DEAD
+if #old == 0 and excess > 0 then
+  old = redis.call('ZRANGE', dead, 0, math.min(excess, limit) - 1)
+end
+if #old > 0 then
+  forget(old)
+end
+
+if redis.call('EXISTS', unpack(levels)) > 0 then
+  wake(prefix)
+end
+local due = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')[2]
+local deadline = redis.call('ZRANGE', sessions, 0, 0, 'WITHSCORES')[2]
+return {
+  promoted,
+  returned,
+  due and math.max(0, tonumber(due) - now) or -1,
+  deadline and math.max(0, tonumber(deadline) > 0 and math.max(tonumber(deadline), hold) - now or 0) or -1,
+}

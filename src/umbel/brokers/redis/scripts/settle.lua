@@ -1,0 +1,125 @@
+#!lua flags=allow-oom
+-- settle: carry out verdicts on deliveries of one session.
+-- KEYS[1] jobs   ARGV prefix now session channel n  n * (id tag kind a b operations)  operation*
+--   tag        "<level>:<number>", what `held` must hold for the item to count: the fence
+--   kind a b   end, dead: record, its ttl in ms | retry: delay in ms, counts or '' | park: task, '' | release: '', ''
+--   operation  J prefix id level at envelope: a follow-up job | E envelope: replaces the job's own
+-- Answer: {'ok', per item 1 if it was ours, else 0} | {'dead'}
+-- Order of writes: record, follow-ups, new place, envelope, old place. A cut between two of them repeats, never loses.
+-- includes: now alive wake defer returned
+local prefix, session, channel, n = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local jobs, held = prefix .. 'jobs', prefix .. 'held:' .. session
+local DONE_MARK_MS, MOST_PARKED_NAMES = '120000', 1000
+
+local function follow(place, id, level, at, envelope)
+  if redis.call('HEXISTS', place .. 'jobs', id) == 1 or redis.call('EXISTS', place .. 'r:' .. id) == 1 then
+    return
+  end
+  if at < 0 then
+    at = now - at
+  end
+  if at > now then
+    defer(place, level, id, at)
+  else
+    redis.call('RPUSH', place .. 'ready:' .. level, id)
+  end
+  redis.call('HSET', place .. 'jobs', id, envelope)
+  wake(place)
+end
+
+local function finish(id, record, ttl)
+  redis.call('SET', prefix .. 'r:' .. id, record, 'NX', 'PX', ttl)
+end
+
+local ends, again = {}, false
+local place = {
+  ['end'] = function(id, _, record)
+    redis.call('PUBLISH', channel .. id, record)
+    ends[#ends + 1] = id
+  end,
+  dead = function(id, _, record)
+    redis.call('ZADD', prefix .. 'dead', now, id)
+    redis.call('PUBLISH', channel .. id, record)
+  end,
+  retry = function(id, level, delay, counts)
+    if counts == '' then
+      returned(prefix, id)
+    else
+      redis.call('HSET', prefix .. 'counts', id, counts)
+    end
+    if tonumber(delay) > 0 then
+      defer(prefix, level, id, now + tonumber(delay))
+    else
+      redis.call('RPUSH', prefix .. 'ready:' .. level, id)
+      again = true
+    end
+  end,
+  release = function(id, level)
+    returned(prefix, id)
+    redis.call('LPUSH', prefix .. 'ready:' .. level, id)
+    again = true
+  end,
+}
+place.park = function(id, level, task)
+  local names = prefix .. 'parked'
+  if redis.call('SCARD', names) >= MOST_PARKED_NAMES and redis.call('SISMEMBER', names, task) == 0 then
+    finish(id, '', DONE_MARK_MS)
+    return place.dead(id, level, '')
+  end
+  returned(prefix, id)
+  redis.call('RPUSH', prefix .. 'parked:' .. task, level .. id)
+  redis.call('SADD', names, task)
+end
+
+if not alive(prefix, session) then
+  return { 'dead' }
+end
+redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+local ids = {}
+for i = 1, n do
+  ids[i] = ARGV[6 * i]
+end
+local tags = redis.call('HMGET', held, unpack(ids))
+local answer, ours, seen, at = { 'ok' }, {}, {}, 6 * n + 6
+for i, id in ipairs(ids) do
+  local tag, kind, a, b = ARGV[6 * i + 1], ARGV[6 * i + 2], ARGV[6 * i + 3], ARGV[6 * i + 4]
+  local mine = tags[i] == tag and not seen[id] -- the fence
+  -- A job may be held twice after a cut script: it ends once, the second holder is refused here.
+  local valid = mine and redis.call('HEXISTS', jobs, id) == 1
+  if mine then
+    seen[id] = true
+    ours[#ours + 1] = id
+  end
+  if valid and (kind == 'end' or kind == 'dead') then
+    finish(id, a, b)
+  end
+  for _ = 1, tonumber(ARGV[6 * i + 5]) do
+    if ARGV[at] == 'J' then
+      if valid then
+        follow(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+      end
+      at = at + 6
+    else
+      if valid then
+        redis.call('HSET', jobs, id, ARGV[at + 1])
+      end
+      at = at + 2
+    end
+  end
+  if valid then
+    place[kind](id, string.sub(tag, 1, 1), a, b)
+  end
+  answer[i + 1] = valid and 1 or 0
+end
+
+if #ends > 0 then
+  redis.call('HDEL', jobs, unpack(ends))
+  redis.call('HDEL', prefix .. 'counts', unpack(ends))
+end
+if #ours > 0 then
+  redis.call('HDEL', held, unpack(ours))
+end
+if again then
+  wake(prefix)
+end
+return answer

@@ -1,0 +1,306 @@
+"""Redis: commands in, replies out, from threads and from event loops. Reconnects, loads scripts, translates errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final
+
+from hiredis import ReplyError, pack_command
+
+from umbel.engines.operation import Operation, adrive, drive
+from umbel.engines.redis_address import Address
+from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_connection import Connection, unready
+from umbel.engines.redis_patience import Patience
+from umbel.engines.redis_reply import code, refusal
+from umbel.engines.redis_stream import Stream, connect
+from umbel.exceptions import BrokerUnavailable
+
+_FIRST_WITH_FLAGS: Final = 7
+_RELOADS: Final = 3
+_WAIT_GRACE_SECONDS: Final = 5.0
+
+
+class _Lane:
+    """What one event loop has: a stream for commands, and idle ones that can wait for a list."""
+
+    __slots__ = ("idle", "opening", "stream")
+
+    def __init__(self) -> None:
+        self.stream: Stream | None = None
+        self.idle: list[Stream] = []
+        self.opening = asyncio.Lock()
+
+
+class Engine:
+    """One database of Redis. Threads and forked children share it; each gets connections of its own.
+
+    Commands are repeated until *deadline* seconds have passed, then `BrokerUnavailable` is raised; so each must be
+    safe to repeat, or marked `once`.
+    """
+
+    def __init__(self, address: Address, deadline: float) -> None:
+        self.address = address
+        self._deadline = deadline
+        self._name = str(address)
+        self._plain = False
+        self._pid = os.getpid()
+        self._idle: list[Connection] = []
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+
+    def call(self, commands: Sequence[Command]) -> list[Any]:
+        """Send *commands* together, answer their replies.
+
+        Raises `BrokerUnavailable`, `BrokerFull`, or `BrokerError` for the first one that is refused.
+        """
+        replies = self._attempt(commands)
+        return drive(self._mended(commands, replies), self._attempt) if _refused(replies) else replies
+
+    async def acall(self, commands: Sequence[Command]) -> list[Any]:
+        """The async twin of `call`."""
+        replies = await self._aattempt(commands)
+        return await adrive(self._mended(commands, replies), self._aattempt) if _refused(replies) else replies
+
+    async def pop(self, keys: Sequence[bytes], seconds: float) -> bytes | None:
+        """Wait up to *seconds* for an element in one of the lists *keys*, take it; answers that key, or None.
+
+        Has a connection to itself while it waits; cancelled, it gives that up. Raises `BrokerUnavailable`.
+        """
+        lane = self._lane()
+        patience = Patience(self._name, self._deadline)
+        stream: Stream | None = None
+        packed = pack_command(("BLPOP", *keys, max(0.001, seconds)))
+        try:
+            stream = lane.idle.pop() if lane.idle else await self._opened(patience)
+            (reply,) = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
+        except BaseException as error:
+            if stream is not None:
+                stream.close()
+            if isinstance(error, OSError):
+                raise patience.over(error) from error
+            raise
+        lane.idle.append(stream)
+        if isinstance(reply, ReplyError):
+            raise refusal(str(reply), self._name) from reply
+        return reply[0] if reply else None
+
+    @contextlib.contextmanager
+    def subscription(self, channel: bytes) -> Iterator[Subscription]:
+        """Listen to *channel* within a `with` block, on a connection that also takes commands. `OSError` ends it."""
+        connection = self._taken(Patience(self._name, self._deadline))
+        try:
+            connection.subscribe(channel)
+            yield Subscription(connection)
+            connection.unsubscribe()
+            connection.patience(self.address.timeout)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    @contextlib.asynccontextmanager
+    async def asubscription(self, channel: bytes) -> AsyncIterator[AsyncSubscription]:
+        """The async twin of `subscription`; all of a loop share one connection."""
+        stream = await self._stream(Patience(self._name, self._deadline))
+        message = stream.listen(channel)
+        try:
+            yield AsyncSubscription(stream, message)
+        finally:
+            stream.leave(channel, message)
+
+    def patience(self) -> Patience:
+        """The tries of one operation that reconnects by itself."""
+        return Patience(self._name, self._deadline)
+
+    def close(self) -> None:
+        """Close this process's connections that no thread is using."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane is None:
+            return
+        streams = [*lane.idle, *([lane.stream] if lane.stream is not None else [])]
+        for stream in streams:
+            stream.close()
+        for stream in streams:
+            await stream.closed
+
+    def _attempt(self, commands: Sequence[Command]) -> list[Any]:
+        patience = Patience(self._name, self._deadline)
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = self._taken(patience)
+                replies = connection.exchange(self._packed(commands), len(commands))
+                _raise_unready(replies)
+            except OSError as error:
+                self._forget(connection)
+                time.sleep(self._pause(patience, commands, error, sent=connection is not None))
+            except BaseException:
+                # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
+                self._forget(connection)
+                raise
+            else:
+                if patience.tries:
+                    connection.patience(self.address.timeout)
+                self._idle.append(connection)
+                return replies
+
+    async def _aattempt(self, commands: Sequence[Command]) -> list[Any]:
+        patience = Patience(self._name, self._deadline)
+        while True:
+            stream: Stream | None = None
+            try:
+                stream = await self._stream(patience)
+                replies = await stream.exchange(self._packed(commands), len(commands), self._limit(patience))
+                _raise_unready(replies)
+            except OSError as error:
+                if stream is not None:
+                    stream.close()
+                await asyncio.sleep(self._pause(patience, commands, error, sent=stream is not None))
+            else:
+                return replies
+
+    def _packed(self, commands: Sequence[Command]) -> list[bytes]:
+        if not self._plain:
+            return [pack_command(command.words) for command in commands]
+        return [pack_command(_plain(command)) for command in commands]
+
+    def _pause(self, patience: Patience, commands: Sequence[Command], error: OSError, *, sent: bool) -> float:
+        if sent and any(command.once for command in commands):
+            raise patience.over(error) from error
+        return patience.pause(error)
+
+    def _limit(self, patience: Patience) -> float | None:
+        return min(patience.left, self.address.timeout) if patience.tries else None
+
+    def _taken(self, patience: Patience) -> Connection:
+        if self._pid != os.getpid():
+            self._reborn()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = Connection(self.address, min(self.address.connect_timeout, patience.left))
+        self._plain = connection.version < _FIRST_WITH_FLAGS
+        if patience.tries:
+            connection.patience(min(patience.left, self.address.timeout))
+        return connection
+
+    def _forget(self, connection: Connection | None) -> None:
+        """Close *connection* and its idle neighbours: what broke one has mostly broken all."""
+        if connection is not None:
+            connection.close()
+        self.close()
+
+    def _reborn(self) -> None:
+        """We are a forked child: the connections belong to the parent, close our ends of them unused."""
+        self._pid = os.getpid()
+        inherited, self._idle, self._lanes = self._idle, [], {}
+        for connection in inherited:
+            connection.close()
+
+    def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            if self._pid != os.getpid():
+                self._reborn()
+            for other in [other for other in self._lanes if other.is_closed()]:
+                del self._lanes[other]
+            lane = self._lanes[loop] = _Lane()
+        return lane
+
+    async def _stream(self, patience: Patience) -> Stream:
+        lane = self._lane()
+        if lane.stream is None or lane.stream.lost is not None:
+            async with lane.opening:
+                if lane.stream is None or lane.stream.lost is not None:
+                    lane.stream = await self._opened(patience)
+        return lane.stream
+
+    async def _opened(self, patience: Patience) -> Stream:
+        stream = await connect(self.address, min(self.address.connect_timeout, patience.left))
+        self._plain = stream.version < _FIRST_WITH_FLAGS
+        return stream
+
+    def _mended(
+        self, commands: Sequence[Command], replies: list[Any]
+    ) -> Operation[Sequence[Command], list[Any]]:
+        """Load the scripts that the server does not know, repeat what needed them; raise what stays refused."""
+        for _ in range(_RELOADS):
+            missing = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
+            if not missing:
+                break
+            yield [self._loading(commands[place]) for place in missing]
+            repeated = yield [commands[place] for place in missing]
+            for place, reply in zip(missing, repeated, strict=True):
+                replies[place] = reply
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise refusal(str(reply), self._name) from reply
+        return replies
+
+    def _loading(self, command: Command) -> Command:
+        assert command.script is not None
+        text = command.script.plain_text if self._plain else command.script.text
+        return Command(("SCRIPT", "LOAD", text))
+
+
+class Subscription:
+    """A channel listened to, and commands beside it; see `Engine.subscription`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def look(self, commands: Sequence[Command]) -> list[Any]:
+        """Send plain *commands*; what they see happened after the subscription. Raises `OSError`."""
+        return self._connection.exchange([pack_command(command.words) for command in commands], len(commands))
+
+    def message(self, seconds: float) -> bytes | None:
+        """The first message, or None if none came within *seconds*. Raises `OSError`."""
+        return self._connection.message(seconds)
+
+
+class AsyncSubscription:
+    """The async twin of `Subscription`."""
+
+    def __init__(self, stream: Stream, message: asyncio.Future[bytes]) -> None:
+        self._stream = stream
+        self._message = message
+
+    async def look(self, commands: Sequence[Command]) -> list[Any]:
+        """Send plain *commands*; what they see happened after the subscription. Raises `OSError`."""
+        return await self._stream.exchange([pack_command(command.words) for command in commands], len(commands))
+
+    async def message(self, seconds: float) -> bytes | None:
+        """The first message, or None if none came within *seconds*. Raises `OSError`."""
+        await asyncio.wait([self._message], timeout=seconds)
+        return self._message.result() if self._message.done() else None
+
+
+def _refused(replies: Sequence[Any]) -> bool:
+    return any(type(reply) is ReplyError for reply in replies)
+
+
+def _raise_unready(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if type(reply) is ReplyError and (error := unready(reply)) is not None:
+            raise error
+
+
+def _is_unknown_script(reply: Any) -> bool:
+    return isinstance(reply, ReplyError) and code(str(reply)) == "NOSCRIPT"
+
+
+def _plain(command: Command) -> tuple[Word, ...]:
+    """The words of *command* for a server that knows its script without its first line."""
+    if command.script is None:
+        return command.words
+    return (command.words[0], command.script.plain_sha, *command.words[2:])

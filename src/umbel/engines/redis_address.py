@@ -1,0 +1,152 @@
+"""A redis:// URL as values: where the server is, who asks, how the line is secured. Options are named as in redis-py."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from umbel.engines.address import masked
+from umbel.exceptions import ImproperlyConfigured
+
+DEFAULT_PORT: Final = 6379
+CLIENT_NAME: Final = "umbel"
+_VERIFY: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+_OPTIONS: Final = (
+    "db",
+    "virtual_host",
+    "username",
+    "password",
+    "client_name",
+    "socket_timeout",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_check_hostname",
+)
+
+
+class Security(msgspec.Struct, frozen=True):
+    """What `rediss://` asks for: whom to trust, and the certificate to show. Paths of PEM files."""
+
+    verify: ssl.VerifyMode = ssl.CERT_REQUIRED
+    check_hostname: bool = True
+    ca_certs: str | None = None
+    ca_path: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    password: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """A context for connections. Raises `OSError` if a file cannot be read."""
+        context = ssl.create_default_context(cafile=self.ca_certs, capath=self.ca_path)
+        context.check_hostname = self.check_hostname and self.verify != ssl.CERT_NONE
+        context.verify_mode = self.verify
+        if self.certfile is not None:
+            context.load_cert_chain(self.certfile, self.keyfile, self.password)
+        return context
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """One database of one server. Seconds; *path* is a Unix socket, used instead of *host* and *port* if not empty."""
+
+    url: str
+    host: str = "localhost"
+    port: int = DEFAULT_PORT
+    path: str = ""
+    db: int = 0
+    username: str | None = None
+    password: str | None = None
+    client_name: str = CLIENT_NAME
+    timeout: float
+    connect_timeout: float
+    keepalive: bool = True
+    security: Security | None = None
+
+    def __str__(self) -> str:
+        return masked(self.url)
+
+
+def parse(url: str, *, timeout: float, connect_timeout: float) -> Address:
+    """The address in *url*; the two times, in seconds, hold where the URL has no `socket_timeout` of its own.
+
+    Forms: ``redis://[user:password@]host:port/db``, ``rediss://…`` with TLS, ``redis+socket:///path?db=0``.
+    Raises `ImproperlyConfigured`, naming the option that is unknown or has a wrong value.
+    """
+    try:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        _refuse_unknown(options)
+        over_unix = parts.scheme == "redis+socket"
+        return Address(
+            url=url,
+            host=parts.hostname or "localhost",
+            port=parts.port or DEFAULT_PORT,
+            path=unquote(parts.path) if over_unix else "",
+            db=_database("" if over_unix else parts.path, options),
+            username=options.get("username") or _unquoted(parts.username),
+            password=options.get("password") or _unquoted(parts.password),
+            client_name=options.get("client_name", CLIENT_NAME),
+            timeout=_seconds(options, "socket_timeout", timeout),
+            connect_timeout=_seconds(options, "socket_connect_timeout", connect_timeout),
+            keepalive=_flag(options, "socket_keepalive", default=True),
+            security=_security(options) if parts.scheme == "rediss" else None,
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{masked(url)} is not an address of a Redis server: {error}") from error
+
+
+def _refuse_unknown(options: Mapping[str, str]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            raise ValueError(f"unknown option {name!r}; known are {', '.join(_OPTIONS)}")
+
+
+def _database(path: str, options: Mapping[str, str]) -> int:
+    text = options.get("db") or options.get("virtual_host") or path.strip("/") or "0"
+    if not text.isdecimal():
+        raise ValueError(f"the database must be a number, not {text!r}")
+    return int(text)
+
+
+def _unquoted(text: str | None) -> str | None:
+    return unquote(text) if text else None
+
+
+def _seconds(options: Mapping[str, str], name: str, default: float) -> float:
+    value = float(options.get(name, default))
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a number of seconds above 0")
+    return value
+
+
+def _flag(options: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = options.get(name, "").lower()
+    if text and text not in _TRUE | _FALSE:
+        raise ValueError(f"{name} must be true or false")
+    return text in _TRUE if text else default
+
+
+def _security(options: Mapping[str, str]) -> Security:
+    word = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    if word not in _VERIFY:
+        raise ValueError(f"ssl_cert_reqs must be one of {', '.join(_VERIFY)}")
+    return Security(
+        verify=_VERIFY[word],
+        check_hostname=_flag(options, "ssl_check_hostname", default=True),
+        ca_certs=options.get("ssl_ca_certs"),
+        ca_path=options.get("ssl_ca_path"),
+        certfile=options.get("ssl_certfile"),
+        keyfile=options.get("ssl_keyfile"),
+        password=options.get("ssl_password"),
+    )

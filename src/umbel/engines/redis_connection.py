@@ -1,0 +1,159 @@
+"""A blocking connection to Redis: a socket and hiredis. Speaks RESP3, so that messages and replies share one line."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Sequence
+from typing import Any, Final
+
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+
+from umbel.engines.redis_address import Address
+from umbel.engines.redis_command import Word
+from umbel.engines.redis_reply import UNREADY, code, refusal
+
+NO_REPLY: Final = object()
+_READ_BYTES: Final = 64 * 1024
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+def reader() -> Reader:
+    """A parser whose `gets` answers `NO_REPLY` until a reply is complete."""
+    return Reader(notEnoughData=NO_REPLY)
+
+
+def greeting(address: Address) -> list[tuple[Word, ...]]:
+    """The commands that open a connection: who we are, and which database."""
+    login = ("AUTH", address.username or "default", address.password) if address.password else ()
+    hello: tuple[Word, ...] = ("HELLO", 3, *login, "SETNAME", address.client_name)
+    return [hello, ("SELECT", address.db)] if address.db else [hello]
+
+
+def welcome(replies: Sequence[Any], address: Address) -> int:
+    """The major version of the server that answered a greeting. Raises `BrokerError`, or `OSError` if it may recover."""
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise unready(reply) or refusal(str(reply), str(address)) from reply
+    return int(replies[0][b"version"].split(b".")[0])
+
+
+def unready(reply: ReplyError) -> OSError | None:
+    """The lost connection that *reply* amounts to, if the server may soon do what it refuses now."""
+    return ConnectionError(str(reply)) if code(str(reply)) in UNREADY else None
+
+
+def tune(connected: socket.socket, address: Address) -> None:
+    """Send small packets at once, and notice a dead peer."""
+    if connected.family == socket.AF_UNIX:
+        return
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if address.keepalive:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class Connection:
+    """One line to the server, for one thread at a time. After any error it is of no use: close it.
+
+    Raises `OSError` for a line that failed, `TimeoutError` among them.
+    """
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        """Connect and log in within about *timeout* seconds. Raises `BrokerError` if the server refuses us."""
+        self._socket = _connect(address, timeout)
+        self._reader = reader()
+        self._buffer = bytearray(_READ_BYTES)
+        self._channel = b""
+        self._message: bytes | None = None
+        try:
+            words = greeting(address)
+            self.version = welcome(self.exchange([pack_command(line) for line in words], len(words)), address)
+            self._socket.settimeout(address.timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def patience(self, seconds: float) -> None:
+        """Wait at most *seconds* for anything from now on."""
+        self._socket.settimeout(seconds)
+
+    def exchange(self, packed: Sequence[bytes], count: int) -> list[Any]:
+        """Send commands and wait for *count* replies; what the server refused is answered as a `ReplyError`."""
+        for chunk in packed:
+            self._socket.sendall(chunk)
+        replies: list[Any] = []
+        while len(replies) < count:
+            reply = self._next()
+            if type(reply) is PushNotification:
+                self._pushed(reply)
+            else:
+                replies.append(reply)
+        return replies
+
+    def subscribe(self, channel: bytes) -> None:
+        """Listen to *channel*; takes no round trip, the next `exchange` happens after it."""
+        self._channel = channel
+        self._message = None
+        self._socket.sendall(pack_command(("SUBSCRIBE", channel)))
+
+    def message(self, seconds: float) -> bytes | None:
+        """The first message on the channel subscribed to, or None if there is none within *seconds*."""
+        self._socket.settimeout(seconds)
+        while self._message is None:
+            try:
+                self._pushed(self._next())
+            except TimeoutError:
+                return None
+        return self._message
+
+    def unsubscribe(self) -> None:
+        """Listen no more. What still comes is skipped by the next `exchange`."""
+        self._channel = b""
+        self._socket.sendall(pack_command(("UNSUBSCRIBE",)))
+
+    def close(self) -> None:
+        """Let go of the line, in this process only."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def _next(self) -> Any:
+        while (reply := self._gets()) is NO_REPLY:
+            size = self._socket.recv_into(self._buffer)
+            if size == 0:
+                raise ConnectionResetError("the server closed the connection")
+            self._reader.feed(self._buffer, 0, size)
+        return reply
+
+    def _gets(self) -> Any:
+        try:
+            return self._reader.gets()
+        except ProtocolError as error:
+            raise ConnectionError(f"not the protocol of Redis: {error}") from error
+
+    def _pushed(self, push: Any) -> None:
+        if len(push) == 3 and push[0] == b"message" and push[1] == self._channel:  # noqa: PLR2004 - kind, channel, text
+            self._message = push[2]
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    if address.path:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(timeout)
+        try:
+            connected.connect(address.path)
+        except OSError:
+            connected.close()
+            raise
+        return connected
+    connected = socket.create_connection((address.host, address.port), timeout)
+    try:
+        tune(connected, address)
+        if address.security is not None:
+            return address.security.context().wrap_socket(connected, server_hostname=address.host)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
