@@ -1,0 +1,267 @@
+"""`SqliteBroker`: the verbs of the contract on one file. What they do is in `operations` and `sessions`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from umbel.brokers.sqlite import inspector, operations, sessions
+from umbel.brokers.sqlite.operations import Received
+from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
+from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines.sqlite import SqliteEngine
+from umbel.engines.sqlite_bells import WORK, Bell, Bells
+from umbel.engines.sqlite_file import Connection, File
+from umbel.engines.sqlite_lease import Clock, Lifeline
+from umbel.model.job import Delivery, Job
+from umbel.settings import Settings
+
+CLEANING_SECONDS: Final = 1.0
+"""How long one reclaim may go on deleting expired records, and how often it does."""
+TIDYING_SECONDS: Final = 60.0
+POLLING_SECONDS: Final = 0.05
+"""How often a child looks into the file where sockets do not work."""
+
+
+def connect(url: str, settings: Settings) -> SqliteBroker:
+    """The broker in the file that *url* names; opens nothing yet. Raises `ImproperlyConfigured`."""
+    return SqliteBroker(File(url, "broker_url", settings.broker_send_deadline))
+
+
+class SqliteBroker:
+    """A broker in one file, shared by all processes of one host.
+
+    *clock* answers unix seconds; it then stands for the wall clock and for the clock of leases.
+    """
+
+    def __init__(self, file: File, clock: Callable[[], float] | None = None) -> None:
+        self._engine = SqliteEngine(file)
+        self._clock = Clock(clock)
+        self._bells = Bells(file.folder)
+        self._lifeline = Lifeline(file.folder)
+        self._known: set[str] = set()
+        self._turn = 0
+        self._cleaned = 0.0
+        self._tidied = 0.0
+
+    # --- the producer's half
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Accept *jobs*; see `Sender.send`."""
+        self._engine.call(self._sending(jobs), after=self._ring)
+
+    async def asend(self, jobs: Sequence[Job]) -> None:
+        """Accept *jobs*; see `Sender.send`."""
+        await self._engine.submit(self._sending(jobs), after=self._ring)
+
+    def close(self) -> None:
+        """Close the file in this process. Sessions that it opened count as dead; the next use opens the file again."""
+        self._engine.close()
+        self._bells.close()
+        self._lifeline.release()
+
+    async def aclose(self) -> None:
+        """The same as `close`: one connection serves all threads and event loops of the process."""
+        self.close()
+
+    def _sending(self, jobs: Sequence[Job]) -> Callable[[Connection], Counter[str]]:
+        fresh = {job.queue for job in jobs} - self._known
+
+        def step(connection: Connection) -> Counter[str]:
+            if fresh:
+                operations.name_queues(connection, fresh)
+            return operations.send(connection, self._clock, jobs)
+
+        return step
+
+    def _ring(self, rung: Counter[str]) -> None:
+        # After the commit: whoever is woken finds the job.
+        self._known.update(rung)
+        if rung:
+            self._bells.ring(rung)
+
+    # --- sessions
+
+    async def heartbeat(
+        self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
+    ) -> list[bool]:
+        """Renew or open sessions; see `Broker.heartbeat`."""
+
+        def step(connection: Connection) -> list[bool]:
+            if not opening:
+                return sessions.renew(connection, self._clock, beats, lease)
+            line = self._lifeline.hold()
+            return sessions.open_sessions(connection, self._clock, beats, queues, (lease, line))
+
+        return await self._engine.submit(step, durable=False)
+
+    async def mark(self, session: str, delivery: Delivery) -> bool:
+        """Note that a quarantined delivery is about to start; see `Broker.mark`."""
+        return await self._engine.submit(lambda connection: operations.mark(connection, session, delivery))
+
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:  # noqa: ARG002 - each session carries the end of its lease
+        """Make due jobs ready and return those of dead sessions; see `Broker.reclaim`."""
+        moved = await self._engine.submit(
+            lambda connection: sessions.reclaim(connection, self._clock, queues, ended, self._lifeline),
+            durable=False,
+            after=lambda moved: self._ring(moved.rung),
+        )
+        await self._clean(queues, moved.lifelines)
+        return Reclaimed(moved.promoted, moved.returned, _seconds(moved.next_due), _seconds(moved.next_deadline))
+
+    async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
+        """Make parked jobs ready again; see `Broker.unpark`."""
+        moved = await self._engine.submit(
+            lambda connection: sessions.unpark(connection, queues, tasks), after=self._ring
+        )
+        return moved.total()
+
+    async def _clean(self, queues: Sequence[str], lifelines: set[str]) -> None:
+        started = time.monotonic()
+        if started - self._cleaned < CLEANING_SECONDS:
+            return
+        self._cleaned = started
+        while time.monotonic() - started < CLEANING_SECONDS:
+            expired = await self._engine.submit(
+                lambda connection: sessions.expire(connection, self._clock), durable=False
+            )
+            if expired < sessions.MAX_EXPIRED:
+                break
+        if started - self._tidied > TIDYING_SECONDS:
+            self._tidied = started
+            self._lifeline.sweep(lifelines)
+            await self._engine.submit(
+                lambda connection: sessions.tidy(connection, self._clock, queues), durable=False
+            )
+
+    # --- deliveries
+
+    async def receive(self, session: str, queues: Sequence[str], limit: int, *, wait: float) -> list[Delivery]:
+        """Lease ready jobs to *session*; see `Broker.receive`."""
+        found = await self._take(session, queues, limit)
+        if found.deliveries or wait <= 0:
+            return found.deliveries
+        bell = self._bells.make(WORK, queues)
+        if bell is None:
+            return await self._poll(session, queues, limit, wait)
+        with bell:
+            try:
+                return await self._wait(bell, session, queues, limit, wait)
+            except asyncio.CancelledError:
+                if bell.read() is not None:  # woken for nothing: wake somebody else
+                    self._bells.ring(dict.fromkeys(queues, 1))
+                raise
+
+    async def _wait(
+        self, bell: Bell, session: str, queues: Sequence[str], limit: int, wait: float
+    ) -> list[Delivery]:
+        # Look once more: a job that was sent before the bell was up rang nobody.
+        found = await self._take(session, queues, limit)
+        if found.deliveries:
+            return found.deliveries
+        await bell.heard(self._patience(found, wait))
+        bell.hide()  # before the last look: whoever rang until now has committed, and nobody rings in vain afterwards
+        return (await self._take(session, queues, limit)).deliveries
+
+    async def _poll(self, session: str, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
+        end = time.monotonic() + wait
+        while True:
+            found = await self._take(session, queues, limit)
+            left = end - time.monotonic()
+            if found.deliveries or left <= 0:
+                return found.deliveries
+            await asyncio.sleep(min(left, POLLING_SECONDS))
+
+    def _patience(self, found: Received, wait: float) -> float:
+        if found.next_due is None:
+            return wait
+        return min(wait, max(0, found.next_due - self._clock.wall() + 1) / 1000)
+
+    async def _take(self, session: str, queues: Sequence[str], limit: int) -> Received:
+        self._turn += 1  # each receive starts with another queue, so that a busy one starves no other
+        start = self._turn % len(queues)
+        order = [*queues[start:], *queues[:start]]
+        future = self._engine.submit(
+            lambda connection: operations.receive(connection, self._clock, session, order, limit),
+            durable=False,
+            after=self._pass_on,
+        )
+        try:
+            found = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: self._give_back(session, done))
+            raise
+        if found is None:
+            raise SessionDead(session)
+        return found
+
+    def _pass_on(self, found: Received | None) -> None:
+        if found is not None and found.left:
+            self._bells.ring({found.left: 1})
+
+    def _give_back(self, session: str, done: asyncio.Future[Received | None]) -> None:
+        """Release what a cancelled receive was handed."""
+        found = None if done.cancelled() or done.exception() is not None else done.result()
+        if found is None or not found.deliveries:
+            return
+        releases = [Settlement(each, "release") for each in found.deliveries]
+        self._engine.submit(
+            lambda connection: operations.settle(connection, self._clock, session, releases),
+            durable=False,
+            after=lambda settled: self._ring(settled.rung),
+        )
+
+    async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
+        """Carry out verdicts; see `Broker.settle`."""
+
+        def announce(settled: operations.Settled) -> None:
+            self._ring(settled.rung)
+            if settled.ended:
+                self._bells.tell(settled.ended)
+
+        settled = await self._engine.submit(
+            lambda connection: operations.settle(connection, self._clock, session, settlements), after=announce
+        )
+        return settled.ours
+
+    async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:  # noqa: ARG002 - a session is one row for all its queues
+        """Return what the child does not list; see `Broker.reconcile`."""
+        returned = await self._engine.submit(
+            lambda connection: sessions.reconcile(connection, session, held),
+            durable=False,
+            after=lambda returned: self._ring(returned or Counter()),
+        )
+        if returned is None:
+            raise SessionDead(session)
+        return returned.total()
+
+    # --- inspection
+
+    async def queues(self) -> list[str]:
+        """Names of all queues; see `Inspector.queues`."""
+        return await self._engine.submit_read(inspector.queues)
+
+    async def counts(self, queues: Sequence[str]) -> list[QueueCounts]:
+        """Numbers of jobs; see `Inspector.counts`."""
+        return await self._engine.submit_read(lambda connection: inspector.counts(connection, self._clock, queues))
+
+    async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
+        """Open sessions; see `Inspector.sessions`."""
+        return await self._engine.submit_read(lambda connection: inspector.sessions(connection, self._clock, queues))
+
+    def locate(self, job_id: str, queue: str | None) -> Location:
+        """Where a job is; see `Inspector.locate`."""
+        return self._engine.read(lambda connection: inspector.locate(connection, self._clock, job_id, queue))
+
+    async def alocate(self, job_id: str, queue: str | None) -> Location:
+        """Where a job is; see `Inspector.locate`."""
+        return await self._engine.submit_read(
+            lambda connection: inspector.locate(connection, self._clock, job_id, queue)
+        )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else max(0.0, milliseconds / 1000)

@@ -1,0 +1,69 @@
+"""Where jobs are, as reading steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from umbel.brokers.sqlite.operations import DEAD, DELAYED, HELD, PARKED, READY
+from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines.sqlite_file import Connection
+from umbel.engines.sqlite_lease import Clock
+from umbel.engines.sqlite_statements import statements
+from umbel.states import Place
+
+INSPECT: Final = statements("umbel.brokers.sqlite.queries", "inspect.sql")
+_LEVELS: Final = range(10)
+_PLACES: Final[dict[int, Place]] = {
+    READY: "ready", HELD: "running", DEAD: "dead", PARKED: "parked", DELAYED: "delayed",
+}  # fmt: skip
+
+
+def queues(connection: Connection) -> list[str]:
+    """All names of queues, sorted."""
+    return [row[0] for row in connection.execute(INSPECT["queues"])]
+
+
+def counts(connection: Connection, clock: Clock, names: Sequence[str]) -> list[QueueCounts]:
+    """Exact numbers for each of *names*; a delayed job that is due counts as ready, whoever makes it so."""
+    found: list[QueueCounts] = []
+    for name in names:
+        row = connection.execute(INSPECT["counts"], (name, clock.wall())).fetchone()
+        ready, delayed, due, running, parked, dead = row
+        oldest = _oldest(connection, name)
+        found.append(QueueCounts(name, ready + due, delayed - due, running, parked, dead, oldest))
+    return found
+
+
+def _oldest(connection: Connection, queue: str) -> bytes | None:
+    firsts = (connection.execute(INSPECT["first"], (queue, level)).fetchone() for level in _LEVELS)
+    return min((row for row in firsts if row is not None), default=(0, None))[1]
+
+
+def sessions(connection: Connection, clock: Clock, names: Sequence[str]) -> list[SessionInfo]:
+    """The open sessions of queues *names*."""
+    now = clock.lease()
+    return [
+        SessionInfo(
+            session,
+            info,
+            (until - now) / 1000,
+            tuple(row[0] for row in connection.execute(INSPECT["held"], (key,))),
+        )
+        for key, session, info, until, served in connection.execute(INSPECT["sessions"]).fetchall()
+        if set(names).intersection(msgspec.json.decode(served))
+    ]
+
+
+def locate(connection: Connection, clock: Clock, job_id: str, queue: str | None) -> Location:
+    """Where *job_id* is; *queue* None looks in every queue."""
+    now = clock.wall()
+    row = connection.execute(INSPECT["job"], (job_id,)).fetchone()
+    if row is not None and queue in (None, row[0]):
+        name, state, due, retries = row
+        place = "ready" if state == DELAYED and due <= now else _PLACES[state]
+        return Location(place, name, retries)
+    ended = connection.execute(INSPECT["ended"], (job_id, now)).fetchone() is not None
+    return Location("ended", queue or "") if ended else Location("unknown")

@@ -1,0 +1,41 @@
+-- reclaim and reconcile: return what a session holds to the front of its level; and clean up
+
+-- name: sessions
+-- answers key, id, end of lease (ms), boot, lifeline, queues of sessions that are open, or dead with jobs not yet returned
+select key, id, until, boot, lifeline, queues, ended from session
+where ended is null or exists (select 1 from job where job.session = session.key and state = 1)
+
+-- name: bury
+-- ?1 now in unix ms, ?2 session key; it is dead from now on and settles nothing, even before its jobs were returned
+update session set ended = ?1 where key = ?2 and ended is null
+
+-- name: held
+-- ?1 session key, ?2 limit; answers key, id, queue, number, mark of jobs it holds
+select seq, id, queue, number, marked from job where session = ?1 and state = 1 limit ?2
+
+-- name: back
+-- ?1 crashes and ?2 losses to charge, ?3 key of a held job; its old position puts it in front of all that came later
+update job set state = 0, session = null, number = null, back = 1,
+    crashes = crashes + ?1, losses = losses + ?2, marked = 0
+where seq = ?3
+
+-- name: forget
+-- ?1 unix ms; sessions that died before
+delete from session
+where ended < ?1 and not exists (select 1 from job where job.session = session.key and state = 1)
+
+-- name: expire
+-- ?1 now in unix ms, ?2 limit; answers a row for each record deleted
+delete from result where id in (select id from result where expires <= ?1 limit ?2) returning 1
+
+-- name: expire_claims
+-- ?1 now in unix ms, ?2 limit
+delete from claim where id in (select id from claim where expires <= ?1 limit ?2)
+
+-- name: trim
+-- ?1 queue, ?2 unix ms, ?3 how many; dead letters that died before, and the oldest beyond that many
+delete from job where seq in (
+    select seq from job where queue = ?1 and state = 2 and due < ?2
+    union all
+    select seq from (select seq from job where queue = ?1 and state = 2 order by due desc limit 1000 offset ?3)
+)

@@ -1,0 +1,244 @@
+"""SQLite as an engine: steps on one file, called from any thread or event loop of this process.
+
+A step is a function of a connection; it runs inside one transaction and may be run again if that transaction fails, so
+it changes nothing but the database. Steps that arrive together share a transaction, so they share its fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, TypeVar, cast
+
+import apsw
+
+from umbel.engines.sqlite_file import Connection, File
+
+T = TypeVar("T")
+
+MAX_STEPS: Final = 256
+"""How many steps share a transaction at most."""
+_STOP: Final = None
+
+
+class Work(Generic[T]):
+    """One step on its way: *durable* asks for an fsync, *after* is called with the answer once it is committed."""
+
+    __slots__ = ("_error", "_future", "_value", "after", "done", "durable", "step")
+
+    def __init__(self, step: Callable[[Connection], T], *, durable: bool, after: Callable[[T], None] | None) -> None:
+        self.step = step
+        self.durable = durable
+        self.after = after
+        self.done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._future: asyncio.Future[T] | None = None
+
+    def future(self) -> asyncio.Future[T]:
+        """The answer to come, in the running event loop."""
+        self._future = asyncio.get_running_loop().create_future()
+        return self._future
+
+    def run(self, connection: Connection) -> None:
+        """Take the step, inside the transaction."""
+        self._value = self.step(connection)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Hand over the answer; the transaction has been committed, or has failed with *error*."""
+        self.done = True
+        self._error = error
+        if error is None and self.after is not None:
+            self.after(cast(T, self._value))
+        if self._future is not None:
+            try:
+                self._future.get_loop().call_soon_threadsafe(self._deliver, self._future)
+            except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
+                return
+
+    def answer(self) -> T:
+        """The answer, or the error raised."""
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._value)
+
+    def _deliver(self, future: asyncio.Future[T]) -> None:
+        if future.done():
+            return
+        if self._error is not None:
+            future.set_exception(self._error)
+        else:
+            future.set_result(cast(T, self._value))
+
+
+class Lane:
+    """One connection of this process, its lock, and a thread that serves event loops; *begin* opens its transactions."""
+
+    def __init__(self, file: File, begin: str) -> None:
+        self._file = file
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._identity = (0, 0)
+        self._durable = False
+        self._called: deque[Work[Any]] = deque()
+        self._submitted: SimpleQueue[Work[Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def call(self, work: Work[T]) -> T:
+        """Run *work* on this thread, together with whatever else is waiting."""
+        self._called.append(work)
+        with self._lock:
+            while not work.done:  # another thread may have taken it along
+                self._commit(self._gather([]))
+        return work.answer()
+
+    def submit(self, work: Work[Any]) -> None:
+        """Run *work* on the lane's own thread."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="umbel-sqlite", daemon=True)
+                    self._thread.start()
+        self._submitted.put(work)
+
+    def close(self) -> None:
+        """Finish what was submitted and close the connection; the next use opens it again."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._submitted.put(_STOP)
+            thread.join()
+        with self._lock:
+            self._thread = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def abandon(self) -> None:
+        """After a fork: forget the connection of the parent without ever closing it."""
+        # Closing it here, even by garbage collection, would undo locks and perhaps delete the log that the parent uses.
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def _serve(self) -> None:
+        while (work := self._submitted.get()) is not _STOP:
+            with self._lock:
+                self._commit(self._gather([work]))
+
+    def _gather(self, batch: list[Work[Any]]) -> list[Work[Any]]:
+        while self._called and len(batch) < MAX_STEPS:
+            batch.append(self._called.popleft())
+        while len(batch) < MAX_STEPS:
+            try:
+                work = self._submitted.get_nowait()
+            except Empty:
+                break
+            if work is _STOP:
+                self._submitted.put(_STOP)
+                break
+            batch.append(work)
+        return batch
+
+    def _commit(self, batch: Sequence[Work[Any]]) -> None:
+        try:
+            self._transact(batch)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked for the step
+            if len(batch) > 1:  # one bad step must not fail its neighbours
+                for work in batch:
+                    self._commit([work])
+                if not isinstance(error, Exception):  # Ctrl-C belongs to this thread, not to a step
+                    raise
+                return
+            explained = self._file.explain(error) if isinstance(error, apsw.Error) else error
+            explained.__cause__ = error if explained is not error else error.__cause__
+            batch[0].finish(explained)
+            return
+        for work in batch:
+            work.finish()
+
+    def _transact(self, batch: Sequence[Work[Any]]) -> None:
+        connection = self._ready()
+        durable = any(work.durable for work in batch)
+        if durable is not self._durable:  # cannot be changed inside a transaction
+            connection.pragma("synchronous", "full" if durable else "normal")
+            self._durable = durable
+        connection.execute(self._begin)
+        try:
+            for work in batch:
+                work.run(connection)
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
+
+    def _ready(self) -> Connection:
+        if self._connection is not None:
+            if self._file.identity() == self._identity:
+                return self._connection
+            # Somebody moved or deleted the file: what is written to the old one would be lost.
+            self._connection.close()
+            self._connection = None
+        self._connection = self._file.open()
+        self._identity = self._file.identity()
+        self._durable = False
+        return self._connection
+
+
+class SqliteEngine:
+    """Steps on one file. Opens nothing before the first step; safe between threads, event loops and forks."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self._lanes: dict[int, tuple[Lane, Lane]] = {}
+
+    def call(
+        self, step: Callable[[Connection], T], *, durable: bool = True, after: Callable[[T], None] | None = None
+    ) -> T:
+        """Run a writing *step* on this thread; answers when it is committed, on disk if *durable*."""
+        return self._writer().call(Work(step, durable=durable, after=after))
+
+    def submit(
+        self, step: Callable[[Connection], T], *, durable: bool = True, after: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
+        """Run a writing *step* on the file's own thread. Cancelling the future does not stop the step."""
+        work = Work(step, durable=durable, after=after)
+        future = work.future()
+        self._writer().submit(work)
+        return future
+
+    def read(self, step: Callable[[Connection], T]) -> T:
+        """Run a reading *step* on this thread; waits for no writer."""
+        return self._reader().call(Work(step, durable=False, after=None))
+
+    def submit_read(self, step: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run a reading *step* on a thread of the file."""
+        work = Work(step, durable=False, after=None)
+        future = work.future()
+        self._reader().submit(work)
+        return future
+
+    def close(self) -> None:
+        """Close the connections of this process; the next step opens them again."""
+        for lane in self._lanes.get(os.getpid(), ()):
+            lane.close()
+
+    def _writer(self) -> Lane:
+        return self._ours()[0]
+
+    def _reader(self) -> Lane:
+        return self._ours()[1]
+
+    def _ours(self) -> tuple[Lane, Lane]:
+        lanes = self._lanes.get(os.getpid())
+        if lanes is not None:
+            return lanes
+        for inherited in [lane for pair in list(self._lanes.values()) for lane in pair]:
+            inherited.abandon()
+        # No lock here: a fork copies a lock that another thread holds. setdefault lets exactly one pair win.
+        return self._lanes.setdefault(os.getpid(), (Lane(self.file, "begin immediate"), Lane(self.file, "begin")))
