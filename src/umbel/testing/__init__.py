@@ -13,7 +13,8 @@ if TYPE_CHECKING:
         RecordConformance,
         ResultStoreConformance,
     )
-    from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost
+    from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other
+    from umbel.testing.patience import Patient
 
 __all__ = [
     "BrokerConformance",
@@ -21,16 +22,20 @@ __all__ = [
     "FailBefore",
     "InspectorConformance",
     "LoseReplies",
+    "Patient",
     "RecordConformance",
     "ReplyLost",
     "ResultStoreConformance",
+    "every_other",
 ]
 
 _HOMES: Final = {
     "Clock": "umbel.testing.clock",
     "FailBefore": "umbel.testing.faults",
     "LoseReplies": "umbel.testing.faults",
+    "Patient": "umbel.testing.patience",
     "ReplyLost": "umbel.testing.faults",
+    "every_other": "umbel.testing.faults",
 }
 
 

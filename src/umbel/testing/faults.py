@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from itertools import count
+from typing import Any, Final, TypeVar
 
 from umbel.contracts.broker import Beat, Broker, Ended, Reclaimed, Settlement
 from umbel.exceptions import BrokerUnavailable
 from umbel.model.job import Delivery, Job
 
 T = TypeVar("T")
+
+
+VERBS: Final = ("send", "open", "heartbeat", "receive", "settle", "reconcile", "mark", "reclaim", "unpark")
+
+
+def every_other(*verbs: str) -> Callable[[str], bool]:
+    """Let the first, third, fifth … call of each of *verbs* (by default of all) go wrong."""
+    counters = {verb: count() for verb in verbs or VERBS}
+    return lambda verb: verb in counters and next(counters[verb]) % 2 == 0
 
 
 class ReplyLost(BrokerUnavailable):
@@ -22,7 +32,7 @@ class ReplyLost(BrokerUnavailable):
 
 
 class _Faulty:
-    """A broker whose calls go through `_call`; *fails* decides by the verb's name, asked once a call."""
+    """A broker whose calls go through `_call`; *fails* is asked with the verb's name, once a call."""
 
     def __init__(self, broker: Broker, fails: Callable[[str], bool]) -> None:
         self.broker = broker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from umbel.testing.conformance.limits import LimitConformance
 from umbel.testing.conformance.receiving import ReceivingConformance
 from umbel.testing.conformance.reclaiming import ReclaimingConformance
 from umbel.testing.conformance.reconciling import ReconcilingConformance
@@ -19,5 +20,6 @@ class BrokerConformance(
     SettlingConformance,
     ReconcilingConformance,
     ReclaimingConformance,
+    LimitConformance,
 ):
     """What every broker guarantees. The hook is ``make(clock)``, see `BrokerStage.make`."""

@@ -105,7 +105,7 @@ class InspectorConformance(BrokerStage):
 
     async def place(self, job_id: str = "job") -> Place:
         """Where a job is, asked in each of the four ways."""
-        answers = {
+        answers: set[Place] = {
             self.inspector.locate(job_id, QUEUE).place,
             self.inspector.locate(job_id, None).place,
             (await self.inspector.alocate(job_id, QUEUE)).place,

@@ -9,10 +9,8 @@ import pytest
 
 from umbel.contracts.broker import SessionDead
 from umbel.model.ids import new_session
-from umbel.model.job import Job
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
 
-KIBI = 1024
 DAY = 86_400.0
 
 
@@ -54,20 +52,6 @@ class ReceivingConformance(BrokerStage):
         session = await self.open(QUEUE, OTHER)
         received = list(itertools.chain.from_iterable([await self.take(session, 4, (QUEUE, OTHER)) for _ in range(4)]))
         assert len(received) == len({each.id for each in received}) == 10
-
-    async def test_one_receive_carries_about_one_mebibyte(self) -> None:
-        envelope = b"x" * (400 * KIBI)
-        await self.broker.asend([Job(str(number), QUEUE, envelope) for number in range(6)])
-        session = await self.open()
-        received: list[str] = []
-        while deliveries := await self.take(session, 6):
-            assert sum(len(each.envelope) for each in deliveries) <= 1600 * KIBI
-            received += ids(deliveries)
-        assert received == ["0", "1", "2", "3", "4", "5"]
-
-    async def test_a_job_above_the_byte_limit_is_still_handed_out(self) -> None:
-        await self.broker.asend([Job("big", QUEUE, b"x" * (1025 * KIBI))])
-        await self.take_one(await self.open(), "big")
 
     async def test_a_job_is_handed_to_one_session_only(self) -> None:
         await self.send(*(str(number) for number in range(50)))

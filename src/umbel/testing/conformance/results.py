@@ -229,7 +229,8 @@ class ResultStoreConformance:
         blocking = asyncio.create_task(asyncio.to_thread(self.store.watch, "job", None, 30.0))
         await asyncio.sleep(FALLING_ASLEEP)
         await self.put("job", b"value")
-        assert await soon(asyncio.gather(waiting, blocking), 2 * PROMPT_SECONDS) == [b"value", b"value"]
+        for each in (waiting, blocking):
+            assert await soon(each, PROMPT_SECONDS) == b"value"
 
     async def test_a_wait_ends_when_its_time_is_up(self) -> None:
         begun = time.monotonic()

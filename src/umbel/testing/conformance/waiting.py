@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from umbel.contracts.broker import Broker, Ended, Settlement
 from umbel.model.job import Counts, Delivery, Job
@@ -49,14 +50,14 @@ class WaitingConformance(BrokerStage):
 
     async def test_a_receiver_that_waits_is_woken_by_a_sync_send_in_a_thread(self) -> None:
         self.real_time()
-        act = lambda: asyncio.to_thread(self.broker.send, [Job("job", QUEUE, b"1")])  # noqa: E731
-        assert (await self.woken_by(act)).id == "job"
+        delivery = await self.woken_by(lambda: asyncio.to_thread(self.broker.send, [Job("job", QUEUE, b"1")]))
+        assert delivery.id == "job"
 
     async def test_every_sleep_is_ended_by_its_own_send(self) -> None:
         self.real_time()
         session = await self.open()
         for number in range(5):
-            assert (await self.woken_by(lambda name=str(number): self.send(name), session)).id == str(number)
+            assert (await self.woken_by(partial(self.send, str(number)), session)).id == str(number)
 
     async def test_a_receiver_that_waits_is_woken_on_each_of_its_queues(self) -> None:
         self.real_time()

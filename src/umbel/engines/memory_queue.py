@@ -1,0 +1,160 @@
+"""One queue in memory: where each job is, who holds it, and the rules of leases. Knows no lock and no clock."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from umbel.model.job import FIRST, Counts
+
+LEVELS: Final = 10
+
+
+class Entry(msgspec.Struct):
+    """A job as its queue keeps it, wherever it is at the moment."""
+
+    level: int
+    envelope: bytes
+    counts: Counts = FIRST
+    returned: bool = False
+
+    def charge(self, extra: Counts = FIRST) -> None:
+        """Add *extra* to the counts; a mark is for one delivery, so it ends here."""
+        old = self.counts
+        self.counts = Counts(old.retries + extra.retries, old.crashes + extra.crashes, old.losses + extra.losses)
+
+
+class Session(msgspec.Struct):
+    """An open session: until when (unix time), the number of its last receive, and id to number of what it holds."""
+
+    deadline: float
+    info: bytes
+    alive: bool = True
+    number: int = 0
+    held: dict[str, int] = {}
+
+
+class Queue:
+    """One queue. *jobs* is the truth: each id in it is in exactly one of ready, delayed, some held, parked, dead."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Entry] = {}
+        self.ready: tuple[deque[str], ...] = tuple(deque() for _ in range(LEVELS))
+        self.delayed: list[tuple[float, int, str]] = []
+        self.sessions: dict[str, Session] = {}
+        self.parked: dict[str, list[str]] = {}
+        self.dead: set[str] = set()
+        self._gone: set[str] = set()
+        self._seen: float | None = None
+        self._hold = 0.0
+        self._order = 0
+
+    # --- places
+
+    def place(self, job_id: str, level: int, due: float, now: float) -> None:
+        """Put a job among the delayed ones if it is due later than *now*, else at the end of its level."""
+        if due > now:
+            self._order += 1
+            heapq.heappush(self.delayed, (due, self._order, job_id))
+        else:
+            self.ready[level].append(job_id)
+
+    def promote(self, now: float, limit: int) -> int:
+        """Make ready up to *limit* jobs that are due, earliest first; answers how many."""
+        moved = 0
+        while moved < limit and self.delayed and self.delayed[0][0] <= now:
+            job_id = heapq.heappop(self.delayed)[2]
+            self.ready[self.jobs[job_id].level].append(job_id)
+            moved += 1
+        return moved
+
+    def front(self, job_ids: Iterable[str]) -> None:
+        """Put jobs that come back at the front of their levels, in their order."""
+        for job_id in reversed(list(job_ids)):
+            entry = self.jobs[job_id]
+            entry.returned = True
+            self.ready[entry.level].appendleft(job_id)
+
+    def unpark(self, task: str) -> int:
+        """Make ready the jobs that are parked under *task*; answers how many."""
+        job_ids = self.parked.pop(task, [])
+        for job_id in job_ids:
+            self.ready[self.jobs[job_id].level].append(job_id)
+        return len(job_ids)
+
+    # --- leases
+
+    def contact(self, now: float, lease: float) -> None:
+        """Note that a worker called.
+
+        After a silence of all, or a jump of the clock, nobody lapses for half a lease: whoever lives must be able to
+        beat first, so that an outage doubles no job.
+        """
+        if self._seen is not None and abs(now - self._seen) > lease / 2:
+            self._hold = now + lease / 2
+        self._seen = now
+
+    def open(self, session: str, deadline: float, info: bytes) -> bool:
+        """Open a session; False if it is or was open."""
+        if session in self.sessions or session in self._gone:
+            return False
+        self.sessions[session] = Session(deadline, info)
+        return True
+
+    def renew(self, session: str, deadline: float, info: bytes) -> bool:
+        """Renew the lease of a session; False if it is dead or unknown. A lapsed one that nobody reclaimed lives on."""
+        if not self.alive(session):
+            return False
+        holder = self.sessions[session]
+        holder.deadline, holder.info = deadline, info
+        return True
+
+    def alive(self, session: str) -> bool:
+        """Tell whether the session is open and was not declared dead."""
+        holder = self.sessions.get(session)
+        return holder is not None and holder.alive
+
+    def holds(self, session: str, job_id: str, number: int) -> bool:
+        """The fence: the session lives and holds the job, received under exactly this number."""
+        return self.alive(session) and self.sessions[session].held.get(job_id) == number
+
+    def lapsed(self, now: float, lease: float) -> list[str]:
+        """The sessions whose lease is over, and those already dead that still have jobs to return."""
+        for holder in self.sessions.values():
+            if holder.deadline > now + 2 * lease:  # the clock was set back
+                holder.deadline = now + lease
+        return [
+            session
+            for session, holder in self.sessions.items()
+            if not holder.alive or (holder.deadline <= now and self._hold <= now)
+        ]
+
+    def declare_dead(self, session: str, limit: int, charge: Callable[[str, Entry], Counts]) -> int:
+        """Declare a session dead and return up to *limit* of its jobs, each with its *charge*; answers how many."""
+        holder = self.sessions[session]
+        holder.alive = False
+        moved = list(holder.held)[:limit]
+        for job_id in moved:
+            entry = self.jobs[job_id]
+            entry.charge(charge(job_id, entry))
+            del holder.held[job_id]
+        self.front(moved)
+        if not holder.held:
+            del self.sessions[session]
+            self._gone.add(session)
+        return len(moved)
+
+    # --- what comes next
+
+    def next_due(self) -> float | None:
+        """The unix time at which the first delayed job is due."""
+        return self.delayed[0][0] if self.delayed else None
+
+    def next_deadline(self) -> float | None:
+        """The unix time at which the first session lapses; in the past while a dead one has jobs left to return."""
+        deadlines = (max(each.deadline, self._hold) if each.alive else 0.0 for each in self.sessions.values())
+        return min(deadlines, default=None)
