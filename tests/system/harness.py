@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -121,11 +122,9 @@ class Worker:
 
     def end(self) -> None:
         """End all its processes without warning."""
-        processes = self.tree()
-        self.kill()
-        for process in processes:
-            with_luck(process.kill)
-        psutil.wait_procs(processes, DEADLINE_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 class Workers:
@@ -150,17 +149,16 @@ class Workers:
             worker.end()
 
 
-def with_luck(action: Callable[[], object]) -> None:
-    """Do *action* to a process that may have ended."""
-    try:
-        action()
-    except psutil.NoSuchProcess:
-        return
-
-
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of *processes* that have not ended."""
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _below(pid: int) -> list[psutil.Process]:

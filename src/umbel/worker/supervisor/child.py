@@ -79,8 +79,9 @@ class Child:
         return self.board.started()
 
     def trust(self, until: float) -> None:
-        """Let it start jobs until *until*."""
-        self.board.trust = until
+        """Let it start jobs until *until*, unless it has lost its session."""
+        if not self.lost:
+            self.board.trust = until
 
     def lose(self) -> None:
         """Its session is dead: nothing it does counts any more, so it starts nothing and ends soon."""

@@ -1,0 +1,336 @@
+"""A worker's processes: started, stopped and killed, on a real file and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.servers import Redis, Server, Service, reserve
+from tests.system.harness import Worker, Workers, alive, eventually
+from tests.system.ledger import Ledger
+from umbel import AsyncResult, Umbel
+from umbel.contracts.powers import QueueCounts
+
+pytestmark = pytest.mark.timeout(90)
+
+DYING_APP = """
+import os
+from umbel import Umbel
+
+app = Umbel("dying", broker=os.environ["UMBEL_TEST_BROKER"])
+os.register_at_fork(after_in_child=lambda: os._exit(9))
+"""
+CHANGING_APP = """
+import os
+from umbel import Umbel
+
+app = Umbel("changing", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.environ["UMBEL_TEST_BROKER"])
+
+@app.task
+def version() -> int:
+    return VERSION
+"""
+
+
+class Stage:
+    """One broker, one ledger, and workers between them."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.ledger = Ledger(folder / "ledger")
+        self.workers = Workers(folder)
+        self.app = Umbel("ledger_tasks", broker=url, backend=url)
+
+    def start(self, *words: str, **place: Any) -> Worker:
+        """A worker with two children of one thread each, unless *words* say otherwise."""
+        variables = {"UMBEL_TEST_BROKER": self.url, "UMBEL_TEST_LEDGER": str(self.ledger.path)}
+        return self.workers.start("--processes=2", "--threads=1", *words, **place, **variables)
+
+    def send(self, task: str, *args: object) -> AsyncResult[Any]:
+        """Send one job of ``ledger_tasks``."""
+        return self.app.send_task(f"ledger_tasks.{task}", args=args)
+
+    def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
+        """Wait until each of those jobs has started *times* times."""
+        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
+
+    def counts(self) -> QueueCounts:
+        """What the broker holds."""
+
+        async def count() -> QueueCounts:
+            try:
+                return (await self.app.broker.counts(["default"]))[0]  # type: ignore[attr-defined]
+            finally:
+                await self.app.broker.aclose()
+
+        return asyncio.run(count())
+
+    def runner(self, worker: Worker, result: AsyncResult[Any]) -> psutil.Process:
+        """The child that has started the job last."""
+        pid = [line.pid for line in self.ledger.lines() if line.job == result.id][-1]
+        (found,) = [child for child in worker.children() if child.pid == pid]
+        return found
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    url = f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else request.getfixturevalue("redis_url")
+    made = Stage(url, tmp_path)
+    yield made
+    made.workers.end()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(tmp_path)
+    yield made
+    made.end()
+
+
+def test_a_worker_gets_ready_runs_jobs_and_stops_without_a_trace(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    tree = worker.tree()
+    assert len(tree) == 4  # supervisor, forkserver, two children
+    results = [stage.send("work", 0.0) for _ in range(20)]
+    for result in results:
+        assert result.get(timeout=10) in {child.pid for child in worker.children()}
+    assert worker.stop() == 0
+    assert alive(tree) == []
+
+
+def test_a_job_that_runs_may_finish_when_the_worker_is_stopped(stage: Stage) -> None:
+    worker = stage.start("--grace=10").wait_ready()
+    result = stage.send("work", 1.0)
+    stage.wait_started(result)
+    assert worker.stop(5) == 0
+    assert result.get(timeout=1) > 0
+    assert stage.ledger.starts()[result.id] == 1
+
+
+def test_what_had_not_started_goes_back_at_once_when_the_worker_is_stopped(stage: Stage) -> None:
+    worker = stage.start("--processes=1").wait_ready()
+    running = stage.send("work", 3.0)
+    stage.wait_started(running)
+    others = [stage.send("work", 0.0) for _ in range(3)]
+    worker.signal(signal.SIGTERM)
+    stage.start().wait_ready()
+    assert all(other.get(timeout=2) for other in others)
+    assert worker.running()
+    assert worker.wait(5) == 0
+
+
+def test_a_job_that_outlasts_the_grace_goes_back_uncharged(stage: Stage) -> None:
+    worker = stage.start("--grace=1").wait_ready()
+    result = stage.send("work", 6.0)
+    stage.wait_started(result)
+    before = time.monotonic()
+    assert worker.stop(5) == 0
+    assert time.monotonic() - before < 3.0
+    assert stage.counts().ready == 1
+    stage.start().wait_ready()
+    assert result.get(timeout=15) > 0
+    assert (stage.ledger.starts()[result.id], stage.ledger.ends()[result.id]) == (2, 1)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_second_signal_stops_at_once(stage: Stage, second: signal.Signals) -> None:
+    worker = stage.start("--grace=60").wait_ready()
+    result = stage.send("work", 60.0)
+    stage.wait_started(result)
+    tree = worker.tree()
+    worker.signal(signal.SIGTERM)
+    worker.wait_for("Stopping: 1 running")
+    time.sleep(0.15)  # nearer, it would be taken for an echo of the first
+    worker.signal(second)
+    assert worker.wait(3) == 2
+    assert alive(tree) == []
+    assert stage.counts().ready == 1
+
+
+def test_ctrl_c_reaches_the_whole_group_and_stops_warm(stage: Stage) -> None:
+    worker = stage.start("--grace=10").wait_ready()
+    result = stage.send("work", 1.0)
+    stage.wait_started(result)
+    worker.signal_group(signal.SIGINT)
+    assert worker.wait(5) == 0
+    assert result.get(timeout=1) > 0
+    assert "Traceback" not in worker.output
+
+
+def test_a_killed_child_is_replaced_and_its_job_runs_again_within_a_second(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    result = stage.send("work", 1.0)
+    stage.wait_started(result)
+    before = {child.pid for child in worker.children()}
+    killed = stage.runner(worker, result)
+    killed.kill()
+    at = time.time()
+    stage.wait_started(result, times=2)
+    assert stage.ledger.lines()[-1].at - at < 1.0
+    assert result.get(timeout=10) > 0
+    worker.wait_for(f"Child {killed.pid} died of SIGKILL")
+    assert f"It was running: ledger_tasks.work[{result.id}]" in worker.output
+    eventually(lambda: len(worker.children()) == 2, "two children again")
+    assert len({child.pid for child in worker.children()} - before) == 1
+
+
+def test_nothing_of_a_killed_supervisor_is_left_after_a_second(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    result = stage.send("work", 30.0)
+    stage.wait_started(result)
+    tree = worker.tree()
+    assert len(tree) == 4
+    worker.kill()
+    eventually(lambda: not alive(tree), "all processes are gone", 1.0)
+
+
+def test_a_killed_forkserver_is_replaced_and_its_jobs_run_again_uncharged(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    results = [stage.send("work", 1.0) for _ in range(2)]
+    stage.wait_started(*results)
+    before = {child.pid for child in worker.children()}
+    worker.forkserver().kill()
+    stage.wait_started(*results, times=2)
+    assert all(result.get(timeout=10) > 0 for result in results)
+    assert before.isdisjoint(child.pid for child in worker.children())
+    assert "died of" not in worker.output  # nobody is charged
+    assert worker.stop() == 0
+
+
+def test_a_forkserver_that_dies_three_times_ends_the_worker(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    for death in range(1, 4):
+        forkserver = worker.forkserver()
+        forkserver.kill()
+        if death < 3:
+            worker.wait_for("The forkserver died", times=death)
+            eventually(lambda old=forkserver: worker.forkserver().pid != old.pid, "another forkserver")
+            eventually(lambda: len(worker.children()) == 2, "children")
+    assert worker.wait(5) == 1
+    assert "the forkserver died three times within a minute" in worker.output
+
+
+def test_a_poison_job_is_buried_after_three_crashes_and_the_worker_lives(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    poison = stage.send("poison")
+    others = [stage.send("work", 0.01) for _ in range(50)]
+    assert all(other.get(timeout=20) for other in others)
+    eventually(lambda: stage.counts().dead == 1, "the poison job is dead")
+    assert stage.ledger.starts()[poison.id] == 3
+    assert worker.running()
+
+
+def test_an_app_that_cannot_be_imported_is_an_error_that_says_why(workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import no_such_thing\n")
+    worker = workers.start(app="broken", folder=tmp_path)
+    assert worker.wait(10) == 2
+    for part in ("Traceback", "import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'", "broken"):
+        assert part in worker.output
+
+
+def test_an_app_that_does_not_exist_is_an_error_that_says_what_was_tried(workers: Workers, tmp_path: Path) -> None:
+    worker = workers.start(app="nowhere", folder=tmp_path)
+    assert worker.wait(10) == 2
+    assert "nowhere" in worker.output
+
+
+def test_an_app_whose_children_die_at_birth_ends_the_worker(workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "dying.py").write_text(DYING_APP)
+    worker = workers.start(app="dying", folder=tmp_path, UMBEL_TEST_BROKER=f"sqlite:///{tmp_path}/jobs.db")
+    assert worker.wait(20) == 3
+    assert "died of exit status 9" in worker.output
+
+
+def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:
+    source = stage.folder / "changing.py"
+    source.write_text(f"VERSION = 1\n{CHANGING_APP}")
+    app = Umbel("changing", broker=stage.url, backend=stage.url)
+    worker = stage.start(app="changing", folder=stage.folder).wait_ready()
+    assert app.send_task("changing.version").get(timeout=10) == 1
+    source.write_text(f"VERSION = 22\n{CHANGING_APP}")
+    worker.signal(signal.SIGHUP)
+    worker.wait_for("Reloaded")
+    assert {app.send_task("changing.version").get(timeout=10) for _ in range(10)} == {22}
+    source.write_text("1 / 0\n")
+    worker.signal(signal.SIGHUP)
+    worker.wait_for("Not reloaded, the old code goes on: ")
+    assert app.send_task("changing.version").get(timeout=10) == 22
+    assert worker.stop() == 0
+
+
+def test_a_broker_that_is_down_at_the_start_is_waited_for(launch: Callable[[Service], Server], tmp_path: Path) -> None:
+    server = launch(Redis())
+    server.stop()
+    stage = Stage(server.url, tmp_path)
+    try:
+        worker = stage.start()
+        worker.wait_for("is away")
+        server.start()
+        worker.wait_ready(5)
+        assert stage.send("work", 0.0).get(timeout=5) > 0
+        assert worker.output.count("is away") == 1
+        assert worker.output.count("is back after") == 1
+    finally:
+        stage.workers.end()
+
+
+def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
+    launch: Callable[[Service], Server], tmp_path: Path
+) -> None:
+    server = launch(Redis())
+    stage = Stage(server.url, tmp_path)
+    try:
+        worker = stage.start("--grace=1").wait_ready()
+        result = stage.send("work", 30.0)
+        stage.wait_started(result)
+        server.pause()
+        before = time.monotonic()
+        assert worker.stop(5) == 0
+        assert time.monotonic() - before < 3.0
+    finally:
+        stage.workers.end()
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it(
+    launch: Callable[[Service], Server], tmp_path: Path
+) -> None:
+    server = launch(Redis(config=("user other on >opensesame ~* &* +@all",)))
+    stage = Stage(f"redis://other:hunter2@127.0.0.1:{server.port}/0", tmp_path)
+    try:
+        worker = stage.start()
+        assert worker.wait(10) == 2
+        assert f"redis://other:***@127.0.0.1:{server.port}/0" in worker.output
+        assert "hunter2" not in worker.output
+    finally:
+        stage.workers.end()
+
+
+def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path) -> None:
+    with_port = reserve()
+    stage = Stage(f"redis://127.0.0.1:{with_port.port}/0", tmp_path)
+    try:
+        worker = stage.start()
+        worker.wait_for("is away")
+        before = time.monotonic()
+        assert worker.stop(3) == 0
+        assert time.monotonic() - before < 2.0
+    finally:
+        stage.workers.end()
+        with_port.release()
+
+
+def test_a_worker_and_two_children_take_no_more_than_90_mb(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    assert stage.send("work", 0.0).get(timeout=10) > 0
+    taken = sum(process.memory_full_info().pss for process in worker.tree())
+    assert taken < 90 * 2**20
+    assert os.getpid() not in {process.pid for process in worker.tree()}
