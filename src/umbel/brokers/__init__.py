@@ -15,6 +15,7 @@ BUILT_IN: Final = {
     "sqlite": "umbel.brokers.sqlite:connect",
     "redis": "umbel.brokers.redis:connect",
     "rediss": "umbel.brokers.redis:connect",
+    "redis+socket": "umbel.brokers.redis:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -94,9 +94,8 @@ class Engine:
         connection = self._taken(Patience(self._name, self._deadline))
         try:
             connection.subscribe(channel)
-            yield Subscription(connection)
+            yield Subscription(self, connection)
             connection.unsubscribe()
-            connection.patience(self.address.timeout)
         except BaseException:
             connection.close()
             raise
@@ -108,9 +107,16 @@ class Engine:
         stream = await self._stream(Patience(self._name, self._deadline))
         message = stream.listen(channel)
         try:
-            yield AsyncSubscription(stream, message)
+            yield AsyncSubscription(self, stream, message)
         finally:
             stream.leave(channel, message)
+
+    def accepted(self, replies: list[Any]) -> list[Any]:
+        """*replies*, if all are answers. Raises `OSError` or `BrokerError` for the first that is a refusal."""
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise unready(reply) or refusal(str(reply), self._name) from reply
+        return replies
 
     def patience(self) -> Patience:
         """The tries of one operation that reconnects by itself."""
@@ -230,9 +236,7 @@ class Engine:
         self._plain = stream.version < _FIRST_WITH_FLAGS
         return stream
 
-    def _mended(
-        self, commands: Sequence[Command], replies: list[Any]
-    ) -> Operation[Sequence[Command], list[Any]]:
+    def _mended(self, commands: Sequence[Command], replies: list[Any]) -> Operation[Sequence[Command], list[Any]]:
         """Load the scripts that the server does not know, repeat what needed them; raise what stays refused."""
         for _ in range(_RELOADS):
             missing = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
@@ -242,10 +246,7 @@ class Engine:
             repeated = yield [commands[place] for place in missing]
             for place, reply in zip(missing, repeated, strict=True):
                 replies[place] = reply
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise refusal(str(reply), self._name) from reply
-        return replies
+        return self.accepted(replies)
 
     def _loading(self, command: Command) -> Command:
         assert command.script is not None
@@ -256,33 +257,36 @@ class Engine:
 class Subscription:
     """A channel listened to, and commands beside it; see `Engine.subscription`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        self._engine = engine
         self._connection = connection
 
-    def look(self, commands: Sequence[Command]) -> list[Any]:
-        """Send plain *commands*; what they see happened after the subscription. Raises `OSError`."""
-        return self._connection.exchange([pack_command(command.words) for command in commands], len(commands))
+    def ask(self, question: Sequence[Command] | float) -> Any:
+        """The replies to plain commands, as of after the subscription; or the first message within so many seconds.
 
-    def message(self, seconds: float) -> bytes | None:
-        """The first message, or None if none came within *seconds*. Raises `OSError`."""
-        return self._connection.message(seconds)
+        The message is None when there is none in that time. Raises `OSError`, or `BrokerError` for a refusal.
+        """
+        if isinstance(question, float | int):
+            return self._connection.message(question)
+        packed = [pack_command(command.words) for command in question]
+        return self._engine.accepted(self._connection.exchange(packed, len(packed)))
 
 
 class AsyncSubscription:
     """The async twin of `Subscription`."""
 
-    def __init__(self, stream: Stream, message: asyncio.Future[bytes]) -> None:
+    def __init__(self, engine: Engine, stream: Stream, message: asyncio.Future[bytes]) -> None:
+        self._engine = engine
         self._stream = stream
         self._message = message
 
-    async def look(self, commands: Sequence[Command]) -> list[Any]:
-        """Send plain *commands*; what they see happened after the subscription. Raises `OSError`."""
-        return await self._stream.exchange([pack_command(command.words) for command in commands], len(commands))
-
-    async def message(self, seconds: float) -> bytes | None:
-        """The first message, or None if none came within *seconds*. Raises `OSError`."""
-        await asyncio.wait([self._message], timeout=seconds)
-        return self._message.result() if self._message.done() else None
+    async def ask(self, question: Sequence[Command] | float) -> Any:
+        """The async twin of `Subscription.ask`."""
+        if isinstance(question, float | int):
+            await asyncio.wait([self._message], timeout=question)
+            return self._message.result() if self._message.done() else None
+        packed = [pack_command(command.words) for command in question]
+        return self._engine.accepted(await self._stream.exchange(packed, len(packed)))
 
 
 def _refused(replies: Sequence[Any]) -> bool:

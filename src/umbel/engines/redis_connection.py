@@ -66,24 +66,31 @@ class Connection:
         self._socket = _connect(address, timeout)
         self._reader = reader()
         self._buffer = bytearray(_READ_BYTES)
+        self._timeout = timeout
+        self._unsent = b""
         self._channel = b""
         self._message: bytes | None = None
         try:
             words = greeting(address)
             self.version = welcome(self.exchange([pack_command(line) for line in words], len(words)), address)
-            self._socket.settimeout(address.timeout)
+            self.patience(address.timeout)
         except BaseException:
             self.close()
             raise
 
     def patience(self, seconds: float) -> None:
-        """Wait at most *seconds* for anything from now on."""
+        """Wait at most *seconds* for a reply from now on."""
+        self._timeout = seconds
         self._socket.settimeout(seconds)
 
     def exchange(self, packed: Sequence[bytes], count: int) -> list[Any]:
         """Send commands and wait for *count* replies; what the server refused is answered as a `ReplyError`."""
-        for chunk in packed:
-            self._socket.sendall(chunk)
+        if self._unsent:
+            self._socket.sendall(self._unsent + b"".join(packed))
+            self._unsent = b""
+        else:
+            for chunk in packed:
+                self._socket.sendall(chunk)
         replies: list[Any] = []
         while len(replies) < count:
             reply = self._next()
@@ -94,25 +101,27 @@ class Connection:
         return replies
 
     def subscribe(self, channel: bytes) -> None:
-        """Listen to *channel*; takes no round trip, the next `exchange` happens after it."""
+        """Listen to *channel* from the next `exchange` on, with which this travels."""
         self._channel = channel
         self._message = None
-        self._socket.sendall(pack_command(("SUBSCRIBE", channel)))
+        self._unsent += pack_command(("SUBSCRIBE", channel))
 
     def message(self, seconds: float) -> bytes | None:
         """The first message on the channel subscribed to, or None if there is none within *seconds*."""
         self._socket.settimeout(seconds)
-        while self._message is None:
-            try:
+        try:
+            while self._message is None:
                 self._pushed(self._next())
-            except TimeoutError:
-                return None
+        except TimeoutError:
+            return None
+        finally:
+            self._socket.settimeout(self._timeout)
         return self._message
 
     def unsubscribe(self) -> None:
-        """Listen no more. What still comes is skipped by the next `exchange`."""
+        """Listen no more; the server hears of it with the next `exchange`, which skips what came until then."""
         self._channel = b""
-        self._socket.sendall(pack_command(("UNSUBSCRIBE",)))
+        self._unsent += pack_command(("UNSUBSCRIBE",))
 
     def close(self) -> None:
         """Let go of the line, in this process only."""

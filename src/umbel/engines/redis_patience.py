@@ -20,7 +20,11 @@ class Patience:
     def __init__(self, server: str, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
-        self._until = time.monotonic() + seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now: the server has answered."""
+        self._until = time.monotonic() + self._seconds
         self.tries = 0
 
     @property

@@ -41,6 +41,7 @@ class Stream(asyncio.Protocol):
         self._pending: deque[_Pending] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
         self._listeners: dict[bytes, set[asyncio.Future[bytes]]] = {}
+        self._unsent: list[bytes] = []
 
     def exchange(self, packed: Sequence[bytes], count: int, seconds: float | None = None) -> asyncio.Future[list[Any]]:
         """Send commands; the future has their *count* replies, a refusal as a `ReplyError`.
@@ -56,26 +57,24 @@ class Stream(asyncio.Protocol):
         self._pending.append(_Pending(answer, count, due))
         if self._watchdog is None:
             self._watchdog = self._loop.call_at(due, self._look, None)
-        self._transport.writelines(packed)
+        self._transport.writelines([*self._unsent, *packed])
+        self._unsent.clear()
         return answer
 
     def listen(self, channel: bytes) -> asyncio.Future[bytes]:
-        """A future for the next message on *channel*; what is exchanged from now on happens after the subscription.
-
-        Give it back by `leave`.
-        """
+        """A future for the next message on *channel*, from the next `exchange` on. Give it back by `leave`."""
         message: asyncio.Future[bytes] = self._loop.create_future()
         if self.lost is not None:
             message.set_exception(ConnectionResetError(str(self.lost)))
             return message
         listeners = self._listeners.setdefault(channel, set())
         if not listeners:
-            self._transport.write(pack_command(("SUBSCRIBE", channel)))
+            self._unsent.append(pack_command(("SUBSCRIBE", channel)))
         listeners.add(message)
         return message
 
     def leave(self, channel: bytes, message: asyncio.Future[bytes]) -> None:
-        """Listen no more for *message*."""
+        """Listen no more for *message*; the server hears of it with the next `exchange`."""
         if message.done() and not message.cancelled():
             message.exception()  # seen: a listener that has left wants no warning
         message.cancel()
@@ -85,8 +84,7 @@ class Stream(asyncio.Protocol):
         listeners.discard(message)
         if not listeners:
             del self._listeners[channel]
-            if self.lost is None:
-                self._transport.write(pack_command(("UNSUBSCRIBE", channel)))
+            self._unsent.append(pack_command(("UNSUBSCRIBE", channel)))
 
     def close(self) -> None:
         """Let go of the line; what is pending ends with `OSError`."""

@@ -15,6 +15,7 @@ BUILT_IN: Final = {
     "sqlite": "umbel.stores.sqlite:connect",
     "redis": "umbel.stores.redis:connect",
     "rediss": "umbel.stores.redis:connect",
+    "redis+socket": "umbel.stores.redis:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -28,9 +28,7 @@ class RedisBroker:
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
-        address = parse(
-            url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout
-        )
+        address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
         self._engine = Engine(address, settings.broker_send_deadline)
         self._calls = Calls(events(address.db), clock)
         self._known: set[str] = set()

@@ -111,9 +111,7 @@ def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: C
     return answers
 
 
-def reconcile(
-    calls: Calls, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]
-) -> Steps[int]:
+def reconcile(calls: Calls, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]) -> Steps[int]:
     """Give back what the broker holds beyond *held*; answers how many."""
     tags: dict[str, list[str]] = {queue: [] for queue in queues}
     for delivery in held:
@@ -134,9 +132,7 @@ def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
 
 def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Reclaimed]:
     """Close the *ended* sessions, then look after the lapsed ones, in each queue, in one round trip."""
-    closes = [
-        calls.make("close", queue, (end.session, MAX_MOVED, *end.started)) for queue in queues for end in ended
-    ]
+    closes = [calls.make("close", queue, (end.session, MAX_MOVED, *end.started)) for queue in queues for end in ended]
     reclaims = [calls.make("reclaim", queue, (int(lease * 1000), MAX_MOVED)) for queue in queues]
     replies = yield [*closes, *reclaims]
     next_due: float | None = None

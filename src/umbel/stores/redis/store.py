@@ -1,0 +1,103 @@
+"""The result store on Redis: fetch, put and claim; `watching` waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from umbel.contracts.powers import Record
+from umbel.engines.operation import adrive, drive
+from umbel.engines.redis import Engine
+from umbel.engines.redis_address import parse
+from umbel.engines.redis_command import Script
+from umbel.engines.redis_layout import events
+from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.settings import Settings
+from umbel.stores.redis import operations
+from umbel.stores.redis.operations import Steps
+from umbel.stores.redis.watching import awatch, watch
+
+T = TypeVar("T")
+
+
+class RedisResultStore:
+    """`ResultStore` on one database of a Redis server; also reads what a broker on that database wrote."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
+        self._engine = Engine(address, settings.broker_send_deadline)
+        self._channel = events(address.db)
+        self._scripts: dict[str, Script] = {}
+        self._known: set[str] = set()
+
+    def fetch(self, job_id: str, queue: str | None) -> bytes | None:
+        """The record of *job_id*, or None; *queue* None costs one more round trip."""
+        return self._do(operations.fetch(job_id, queue))
+
+    async def afetch(self, job_id: str, queue: str | None) -> bytes | None:
+        """The async twin of `fetch`."""
+        return await self._ado(operations.fetch(job_id, queue))
+
+    def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+        """Wait for the record up to *timeout* seconds on a connection of this call alone; None when time is up."""
+        with _translated():
+            return watch(self._engine, self._channel + job_id.encode(), job_id, queue, timeout)
+
+    async def awatch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+        """The async twin of `watch`; all of a loop wait on one connection."""
+        with _translated():
+            return await awatch(self._engine, self._channel + job_id.encode(), job_id, queue, timeout)
+
+    def forget(self, job_id: str, queue: str | None) -> None:
+        """Delete the record, if there is one."""
+        self._do(operations.forget(job_id, queue))
+
+    async def aforget(self, job_id: str, queue: str | None) -> None:
+        """The async twin of `forget`."""
+        await self._ado(operations.forget(job_id, queue))
+
+    async def put(self, records: Sequence[Record]) -> list[bool]:
+        """Store *records*, the first of each id wins; one round trip."""
+        if not records:
+            return []
+        new = {record.queue for record in records} - self._known
+        answers = await self._ado(operations.put(self._scripts, records, new, self._channel))
+        self._known |= new
+        return answers
+
+    async def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
+        """Claim each id for its owner; one round trip."""
+        if not claims:
+            return []
+        new = {record.queue for record in claims} - self._known
+        answers = await self._ado(operations.claim(self._scripts, claims, new))
+        self._known |= new
+        return answers
+
+    def close(self) -> None:
+        """Give back all connections of this process."""
+        self._engine.close()
+
+    async def aclose(self) -> None:
+        """Give back the connections of this event loop."""
+        await self._engine.aclose()
+
+    def _do(self, steps: Steps[T]) -> T:
+        with _translated():
+            return drive(steps, self._engine.call)
+
+    async def _ado(self, steps: Steps[T]) -> T:
+        with _translated():
+            return await adrive(steps, self._engine.acall)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What a store refuses is a `BackendError`; one that cannot be reached is `BrokerUnavailable` like any server."""
+    try:
+        yield
+    except BrokerUnavailable:
+        raise
+    except BrokerError as error:
+        raise BackendError(str(error)) from error
