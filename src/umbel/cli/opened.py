@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +13,10 @@ from umbel.cli.app_name import app_name
 from umbel.cli.command import Frame
 from umbel.contracts.broker import Broker
 from umbel.contracts.powers import Inspector
-from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
+from umbel.settings.masking import masked
+from umbel.settings.sources import current_environment, read_environment, read_file
 
 if TYPE_CHECKING:
     from umbel.app.app import Umbel
@@ -48,6 +50,9 @@ def open_inspector(frame: Frame) -> tuple[Broker, Inspector, str]:
 
 
 def _settings(frame: Frame) -> Settings:
-    if frame.broker:
-        return Settings(broker_url=frame.broker)
-    return open_app(frame).conf
+    if not frame.broker:
+        return open_app(frame).conf
+    settings = Settings()
+    read_file(settings, Path())
+    read_environment(settings, current_environment())  # which has the URL of `-b` by now
+    return settings
