@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any, Final
 
-from hiredis import ReplyError, pack_command
+from hiredis import ReplyError
 
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.redis_address import Address
-from umbel.engines.redis_command import Command, Word
-from umbel.engines.redis_connection import Connection, unready
+from umbel.engines.redis_command import Command, Script, Word
+from umbel.engines.redis_connection import Connection, pack, unready
 from umbel.engines.redis_patience import Patience
 from umbel.engines.redis_reply import code, refusal
 from umbel.engines.redis_stream import Stream, connect
-from umbel.exceptions import BrokerUnavailable
 
 _FIRST_WITH_FLAGS: Final = 7
 _RELOADS: Final = 3
@@ -73,7 +72,7 @@ class Engine:
         lane = self._lane()
         patience = Patience(self._name, self._deadline)
         stream: Stream | None = None
-        packed = pack_command(("BLPOP", *keys, max(0.001, seconds)))
+        packed = pack(("BLPOP", *keys, max(0.001, seconds)))
         try:
             stream = lane.idle.pop() if lane.idle else await self._opened(patience)
             (reply,) = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
@@ -89,7 +88,7 @@ class Engine:
         return reply[0] if reply else None
 
     @contextlib.contextmanager
-    def subscription(self, channel: bytes) -> Iterator[Subscription]:
+    def subscription(self, channel: bytes) -> Generator[Subscription]:
         """Listen to *channel* within a `with` block, on a connection that also takes commands. `OSError` ends it."""
         connection = self._taken(Patience(self._name, self._deadline))
         try:
@@ -102,7 +101,7 @@ class Engine:
         self._idle.append(connection)
 
     @contextlib.asynccontextmanager
-    async def asubscription(self, channel: bytes) -> AsyncIterator[AsyncSubscription]:
+    async def asubscription(self, channel: bytes) -> AsyncGenerator[AsyncSubscription]:
         """The async twin of `subscription`; all of a loop share one connection."""
         stream = await self._stream(Patience(self._name, self._deadline))
         message = stream.listen(channel)
@@ -176,8 +175,8 @@ class Engine:
 
     def _packed(self, commands: Sequence[Command]) -> list[bytes]:
         if not self._plain:
-            return [pack_command(command.words) for command in commands]
-        return [pack_command(_plain(command)) for command in commands]
+            return [pack(command.words) for command in commands]
+        return [pack(_plain(command)) for command in commands]
 
     def _pause(self, patience: Patience, commands: Sequence[Command], error: OSError, *, sent: bool) -> float:
         if sent and any(command.once for command in commands):
@@ -242,16 +241,14 @@ class Engine:
             missing = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
             if not missing:
                 break
-            yield [self._loading(commands[place]) for place in missing]
+            yield [self._loading(script) for place in missing if (script := commands[place].script) is not None]
             repeated = yield [commands[place] for place in missing]
             for place, reply in zip(missing, repeated, strict=True):
                 replies[place] = reply
         return self.accepted(replies)
 
-    def _loading(self, command: Command) -> Command:
-        assert command.script is not None
-        text = command.script.plain_text if self._plain else command.script.text
-        return Command(("SCRIPT", "LOAD", text))
+    def _loading(self, script: Script) -> Command:
+        return Command(("SCRIPT", "LOAD", script.plain_text if self._plain else script.text))
 
 
 class Subscription:
@@ -268,7 +265,7 @@ class Subscription:
         """
         if isinstance(question, float | int):
             return self._connection.message(question)
-        packed = [pack_command(command.words) for command in question]
+        packed = [pack(command.words) for command in question]
         return self._engine.accepted(self._connection.exchange(packed, len(packed)))
 
 
@@ -285,7 +282,7 @@ class AsyncSubscription:
         if isinstance(question, float | int):
             await asyncio.wait([self._message], timeout=question)
             return self._message.result() if self._message.done() else None
-        packed = [pack_command(command.words) for command in question]
+        packed = [pack(command.words) for command in question]
         return self._engine.accepted(await self._stream.exchange(packed, len(packed)))
 
 

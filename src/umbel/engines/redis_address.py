@@ -1,4 +1,4 @@
-"""A redis:// URL as values: where the server is, who asks, how the line is secured. Options are named as in redis-py."""
+"""A redis:// URL as values: where the server is, who asks, how the line is secured. Options have redis-py's names."""
 
 from __future__ import annotations
 

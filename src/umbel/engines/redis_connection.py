@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
-from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
+from hiredis import pack_command as _pack_command  # pyright: ignore[reportUnknownVariableType] - its stub is unfinished
 
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_reply import UNREADY, code, refusal
+
+pack: Final = cast("Callable[[tuple[Word, ...]], bytes]", _pack_command)
+"""The bytes of one command."""
 
 NO_REPLY: Final = object()
 _READ_BYTES: Final = 64 * 1024
@@ -31,7 +35,7 @@ def greeting(address: Address) -> list[tuple[Word, ...]]:
 
 
 def welcome(replies: Sequence[Any], address: Address) -> int:
-    """The major version of the server that answered a greeting. Raises `BrokerError`, or `OSError` if it may recover."""
+    """The major version of the server that answered. Raises `BrokerError`, or `OSError` if it may recover."""
     for reply in replies:
         if isinstance(reply, ReplyError):
             raise unready(reply) or refusal(str(reply), str(address)) from reply
@@ -72,7 +76,7 @@ class Connection:
         self._message: bytes | None = None
         try:
             words = greeting(address)
-            self.version = welcome(self.exchange([pack_command(line) for line in words], len(words)), address)
+            self.version = welcome(self.exchange([pack(line) for line in words], len(words)), address)
             self.patience(address.timeout)
         except BaseException:
             self.close()
@@ -104,7 +108,7 @@ class Connection:
         """Listen to *channel* from the next `exchange` on, with which this travels."""
         self._channel = channel
         self._message = None
-        self._unsent += pack_command(("SUBSCRIBE", channel))
+        self._unsent += pack(("SUBSCRIBE", channel))
 
     def message(self, seconds: float) -> bytes | None:
         """The first message on the channel subscribed to, or None if there is none within *seconds*."""
@@ -121,7 +125,7 @@ class Connection:
     def unsubscribe(self) -> None:
         """Listen no more; the server hears of it with the next `exchange`, which skips what came until then."""
         self._channel = b""
-        self._unsent += pack_command(("UNSUBSCRIBE",))
+        self._unsent += pack(("UNSUBSCRIBE",))
 
     def close(self) -> None:
         """Let go of the line, in this process only."""
@@ -133,7 +137,7 @@ class Connection:
             size = self._socket.recv_into(self._buffer)
             if size == 0:
                 raise ConnectionResetError("the server closed the connection")
-            self._reader.feed(self._buffer, 0, size)
+            self._reader.feed(cast("bytes", self._buffer), 0, size)
         return reply
 
     def _gets(self) -> Any:

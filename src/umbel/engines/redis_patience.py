@@ -48,10 +48,11 @@ class Patience:
 
     def over(self, error: OSError) -> BrokerUnavailable:
         """The error to raise when there is no further try."""
+        reason = str(error) or type(error).__name__
         unavailable = BrokerUnavailable(
-            f"{self._server} could not be reached within {self._seconds:g} s: {error or type(error).__name__}"
+            f"{self._server} could not be reached within {self._seconds:g} s: {reason}"
             if self.tries
-            else f"{self._server} gave no answer: {error or type(error).__name__}"
+            else f"{self._server} gave no answer: {reason}"
         )
         unavailable.__cause__ = error
         return unavailable

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from hiredis import ProtocolError, PushNotification, pack_command
+from hiredis import ProtocolError, PushNotification
 
 from umbel.engines.redis_address import Address
-from umbel.engines.redis_connection import NO_REPLY, greeting, reader, tune, welcome
+from umbel.engines.redis_connection import NO_REPLY, greeting, pack, reader, tune, welcome
 
 _GRACE_SECONDS: Final = 1.0
 
@@ -69,7 +69,7 @@ class Stream(asyncio.Protocol):
             return message
         listeners = self._listeners.setdefault(channel, set())
         if not listeners:
-            self._unsent.append(pack_command(("SUBSCRIBE", channel)))
+            self._unsent.append(pack(("SUBSCRIBE", channel)))
         listeners.add(message)
         return message
 
@@ -84,7 +84,7 @@ class Stream(asyncio.Protocol):
         listeners.discard(message)
         if not listeners:
             del self._listeners[channel]
-            self._unsent.append(pack_command(("UNSUBSCRIBE", channel)))
+            self._unsent.append(pack(("UNSUBSCRIBE", channel)))
 
     def close(self) -> None:
         """Let go of the line; what is pending ends with `OSError`."""
@@ -173,7 +173,7 @@ async def connect(address: Address, timeout: float) -> Stream:
                 tune(transport.get_extra_info("socket"), address)
         try:
             words = greeting(address)
-            replies = await stream.exchange([pack_command(line) for line in words], len(words))
+            replies = await stream.exchange([pack(line) for line in words], len(words))
             stream.version = welcome(replies, address)
         except BaseException:
             transport.abort()

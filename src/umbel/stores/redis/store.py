@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -93,7 +93,7 @@ class RedisResultStore:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated() -> Generator[None]:
     """What a store refuses is a `BackendError`; one that cannot be reached is `BrokerUnavailable` like any server."""
     try:
         yield

@@ -1,0 +1,49 @@
+"""The specification on Redis: a real server, a clock that is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from umbel.brokers.redis import RedisBroker
+from umbel.settings import Settings
+from umbel.stores.redis import RedisResultStore
+from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+
+
+class OnOneServer:
+    """An empty server for each test; every client has connections of its own."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def _server(self, redis_url: str) -> None:
+        self.url = redis_url
+
+    def make(self, clock: Callable[[], float]) -> RedisBroker:
+        return RedisBroker(self.url, Settings(), clock)
+
+    def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
+
+
+class TestBroker(OnOneServer, BrokerConformance):
+    pass
+
+
+class TestRecords(OnOneServer, RecordConformance):
+    pass
+
+
+class TestInspector(OnOneServer, InspectorConformance):
+    pass
+
+
+class TestStore(ResultStoreConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, redis_url: str) -> None:
+        self.url = redis_url
+
+    def make(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
