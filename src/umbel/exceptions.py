@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
 
 class UmbelError(Exception):
     """The base of all errors that Umbel raises."""
@@ -117,7 +121,10 @@ class TimeoutError(TaskError, TimeoutError):
 
 
 class MaxRetriesExceededError(TaskError):
-    """The job failed more often than its retry policy allows."""
+    """The job failed more often than its retry policy allows; *task_args* and *task_kwargs* are its arguments."""
+
+    task_args: Sequence[Any] = ()
+    task_kwargs: Mapping[str, Any] = MappingProxyType({})
 
 
 class TaskRevokedError(TaskError):

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
-from typing import Final
 
 from umbel.exceptions import ImproperlyConfigured
+from umbel.settings.masking import masked
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):([^@/?#]*)@")
-_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*")
-
-
-def masked(url: str) -> str:
-    """*url* as it may be printed: passwords and secret options replaced by stars."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+__all__ = ["factory", "masked"]
 
 
 def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object:

@@ -1,0 +1,74 @@
+"""Umbel: a distributed task queue. Every public name of the tutorial is here, and is loaded when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
+    from umbel.current import shared_task
+    from umbel.exceptions import UmbelError
+    from umbel.model.ids import new_id as uuid
+    from umbel.request import Request
+    from umbel.result import AsyncResult, EagerResult, allow_join_result
+    from umbel.settings import Settings
+    from umbel.task import AsyncTask, Call, Context, SyncTask, Task
+
+    current_app: Umbel
+    current_task: Task[..., Any]
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "AsyncResult",
+    "AsyncTask",
+    "Call",
+    "Context",
+    "EagerResult",
+    "Request",
+    "Settings",
+    "SyncTask",
+    "Task",
+    "Umbel",
+    "UmbelError",
+    "__version__",
+    "allow_join_result",
+    "current_app",
+    "current_task",
+    "shared_task",
+    "uuid",
+]
+
+_PLACES: Final = {
+    "AsyncResult": "umbel.result",
+    "AsyncTask": "umbel.task",
+    "Call": "umbel.task",
+    "Context": "umbel.task",
+    "EagerResult": "umbel.result",
+    "Request": "umbel.request",
+    "Settings": "umbel.settings",
+    "SyncTask": "umbel.task",
+    "Task": "umbel.task",
+    "Umbel": "umbel.app.app",
+    "UmbelError": "umbel.exceptions",
+    "allow_join_result": "umbel.result",
+    "current_app": "umbel.current",
+    "current_task": "umbel.current",
+    "shared_task": "umbel.current",
+    "uuid": "umbel.model.ids:new_id",
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'umbel' has no attribute {name!r}")
+    module, _, other = place.partition(":")
+    value = getattr(import_module(module), other or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

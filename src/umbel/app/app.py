@@ -1,0 +1,314 @@
+"""Umbel: the composition root of a client. Holds tasks and settings; connects when something is sent or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, Unpack, cast
+
+from umbel import current
+from umbel.app.connections import (
+    Broker,
+    ResultStore,
+    broker_at,
+    default_url,
+    is_disabled,
+    same_engine,
+    store_at,
+)
+from umbel.app.lazy import lazy
+from umbel.app.registry import Registry, import_all, import_related
+from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.job import Job
+from umbel.model.outcome import Result
+from umbel.options import AppOptions, CallOptions
+from umbel.result import AsyncResult
+from umbel.settings import Settings, sources
+from umbel.task import Call, Task
+from umbel.wire.arguments import Arguments
+
+_OWN_OPTIONS = ("include", "changes", "config_source", "namespace", "task_cls", "set_as_current")
+"""What the constructor takes beside settings."""
+
+
+class Umbel:
+    """An app: tasks that share a broker, a result store and settings.
+
+    *main* names the app: the embedded file is named after it, and it stands for the module ``__main__`` in task names.
+    *broker* and *backend* are URLs or instances; without a broker jobs are kept in ``<main>.umbel.db`` in the current
+    folder, without a backend results are kept where the jobs are. Nothing is opened before its first use.
+    """
+
+    def __init__(
+        self,
+        main: str | None = None,
+        broker: str | Broker | None = None,
+        backend: str | ResultStore | None = None,
+        **options: Unpack[AppOptions],
+    ) -> None:
+        """Read nothing and open nothing yet; settings are read from environment and file when first asked for."""
+        given = cast("dict[str, Any]", options)
+        own = {name: given.pop(name) for name in _OWN_OPTIONS if name in given}
+        self.main = main
+        self.tasks = Registry()
+        self.task = TaskFactory(self._decorated)
+        self.task_class: type[AnyTask] | None = own.get("task_cls")
+        self._given: dict[str, Any] = {**own.get("changes", {}), **given}
+        self._include = tuple(own.get("include", ()))
+        self._config: list[Callable[[Settings], None]] = []
+        self._discoveries: list[Callable[[], None]] = []
+        self._exceptions: dict[str, type[Exception]] = {}
+        if own.get("config_source") is not None:
+            self.config_from_object(own["config_source"], namespace=own.get("namespace"))
+        if broker is not None:
+            self._attach("broker", "broker_url", broker)
+        if backend is not None:
+            self._attach("store", "result_backend", backend)
+        current.enter(self)
+        if own.get("set_as_current", True):
+            current.set_default(self)
+
+    # --- settings
+
+    @lazy
+    def conf(self) -> Settings:
+        """The settings, read at the first use: environment over program over project file over defaults."""
+        settings = Settings()
+        sources.read_file(settings, Path.cwd())
+        sources.read_environment(settings, sources.current_environment())
+        for read in self._config:
+            read(settings)
+        settings.assign(self._given, f"Umbel({self.main!r})")
+        if not settings.broker_url and not self._is_instance("broker"):
+            settings.assign({"broker_url": default_url(self.main)}, "the name of the app")
+        if not settings.result_backend and not self._is_instance("store"):
+            settings.assign({"result_backend": settings.broker_url}, "broker_url")
+        if is_disabled(settings.result_backend):
+            settings.assign({"task_ignore_result": True}, "result_backend")
+        return settings
+
+    def config_from_object(self, source: object, *, silent: bool = False, namespace: str | None = None) -> None:
+        """Take settings from a module (an object or its dotted name), class, object or mapping.
+
+        With *namespace* "UMBEL", as in Django's settings, names begin with ``UMBEL_``. A name is imported at the first
+        use of the settings; with *silent* a module that is not there is passed over. Raises `ImproperlyConfigured`.
+        """
+        self._configure(lambda settings: sources.read_object(settings, source, namespace, silent=silent))
+
+    def config_from_envvar(self, variable: str, *, silent: bool = False) -> None:
+        """Take settings from the module that the environment variable *variable* names; see `config_from_object`."""
+        module = sources.current_environment().get(variable)
+        if module:
+            self.config_from_object(module, silent=silent)
+        elif not silent:
+            raise ImproperlyConfigured(f"the environment variable {variable} is not set: it should name a module")
+
+    def _configure(self, read: Callable[[Settings], None]) -> None:
+        if "conf" in vars(self):
+            read(self.conf)
+        else:
+            self._config.append(read)
+
+    # --- connections
+
+    @lazy
+    def broker(self) -> Broker:
+        """Where jobs are kept; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
+        return broker_at(self.conf.broker_url, self.conf)
+
+    @lazy
+    def store(self) -> ResultStore:
+        """Where results are kept; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
+        url = self.conf.result_backend
+        if not url:
+            raise ImproperlyConfigured("the broker was given as an instance: give backend= as a URL or an instance, too")
+        return store_at(self.conf.broker_url if is_disabled(url) else url, self.conf)
+
+    @lazy
+    def same_engine(self) -> bool:
+        """Whether jobs and results are in one place; assign it when broker and store are instances."""
+        if self._is_instance("broker") or self._is_instance("store"):
+            return False
+        return same_engine(self.conf)
+
+    def close(self) -> None:
+        """Give back all connections of this process; they are opened again when they are needed."""
+        for part in self._opened():
+            part.close()
+
+    async def aclose(self) -> None:
+        """Give back the connections of this event loop."""
+        for part in self._opened():
+            await part.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _attach(self, attribute: str, setting: str, place: object) -> None:
+        if isinstance(place, str):
+            self._given[setting] = place
+        else:
+            vars(self)[attribute] = place
+            vars(self)[f"_{attribute}_is_instance"] = True
+
+    def _is_instance(self, attribute: str) -> bool:
+        return f"_{attribute}_is_instance" in vars(self)
+
+    def _opened(self) -> Iterable[Broker | ResultStore]:
+        made = vars(self)
+        return [made[name] for name in ("broker", "store") if name in made]
+
+    # --- tasks
+
+    def register_task(self, task: AnyTask | type[AnyTask]) -> AnyTask:
+        """Register a class-based task, given as class or instance. Raises `AlreadyRegistered`."""
+        instance = task() if isinstance(task, type) else task
+        return self._registered(complete(instance, self.main))
+
+    def adopt(self, task: AnyTask) -> None:
+        """Register a shared task unless this app has its own of that name."""
+        self.tasks.setdefault(task.name, task)
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        """The name of a task of the function *name* in *module*."""
+        return f"{self.main if module == '__main__' and self.main else module}.{name}"
+
+    def autodiscover_tasks(
+        self,
+        packages: Collection[str] | Callable[[], Collection[str]] = (),
+        related_name: str | None = "tasks",
+        *,
+        force: bool = False,
+    ) -> None:
+        """Have workers import the module *related_name* of each of *packages*, where there is one.
+
+        *packages* may be a function that is called when a worker starts; *force* imports at once.
+        """
+
+        def discover() -> None:
+            import_related(packages() if callable(packages) else packages, related_name)
+
+        if force:
+            discover()
+        else:
+            self._discoveries.append(discover)
+
+    def load_tasks(self) -> None:
+        """Import all modules that define tasks: *include*, the setting ``imports``, and what is discovered."""
+        import_all((*self._include, *self.conf.include, *self.conf.imports))
+        for discover in self._discoveries:
+            discover()
+
+    def register_exceptions(self, *classes: type[Exception]) -> None:
+        """Let `get` raise errors of these classes as such, even if their modules are not loaded under that name."""
+        self._exceptions.update({f"{one.__module__}.{one.__qualname__}": one for one in classes})
+
+    @property
+    def exceptions(self) -> dict[str, type[Exception]]:
+        """The classes of which errors of tasks may be made again, by qualified name."""
+        named = {one for task in self.tasks.values() for one in (*task.throws, *task.autoretry_for)}
+        found = {f"{one.__module__}.{one.__qualname__}": one for one in named if issubclass(one, Exception)}
+        return {**found, **self._exceptions}
+
+    def _decorated(self, function: Callable[..., Any], recipe: Recipe) -> AnyTask:
+        return self._registered(task_of(function, recipe, self.main, self.task_class))
+
+    def _registered(self, task: AnyTask) -> AnyTask:
+        task._host = self  # noqa: SLF001 - the app is its home
+        self.tasks.add(task)
+        return task
+
+    # --- sending
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """Send a job of the task *name*, which need not be known here; see `Task.apply_async`. Never runs in place."""
+        (result,) = self._sent([self._named(name, args, kwargs, options)])
+        return result
+
+    async def asend_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """The async twin of `send_task`."""
+        job, handle = self._named(name, args, kwargs, options)
+        await self.broker.asend((job,))
+        return handle
+
+    def send_many(self, calls: Iterable[Call[Any]]) -> list[AsyncResult[Any]]:
+        """Send the jobs of several tasks in one round trip: ``app.send_many([add.call(1, 2), mail.call("x")])``.
+
+        Options: ``add.options(queue="q").call(1, 2)``. Raises as `Task.delay` does, before anything is sent.
+        """
+        made = list(calls)
+        if self.conf.task_always_eager:
+            return [call.task.apply_async(call.args, call.kwargs) for call in made]
+        return self._sent([call.task._job(self, call.args, call.kwargs, call.task._said) for call in made])  # noqa: SLF001
+
+    async def asend_many(self, calls: Iterable[Call[Any]]) -> list[AsyncResult[Any]]:
+        """The async twin of `send_many`."""
+        made = list(calls)
+        if self.conf.task_always_eager:
+            return [await call.task.aapply_async(call.args, call.kwargs) for call in made]
+        jobs = [call.task._job(self, call.args, call.kwargs, call.task._said) for call in made]  # noqa: SLF001
+        await self.broker.asend([job for job, _ in jobs])
+        return [handle for _, handle in jobs]
+
+    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+        """The handle of the job *task_id*, from whatever process it was sent."""
+        return AsyncResult(task_id, self)
+
+    def run_eager(self, task: AnyTask, job: Job) -> Result:
+        """Run *job* of *task* here and now, through the real codec and executor."""
+        from umbel.execution.eager import run_eager
+
+        return run_eager(task, job, hostname=f"eager@{self.main or 'umbel'}")
+
+    def _named(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions
+    ) -> tuple[Job, AsyncResult[Any]]:
+        task = self.tasks.get(name) or _stranger(name)
+        return task._job(self, args, kwargs, task._saying(options))  # noqa: SLF001
+
+    def _sent(self, made: list[tuple[Job, AsyncResult[Any]]]) -> list[AsyncResult[Any]]:
+        self.broker.send([job for job, _ in made])
+        return [handle for _, handle in made]
+
+    # --- being the current one
+
+    def set_current(self) -> None:
+        """Make this app what `umbel.current_app` means in this context."""
+        current.set_current(self)
+
+    def set_default(self) -> None:
+        """Make this app what `umbel.current_app` means wherever no other was chosen."""
+        current.set_default(self)
+
+    def __repr__(self) -> str:
+        return f"<Umbel {self.main or ''} at {id(self):#x}>"
+
+
+def _stranger(name: str) -> AnyTask:
+    """A task that is known elsewhere: its arguments are not checked here."""
+    task: Task[..., Any] = Task()
+    task.name = name
+    task.arguments = Arguments(name, None)
+    return task

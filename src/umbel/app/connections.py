@@ -1,0 +1,52 @@
+"""Which broker and which result store an app has, by URL; and whether both are one engine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from umbel.brokers import connect as broker_at
+from umbel.contracts.broker import Broker
+from umbel.contracts.powers import ResultStore
+from umbel.settings import Settings
+from umbel.stores import connect as store_at
+
+DISABLED: Final = "disabled"
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
+_PORTS: Final = {"redis": 6379, "rediss": 6379}
+
+__all__ = ["DISABLED", "Broker", "ResultStore", "broker_at", "default_url", "is_disabled", "same_engine", "store_at"]
+
+
+def default_url(main: str | None) -> str:
+    """The embedded file of the app *main*, in the current folder."""
+    safe = _UNSAFE.sub("_", main or "").strip(".")
+    return f"sqlite:///{safe}.umbel.db" if safe else "sqlite:///umbel.db"
+
+
+def is_disabled(url: str) -> bool:
+    """Tell whether *url* turns results off."""
+    return url.partition(":")[0] == DISABLED
+
+
+def same_engine(settings: Settings) -> bool:
+    """Tell whether jobs and results of *settings* are in one place, so that one step can write both."""
+    backend = settings.result_backend
+    return is_disabled(backend) or _place(settings.broker_url) == _place(backend)
+
+
+def _place(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    scheme = parts.scheme.removesuffix("s") if parts.scheme == "rediss" else parts.scheme
+    if scheme in ("sqlite", "memory"):
+        # Three slashes begin a path in the current folder, four an absolute one.
+        path = parts.netloc + parts.path
+        return (scheme, str(Path(path.removeprefix("/") or path).absolute()) if scheme == "sqlite" else path.strip("/"))
+    host = parts.hostname or ""
+    port = str(parts.port or _PORTS.get(parts.scheme, ""))
+    options = dict(parse_qsl(parts.query))
+    database = options.get("db") or options.get("virtual_host") or parts.path.strip("/") or "0"
+    return (scheme, "localhost" if host in _LOCAL else host.lower(), port, database)

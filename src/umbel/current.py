@@ -1,0 +1,131 @@
+"""The only ambient look-up: current_app, current_task, shared_task. The engine never reads it."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
+from weakref import WeakSet
+
+from umbel.decorators import AnyTask, Recipe, TaskFactory, task_of
+from umbel.exceptions import ImproperlyConfigured
+from umbel.request import Request, running
+from umbel.task import Host
+
+__all__ = [
+    "App",
+    "Current",
+    "current_app",
+    "current_task",
+    "enter",
+    "get_current_app",
+    "get_current_task",
+    "running",
+    "set_default",
+    "shared_task",
+]
+
+
+class App(Host, Protocol):
+    """What is asked of an app here."""
+
+    def adopt(self, task: AnyTask) -> None:
+        """Register *task*, a copy for this app, unless a task of that name is there."""
+        ...
+
+
+_chosen: Final[ContextVar[App | None]] = ContextVar("umbel_app", default=None)
+_default: App | None = None
+_apps: Final[WeakSet[App]] = WeakSet()
+_shared: Final[list[AnyTask]] = []
+_lock: Final = threading.RLock()
+
+
+def get_current_app() -> App:
+    """The app that this context chose with ``set_current``, else the one made last. Raises `ImproperlyConfigured`."""
+    app = _chosen.get() or _default
+    if app is None:
+        raise ImproperlyConfigured('there is no app yet: make one, as in app = Umbel("proj")')
+    return app
+
+
+def set_current(app: App) -> None:
+    """Make *app* the current one in this context: this thread, or this asyncio task and those it starts."""
+    _chosen.set(app)
+
+
+def set_default(app: App) -> None:
+    """Make *app* the current one wherever none was chosen."""
+    global _default  # noqa: PLW0603 - Celery's current_app is one a process
+    _default = app
+
+
+def enter(app: App) -> None:
+    """Let *app* have all shared tasks, those of today and those to come."""
+    with _lock:
+        _apps.add(app)
+        for task in _shared:
+            app.adopt(_for(app, task))
+
+
+def get_current_task() -> AnyTask | None:
+    """The task that this context runs, or None."""
+    request = running.get()
+    return None if request is None else _task_of(request)
+
+
+class Current:
+    """Stands for what *find* answers at the moment of use; false while that is None."""
+
+    def __init__(self, find: Callable[[], Any]) -> None:
+        """Look with *find* at each use."""
+        object.__setattr__(self, "_find", find)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._find(), name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._find()(*args, **kwargs)
+
+    def __bool__(self) -> bool:
+        return bool(self._find())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._find() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._find())
+
+    def __repr__(self) -> str:
+        return repr(self._find())
+
+
+def _task_of(request: Request) -> Any:
+    return request.task_object
+
+
+def _share(function: Callable[..., Any], recipe: Recipe) -> AnyTask:
+    task = task_of(function, recipe, None)
+    task._find_host = get_current_app  # noqa: SLF001 - the one task that is made without an app
+    with _lock:
+        _shared.append(task)
+        for app in list(_apps):
+            app.adopt(_for(app, task))
+    return task
+
+
+def _for(app: App, task: AnyTask) -> AnyTask:
+    own = copy.copy(task)
+    own._host = app  # noqa: SLF001 - see _share
+    return own
+
+
+current_app: Final = Current(get_current_app)
+current_task: Final = Current(get_current_task)
+shared_task: Final = TaskFactory(_share)
+"""Like ``app.task``, for code that is used by several apps: the task is registered in each of them."""

@@ -1,0 +1,244 @@
+"""The keyword options of tasks and calls, each spelled once: Celery's names, seconds for durations."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias, TypedDict
+
+from umbel.model.ids import MAX_ID_LENGTH, valid_id, valid_queue
+from umbel.model.job import MAX_PRIORITY
+
+Seconds: TypeAlias = float | timedelta
+"""A duration: seconds or a timedelta."""
+
+When: TypeAlias = float | timedelta | datetime
+"""A moment: seconds or a timedelta from now, or a datetime; one without a zone is UTC."""
+
+Errors: TypeAlias = tuple[type[BaseException], ...]
+
+
+class RetryOptions(TypedDict, total=False):
+    """The retry policy of one call; what is left out is the task's own. Delays in seconds."""
+
+    max_retries: int | None
+    default_delay: float
+    backoff: float
+    backoff_max: float
+    jitter: bool
+
+
+class AppOptions(TypedDict, total=False):
+    """What ``Umbel(…)`` may be told beside name, broker and backend; settings by their names are welcome too."""
+
+    include: Collection[str]
+    changes: Mapping[str, Any]
+    config_source: object
+    namespace: str
+    task_cls: type[Any]
+    set_as_current: bool
+    broker_connection_timeout: Seconds
+    broker_send_deadline: Seconds
+    result_expires: Seconds
+    task_default_queue: str
+    task_default_priority: int
+    task_ignore_result: bool
+    task_store_errors_even_if_ignored: bool
+    task_track_started: bool
+    task_always_eager: bool
+    task_eager_propagates: bool
+    imports: Collection[str]
+    message_max_bytes: int
+    worker_pool: str
+    worker_concurrency: int | None
+    worker_processes: int | None
+    worker_threads: int | None
+    worker_async_concurrency: int
+    worker_lease: Seconds
+    worker_max_crashes: int
+    worker_soft_shutdown_timeout: Seconds
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call may say beside its arguments; None says nothing.
+
+    *countdown* wins over *eta*; two calls with one *task_id* are one job.
+    """
+
+    countdown: Seconds | None
+    eta: datetime | None
+    expires: When | None
+    queue: str | None
+    priority: int | None
+    task_id: str | None
+    headers: Mapping[str, Any] | None
+    ignore_result: bool | None
+    max_retries: int | None
+    retry_policy: RetryOptions | None
+    soft_time_limit: Seconds | None
+    time_limit: Seconds | None
+
+
+class EagerOptions(CallOptions, total=False):
+    """What `apply` may say: a call's options, and whether the handle raises the task's error at once."""
+
+    throw: bool | None
+
+
+class GetOptions(TypedDict, total=False):
+    """Further keywords of `get`. Waiting is notified, so *interval* is not needed; *no_ack* was never Umbel's."""
+
+    interval: float
+    no_ack: bool
+    follow_parents: bool
+    disable_sync_subtasks: bool
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a decorator may say of a task; a class-based task has the same names as attributes."""
+
+    queue: str
+    priority: int
+    expires: Seconds
+    ignore_result: bool
+    store_errors_even_if_ignored: bool
+    track_started: bool
+    typing: bool
+    throws: Errors
+    autoretry_for: Errors
+    dont_autoretry_for: Errors
+    max_retries: int | None
+    default_retry_delay: Seconds
+    retry_backoff: bool | float
+    retry_backoff_max: Seconds
+    retry_jitter: bool
+    retry_kwargs: dict[str, Any]
+    soft_time_limit: Seconds
+    time_limit: Seconds
+    before_start: Callable[..., Any]
+    on_success: Callable[..., Any]
+    on_failure: Callable[..., Any]
+    on_retry: Callable[..., Any]
+    after_return: Callable[..., Any]
+
+
+RETRY_OPTIONS: Final = frozenset(RetryOptions.__annotations__)
+CALL_OPTIONS: Final = frozenset(CallOptions.__annotations__)
+GET_OPTIONS: Final = frozenset(GetOptions.__annotations__)
+TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
+
+_LATER: Final = frozenset(
+    "link link_error add_to_parent serializer compression shadow group_id root_id parent_id exchange exchange_type "
+    "routing_key acks_late reject_on_worker_lost acks_on_failure acks_on_timeout acks_on_failure_or_timeout rate_limit "
+    "retry_on_worker_lost trail send_events resultrepr_maxsize pydantic pydantic_strict pydantic_context "
+    "pydantic_dump_kwargs store_eager_result".split()
+)
+_REFUSED: Final = {
+    **dict.fromkeys(
+        ("producer", "publisher", "connection", "declare", "router"), "the broker is the app's: leave it out"
+    ),
+    "result_cls": "a task answers an AsyncResult",
+    **dict.fromkeys(("chain", "chord", "group_index"), "flows set it themselves"),
+    "retries": "the broker counts them",
+    "retry": "a send is tried again until broker_send_deadline has passed",
+    "strategy": "hooks such as before_start do that",
+    "Strategy": "hooks such as before_start do that",
+    "Request": "hooks such as before_start do that",
+    "delivery_mode": "jobs are always kept durably",
+    "backend": "the app has one result_backend",
+}
+
+
+def check_names(given: Collection[str], known: Collection[str], whose: str) -> None:
+    """Raise `TypeError` for the first name in *given* that is not *known*, with the nearest name or the reason."""
+    for name in given:
+        if name in known:
+            continue
+        if name in _LATER:
+            raise TypeError(f"{whose}: the option {name!r} is not supported yet")
+        if name in _REFUSED:
+            raise TypeError(f"{whose}: the option {name!r} is not supported: {_REFUSED[name]}")
+        raise TypeError(f"{whose}: unknown option {name!r}{nearest(name, known)}")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The clause that ends an error text about an unknown *name*: the names that look like it, or nothing."""
+    close = difflib.get_close_matches(name, known, 3, 0.6)
+    return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def seconds(value: object, name: str) -> float:
+    """The duration *value* of option *name* in seconds. Raises `TypeError` or `ValueError`, naming the option."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}: give seconds or a timedelta")
+    # A comparison that NaN fails too; an infinite delay would be a job that is lost quietly.
+    if not abs(value) < float("inf"):
+        raise ValueError(f"{name} is {value!r}: give a finite number of seconds")
+    return float(value)
+
+
+def moment(value: object, name: str, now: float) -> float:
+    """The unix time that *value* of option *name* means at unix time *now*. Raises `TypeError`, naming the option."""
+    if isinstance(value, datetime):
+        return timestamp(value, name)
+    if isinstance(value, int | float | timedelta):
+        return now + seconds(value, name)
+    raise TypeError(f"{name} is {value!r}: give seconds, a timedelta or a datetime")
+
+
+def timestamp(value: object, name: str) -> float:
+    """The unix time of the datetime *value* of option *name*; without a zone it is UTC."""
+    from datetime import UTC
+
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} is {value!r}: give a datetime")
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
+def checked_priority(value: object) -> int:
+    """*value* if it is a priority. Raises `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PRIORITY:
+        raise ValueError(f"priority is {value!r}: give a number from 0 to {MAX_PRIORITY}, higher is more urgent")
+    return value
+
+
+def checked_queue(value: object) -> str:
+    """*value* if it may name a queue. Raises `ValueError`."""
+    if not isinstance(value, str) or not valid_queue(value):
+        raise ValueError(f"queue is {value!r}: give 1-128 letters, digits and . _ @ : -")
+    return value
+
+
+def checked_id(value: object) -> str:
+    """*value* if it may be a task id. Raises `ValueError`."""
+    if not isinstance(value, str) or not valid_id(value):
+        raise ValueError(
+            f"task_id is {value!r}: give 1-{MAX_ID_LENGTH} printable ASCII characters without space and '#'"
+        )
+    return value
+
+
+def checked_count(value: object, name: str) -> int:
+    """*value* if it is a number of times. Raises `ValueError`, naming the option."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} is {value!r}: give a whole number, 0 or more")
+    return value
+
+
+def checked_flag(value: object, name: str) -> bool:
+    """*value* if it is True or False. Raises `TypeError`, naming the option."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}: give True or False")
+    return value
+
+
+def checked_limits(soft: object, hard: object) -> tuple[float | None, float | None]:
+    """The soft and the hard time limit in seconds. Raises `ValueError` when the soft one is the later."""
+    early = None if soft is None else seconds(soft, "soft_time_limit")
+    late = None if hard is None else seconds(hard, "time_limit")
+    if early is not None and late is not None and early > late:
+        raise ValueError(f"soft_time_limit ({early:g} s) is more than time_limit ({late:g} s)")
+    return early, late

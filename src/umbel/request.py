@@ -1,0 +1,180 @@
+"""Request: what a running task may know of the job it runs for; Celery's ``self.request``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from umbel.model.job import Delivery
+from umbel.wire.envelope import Envelope
+
+
+class Named(Protocol):
+    """What a request knows of its task."""
+
+    name: str
+
+
+class Request:
+    """One run of one job. Made for every run, so only what most tasks ask for is there before it is asked for.
+
+    Custom headers are attributes too; attributes of your own may be set.
+    """
+
+    id: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    hostname: str
+    called_directly: bool = False
+
+    def __init__(  # noqa: PLR0913
+        self,
+        task: Named,
+        delivery: Delivery,
+        envelope: Envelope,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        hostname: str,
+    ) -> None:
+        """Keep what the executor has; *args* and *kwargs* are decoded."""
+        self.task_object = task
+        self.id = delivery.id
+        self.args = args
+        self.kwargs = kwargs
+        self.hostname = hostname
+        self._delivery = delivery
+        self._envelope = envelope
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.task_object.name
+
+    @property
+    def queue(self) -> str:
+        """The queue that the job came from."""
+        return self._delivery.queue
+
+    @property
+    def retries(self) -> int:
+        """How often the job was retried before this run; crashes are not among them."""
+        return self._delivery.counts.retries
+
+    @property
+    def crashes(self) -> int:
+        """How often the job was running when its process died."""
+        return self._delivery.counts.crashes
+
+    @property
+    def deliveries(self) -> int:
+        """How often the job was handed to a worker, this time included."""
+        counts = self._delivery.counts
+        return 1 + counts.retries + counts.crashes + counts.losses
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether the job runs in the process that called it, without a broker."""
+        # The receives of a session are counted from 1; a job that runs in place was never received.
+        return self._delivery.number == 0 and not self.called_directly
+
+    @property
+    def eta(self) -> str | None:
+        """The time before which the job was not to start, as ISO text in UTC, or None."""
+        return _iso(self._envelope.eta)
+
+    @property
+    def expires(self) -> str | None:
+        """The time from which the job is not started any more, as ISO text in UTC, or None."""
+        return _iso(self._envelope.expires)
+
+    @property
+    def expires_at(self) -> float | None:
+        """`expires` as unix time."""
+        return self._envelope.expires
+
+    @property
+    def origin(self) -> str | None:
+        """The process that sent the job: ``gen<pid>@<host>``."""
+        return self._envelope.origin
+
+    @property
+    def root_id(self) -> str:
+        """The id of the job at whose call the family of this job began."""
+        return self._envelope.root_id or self.id
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the job whose task sent this one, or None."""
+        return self._envelope.parent_id
+
+    @property
+    def correlation_id(self) -> str:
+        """Celery's second name of the id."""
+        return self.id
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The custom headers of the call."""
+        return self._envelope.headers or {}
+
+    @property
+    def ignore_result(self) -> bool:
+        """Whether the call said that nobody will ask for the result."""
+        return bool(self._envelope.ignore_result)
+
+    @property
+    def timelimit(self) -> list[float | None]:
+        """The time limits that came with the call, in seconds: hard, soft."""
+        return [self._envelope.time_limit, self._envelope.soft_time_limit]
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        """Where the job came from, in Celery's words."""
+        return {
+            "exchange": "",
+            "routing_key": self._delivery.queue,
+            "priority": self._envelope.priority,
+            "redelivered": self._delivery.returned,
+            "is_eager": self.is_eager,
+        }
+
+    @property
+    def envelope(self) -> Envelope:
+        """The job as it travelled."""
+        return self._envelope
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The attribute or custom header *name*, or *default*."""
+        return getattr(self, name, default)
+
+    def update(self, *values: Mapping[str, Any], **more: Any) -> None:
+        """Set attributes of your own on this request."""
+        for mapping in values:
+            vars(self).update(mapping)
+        vars(self).update(more)
+
+    def __getattr__(self, name: str) -> Any:
+        headers = None if name.startswith("_") else self._envelope.headers
+        if headers is not None and name in headers:
+            return headers[name]
+        raise AttributeError(f"the request has no attribute and no header {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.task}[{self.id}] retries={self.retries}>"
+
+
+def called_directly(task: Named) -> Request:
+    """The request of a *task* that was called like a function: it has no job."""
+    request = Request(task, Delivery("", "", 9, 0, b""), Envelope(task.name), [], {}, "")
+    request.called_directly = True
+    return request
+
+
+running: Final[ContextVar[Request | None]] = ContextVar("umbel_running", default=None)
+"""The request of the job that this context runs. Right for threads and for interleaved coroutines."""
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()

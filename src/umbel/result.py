@@ -1,0 +1,433 @@
+"""AsyncResult: the handle of a job. Waits for its terminal record, returns the value or raises the task's error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, cast
+
+import msgspec
+
+from umbel.contracts.powers import Inspector, Location, ResultStore
+from umbel.engines.address import masked
+from umbel.engines.operation import Operation, adrive, drive
+from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
+from umbel.model.failure import rebuild
+from umbel.model.outcome import Result
+from umbel.options import GET_OPTIONS, GetOptions, check_names
+from umbel.request import running
+from umbel.settings import Settings
+from umbel.states import (
+    FAILURE,
+    IGNORED,
+    PENDING,
+    PROPAGATE_STATES,
+    READY_STATES,
+    RETRY,
+    REVOKED,
+    STARTED,
+    SUCCESS,
+    Place,
+)
+from umbel.wire import record, values
+
+R_co = TypeVar("R_co", covariant=True)
+
+LOOK_AGAIN_SECONDS: Final = 10.0
+"""How often a long wait asks whether the job can still end: it may have been purged, or its record forgotten."""
+
+
+class Returning(Protocol):
+    """What a handle asks of a task."""
+
+    name: str
+
+    def decode_result(self, raw: msgspec.Raw | bytes) -> Any:
+        """The return value in *raw*."""
+        ...
+
+
+class Source(Protocol):
+    """Where a handle looks: what it needs of the app."""
+
+    @property
+    def conf(self) -> Settings:
+        """The settings."""
+        ...
+
+    @property
+    def store(self) -> ResultStore:
+        """Where records are."""
+        ...
+
+    @property
+    def broker(self) -> object:
+        """Where jobs are; asked if it is an `Inspector`."""
+        ...
+
+    @property
+    def exceptions(self) -> Mapping[str, type[Exception]]:
+        """The classes, by qualified name, of which errors of tasks may be made again."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, Returning]:
+        """The tasks known here."""
+        ...
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - not an error of its own: it shows where another one came from
+    """The traceback of a task's error in the worker, as text; the ``__cause__`` of what `AsyncResult.get` raises."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+class _Command(msgspec.Struct, frozen=True):
+    """One round trip of a handle: *verb* is fetch, watch, locate or forget."""
+
+    verb: str
+    seconds: float = 0.0
+
+
+_FETCH: Final = _Command("fetch")
+_LOCATE: Final = _Command("locate")
+_FORGET: Final = _Command("forget")
+_OVER: Final = ("unknown", "ended", "dead")
+_SOMEWHERE: Final = Location("ready")  # what is assumed of an engine that cannot tell
+
+
+class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
+    """The handle of one job, made by a call or by ``app.AsyncResult(id)``. Its text is the id, and it equals its id.
+
+    *task* knows how to read the value, *queue* is a hint where to look; *ignored* says that there will be no result.
+    """
+
+    id: str
+    source: Source
+    task: Returning | None = None
+    queue: str | None = None
+    ignored: bool = False
+    settled: Result | None = None
+
+    # --- waiting
+
+    def get(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
+        """Wait for the result and return it, or raise the task's error.
+
+        *timeout* is in seconds; None waits as long as the job can end. Raises `TimeoutError`, `TaskRevokedError`,
+        `UnknownResult` when the result can never arrive, `RuntimeError` inside a task (see `allow_join_result`). With
+        *propagate* false an error is returned instead.
+        """
+        self._check_place(options)
+        return self._outcome(drive(self._wait(timeout), self._call), propagate)
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
+        """The async twin of `get`."""
+        self._check_place(options)
+        return self._outcome(await adrive(self._wait(timeout), self._acall), propagate)
+
+    wait = get
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        return self.aget().__await__()
+
+    # --- looking
+
+    @property
+    def state(self) -> str:
+        """Celery's state: PENDING for queued and unknown jobs alike; `place` tells them apart."""
+        return drive(self._state(), self._call)
+
+    async def astate(self) -> str:
+        """The async twin of `state`."""
+        return await adrive(self._state(), self._acall)
+
+    @property
+    def status(self) -> str:
+        """The same as `state`."""
+        return self.state
+
+    @property
+    def place(self) -> Place:
+        """Where the job is: ready, delayed, running, parked, dead, ended or unknown."""
+        return drive(self._located(), self._call).place
+
+    async def aplace(self) -> Place:
+        """The async twin of `place`."""
+        return (await adrive(self._located(), self._acall)).place
+
+    def ready(self) -> bool:
+        """Tell whether the job has ended with a result or an error."""
+        return self.state in READY_STATES
+
+    async def aready(self) -> bool:
+        """The async twin of `ready`."""
+        return await self.astate() in READY_STATES
+
+    def successful(self) -> bool:
+        """Tell whether the task has returned."""
+        return self.state == SUCCESS
+
+    def failed(self) -> bool:
+        """Tell whether the task has failed."""
+        return self.state == FAILURE
+
+    def exists(self) -> bool:
+        """Tell whether the job is known: waiting, running, or ended with a record."""
+        return drive(self._exists(), self._call)
+
+    async def aexists(self) -> bool:
+        """The async twin of `exists`."""
+        return await adrive(self._exists(), self._acall)
+
+    @property
+    def result(self) -> R_co | Exception | None:
+        """The value, or the error, or None while there is neither; raises no error of the task."""
+        found = self._found()
+        return None if found is None or found.state == IGNORED else self._outcome(found, propagate=False)
+
+    @property
+    def info(self) -> R_co | Exception | None:
+        """The same as `result`."""
+        return self.result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the task's error in the worker, as text."""
+        found = self._found()
+        return None if found is None or found.failure is None else found.failure.traceback or None
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When the job ended, in UTC."""
+        found = self._found()
+        return None if found is None else datetime.fromtimestamp(found.done, UTC)
+
+    @property
+    def name(self) -> str | None:
+        """The name of the task, if it is known here or in the record."""
+        if self.task is not None:
+            return self.task.name
+        found = self._found()
+        return None if found is None else found.task
+
+    @property
+    def worker(self) -> str | None:
+        """The worker that ended the job."""
+        found = self._found()
+        return None if found is None else found.worker
+
+    @property
+    def retries(self) -> int:
+        """How often the job was retried."""
+        found = self._found()
+        return drive(self._located(), self._call).retries if found is None else found.retries
+
+    @property
+    def task_id(self) -> str:
+        """The same as `id`."""
+        return self.id
+
+    def maybe_throw(self, propagate: bool = True) -> None:
+        """Raise the task's error if the job has ended with one; never waits."""
+        found = self._found()
+        if found is not None and found.state in PROPAGATE_STATES:
+            self._outcome(found, propagate)
+
+    # --- letting go
+
+    def forget(self) -> None:
+        """Delete the record; nobody can get the result any more."""
+        self.settled = None
+        drive(_forget(), self._call)
+
+    async def aforget(self) -> None:
+        """The async twin of `forget`."""
+        self.settled = None
+        await adrive(_forget(), self._acall)
+
+    # --- the operations, each written once
+
+    def _wait(self, timeout: float | None) -> Operation[_Command, Result]:
+        if self.settled is not None:
+            return self.settled
+        self._refuse_without_result()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        raw: bytes | None = None
+        # A handle with a queue was made by a send: its job is known, and waiting may begin at once.
+        if self.queue is None:
+            raw = yield _FETCH
+            if raw is None:
+                raw = yield from self._record_of_known()
+        while raw is None:
+            left = LOOK_AGAIN_SECONDS if deadline is None else min(deadline - time.monotonic(), LOOK_AGAIN_SECONDS)
+            raw = yield _FETCH if left <= 0 else _Command("watch", left)
+            if raw is None and deadline is not None and deadline <= time.monotonic():
+                raise TimeoutError(f"the result of {self._shown} did not arrive within {timeout:g} s")
+            if raw is None:
+                raw = yield from self._record_of_known()
+        return self._read(raw)
+
+    def _record_of_known(self) -> Operation[_Command, bytes | None]:
+        """The record of a job that has just ended, None for one that can still end. Raises `UnknownResult`."""
+        location = yield from self._located()
+        if location.place not in _OVER:
+            return None
+        raw: bytes | None = yield _FETCH  # it may have ended between the two looks
+        if raw is not None:
+            return raw
+        if location.place == "unknown":
+            raise UnknownResult(
+                f"job {self._shown} is unknown: it was not sent to {masked(self.source.conf.broker_url)}, or was purged, "
+                "or its result was forgotten or has expired"
+            )
+        raise UnknownResult(f"job {self._shown} has ended without a result: it is ignored, was forgotten or has expired")
+
+    def _state(self) -> Operation[_Command, str]:
+        raw: bytes | None = None if self.settled is not None else (yield _FETCH)
+        if raw:
+            self._read(raw)
+        if self.settled is not None:
+            return self.settled.state
+        location = yield from self._located()
+        if location.place in ("ready", "delayed") and location.retries:
+            return RETRY
+        return STARTED if location.place == "running" and self.source.conf.task_track_started else PENDING
+
+    def _look(self) -> Operation[_Command, Result | None]:
+        raw: bytes | None = yield _FETCH
+        return self._read(raw) if raw else None
+
+    def _located(self) -> Operation[_Command, Location]:
+        location: Location = yield _LOCATE
+        return location
+
+    def _exists(self) -> Operation[_Command, bool]:
+        if self.settled is not None:
+            return True
+        location = yield from self._located()
+        if location.place != "unknown":
+            return True
+        raw: bytes | None = yield _FETCH
+        return raw is not None
+
+    def _found(self) -> Result | None:
+        return self.settled or drive(self._look(), self._call)
+
+    def _call(self, command: _Command) -> Any:
+        store, broker = self.source.store, self.source.broker
+        match command.verb:
+            case "watch":
+                return store.watch(self.id, self.queue, command.seconds)
+            case "locate":
+                return broker.locate(self.id, self.queue) if isinstance(broker, Inspector) else _SOMEWHERE
+            case "forget":
+                return store.forget(self.id, self.queue)
+        return store.fetch(self.id, self.queue)
+
+    async def _acall(self, command: _Command) -> Any:
+        store, broker = self.source.store, self.source.broker
+        match command.verb:
+            case "watch":
+                return await store.awatch(self.id, self.queue, command.seconds)
+            case "locate":
+                return await broker.alocate(self.id, self.queue) if isinstance(broker, Inspector) else _SOMEWHERE
+            case "forget":
+                return await store.aforget(self.id, self.queue)
+        return await store.afetch(self.id, self.queue)
+
+    # --- reading a record
+
+    def _read(self, raw: bytes) -> Result:
+        if not raw:
+            raise UnknownResult(f"job {self._shown} has ended, and its result is ignored")
+        self.settled = record.decode(raw)
+        return self.settled
+
+    def _outcome(self, found: Result, propagate: bool) -> R_co:
+        if found.state == SUCCESS:
+            task = self.task or self.source.tasks.get(found.task)
+            value = values.decode(found.value) if task is None else task.decode_result(found.value)
+            return cast("R_co", value)
+        if found.state == IGNORED:
+            raise UnknownResult(f"job {self._shown} has ended without a result: its task raised Ignore")
+        error = _error(found, self.source.exceptions)
+        if propagate:
+            raise error
+        return cast("R_co", error)  # Celery's meaning of propagate=False
+
+    def _refuse_without_result(self) -> None:
+        if self.source.conf.result_backend.startswith("disabled"):
+            raise UnknownResult(f"the result of {self._shown} is not kept: result_backend is disabled://")
+        if self.ignored:
+            raise UnknownResult(f"the result of {self._shown} is ignored: the call, its task or a setting says so")
+
+    def _check_place(self, options: GetOptions) -> None:
+        if not options.keys() <= GET_OPTIONS:
+            check_names(options, GET_OPTIONS, "get")
+        if running.get() is not None and options.get("disable_sync_subtasks", True) and not _joining.get():
+            raise RuntimeError(
+                "get() inside a task holds a slot that the awaited job may need: return, or send what comes next instead; "
+                "if it cannot block, wrap it in `with allow_join_result():`"
+            )
+
+    @property
+    def _shown(self) -> str:
+        return f"{self.id} ({self.task.name})" if self.task is not None else self.id
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncResult):
+            return bool(self.id == other.id)
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+
+class EagerResult(AsyncResult[R_co]):
+    """The handle of a job that was run in place: it is ready from the start."""
+
+    def forget(self) -> None:
+        """Nothing: no record was stored."""
+
+    async def aforget(self) -> None:
+        """The async twin of `forget`."""
+
+
+_joining: Final[ContextVar[bool]] = ContextVar("umbel_joining", default=False)
+
+
+@contextmanager
+def allow_join_result() -> Iterator[None]:
+    """Allow `AsyncResult.get` inside a task for the length of a ``with`` block."""
+    token = _joining.set(True)
+    try:
+        yield
+    finally:
+        _joining.reset(token)
+
+
+def _forget() -> Operation[_Command, None]:
+    yield _FORGET
+
+
+def _error(found: Result, known: Mapping[str, type[Exception]]) -> Exception:
+    """The error in *found*, with its remote traceback as the cause."""
+    if found.failure is None:
+        return TaskRevokedError("revoked") if found.state == REVOKED else TaskError(found.state)
+    error = rebuild(found.failure, dict(known))
+    if found.failure.traceback:
+        remote = RemoteTraceback(found.failure.traceback)
+        remote.__cause__ = error.__cause__
+        error.__cause__ = remote
+    return error

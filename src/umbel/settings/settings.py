@@ -1,0 +1,176 @@
+"""Settings: one typed struct with Celery's names and units; every unknown or ill-typed key is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, TypeAlias, cast, get_type_hints
+
+import msgspec
+
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.ids import valid_queue
+from umbel.settings.foreign import reason
+from umbel.settings.masking import masked
+
+Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9)]
+
+CODE: Final = "app.conf"
+"""The origin of what a program assigns."""
+
+
+class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
+    """All settings of an app: attributes and items. Durations are seconds, and may be assigned as timedelta.
+
+    An assignment is checked: an unknown name or a wrong value raises `ImproperlyConfigured`, which names the source.
+    """
+
+    broker_url: str = ""
+    """Where jobs are kept; empty: the embedded file ``<app name>.umbel.db`` in the current folder."""
+    result_backend: str = ""
+    """Where results are kept; empty: where the jobs are. ``disabled://``: nowhere."""
+    broker_connection_timeout: Positive = 4.0
+    broker_send_deadline: Positive = 5.0
+    """How long a send tries before it raises `BrokerUnavailable`."""
+    result_expires: Positive = 86_400.0
+    task_default_queue: str = "default"
+    task_default_priority: Priority = 0
+    """0-9, higher is more urgent."""
+    task_ignore_result: bool = False
+    task_store_errors_even_if_ignored: bool = False
+    task_track_started: bool = False
+    task_always_eager: bool = False
+    """Run calls in place instead of sending them."""
+    task_eager_propagates: bool = False
+    imports: tuple[str, ...] = ()
+    """Modules that a worker imports because they define tasks."""
+    include: tuple[str, ...] = ()
+    """The same, as the ``include`` of the app's constructor."""
+    message_max_bytes: Count = 1024 * 1024
+    worker_pool: str = "prefork"
+    worker_concurrency: Count | None = None
+    worker_processes: Count | None = None
+    worker_threads: Count | None = None
+    worker_async_concurrency: Count = 100
+    worker_lease: Positive = 15.0
+    worker_max_crashes: Count = 3
+    worker_soft_shutdown_timeout: Duration = 25.0
+    """The grace period of a warm shutdown."""
+
+    # --- writing
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.assign({name: value}, CODE)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self.assign({name: value}, CODE)
+
+    def update(self, values: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Assign several settings, all or none."""
+        self.assign({**(values or {}), **more}, CODE)
+
+    def assign(self, values: Mapping[str, Any], origin: str, *, pinned: bool = False, text: bool = False) -> None:
+        """Assign *values* from *origin*, all or none; *text*: they are strings and stand for other types.
+
+        What is *pinned*, by a command line or the environment, is not changed by a later assignment that is not.
+        Raises `ImproperlyConfigured`.
+        """
+        known = {name: value for name, value in values.items() if not _moot(self, name, origin)}
+        read = {name: _converted(name, value, origin, text=text) for name, value in known.items()}
+        fixed, origins = self._notes("pinned"), self._notes("origins")
+        for name, value in read.items():
+            if name in fixed and not pinned:
+                continue
+            super().__setattr__(name, value)
+            origins[name] = origin
+            if pinned:
+                fixed[name] = origin
+
+    # --- reading
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _TYPES:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The setting *name*, or *default* if there is no such setting."""
+        return self[name] if name in _TYPES else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in _TYPES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_TYPES)
+
+    def __len__(self) -> int:
+        return len(_TYPES)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of all settings."""
+        return self.__struct_fields__
+
+    def table(self) -> dict[str, Any]:
+        """All settings with their values as they may be printed: secrets masked."""
+        return {name: _printable(getattr(self, name)) for name in self.__struct_fields__}
+
+    def origin(self, name: str) -> str:
+        """Where the value of *name* comes from, such as ``UMBEL_BROKER_URL`` or ``default``."""
+        return self._notes("origins").get(name, "default")
+
+    @property
+    def moot(self) -> tuple[str, ...]:
+        """The settings of Celery's that were given and tune what Umbel does not have."""
+        return tuple(self._notes("moot"))
+
+    def _notes(self, sort: str) -> dict[str, str]:
+        return cast("dict[str, str]", self.__dict__.setdefault(sort, {}))
+
+    def __repr__(self) -> str:
+        changed = {name: value for name, value in self.table().items() if self.origin(name) != "default"}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+_TYPES: Final[dict[str, Any]] = {
+    name: hint for name, hint in get_type_hints(Settings, include_extras=True).items() if name in Settings.__struct_fields__
+}
+
+
+def _moot(settings: Settings, name: str, origin: str) -> bool:
+    """Note a setting that Celery has and that tunes nothing here. Raises `ImproperlyConfigured` for unknown ones."""
+    if name in _TYPES:
+        return False
+    why = reason(name, _TYPES)
+    if why is not None:
+        raise ImproperlyConfigured(f"{name} ({origin}) {why}")
+    settings.__dict__.setdefault("moot", {})[name] = origin
+    return True
+
+
+def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, str) and name in _LISTS:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        read = msgspec.convert(value, _TYPES[name], strict=not text)
+    except (msgspec.ValidationError, TypeError) as error:
+        shown = _printable(value)
+        raise ImproperlyConfigured(f"{name} is {shown!r} ({origin}): {_plain(str(error))}") from None
+    if name == "task_default_queue" and not valid_queue(read):
+        raise ImproperlyConfigured(f"{name} is {read!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
+    return read
+
+
+def _plain(error: str) -> str:
+    return error.replace("`", "").replace("Expected", "expected", 1)
+
+
+def _printable(value: object) -> object:
+    return masked(value) if isinstance(value, str) else value
+
+
+_LISTS: Final = frozenset({"imports", "include"})
