@@ -95,7 +95,7 @@ class RedisBroker:
         return await self._do([delivery.queue], operations.mark(self._calls, session, delivery))
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
-        """Promote due jobs, return those of ended and lapsed sessions; one round trip, at most 200 jobs a queue."""
+        """Promote due jobs, return those of ended and lapsed sessions; at most 200 jobs a call."""
         return await self._do(queues, operations.reclaim(self._calls, queues, lease, ended))
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:

@@ -131,14 +131,20 @@ def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
 
 
 def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Reclaimed]:
-    """Close the *ended* sessions, then look after the lapsed ones, in each queue, in one round trip."""
-    closes = [calls.make("close", queue, (end.session, MAX_MOVED, *end.started)) for queue in queues for end in ended]
-    reclaims = [calls.make("reclaim", queue, (int(lease * 1000), MAX_MOVED)) for queue in queues]
-    replies = yield [*closes, *reclaims]
+    """Close the *ended* sessions in each queue, then look after the lapsed ones; all within one budget of jobs."""
+    milliseconds = int(lease * 1000)
+    budget = MAX_MOVED
+    for queue in queues:
+        for end in ended:
+            (closed,) = yield [calls.make("close", queue, (end.session, budget, milliseconds, *end.started))]
+            budget -= closed
+    returned = MAX_MOVED - budget
+    share = max(min(budget, 1), budget // max(1, len(queues)))
+    replies = yield [calls.make("reclaim", queue, (milliseconds, share)) for queue in queues]
+    promoted = 0
     next_due: float | None = None
     next_deadline: float | None = None
-    promoted, returned = 0, sum(replies[: len(closes)])
-    for reply in replies[len(closes) :]:
+    for reply in replies:
         promoted += reply[0]
         returned += reply[1]
         next_due = _sooner(next_due, reply[2])

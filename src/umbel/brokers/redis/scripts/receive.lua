@@ -29,7 +29,7 @@ for level = urgent and 0 or 9, 9 do
     end
     local envelopes = redis.call('HMGET', prefix .. 'jobs', unpack(ids))
     local counts = came_back and redis.call('HMGET', prefix .. 'counts', unpack(ids))
-    local places = { '#', ARGV[4] }
+    local places, looked_at = { '#', ARGV[4] }, 0
     for i, id in ipairs(ids) do
       local envelope = envelopes[i]
       if envelope then -- an entry without a job is garbage
@@ -41,11 +41,15 @@ for level = urgent and 0 or 9, 9 do
         got = got + 1
         room = room - #envelope
       end
+      looked_at = i
+      if room <= 0 then
+        break
+      end
     end
     if #places > 2 then
       redis.call('HSET', held, unpack(places)) -- new place first
     end
-    redis.call('LTRIM', list, #ids, -1) -- old place last
+    redis.call('LTRIM', list, looked_at, -1) -- old place last
   end
 end
 

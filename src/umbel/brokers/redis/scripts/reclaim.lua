@@ -28,13 +28,14 @@ local promoted, returned = promote(prefix, limit), 0
 for _, session in ipairs(redis.call('ZRANGE', sessions, now + 2 * lease, '+inf', 'BYSCORE', 'LIMIT', 0, 64)) do
   redis.call('ZADD', sessions, now + lease, session)
 end
-local lapsed = redis.call('ZRANGE', sessions, '-inf', now >= hold and now or 0, 'BYSCORE', 'LIMIT', 0, 16)
+-- Scores: a deadline; 0 for a session being emptied here; -deadline for one being closed by its supervisor.
+local lapsed = redis.call('ZRANGE', sessions, -now, now >= hold and now or 0, 'BYSCORE', 'LIMIT', 0, 16)
 for _, session in ipairs(lapsed) do
   redis.call('ZADD', sessions, 0, session)
 end
 for _, session in ipairs(lapsed) do
-  if returned < limit then
-    returned = returned + empty(prefix, session, limit - returned, account)
+  if promoted + returned < limit then
+    returned = returned + empty(prefix, session, limit - promoted - returned, account)
   end
 end
 
@@ -51,7 +52,7 @@ if redis.call('EXISTS', unpack(levels)) > 0 then
   wake(prefix)
 end
 local due = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')[2]
-local deadline = redis.call('ZRANGE', sessions, 0, 0, 'WITHSCORES')[2]
+local deadline = redis.call('ZRANGE', sessions, 0, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 return {
   promoted,
   returned,

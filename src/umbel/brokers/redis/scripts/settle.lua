@@ -31,7 +31,7 @@ local function finish(id, record, ttl)
   redis.call('SET', prefix .. 'r:' .. id, record, 'NX', 'PX', ttl)
 end
 
-local ends, again = {}, false
+local ends, releases, again = {}, {}, false
 local place = {
   ['end'] = function(id, _, record)
     redis.call('PUBLISH', channel .. id, record)
@@ -56,8 +56,8 @@ local place = {
   end,
   release = function(id, level)
     returned(prefix, id)
-    redis.call('LPUSH', prefix .. 'ready:' .. level, id)
-    again = true
+    releases[level] = releases[level] or {}
+    table.insert(releases[level], 1, id)
   end,
 }
 place.park = function(id, level, task)
@@ -112,6 +112,10 @@ for i, id in ipairs(ids) do
   answer[i + 1] = valid and 1 or 0
 end
 
+for level, released in pairs(releases) do -- together: they come first in the order that they have here
+  redis.call('LPUSH', prefix .. 'ready:' .. level, unpack(released))
+  again = true
+end
 if #ends > 0 then
   redis.call('HDEL', jobs, unpack(ends))
   redis.call('HDEL', prefix .. 'counts', unpack(ends))
