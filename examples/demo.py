@@ -91,7 +91,7 @@ async def images(folder: Path) -> Row:
     target = OUTPUT / "thumbnails"
     target.mkdir()
     async with LocalWorker("examples.images.tasks", ROOT, OUTPUT / "images.log", {}) as worker:
-        results = [await thumbnail.adelay(picture, target) for picture in pictures]
+        results = [await thumbnail.adelay(str(picture), str(target)) for picture in pictures]
         made = await worker.serves(asyncio.gather(*(each.aget(timeout=DEADLINE_SECONDS) for each in results)))
     for picture, (path, width, height) in zip(pictures, made, strict=True):
         check_thumbnail(picture, Path(path), (width, height))

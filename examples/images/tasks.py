@@ -16,12 +16,12 @@ app = Umbel("images")
 
 
 @app.task
-def thumbnail(source: Path, folder: Path) -> tuple[str, int, int]:
-    """Write a JPEG thumbnail of the image *source* into *folder*; returns its path, width and height.
+def thumbnail(source: str, folder: str) -> tuple[str, int, int]:
+    """Write a JPEG thumbnail of the image file *source* into *folder*; returns its path, width and height.
 
     The file appears under its name only when it is complete, so running the job twice does no harm.
     """
-    target = folder / f"{source.stem}.thumbnail.jpg"
+    target = Path(folder) / f"{Path(source).stem}.thumbnail.jpg"
     unfinished = target.with_suffix(".part")
     with Image.open(source) as image:
         small = ImageOps.exif_transpose(image).convert("RGB")
