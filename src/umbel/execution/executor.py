@@ -9,8 +9,7 @@ from contextvars import copy_context
 from typing import Any, TypeAlias
 
 import msgspec
-from umbel.current import running
-from umbel.request import Request
+from umbel.request import Request, running
 from umbel.task import Task
 
 from umbel.exceptions import DecodeError, Ignore, Reject, Retry, WorkerLostError
@@ -98,7 +97,7 @@ class Executor:
         try:
             if "before_start" in task.hooks:
                 hooks.call(task.before_start, request.id, args, kwargs)
-            value = task.run(task, *args, **kwargs) if task.bind else task.run(*args, **kwargs)
+            value = task.run(*args, **kwargs)
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)
@@ -122,7 +121,7 @@ class Executor:
         try:
             if "before_start" in task.hooks:
                 await hooks.acall(task.before_start, request.id, args, kwargs)
-            value = await (task.run(task, *args, **kwargs) if task.bind else task.run(*args, **kwargs))
+            value = await task.run(*args, **kwargs)
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)
