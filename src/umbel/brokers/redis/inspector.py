@@ -23,13 +23,13 @@ def queues() -> Steps[list[str]]:
 
 def counts(calls: Calls, names: Sequence[str]) -> Steps[list[QueueCounts]]:
     """How many jobs are where."""
-    replies = yield [calls.make("counts", name) for name in names]
+    replies = (yield [calls.make("counts", name) for name in names]) if names else []
     return [QueueCounts(name, *reply) for name, reply in zip(names, replies, strict=True)]
 
 
 def sessions(calls: Calls, names: Sequence[str]) -> Steps[list[SessionInfo]]:
     """Each open session once: the shortest lease, the jobs of all queues."""
-    replies = yield [calls.make("sessions", name) for name in names]
+    replies = (yield [calls.make("sessions", name) for name in names]) if names else []
     found: dict[str, SessionInfo] = {}
     for session, info, left, ids in (entry for reply in replies for entry in reply):
         name = session.decode()
