@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
-import msgspec
 
 from umbel.exceptions import ImproperlyConfigured
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True):
+class Frame(NamedTuple):  # no Struct: `umbel --help` does without msgspec
     """The global options, from both sides of the command's name; the ones after it win."""
 
     app: str | None = None
@@ -73,7 +72,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Merge the global options of both sides, and call the function in the working folder."""
-        given = {name: ctx.params.pop(name) for name in Frame.__struct_fields__}
+        given = {name: ctx.params.pop(name) for name in Frame._fields}
         before = ctx.parent.params if ctx.parent else {}
         frame = Frame(**{name: value or before.get(name, value) for name, value in given.items()})
         frame.enter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -103,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explained(error: Exception, *, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exception(error)
     expected = isinstance(error, UmbelError)
     text = str(error) if expected else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
