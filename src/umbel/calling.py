@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -29,7 +29,7 @@ from umbel.wire.values import to_wire
 
 
 class Said(msgspec.Struct, frozen=True):
-    """The options of a call after they were checked; None leaves it to the task or the settings. Unix times, seconds."""
+    """The options of a call after they were checked; None leaves it to task or settings. Unix times, seconds."""
 
     task_id: str | None = None
     queue: str | None = None
@@ -76,9 +76,9 @@ def origin() -> str:
 def _retry_policy(value: object) -> dict[str, float | bool | None]:
     if not isinstance(value, Mapping):
         raise TypeError(f"retry_policy is {value!r}: give a dict of {', '.join(sorted(RETRY_OPTIONS))}")
-    check_names(value, RETRY_OPTIONS, "retry_policy")
+    check_names(cast("Mapping[str, object]", value), RETRY_OPTIONS, "retry_policy")
     policy: dict[str, float | bool | None] = {}
-    for name, what in value.items():
+    for name, what in cast("Mapping[str, object]", value).items():
         if name == "jitter":
             policy[name] = checked_flag(what, name)
         elif name == "max_retries":
@@ -89,10 +89,11 @@ def _retry_policy(value: object) -> dict[str, float | bool | None]:
 
 
 def _headers(value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise TypeError(f"headers is {value!r}: give a dict with text as keys")
+    given = cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {None: None}
     carried: dict[str, Any] = {}
-    for name, what in value.items():
+    for name, what in given.items():
+        if not isinstance(name, str):
+            raise TypeError(f"headers is {value!r}: give a dict with text as keys")
         try:
             carried[name] = to_wire(what)
         except EncodeError as error:

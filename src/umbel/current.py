@@ -90,6 +90,7 @@ class Current:
         setattr(self._find(), name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call what is there."""
         return self._find()(*args, **kwargs)
 
     def __bool__(self) -> bool:

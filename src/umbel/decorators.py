@@ -9,7 +9,6 @@ from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
 
 import msgspec
 
-from umbel.exceptions import ImproperlyConfigured
 from umbel.options import (
     TASK_OPTIONS,
     TaskOptions,
@@ -27,6 +26,7 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Context)
 AnyTask = Task[..., Any]
 
+_GROUPS: Final = (list, tuple, set, frozenset)
 _ERRORS: Final = ("throws", "autoretry_for", "dont_autoretry_for")
 
 
@@ -108,20 +108,12 @@ class TaskFactory:
         name: str | None = None,
         **options: Unpack[TaskOptions],
     ) -> TaskDecorator: ...
-    def __call__(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        bind: bool = False,
-        base: type[Context] | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> Any:
+    def __call__(self, *function: Any, **options: Any) -> Any:
         """Make a task of *function*, or answer the decorator that will."""
-        recipe = Recipe(name, bind, base, options)
-        if function is not None:
-            return self._make(function, recipe)
+        bind = bool(options.pop("bind", False))
+        recipe = Recipe(options.pop("name", None), bind, options.pop("base", None), options)
+        if function:
+            return self._make(function[0], recipe)
         return BoundDecorator[Any](self._make, recipe) if bind else TaskDecorator(self._make, recipe)
 
 
@@ -130,9 +122,8 @@ def task_of(
 ) -> AnyTask:
     """The task of *function* as *recipe* says; not yet registered. *main* stands for the module ``__main__``.
 
-    *usual* is the class of tasks that name no base of their own.
-
-    Raises `TypeError` or `ValueError` for an option, naming it.
+    *usual* is the class of tasks that name no base of their own. Raises `TypeError` or `ValueError` for
+    an option, naming it.
     """
     if not callable(function) or isinstance(function, type | Task):
         raise TypeError(f"a task is made of a function, not of {function!r}: a class is for app.register_task")
@@ -140,9 +131,9 @@ def task_of(
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{name} is a generator function: a task returns its value, so return a list instead")
     is_async = _is_async(function)
-    kind: type[AnyTask] = AsyncTask if is_async else SyncTask
-    base = recipe.base or usual or kind
-    if not (isinstance(base, type) and issubclass(base, Task)):
+    kind: Any = AsyncTask if is_async else SyncTask
+    base: Any = recipe.base or usual or kind
+    if not _is_task_class(base):
         raise TypeError(f"{name}: base is {base!r}: give a class that is derived from umbel.Task")
     declared = {attribute for attribute in dir(base) if not attribute.startswith("_")}
     check_names(recipe.options, TASK_OPTIONS | declared, name)
@@ -172,9 +163,7 @@ def complete(task: AnyTask, main: str | None) -> AnyTask:
     if kind.run is Task.run:
         raise TypeError(f"{kind.__qualname__} must define run: that is what the worker calls")
     name = task.name or f"{_module(kind.__module__, main)}.{kind.__qualname__}"
-    vars(task).update(
-        name=name, is_async=_is_async(task.run), arguments=Arguments(name, task.run, checked=task.typing)
-    )
+    vars(task).update(name=name, is_async=_is_async(task.run), arguments=Arguments(name, task.run, checked=task.typing))
     return checked(task)
 
 
@@ -204,15 +193,19 @@ def checked(task: AnyTask) -> AnyTask:
 
 
 def _classes(given: Any, option: str) -> tuple[type[BaseException], ...]:
-    classes = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
+    classes: tuple[Any, ...] = tuple(cast("Any", given)) if isinstance(given, _GROUPS) else (given,)
     for one in classes:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise TypeError(f"{option} has {one!r} in it: give classes of exceptions")
     return classes
 
 
+def _is_task_class(base: object) -> bool:
+    return isinstance(base, type) and issubclass(base, Task)
+
+
 def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _module(name: str, main: str | None) -> str:
@@ -241,5 +234,3 @@ def _interactive(task: AnyTask) -> bool:
 
     module = sys.modules.get(task.__module__)
     return task.__module__ == "__main__" and not hasattr(module, "__file__")
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -116,7 +117,7 @@ class AlreadyRegistered(TaskError):
     """Another function already has that task name."""
 
 
-class TimeoutError(TaskError, TimeoutError):
+class TimeoutError(TaskError, builtins.TimeoutError):
     """The result did not arrive in time; also the built-in TimeoutError."""
 
 

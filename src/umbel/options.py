@@ -129,10 +129,35 @@ GET_OPTIONS: Final = frozenset(GetOptions.__annotations__)
 TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
 
 _LATER: Final = frozenset(
-    "link link_error add_to_parent serializer compression shadow group_id root_id parent_id exchange exchange_type "
-    "routing_key acks_late reject_on_worker_lost acks_on_failure acks_on_timeout acks_on_failure_or_timeout rate_limit "
-    "retry_on_worker_lost trail send_events resultrepr_maxsize pydantic pydantic_strict pydantic_context "
-    "pydantic_dump_kwargs store_eager_result".split()
+    [
+        "link",
+        "link_error",
+        "add_to_parent",
+        "serializer",
+        "compression",
+        "shadow",
+        "group_id",
+        "root_id",
+        "parent_id",
+        "exchange",
+        "exchange_type",
+        "routing_key",
+        "acks_late",
+        "reject_on_worker_lost",
+        "acks_on_failure",
+        "acks_on_timeout",
+        "acks_on_failure_or_timeout",
+        "rate_limit",
+        "retry_on_worker_lost",
+        "trail",
+        "send_events",
+        "resultrepr_maxsize",
+        "pydantic",
+        "pydantic_strict",
+        "pydantic_context",
+        "pydantic_dump_kwargs",
+        "store_eager_result",
+    ]
 )
 _REFUSED: Final = {
     **dict.fromkeys(

@@ -29,7 +29,7 @@ class Request:
     hostname: str
     called_directly: bool = False
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         task: Named,
         delivery: Delivery,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, cast
+from typing import Any, Final, Generic, TypeVar, Unpack, cast
 
 import msgspec
 
-from umbel.contracts.powers import Inspector, Location, ResultStore
+from umbel.asking import FETCH, FORGET, LOCATE, Question, Returning, Source, aask, ask
+from umbel.contracts.powers import Location
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
@@ -19,7 +20,6 @@ from umbel.model.failure import rebuild
 from umbel.model.outcome import Result
 from umbel.options import GET_OPTIONS, GetOptions, check_names
 from umbel.request import running
-from umbel.settings import Settings
 from umbel.states import (
     FAILURE,
     IGNORED,
@@ -40,64 +40,14 @@ LOOK_AGAIN_SECONDS: Final = 10.0
 """How often a long wait asks whether the job can still end: it may have been purged, or its record forgotten."""
 
 
-class Returning(Protocol):
-    """What a handle asks of a task."""
-
-    name: str
-
-    def decode_result(self, raw: msgspec.Raw | bytes) -> Any:
-        """The return value in *raw*."""
-        ...
-
-
-class Source(Protocol):
-    """Where a handle looks: what it needs of the app."""
-
-    @property
-    def conf(self) -> Settings:
-        """The settings."""
-        ...
-
-    @property
-    def store(self) -> ResultStore:
-        """Where records are."""
-        ...
-
-    @property
-    def broker(self) -> object:
-        """Where jobs are; asked if it is an `Inspector`."""
-        ...
-
-    @property
-    def exceptions(self) -> Mapping[str, type[Exception]]:
-        """The classes, by qualified name, of which errors of tasks may be made again."""
-        ...
-
-    @property
-    def tasks(self) -> Mapping[str, Returning]:
-        """The tasks known here."""
-        ...
-
-
-class RemoteTraceback(Exception):  # noqa: N818 - not an error of its own: it shows where another one came from
+class RemoteTraceback(Exception):
     """The traceback of a task's error in the worker, as text; the ``__cause__`` of what `AsyncResult.get` raises."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
-class _Command(msgspec.Struct, frozen=True):
-    """One round trip of a handle: *verb* is fetch, watch, locate or forget."""
-
-    verb: str
-    seconds: float = 0.0
-
-
-_FETCH: Final = _Command("fetch")
-_LOCATE: Final = _Command("locate")
-_FORGET: Final = _Command("forget")
 _OVER: Final = ("unknown", "ended", "dead")
-_SOMEWHERE: Final = Location("ready")  # what is assumed of an engine that cannot tell
 
 
 class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
@@ -123,12 +73,12 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
         *propagate* false an error is returned instead.
         """
         self._check_place(options)
-        return self._outcome(drive(self._wait(timeout), self._call), propagate)
+        return self._outcome(drive(self._wait(timeout), self._ask), propagate)
 
     async def aget(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
         """The async twin of `get`."""
         self._check_place(options)
-        return self._outcome(await adrive(self._wait(timeout), self._acall), propagate)
+        return self._outcome(await adrive(self._wait(timeout), self._aask), propagate)
 
     wait = get
 
@@ -140,11 +90,11 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     @property
     def state(self) -> str:
         """Celery's state: PENDING for queued and unknown jobs alike; `place` tells them apart."""
-        return drive(self._state(), self._call)
+        return drive(self._state(), self._ask)
 
     async def astate(self) -> str:
         """The async twin of `state`."""
-        return await adrive(self._state(), self._acall)
+        return await adrive(self._state(), self._aask)
 
     @property
     def status(self) -> str:
@@ -154,11 +104,11 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     @property
     def place(self) -> Place:
         """Where the job is: ready, delayed, running, parked, dead, ended or unknown."""
-        return drive(self._located(), self._call).place
+        return drive(self._located(), self._ask).place
 
     async def aplace(self) -> Place:
         """The async twin of `place`."""
-        return (await adrive(self._located(), self._acall)).place
+        return (await adrive(self._located(), self._aask)).place
 
     def ready(self) -> bool:
         """Tell whether the job has ended with a result or an error."""
@@ -178,11 +128,11 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
 
     def exists(self) -> bool:
         """Tell whether the job is known: waiting, running, or ended with a record."""
-        return drive(self._exists(), self._call)
+        return drive(self._exists(), self._ask)
 
     async def aexists(self) -> bool:
         """The async twin of `exists`."""
-        return await adrive(self._exists(), self._acall)
+        return await adrive(self._exists(), self._aask)
 
     @property
     def result(self) -> R_co | Exception | None:
@@ -225,7 +175,7 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     def retries(self) -> int:
         """How often the job was retried."""
         found = self._found()
-        return drive(self._located(), self._call).retries if found is None else found.retries
+        return drive(self._located(), self._ask).retries if found is None else found.retries
 
     @property
     def task_id(self) -> str:
@@ -243,16 +193,16 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     def forget(self) -> None:
         """Delete the record; nobody can get the result any more."""
         self.settled = None
-        drive(_forget(), self._call)
+        drive(_forget(), self._ask)
 
     async def aforget(self) -> None:
         """The async twin of `forget`."""
         self.settled = None
-        await adrive(_forget(), self._acall)
+        await adrive(_forget(), self._aask)
 
     # --- the operations, each written once
 
-    def _wait(self, timeout: float | None) -> Operation[_Command, Result]:
+    def _wait(self, timeout: float | None) -> Operation[Question, Result]:
         if self.settled is not None:
             return self.settled
         self._refuse_without_result()
@@ -260,35 +210,37 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
         raw: bytes | None = None
         # A handle with a queue was made by a send: its job is known, and waiting may begin at once.
         if self.queue is None:
-            raw = yield _FETCH
+            raw = yield FETCH
             if raw is None:
                 raw = yield from self._record_of_known()
         while raw is None:
             left = LOOK_AGAIN_SECONDS if deadline is None else min(deadline - time.monotonic(), LOOK_AGAIN_SECONDS)
-            raw = yield _FETCH if left <= 0 else _Command("watch", left)
+            raw = yield FETCH if left <= 0 else Question("watch", left)
             if raw is None and deadline is not None and deadline <= time.monotonic():
                 raise TimeoutError(f"the result of {self._shown} did not arrive within {timeout:g} s")
             if raw is None:
                 raw = yield from self._record_of_known()
         return self._read(raw)
 
-    def _record_of_known(self) -> Operation[_Command, bytes | None]:
+    def _record_of_known(self) -> Operation[Question, bytes | None]:
         """The record of a job that has just ended, None for one that can still end. Raises `UnknownResult`."""
         location = yield from self._located()
         if location.place not in _OVER:
             return None
-        raw: bytes | None = yield _FETCH  # it may have ended between the two looks
+        raw: bytes | None = yield FETCH  # it may have ended between the two looks
         if raw is not None:
             return raw
         if location.place == "unknown":
             raise UnknownResult(
-                f"job {self._shown} is unknown: it was not sent to {masked(self.source.conf.broker_url)}, or was purged, "
-                "or its result was forgotten or has expired"
+                f"job {self._shown} is unknown: it was not sent to {masked(self.source.conf.broker_url)}, "
+                "or was purged, or its result was forgotten or has expired"
             )
-        raise UnknownResult(f"job {self._shown} has ended without a result: it is ignored, was forgotten or has expired")
+        raise UnknownResult(
+            f"job {self._shown} has ended without a result: it is ignored, was forgotten or has expired"
+        )
 
-    def _state(self) -> Operation[_Command, str]:
-        raw: bytes | None = None if self.settled is not None else (yield _FETCH)
+    def _state(self) -> Operation[Question, str]:
+        raw: bytes | None = None if self.settled is not None else (yield FETCH)
         if raw:
             self._read(raw)
         if self.settled is not None:
@@ -298,47 +250,31 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
             return RETRY
         return STARTED if location.place == "running" and self.source.conf.task_track_started else PENDING
 
-    def _look(self) -> Operation[_Command, Result | None]:
-        raw: bytes | None = yield _FETCH
+    def _look(self) -> Operation[Question, Result | None]:
+        raw: bytes | None = yield FETCH
         return self._read(raw) if raw else None
 
-    def _located(self) -> Operation[_Command, Location]:
-        location: Location = yield _LOCATE
+    def _located(self) -> Operation[Question, Location]:
+        location: Location = yield LOCATE
         return location
 
-    def _exists(self) -> Operation[_Command, bool]:
+    def _exists(self) -> Operation[Question, bool]:
         if self.settled is not None:
             return True
         location = yield from self._located()
         if location.place != "unknown":
             return True
-        raw: bytes | None = yield _FETCH
+        raw: bytes | None = yield FETCH
         return raw is not None
 
     def _found(self) -> Result | None:
-        return self.settled or drive(self._look(), self._call)
+        return self.settled or drive(self._look(), self._ask)
 
-    def _call(self, command: _Command) -> Any:
-        store, broker = self.source.store, self.source.broker
-        match command.verb:
-            case "watch":
-                return store.watch(self.id, self.queue, command.seconds)
-            case "locate":
-                return broker.locate(self.id, self.queue) if isinstance(broker, Inspector) else _SOMEWHERE
-            case "forget":
-                return store.forget(self.id, self.queue)
-        return store.fetch(self.id, self.queue)
+    def _ask(self, question: Question) -> Any:
+        return ask(self.source, self.id, self.queue, question)
 
-    async def _acall(self, command: _Command) -> Any:
-        store, broker = self.source.store, self.source.broker
-        match command.verb:
-            case "watch":
-                return await store.awatch(self.id, self.queue, command.seconds)
-            case "locate":
-                return await broker.alocate(self.id, self.queue) if isinstance(broker, Inspector) else _SOMEWHERE
-            case "forget":
-                return await store.aforget(self.id, self.queue)
-        return await store.afetch(self.id, self.queue)
+    def _aask(self, question: Question) -> Coroutine[Any, Any, Any]:
+        return aask(self.source, self.id, self.queue, question)
 
     # --- reading a record
 
@@ -371,8 +307,8 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
             check_names(options, GET_OPTIONS, "get")
         if running.get() is not None and options.get("disable_sync_subtasks", True) and not _joining.get():
             raise RuntimeError(
-                "get() inside a task holds a slot that the awaited job may need: return, or send what comes next instead; "
-                "if it cannot block, wrap it in `with allow_join_result():`"
+                "get() inside a task holds a slot that the awaited job may need: return, or send what comes next "
+                "instead; if it cannot block, wrap it in `with allow_join_result():`"
             )
 
     @property
@@ -408,7 +344,7 @@ _joining: Final[ContextVar[bool]] = ContextVar("umbel_joining", default=False)
 
 
 @contextmanager
-def allow_join_result() -> Iterator[None]:
+def allow_join_result() -> Generator[None]:
     """Allow `AsyncResult.get` inside a task for the length of a ``with`` block."""
     token = _joining.set(True)
     try:
@@ -417,8 +353,8 @@ def allow_join_result() -> Iterator[None]:
         _joining.reset(token)
 
 
-def _forget() -> Operation[_Command, None]:
-    yield _FORGET
+def _forget() -> Operation[Question, None]:
+    yield FORGET
 
 
 def _error(found: Result, known: Mapping[str, type[Exception]]) -> Exception:

@@ -7,11 +7,24 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar, Unpack, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    cast,
+)
 
 import msgspec
 
-
+from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, origin, said_by
 from umbel.contracts.broker import Broker
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
@@ -21,7 +34,8 @@ from umbel.model.outcome import Result
 from umbel.model.retry import RetryPolicy
 from umbel.options import CallOptions, EagerOptions, Errors, Seconds, seconds
 from umbel.request import Request, called_directly, running
-from umbel.result import AsyncResult, EagerResult, Source
+from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
+from umbel.result import EagerResult
 from umbel.retrying import RetryCall, retry_of
 from umbel.wire import envelope
 from umbel.wire.arguments import Arguments
@@ -30,6 +44,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 HOOKS: Final = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
 
 
@@ -49,7 +64,7 @@ class Host(Source, Protocol):
 class Call(msgspec.Struct, Generic[R_co], frozen=True):
     """A task with complete arguments, for `Umbel.send_many`; made by `Task.call`."""
 
-    task: Task[..., R_co]  # type: ignore[misc] # a Call only hands out what the task returns
+    task: Task[..., R_co]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -102,11 +117,11 @@ class Task(Generic[P, R]):
         """Run the body here and now, as the plain function that it is."""
         return self.run(*args, **kwargs)
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Send one job and answer its handle.
 
-        Raises `TypeError` for arguments that the function would refuse, `EncodeError` for values that cannot travel, and
-        `BrokerUnavailable` when the broker cannot be reached within ``broker_send_deadline``.
+        Raises `TypeError` for arguments that the function would refuse, `EncodeError` for values that cannot travel,
+        and `BrokerUnavailable` when the broker cannot be reached within ``broker_send_deadline``.
         """
         host = self._host or self.app
         job, handle = self._job(host, args, kwargs, self._said)
@@ -115,13 +130,13 @@ class Task(Generic[P, R]):
         host.broker.send((job,))
         return handle
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """The async twin of `delay`."""
         return await self._asend(args, kwargs, self._said)
 
     def apply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncResult[R]:
+    ) -> Handle[R]:
         """Send one job with options; see `delay` and `CallOptions`."""
         host = self._host or self.app
         job, handle = self._job(host, args, kwargs, self._saying(options))
@@ -132,11 +147,11 @@ class Task(Generic[P, R]):
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncResult[R]:
+    ) -> Handle[R]:
         """The async twin of `apply_async`."""
         return await self._asend(args, kwargs, self._saying(options))
 
-    def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+    def delay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
         """Send a job for each tuple of positional arguments in *calls*, all in one round trip; handles in that order.
 
         Raises as `delay` does, before anything is sent. For keyword arguments, options or different tasks:
@@ -149,7 +164,7 @@ class Task(Generic[P, R]):
         host.broker.send([job for job, _ in made])
         return [handle for _, handle in made]
 
-    async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+    async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
         """The async twin of `delay_many`."""
         host = self._host or self.app
         made = [self._job(host, args, None, self._said) for args in calls]
@@ -176,13 +191,14 @@ class Task(Generic[P, R]):
 
     def options(self, **options: Unpack[CallOptions]) -> Self:
         """This task with options for the calls made through what comes back: ``add.options(queue="q").delay(1)``."""
+        said = self._saying(options)
         bound = copy.copy(self)
-        bound._said = self._saying(options)
+        vars(bound)["_said"] = said
         return bound
 
-    def AsyncResult(self, task_id: str) -> AsyncResult[R]:  # noqa: N802 - Celery's name
+    def AsyncResult(self, task_id: str) -> Handle[R]:  # noqa: N802 - Celery's name
         """The handle of the job *task_id* of this task."""
-        return AsyncResult(task_id, self._host or self.app, self)
+        return Handle(task_id, self._host or self.app, self)
 
     # --- inside a run
 
@@ -202,8 +218,8 @@ class Task(Generic[P, R]):
         """Give this run up and have the job run again: ``raise self.retry(exc=error, countdown=5)``.
 
         The delay is *countdown* or *eta*, else ``default_retry_delay``; *args* and *kwargs* replace the job's. Raises
-        `Retry`; over *max_retries* (default: the job's, else the task's) it raises *exc*, else `MaxRetriesExceededError`.
-        Called without a job it raises *exc*. With ``throw=False`` the exception is returned instead.
+        `Retry`; over *max_retries* (default: the job's, else the task's) it raises *exc*, else
+        `MaxRetriesExceededError`. Called without a job it raises *exc*. With ``throw=False`` the exception is returned.
         """
         replaced = None if args is None and kwargs is None else (args, kwargs)
         return retry_of(self, self.request, exc, replaced, options)
@@ -256,7 +272,7 @@ class Task(Generic[P, R]):
     def on_failure(self, exc: BaseException, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any) -> Any:
         """Called when the job has failed for good with *exc*."""
 
-    def after_return(  # noqa: PLR0913 - Celery's signature
+    def after_return(
         self, status: str, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> Any:
         """Called last, after success and failure; *retval* is the exception after a failure."""
@@ -274,9 +290,9 @@ class Task(Generic[P, R]):
 
     def _job(
         self, host: Host, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said
-    ) -> tuple[Job, AsyncResult[R]]:
+    ) -> tuple[Job, Handle[R]]:
         """The job of one call, and its handle; pure but for the id and the clock."""
-        raw_args, raw_kwargs = self.arguments.encode(args, kwargs)
+        raw_args, raw_kwargs = self.arguments.encode(args, kwargs or _NOTHING)
         conf = host.conf
         now = time.time()
         parent = running.get()
@@ -308,7 +324,7 @@ class Task(Generic[P, R]):
         queue = said.queue or self.queue or conf.task_default_queue
         ignored = said.ignore_result if said.ignore_result is not None else self.ignore_result
         job = Job(said.task_id or new_id(), queue, body, described.priority, said.countdown, said.eta)
-        return job, AsyncResult(job.id, host, self, queue, conf.task_ignore_result if ignored is None else ignored)
+        return job, Handle(job.id, host, self, queue, conf.task_ignore_result if ignored is None else ignored)
 
     def _saying(self, options: CallOptions) -> Said:
         """What a call with *options* says, on top of what this task was bound to by `options`."""
@@ -316,7 +332,7 @@ class Task(Generic[P, R]):
             return self._said
         return said_by(self._said, options, self.name)
 
-    async def _asend(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said) -> AsyncResult[R]:
+    async def _asend(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said) -> Handle[R]:
         host = self._host or self.app
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:

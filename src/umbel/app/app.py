@@ -7,15 +7,7 @@ from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
 from umbel import current
-from umbel.app.connections import (
-    Broker,
-    ResultStore,
-    broker_at,
-    default_url,
-    is_disabled,
-    same_engine,
-    store_at,
-)
+from umbel.app.connections import Broker, ResultStore, broker_at, default_url, is_disabled, same_engine, store_at
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
@@ -23,7 +15,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import AppOptions, CallOptions
-from umbel.result import AsyncResult
+from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
 from umbel.settings import Settings, sources
 from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
@@ -122,12 +114,14 @@ class Umbel:
         """Where results are kept; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
         url = self.conf.result_backend
         if not url:
-            raise ImproperlyConfigured("the broker was given as an instance: give backend= as a URL or an instance, too")
+            raise ImproperlyConfigured(
+                "the broker was given as an instance: give backend= as a URL or an instance, too"
+            )
         return store_at(self.conf.broker_url if is_disabled(url) else url, self.conf)
 
     @lazy
     def same_engine(self) -> bool:
-        """Whether jobs and results are in one place; assign it when broker and store are instances."""
+        """Whether jobs and results are in one place, by their URLs; instances count as two places."""
         if self._is_instance("broker") or self._is_instance("store"):
             return False
         return same_engine(self.conf)
@@ -236,7 +230,7 @@ class Umbel:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> Handle[Any]:
         """Send a job of the task *name*, which need not be known here; see `Task.apply_async`. Never runs in place."""
         (result,) = self._sent([self._named(name, args, kwargs, options)])
         return result
@@ -247,13 +241,13 @@ class Umbel:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> Handle[Any]:
         """The async twin of `send_task`."""
         job, handle = self._named(name, args, kwargs, options)
         await self.broker.asend((job,))
         return handle
 
-    def send_many(self, calls: Iterable[Call[Any]]) -> list[AsyncResult[Any]]:
+    def send_many(self, calls: Iterable[Call[Any]]) -> list[Handle[Any]]:
         """Send the jobs of several tasks in one round trip: ``app.send_many([add.call(1, 2), mail.call("x")])``.
 
         Options: ``add.options(queue="q").call(1, 2)``. Raises as `Task.delay` does, before anything is sent.
@@ -263,7 +257,7 @@ class Umbel:
             return [call.task.apply_async(call.args, call.kwargs) for call in made]
         return self._sent([call.task._job(self, call.args, call.kwargs, call.task._said) for call in made])  # noqa: SLF001
 
-    async def asend_many(self, calls: Iterable[Call[Any]]) -> list[AsyncResult[Any]]:
+    async def asend_many(self, calls: Iterable[Call[Any]]) -> list[Handle[Any]]:
         """The async twin of `send_many`."""
         made = list(calls)
         if self.conf.task_always_eager:
@@ -272,9 +266,9 @@ class Umbel:
         await self.broker.asend([job for job, _ in jobs])
         return [handle for _, handle in jobs]
 
-    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+    def AsyncResult(self, task_id: str) -> Handle[Any]:  # noqa: N802 - Celery's name
         """The handle of the job *task_id*, from whatever process it was sent."""
-        return AsyncResult(task_id, self)
+        return Handle(task_id, self)
 
     def run_eager(self, task: AnyTask, job: Job) -> Result:
         """Run *job* of *task* here and now, through the real codec and executor."""
@@ -284,11 +278,11 @@ class Umbel:
 
     def _named(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions
-    ) -> tuple[Job, AsyncResult[Any]]:
+    ) -> tuple[Job, Handle[Any]]:
         task = self.tasks.get(name) or _stranger(name)
         return task._job(self, args, kwargs, task._saying(options))  # noqa: SLF001
 
-    def _sent(self, made: list[tuple[Job, AsyncResult[Any]]]) -> list[AsyncResult[Any]]:
+    def _sent(self, made: list[tuple[Job, Handle[Any]]]) -> list[Handle[Any]]:
         self.broker.send([job for job, _ in made])
         return [handle for _, handle in made]
 

@@ -46,7 +46,7 @@ def _place(url: str) -> tuple[str, ...]:
         path = parts.netloc + parts.path
         return (scheme, str(Path(path.removeprefix("/") or path).absolute()) if scheme == "sqlite" else path.strip("/"))
     host = parts.hostname or ""
-    port = str(parts.port or _PORTS.get(parts.scheme, ""))
+    port = str(parts.port or _PORTS.get(str(parts.scheme)))
     options = dict(parse_qsl(parts.query))
     database = options.get("db") or options.get("virtual_host") or parts.path.strip("/") or "0"
     return (scheme, "localhost" if host in _LOCAL else host.lower(), port, database)

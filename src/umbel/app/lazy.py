@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any
 
-T = TypeVar("T")
+__all__ = ["lazy"]
 
 
 class _Turn:
@@ -23,26 +23,23 @@ class _Turn:
 _turn = _Turn()
 os.register_at_fork(after_in_child=_turn.renew)
 
+if TYPE_CHECKING:
+    lazy = property  # to type checkers it is one: read only, and of the type that the method returns
+else:
 
-class lazy(Generic[T]):  # noqa: N801 - used as a decorator, like property
-    """Decorates the method that makes the attribute. Assigning to the attribute replaces what it would make."""
+    class lazy:  # noqa: N801 - used as a decorator, like property
+        """Decorates the method that makes the attribute; from then on the attribute is found without a call."""
 
-    def __init__(self, make: Callable[[Any], T]) -> None:
-        """Remember how the attribute is made."""
-        self._make = make
-        self._name = make.__name__
-        self.__doc__ = make.__doc__
+        def __init__(self, make: Callable[[Any], Any]) -> None:
+            self._make = make
+            self._name = make.__name__
+            self.__doc__ = make.__doc__
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type[Any]) -> T: ...
-    def __get__(self, instance: object | None, owner: type[Any]) -> Self | T:
-        if instance is None:
-            return self
-        made = vars(instance)
-        with _turn.lock:
-            if self._name not in made:
-                made[self._name] = self._make(instance)
-        # From now on the attribute is found in the instance, without this call.
-        return cast("T", made[self._name])
+        def __get__(self, instance: object | None, owner: type) -> Any:
+            if instance is None:
+                return self
+            made = vars(instance)
+            with _turn.lock:
+                if self._name not in made:
+                    made[self._name] = self._make(instance)
+            return made[self._name]

@@ -28,8 +28,8 @@ def find_app(name: str) -> Umbel:
     """The app that *name* says.
 
     ``module:attribute`` is exact. A ``module`` is searched for ``app``, then for its only `Umbel`, then its submodules
-    ``umbel`` and ``tasks``; ``module.attribute`` is understood, too. Raises `ImproperlyConfigured`, which lists what was
-    tried; an error that the module itself raises is its ``__cause__``.
+    ``umbel`` and ``tasks``; ``module.attribute`` is understood, too. Raises `ImproperlyConfigured`, which lists what
+    was tried; an error that the module itself raises is its ``__cause__``.
     """
     folder = os.getcwd()  # noqa: PTH109 - the text is what sys.path holds
     if folder not in sys.path:

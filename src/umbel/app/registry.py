@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn
 
 from umbel.decorators import AnyTask, same_origin
 from umbel.exceptions import AlreadyRegistered, NotRegistered
@@ -32,14 +32,6 @@ class Registry(dict[str, AnyTask]):
             self.__missing__(name)
 
 
-class Discovery(Protocol):
-    """Names of modules that may define tasks, known when they are asked for."""
-
-    def __call__(self) -> Iterable[str]:
-        """The names."""
-        ...
-
-
 def import_all(modules: Iterable[str]) -> None:
     """Import *modules*; each must be there. Raises whatever their code raises."""
     from importlib import import_module
@@ -66,7 +58,7 @@ def import_related(packages: Iterable[str], related_name: str | None) -> None:
 
 
 def _place(task: AnyTask) -> str:
-    function = getattr(task, "__wrapped__", None)
+    function: Any = getattr(task, "__wrapped__", None)
     code = getattr(function, "__code__", None)
     if code is None:
         return f"{type(task).__module__}.{type(task).__qualname__}"

@@ -8,18 +8,50 @@ from collections.abc import Collection
 from typing import Final
 
 _MOOT: Final = frozenset(
-    """
-    broker_channel_error_retry broker_failover_strategy broker_heartbeat_checkrate
-    broker_native_delayed_delivery_queue_type result_chord_retry_interval result_chord_join_timeout result_persistent
-    result_exchange result_exchange_type result_backend_always_retry result_backend_max_retries
-    result_backend_max_sleep_between_retries_ms result_backend_base_sleep_between_retries_ms
-    task_default_delivery_mode task_default_queue_type task_create_missing_queue_type task_remote_tracebacks
-    worker_eta_task_limit worker_enable_prefetch_count_reduction worker_detect_quorum_queues worker_lost_wait
-    worker_pool_putlocks worker_proc_alive_timeout worker_timer worker_timer_precision worker_consumer worker_agent
-    worker_pool_start_method worker_enable_soft_shutdown_on_idle beat_sync_every beat_remote_control_max_tick_age
-    event_queue_prefix event_queue_ttl event_queue_expires event_queue_exclusive event_queue_durable event_exchange
-    control_queue_ttl control_queue_expires control_exchange control_queue_exclusive control_queue_durable
-    """.split()
+    [
+        "broker_channel_error_retry",
+        "broker_failover_strategy",
+        "broker_heartbeat_checkrate",
+        "broker_native_delayed_delivery_queue_type",
+        "result_chord_retry_interval",
+        "result_chord_join_timeout",
+        "result_persistent",
+        "result_exchange",
+        "result_exchange_type",
+        "result_backend_always_retry",
+        "result_backend_max_retries",
+        "result_backend_max_sleep_between_retries_ms",
+        "result_backend_base_sleep_between_retries_ms",
+        "task_default_delivery_mode",
+        "task_default_queue_type",
+        "task_create_missing_queue_type",
+        "task_remote_tracebacks",
+        "worker_eta_task_limit",
+        "worker_enable_prefetch_count_reduction",
+        "worker_detect_quorum_queues",
+        "worker_lost_wait",
+        "worker_pool_putlocks",
+        "worker_proc_alive_timeout",
+        "worker_timer",
+        "worker_timer_precision",
+        "worker_consumer",
+        "worker_agent",
+        "worker_pool_start_method",
+        "worker_enable_soft_shutdown_on_idle",
+        "beat_sync_every",
+        "beat_remote_control_max_tick_age",
+        "event_queue_prefix",
+        "event_queue_ttl",
+        "event_queue_expires",
+        "event_queue_exclusive",
+        "event_queue_durable",
+        "event_exchange",
+        "control_queue_ttl",
+        "control_queue_expires",
+        "control_exchange",
+        "control_queue_exclusive",
+        "control_queue_durable",
+    ]
 )
 _REFUSED: Final = {
     "task_protocol": "Umbel has one protocol: leave it out",
@@ -37,32 +69,100 @@ _REFUSED: Final = {
     "security_digest": "Umbel has no X.509 signatures",
 }
 _LATER: Final = frozenset(
-    """
-    task_time_limit task_soft_time_limit accept_content timezone enable_utc event_serializer
-    broker_read_url broker_write_url broker_connection_retry broker_connection_retry_on_startup
-    broker_connection_max_retries broker_heartbeat broker_use_ssl broker_pool_limit broker_pool_acquire_timeout
-    broker_transport_options
-    result_extended result_compression result_chord_expires result_failure_expires result_cache_max result_serializer
-    result_accept_content result_backend_transport_options
-    redis_backend_use_ssl redis_max_connections redis_socket_connect_timeout redis_socket_timeout
-    redis_retry_on_timeout redis_socket_keepalive database_engine_options database_short_lived_sessions
-    database_table_schemas database_table_names database_create_tables_at_setup s3_access_key_id s3_secret_access_key
-    s3_bucket s3_base_path s3_endpoint_url s3_region
-    task_serializer task_routes task_queues task_create_missing_queues task_default_exchange
-    task_default_exchange_type task_default_routing_key task_queue_max_priority task_default_rate_limit
-    task_annotations task_compression task_store_eager_result task_acks_late task_reject_on_worker_lost
-    task_acks_on_failure task_acks_on_timeout task_acks_on_failure_or_timeout task_retry_on_worker_lost
-    task_publish_retry task_publish_retry_policy task_send_sent_event task_inherit_parent_priority
-    task_allow_error_cb_on_chord_header task_repr_maxlevels
-    worker_prefetch_multiplier worker_max_tasks_per_child worker_max_memory_per_child worker_disable_rate_limits
-    worker_enable_remote_control worker_disable_prefetch worker_pool_restarts worker_log_format worker_task_log_format
-    worker_log_datefmt worker_task_log_datefmt worker_log_color worker_redirect_stdouts
-    worker_redirect_stdouts_level worker_hijack_root_logger worker_send_task_events worker_state_db worker_direct
-    worker_autoscaler worker_deduplicate_successful_tasks
-    worker_cancel_long_running_tasks_on_connection_loss
-    beat_schedule beat_scheduler beat_schedule_filename beat_cron_starting_deadline beat_max_loop_interval
-    beat_enable_remote_control
-    """.split()
+    [
+        "task_time_limit",
+        "task_soft_time_limit",
+        "accept_content",
+        "timezone",
+        "enable_utc",
+        "event_serializer",
+        "broker_read_url",
+        "broker_write_url",
+        "broker_connection_retry",
+        "broker_connection_retry_on_startup",
+        "broker_connection_max_retries",
+        "broker_heartbeat",
+        "broker_use_ssl",
+        "broker_pool_limit",
+        "broker_pool_acquire_timeout",
+        "broker_transport_options",
+        "result_extended",
+        "result_compression",
+        "result_chord_expires",
+        "result_failure_expires",
+        "result_cache_max",
+        "result_serializer",
+        "result_accept_content",
+        "result_backend_transport_options",
+        "redis_backend_use_ssl",
+        "redis_max_connections",
+        "redis_socket_connect_timeout",
+        "redis_socket_timeout",
+        "redis_retry_on_timeout",
+        "redis_socket_keepalive",
+        "database_engine_options",
+        "database_short_lived_sessions",
+        "database_table_schemas",
+        "database_table_names",
+        "database_create_tables_at_setup",
+        "s3_access_key_id",
+        "s3_secret_access_key",
+        "s3_bucket",
+        "s3_base_path",
+        "s3_endpoint_url",
+        "s3_region",
+        "task_serializer",
+        "task_routes",
+        "task_queues",
+        "task_create_missing_queues",
+        "task_default_exchange",
+        "task_default_exchange_type",
+        "task_default_routing_key",
+        "task_queue_max_priority",
+        "task_default_rate_limit",
+        "task_annotations",
+        "task_compression",
+        "task_store_eager_result",
+        "task_acks_late",
+        "task_reject_on_worker_lost",
+        "task_acks_on_failure",
+        "task_acks_on_timeout",
+        "task_acks_on_failure_or_timeout",
+        "task_retry_on_worker_lost",
+        "task_publish_retry",
+        "task_publish_retry_policy",
+        "task_send_sent_event",
+        "task_inherit_parent_priority",
+        "task_allow_error_cb_on_chord_header",
+        "task_repr_maxlevels",
+        "worker_prefetch_multiplier",
+        "worker_max_tasks_per_child",
+        "worker_max_memory_per_child",
+        "worker_disable_rate_limits",
+        "worker_enable_remote_control",
+        "worker_disable_prefetch",
+        "worker_pool_restarts",
+        "worker_log_format",
+        "worker_task_log_format",
+        "worker_log_datefmt",
+        "worker_task_log_datefmt",
+        "worker_log_color",
+        "worker_redirect_stdouts",
+        "worker_redirect_stdouts_level",
+        "worker_hijack_root_logger",
+        "worker_send_task_events",
+        "worker_state_db",
+        "worker_direct",
+        "worker_autoscaler",
+        "worker_deduplicate_successful_tasks",
+        "worker_cancel_long_running_tasks_on_connection_loss",
+        "beat_schedule",
+        "beat_scheduler",
+        "beat_schedule_filename",
+        "beat_cron_starting_deadline",
+        "beat_max_loop_interval",
+        "beat_enable_remote_control",
+    ]
 )
 PREFIXES: Final = ("broker_", "result_", "task_", "worker_", "message_", "beat_", "event_", "control_", "security_")
 """How names of settings begin: other names in a settings module are the module's own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final, TypeAlias, cast, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -127,7 +127,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
         return tuple(self._notes("moot"))
 
     def _notes(self, sort: str) -> dict[str, str]:
-        return cast("dict[str, str]", self.__dict__.setdefault(sort, {}))
+        notes: dict[str, dict[str, str]] = vars(self)
+        return notes.setdefault(sort, {})
 
     def __repr__(self) -> str:
         changed = {name: value for name, value in self.table().items() if self.origin(name) != "default"}
@@ -135,7 +136,9 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
 
 
 _TYPES: Final[dict[str, Any]] = {
-    name: hint for name, hint in get_type_hints(Settings, include_extras=True).items() if name in Settings.__struct_fields__
+    name: hint
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if name in Settings.__struct_fields__
 }
 
 
@@ -146,7 +149,7 @@ def _moot(settings: Settings, name: str, origin: str) -> bool:
     why = reason(name, _TYPES)
     if why is not None:
         raise ImproperlyConfigured(f"{name} ({origin}) {why}")
-    settings.__dict__.setdefault("moot", {})[name] = origin
+    vars(settings).setdefault("moot", {})[name] = origin
     return True
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings.foreign import PREFIXES
@@ -28,8 +28,7 @@ def read_file(settings: Settings, folder: Path) -> None:
         path = folder / name
         table = _table(path)
         if table is not None and name == "pyproject.toml":
-            tools = table.get("tool")
-            table = tools.get("umbel") if isinstance(tools, dict) else None
+            table = table.get("tool", {}).get("umbel")
         if table is not None:
             settings.assign({key: value for key, value in table.items() if key not in _NOT_SETTINGS}, str(path))
             return
@@ -60,7 +59,7 @@ def read_object(settings: Settings, source: object, namespace: str | None, *, si
     if isinstance(source, str):
         source = _module(source, silent=silent)
     origin = source.__name__ if isinstance(source, ModuleType | type) else type(source).__name__
-    given: dict[str, Any] = dict(source) if isinstance(source, Mapping) else _attributes(source)
+    given = dict(cast("Mapping[str, Any]", source)) if isinstance(source, Mapping) else _attributes(source)
     if namespace:
         start = f"{namespace}_".upper()
         chosen = {name[len(start) :].lower(): value for name, value in given.items() if name.upper().startswith(start)}

@@ -10,7 +10,7 @@ import msgspec
 from umbel.exceptions import DecodeError, EncodeError
 from umbel.options import nearest
 from umbel.wire.parameters import Parameter, Parameters, parameters_of
-from umbel.wire.values import PLAIN, check_depth, decode, encode, extension, pack, to_wire
+from umbel.wire.values import PLAIN, check_depth, decode, encode, extension, message_of, pack, to_wire
 
 _NO_KWARGS: Final = b"\x80"
 _pack: Final = msgspec.msgpack.Encoder().encode
@@ -26,7 +26,9 @@ class Arguments:
     *checked* false leaves the binding of arguments to the place where the task runs (Celery's ``typing=False``).
     """
 
-    def __init__(self, name: str, function: Callable[..., Any] | None, *, bind: bool = False, checked: bool = True) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any] | None, *, bind: bool = False, checked: bool = True
+    ) -> None:
         """Keep the function; nothing is read yet. None stands for a task that is not known here."""
         self._name = name
         self._function = function
@@ -56,13 +58,15 @@ class Arguments:
                     pass  # the long way knows large integers, and which argument is to blame
         return self._encode(args, kwargs)
 
-    def decode(self, raw_args: msgspec.Raw | bytes, raw_kwargs: msgspec.Raw | bytes) -> tuple[list[Any], dict[str, Any]]:
+    def decode(
+        self, raw_args: msgspec.Raw | bytes, raw_kwargs: msgspec.Raw | bytes
+    ) -> tuple[list[Any], dict[str, Any]]:
         """The arguments in *raw_args* and *raw_kwargs*, untrusted, as the annotated types. Raises `DecodeError`."""
         try:
             args: list[Any] = _list.decode(raw_args)
             kwargs: dict[str, Any] = _map.decode(raw_kwargs)
         except _DAMAGED as error:
-            raise DecodeError(f"{self._name}: the arguments cannot be read: {error or type(error).__name__}") from error
+            raise DecodeError(f"{self._name}: the arguments cannot be read: {message_of(error)}") from error
         if not kwargs and len(args) <= len(self._arrived):
             for value, accepted in zip(args, self._arrived, strict=False):
                 if type(value) not in accepted:
@@ -115,9 +119,11 @@ class Arguments:
 
     def _blamed(self, known: Parameters, args: list[object], kwargs: dict[str, object]) -> EncodeError:
         """The error that names the argument which msgpack refuses: a text with half a character in it."""
-        places = [*((known.at(index), index, value) for index, value in enumerate(args))]
-        named = [*((known.named(key), key, value) for key, value in kwargs.items())]
-        for parameter, place, value in [*places, *named]:
+        places: list[tuple[Parameter, int | str, object]] = [
+            *((known.at(index), index, value) for index, value in enumerate(args)),
+            *((known.named(key), key, value) for key, value in kwargs.items()),
+        ]
+        for parameter, place, value in places:
             try:
                 pack(value)
             except EncodeError as error:
@@ -148,7 +154,7 @@ class Arguments:
             kwargs[key] = self._received(known.named(key), value, key)
         return args, kwargs
 
-    def _received(self, parameter: Parameter, value: Any, place: int | str) -> Any:
+    def _received(self, parameter: Parameter, value: object, place: int | str) -> Any:
         kind = type(value)
         if kind in parameter.arrived:
             return value
@@ -176,7 +182,10 @@ def _bind(task: str, known: Parameters, args: Sequence[Any], kwargs: Mapping[str
             raise TypeError(f"{task}() got multiple values for argument {key!r}")
         if key not in known.by_name and known.more_kwargs is None:
             raise TypeError(f"{task}() got an unexpected keyword argument {key!r}{nearest(key, known.by_name)}")
-    _require(task, [p.name for p in known.positional[len(args) : known.required] if p.only_positional or p.name not in kwargs])
+    _require(
+        task,
+        [p.name for p in known.positional[len(args) : known.required] if p.only_positional or p.name not in kwargs],
+    )
     _require(task, [name for name in known.required_keywords if name not in kwargs], "keyword-only")
 
 
@@ -195,5 +204,3 @@ def _require(task: str, missing: list[str], sort: str = "positional") -> None:
     *others, last = map(repr, missing)
     names = f"{', '.join(others)}{',' if len(others) > 1 else ''} and {last}" if others else last
     raise TypeError(f"{task}() missing {len(missing)} required {sort} argument{'s' if others else ''}: {names}")
-
-

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import types
 import typing
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
 from umbel.wire.values import PLAIN, TAGGED, is_pydantic
 
 _NONE: Final = type(None)
-# What a caller may pass where a scalar is annotated, and what arrives without conversion.
+# What a caller may pass where a scalar is annotated, and below what arrives without conversion.
 _SENT: Final[dict[object, frozenset[type]]] = {
     int: frozenset({int, bool}),
     float: frozenset({float, int, bool}),
@@ -28,16 +25,19 @@ _SENT: Final[dict[object, frozenset[type]]] = {
 _ARRIVED: Final[dict[object, frozenset[type]]] = {
     **_SENT,
     float: frozenset({float}),
-    **{kind: frozenset({kind}) for kind in (dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal)},
+    **{kind: frozenset[type]({kind}) for kind in TAGGED - {set, frozenset}},
 }
-_ANYTHING: Final = PLAIN | (TAGGED - {set, frozenset})
+_ANYTHING: Final[frozenset[type]] = PLAIN | (TAGGED - {set, frozenset})
 _NOTHING: Final[frozenset[type]] = frozenset()
 
 
 class Parameter:
-    """One parameter. *sent* and *arrived* are the types that need no closer look at the call and where the task runs."""
+    """One parameter. *sent* and *arrived* are the types that need no closer look at the call and at the run."""
 
     __slots__ = ("annotation", "arrived", "name", "only_positional", "sent", "understood")
+
+    sent: frozenset[type]
+    arrived: frozenset[type]
 
     def __init__(self, name: str, annotation: object = Any, *, only_positional: bool = False) -> None:
         """*annotation* counts as Any unless msgspec or pydantic can make such a value from plain data."""
@@ -129,11 +129,14 @@ def _add(found: Parameters, written: Any, annotation: object) -> None:
 
 def _hints(function: Any) -> dict[str, Any]:
     """The annotations of *function*; one that cannot be resolved counts as Any, the others stay."""
-    plain = function if hasattr(function, "__annotations__") else getattr(type(function), "__call__", function)
+    plain = function if hasattr(function, "__annotations__") else type(function).__call__
     try:
         return typing.get_type_hints(plain, include_extras=True)
     except Exception:  # noqa: BLE001 - an annotation is any expression, and may raise anything
-        pass
+        return _hints_one_by_one(plain)
+
+
+def _hints_one_by_one(plain: Any) -> dict[str, Any]:
     while hasattr(plain, "__wrapped__"):
         plain = plain.__wrapped__
     found: dict[str, Any] = {}
@@ -180,7 +183,7 @@ def _known(info: Any, seen: list[Any]) -> bool:
     custom = getattr(info, "cls", None) if type(info).__name__ == "CustomType" else None
     if custom is not None:
         return is_pydantic(custom)
-    if isinstance(info, list | tuple):
+    if issubclass(type(info), list | tuple):
         return all(_known(item, seen) for item in info)
     if isinstance(info, msgspec.Struct):
         return all(_known(getattr(info, field), seen) for field in info.__struct_fields__)

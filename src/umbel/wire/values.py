@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -17,14 +17,15 @@ from msgspec.msgpack import Ext
 from umbel.exceptions import DecodeError, EncodeError
 
 MAX_DEPTH: Final = 64
-PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
-TAGGED: Final = frozenset({dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal, set, frozenset})
+PLAIN: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None), bytes})
+TAGGED: Final[frozenset[type]] = frozenset({dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal, set, frozenset})
 _SPECIAL: Final = (dt.datetime, dt.date, dt.time, dt.timedelta, UUID, Decimal, bytes, bytearray)
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 
 _DATETIME, _DATE, _TIME, _TIMEDELTA, _UUID, _DECIMAL, _SET, _FROZENSET, _INTEGER, _PAIRS = range(1, 11)
 
 _pack: Final = msgspec.msgpack.Encoder().encode
+_any: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(ext_hook=lambda code, data: extension(code, data))  # noqa: PLW0108 - it is defined below
 _DAMAGED: Final = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
 
 
@@ -40,7 +41,7 @@ def decode(raw: bytes | msgspec.Raw) -> Any:
     try:
         value = _any.decode(raw)
     except _DAMAGED as error:
-        raise DecodeError(f"not a value: {error or type(error).__name__}") from error
+        raise DecodeError(f"not a value: {message_of(error)}") from error
     check_depth(value)
     return value
 
@@ -63,7 +64,7 @@ def to_wire(value: object, room: int = MAX_DEPTH) -> object:
 
 def check_depth(value: object) -> None:
     """Raise `DecodeError` when *value* holds containers in containers more than `MAX_DEPTH` deep."""
-    level: list[Any] = [value] if type(value) in _CONTAINERS else []
+    level: list[object] = [value] if type(value) in _CONTAINERS else []
     depth = 0
     while level:
         depth += 1
@@ -71,9 +72,12 @@ def check_depth(value: object) -> None:
             raise DecodeError(f"is nested deeper than {MAX_DEPTH} levels")
         inner: list[Any] = []
         for holder in level:
-            items = holder.values() if type(holder) is dict else holder
-            inner += [item for item in items if type(item) in _CONTAINERS]
+            inner += [item for item in _items(holder) if type(item) in _CONTAINERS]
         level = inner
+
+
+def _items(holder: Any) -> Iterable[Any]:
+    return holder.values() if holder.__class__ is dict else holder
 
 
 def extension(code: int, data: memoryview) -> object:
@@ -82,6 +86,11 @@ def extension(code: int, data: memoryview) -> object:
     if read is None:
         raise ValueError(f"unknown extension type {code}")
     return read(bytes(data))
+
+
+def message_of(error: Exception) -> str:
+    """What *error* says, or its class if it says nothing."""
+    return str(error) or type(error).__name__
 
 
 def is_pydantic(kind: object) -> bool:
@@ -112,9 +121,9 @@ def _list(value: Any, room: int) -> object:
 
 
 def _dict(value: Any, room: int) -> object:
+    if PLAIN.issuperset(map(type, value)) and PLAIN.issuperset(map(type, value.values())):
+        return value
     if PLAIN.issuperset(map(type, value)):
-        if PLAIN.issuperset(map(type, value.values())):
-            return value
         return {key: to_wire(item, room - 1) for key, item in value.items()}
     pairs = [(to_wire(key, room - 1), to_wire(item, room - 1)) for key, item in value.items()]
     if all(type(key) in PLAIN for key, _ in pairs):
@@ -123,7 +132,7 @@ def _dict(value: Any, room: int) -> object:
 
 
 def _set(value: Any, room: int) -> object:
-    code = _FROZENSET if isinstance(value, frozenset) else _SET
+    code = _FROZENSET if issubclass(type(value), frozenset) else _SET
     return Ext(code, _packed([to_wire(item, room - 1) for item in value]))
 
 
@@ -153,8 +162,8 @@ def _dumped(model: Any) -> object:
 
 def _cannot_travel(kind: type[object]) -> str:
     return (
-        f"of type {kind.__qualname__} cannot travel: send plain values, dates, UUID, Decimal, lists, dicts, sets, enums, "
-        "dataclasses or Structs of them, or an id by which the task can find it"
+        f"of type {kind.__qualname__} cannot travel: send plain values, dates, UUID, Decimal, lists, dicts, sets, "
+        "enums, dataclasses or Structs of them, or an id by which the task can find it"
     )
 
 
@@ -163,9 +172,10 @@ def _with_large_integers(wire: Any) -> object:
     if type(wire) is int:
         small = -(2**63) <= wire < 2**64
         return wire if small else Ext(_INTEGER, wire.to_bytes(wire.bit_length() // 8 + 1, "big", signed=True))
-    if isinstance(wire, list | tuple):
+    kind = wire.__class__
+    if issubclass(kind, list | tuple):
         return [_with_large_integers(item) for item in wire]
-    if not isinstance(wire, dict):
+    if not issubclass(kind, dict):
         return wire
     pairs = [(_with_large_integers(key), _with_large_integers(item)) for key, item in wire.items()]
     if all(type(key) in PLAIN for key, _ in pairs):
@@ -215,7 +225,7 @@ _BY_BASE: Final[tuple[tuple[type, _Writer], ...]] = (
 
 
 def _pairs(data: bytes) -> object:
-    return {tuple(key) if isinstance(key, list) else key: value for key, value in _any.decode(data)}
+    return {tuple(key) if issubclass(type(key), list) else key: value for key, value in _any.decode(data)}
 
 
 _READERS: Final[dict[int, Callable[[bytes], object]]] = {
@@ -230,4 +240,3 @@ _READERS: Final[dict[int, Callable[[bytes], object]]] = {
     _INTEGER: lambda data: int.from_bytes(data, "big", signed=True),
     _PAIRS: _pairs,
 }
-_any: Final = msgspec.msgpack.Decoder(ext_hook=extension)
