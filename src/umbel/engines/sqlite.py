@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 MAX_STEPS: Final = 256
 """How many steps share a transaction at most."""
-_STOP: Final = None
 
 
 class Work(Generic[T]):
@@ -77,13 +76,13 @@ class Work(Generic[T]):
 
 
 class Lane:
-    """One connection of this process, its lock, and a thread that serves event loops; *begin* opens its transactions."""
+    """One connection of this process, its lock, and a thread that serves event loops; *begin* starts a transaction."""
 
     def __init__(self, file: File, begin: str) -> None:
         self._file = file
         self._begin = begin
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
+        self._connection: apsw.Connection | None = None
         self._identity = (0, 0)
         self._durable = False
         self._called: deque[Work[Any]] = deque()
@@ -111,7 +110,7 @@ class Lane:
         """Finish what was submitted and close the connection; the next use opens it again."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            self._submitted.put(_STOP)
+            self._submitted.put(None)
             thread.join()
         with self._lock:
             self._thread = None
@@ -126,7 +125,10 @@ class Lane:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
     def _serve(self) -> None:
-        while (work := self._submitted.get()) is not _STOP:
+        while True:
+            work = self._submitted.get()
+            if work is None:
+                return
             with self._lock:
                 self._commit(self._gather([work]))
 
@@ -138,8 +140,8 @@ class Lane:
                 work = self._submitted.get_nowait()
             except Empty:
                 break
-            if work is _STOP:
-                self._submitted.put(_STOP)
+            if work is None:  # the sign to stop is for the thread
+                self._submitted.put(None)
                 break
             batch.append(work)
         return batch
@@ -147,7 +149,7 @@ class Lane:
     def _commit(self, batch: Sequence[Work[Any]]) -> None:
         try:
             self._transact(batch)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked for the step
+        except BaseException as error:
             if len(batch) > 1:  # one bad step must not fail its neighbours
                 for work in batch:
                     self._commit([work])
@@ -177,7 +179,7 @@ class Lane:
                 connection.execute("rollback")
             raise
 
-    def _ready(self) -> Connection:
+    def _ready(self) -> apsw.Connection:
         if self._connection is not None:
             if self._file.identity() == self._identity:
                 return self._connection

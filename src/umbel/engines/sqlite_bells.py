@@ -14,6 +14,7 @@ import secrets
 import socket
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -40,16 +41,13 @@ class Bells:
         """Wake waiters for work: for each queue at most as many as it has new jobs."""
         listed = [name for name in self._listed() if name[0] == WORK]
         random.shuffle(listed)
-        for queue, number in queues.items():
-            if not listed:
-                return
-            mark = _mark(queue)
-            fitting = [name for name in listed if mark in name or name.endswith(_ANY)]
-            woken = 0
-            for name in fitting:
-                woken += self._send(name, b"")
-                if woken >= number:
+        for queue, number in queues.items() if listed else ():
+            mark, left = _mark(queue), number
+            for name in listed:
+                if left <= 0:
                     break
+                if mark in name or name.endswith(_ANY):
+                    left -= self._send(name, b"")
 
     def tell(self, job_ids: Sequence[str]) -> None:
         """Tell all processes that wait for results which jobs have ended."""
@@ -92,8 +90,8 @@ class Bells:
 
     def _listed(self) -> list[str]:
         try:
-            return os.listdir(self._folder)
-        except FileNotFoundError:
+            return os.listdir(self._folder)  # noqa: PTH208 - names are all that is needed, and this is on every send
+        except OSError:
             return []
 
     def _send(self, name: str, data: bytes) -> bool:
@@ -102,7 +100,8 @@ class Bells:
         except BlockingIOError:  # it has enough to hear already
             return True
         except _STALE:
-            (self._folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._folder / name).unlink()
             return False
         except OSError:
             return False
@@ -172,13 +171,18 @@ class Bell:
         """Wait in this event loop for a ring, at most *seconds*."""
         loop = asyncio.get_running_loop()
         ring: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._socket, lambda: ring.done() or ring.set_result(None))
+        loop.add_reader(self._socket, _resolve, ring)
         try:
             await asyncio.wait_for(ring, seconds)
         except TimeoutError:
             return
         finally:
             loop.remove_reader(self._socket)
+
+
+def _resolve(ring: asyncio.Future[None]) -> None:
+    if not ring.done():
+        ring.set_result(None)
 
 
 def ids_in(datagram: bytes) -> list[str]:

@@ -6,9 +6,9 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import apsw
@@ -17,13 +17,12 @@ from umbel.engines.address import masked
 from umbel.engines.sqlite_statements import text
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured, OperationalError
 
-Connection: TypeAlias = apsw.Connection
-
 APPLICATION_ID: Final = 0x554D424C  # "UMBL", in the header of each file that Umbel made
 SCHEMA_VERSION: Final = 1
 CHECKPOINT_PAGES: Final = 4000
 """16 MiB of log between checkpoints: a page that changes again before one is written once; 25 % faster than 1000."""
 CACHE_KIBIBYTES: Final = 4096
+LONG_WAIT_SECONDS: Final = 0.02
 LOG_BYTES_KEPT: Final = 64 * 1024 * 1024
 STATEMENTS_KEPT: Final = 200
 _PREFIX: Final = "sqlite:///"
@@ -47,6 +46,34 @@ NETWORK_FILE_SYSTEMS: Final = {
 """Magic numbers of statfs(2) to names: on these, locks or shared memory are not what SQLite's log needs."""
 
 
+class Cursor(Protocol):
+    """What a statement answered, row by row."""
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The rows."""
+        ...
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None."""
+        ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        ...
+
+
+class Connection(Protocol):
+    """What a step sees of a connection."""
+
+    def execute(self, statements: str, bindings: Sequence[Any] | None = None, /) -> Cursor:
+        """Run one statement."""
+        ...
+
+    def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Any]], /) -> Cursor:
+        """Run one statement for each of the bindings, which are asked for one after the other."""
+        ...
+
+
 class File:
     """One database file. *setting* is the name of the setting that its URL came from, for the messages of errors.
 
@@ -62,7 +89,7 @@ class File:
         self._deadline = deadline
         self._refused = refused
 
-    def open(self) -> Connection:
+    def open(self) -> apsw.Connection:
         """A new connection, ready for use; makes the file and its folder when they are missing."""
         self._check_place()
         try:
@@ -108,7 +135,7 @@ class File:
             )
         refuse_network(file_system(parent), parent, self.setting)
 
-    def _open(self) -> Connection:
+    def _open(self) -> apsw.Connection:
         self.folder.mkdir(exist_ok=True)
         connection = apsw.Connection(str(self.path), statementcachesize=STATEMENTS_KEPT)
         connection.set_busy_handler(Patience(self._deadline))
@@ -120,7 +147,7 @@ class File:
             raise
         return connection
 
-    def _ensure_schema(self, connection: Connection) -> None:
+    def _ensure_schema(self, connection: apsw.Connection) -> None:
         if self._is_current(connection):
             return
         connection.execute("begin immediate")
@@ -135,7 +162,7 @@ class File:
             raise
         connection.execute("commit")
 
-    def _is_current(self, connection: Connection) -> bool:
+    def _is_current(self, connection: apsw.Connection) -> bool:
         ours = connection.pragma("application_id") == APPLICATION_ID
         version = connection.pragma("user_version")
         if ours and version > SCHEMA_VERSION:
@@ -145,7 +172,7 @@ class File:
             )
         return bool(ours and version == SCHEMA_VERSION)
 
-    def _refuse_foreign(self, connection: Connection) -> None:
+    def _refuse_foreign(self, connection: apsw.Connection) -> None:
         if connection.pragma("schema_version"):
             raise ImproperlyConfigured(
                 f"{self.setting}: {self.path} is the database of another program: name a file of its own"
@@ -169,16 +196,23 @@ class Patience:
         if tries == 0:
             self._since = now
         waited = now - self._since
-        time.sleep(0.0002 if waited < 0.02 else 0.00005)
+        time.sleep(0.0002 if waited < LONG_WAIT_SECONDS else 0.00005)
         return waited < self._deadline
 
 
 def path_of(url: str, setting: str) -> Path:
     """The absolute path in ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
     name = unquote(url.removeprefix(_PREFIX))
-    if not url.startswith(_PREFIX) or not name or "?" in url or name.endswith("/") or "\0" in name or name == ":memory:":
+    if (
+        not url.startswith(_PREFIX)
+        or not name
+        or "?" in url
+        or name.endswith("/")
+        or "\0" in name
+        or name == ":memory:"
+    ):
         raise ImproperlyConfigured(
-            f"{setting}: {masked(url)!r} names no file: write sqlite:///relative/path.db or sqlite:////absolute/path.db "
+            f"{setting}: {masked(url)!r} names no file: write sqlite:///relative/path.db or sqlite:////absolute.db "
             "(for a queue in memory: memory://)"
         )
     # Absolute from now on: a process that changes its folder later must not start a second file.
@@ -219,7 +253,7 @@ def refuse_network(magic: int, folder: Path, setting: str) -> None:
         )
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: apsw.Connection) -> None:
     _again_while_busy(lambda: connection.pragma("journal_mode", "wal"))
     connection.pragma("synchronous", "normal")
     connection.pragma("mmap_size", 0)

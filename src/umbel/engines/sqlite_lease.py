@@ -1,4 +1,4 @@
-"""Time and life on one host: a clock for leases that no clock step moves, and lock files that die with their process."""
+"""Time and life on one host: a lease clock that no clock step moves, and lock files that die with their process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Clock:
         return int((self._injected or time.time)() * 1000)
 
     def lease(self) -> int:
-        """Ms since boot, sleep included: immune to steps of the wall clock, comparable between processes of one boot."""
+        """Ms since boot, sleep included: no step of the wall clock moves it, and all processes of one boot share it."""
         if self._injected is not None:
             return int(self._injected() * 1000)
         return time.clock_gettime_ns(_LEASE_CLOCK) // 1_000_000

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -28,7 +28,7 @@ class Listener:
         self._hearing: dict[int, Hearing] = {}
 
     @contextmanager
-    def expecting(self, job_id: str, wake: Callable[[], object]) -> Iterator[None]:
+    def expecting(self, job_id: str, wake: Callable[[], object]) -> Generator[None]:
         """Inside the block *wake* is called, from any thread, when *job_id* may have ended."""
         hearing = self._ours()
         hearing.join(job_id, wake)

@@ -6,13 +6,15 @@
 --              that a job which comes back is in front of all that came after it
 --   due        unix ms: when a delayed job becomes ready; since when a dead one is dead
 --   session, number   the fence: who holds the job, and the receive that handed it out
--- session      one row per session; a dead one is remembered for a day, so that nobody revives it
+-- session      one row per session and queue; a dead one is remembered for a day, so that nobody revives it
 --   until, boot       end of the lease in ms of a clock that runs since boot, and which boot
 --   lifeline   the lock file that its supervisor holds while it lives
+--   received   its last receive number: a receive that comes late is refused
 --   ended      unix ms of its death; null while it is open
 -- result       terminal records; an empty value marks a job that ended without one. expires: unix ms
 -- claim        who may write a record, where the broker is another engine
--- queue        the names of all queues that ever held a job
+-- queue        one row per queue that was ever used
+--   seen, hold when a supervisor last looked after it, and until when no lease may end there; ms of the lease clock
 create table job(
     seq integer primary key,
     id text not null unique,
@@ -39,15 +41,17 @@ create index job_delayed on job(queue, due) where state = 4;
 
 create table session(
     key integer primary key,
-    id text not null unique,
+    id text not null,
+    queue text not null,
     until integer not null,
     boot text not null,
     lifeline text not null,
-    queues text not null,
     info blob not null,
     received integer not null default 0,
-    ended integer
+    ended integer,
+    unique (id, queue)
 ) strict;
+create index session_queue on session(queue, ended);
 
 create table result(
     id text not null primary key,
@@ -64,4 +68,8 @@ create table claim(
 ) strict, without rowid;
 create index claim_expires on claim(expires);
 
-create table queue(name text not null primary key) strict, without rowid;
+create table queue(
+    name text not null primary key,
+    seen integer,
+    hold integer not null default 0
+) strict, without rowid;

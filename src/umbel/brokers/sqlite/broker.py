@@ -43,6 +43,7 @@ class SqliteBroker:
         self._bells = Bells(file.folder)
         self._lifeline = Lifeline(file.folder)
         self._known: set[str] = set()
+        self._numbers: dict[str, int] = {}
         self._turn = 0
         self._cleaned = 0.0
         self._tidied = 0.0
@@ -51,11 +52,15 @@ class SqliteBroker:
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*; see `Sender.send`."""
-        self._engine.call(self._sending(jobs), after=self._ring)
+        fresh = self._fresh(jobs)
+        self._engine.call(self._sending(jobs, fresh), after=self._ring)
+        self._known |= fresh
 
     async def asend(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*; see `Sender.send`."""
-        await self._engine.submit(self._sending(jobs), after=self._ring)
+        fresh = self._fresh(jobs)
+        await self._engine.submit(self._sending(jobs, fresh), after=self._ring)
+        self._known |= fresh
 
     def close(self) -> None:
         """Close the file in this process. Sessions that it opened count as dead; the next use opens the file again."""
@@ -67,9 +72,10 @@ class SqliteBroker:
         """The same as `close`: one connection serves all threads and event loops of the process."""
         self.close()
 
-    def _sending(self, jobs: Sequence[Job]) -> Callable[[Connection], Counter[str]]:
-        fresh = {job.queue for job in jobs} - self._known
+    def _fresh(self, jobs: Sequence[Job]) -> set[str]:
+        return {job.queue for job in jobs} - self._known
 
+    def _sending(self, jobs: Sequence[Job], fresh: set[str]) -> Callable[[Connection], Counter[str]]:
         def step(connection: Connection) -> Counter[str]:
             if fresh:
                 operations.name_queues(connection, fresh)
@@ -79,7 +85,6 @@ class SqliteBroker:
 
     def _ring(self, rung: Counter[str]) -> None:
         # After the commit: whoever is woken finds the job.
-        self._known.update(rung)
         if rung:
             self._bells.ring(rung)
 
@@ -89,28 +94,27 @@ class SqliteBroker:
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
     ) -> list[bool]:
         """Renew or open sessions; see `Broker.heartbeat`."""
+        beat = sessions.open_sessions if opening else sessions.renew
+        return await self._engine.submit(
+            lambda connection: beat(connection, self._terms(lease), beats, queues), durable=False
+        )
 
-        def step(connection: Connection) -> list[bool]:
-            if not opening:
-                return sessions.renew(connection, self._clock, beats, lease)
-            line = self._lifeline.hold()
-            return sessions.open_sessions(connection, self._clock, beats, queues, (lease, line))
-
-        return await self._engine.submit(step, durable=False)
+    def _terms(self, lease: float) -> sessions.Terms:
+        return sessions.Terms(self._clock.lease(), round(lease * 1000), self._lifeline)
 
     async def mark(self, session: str, delivery: Delivery) -> bool:
         """Note that a quarantined delivery is about to start; see `Broker.mark`."""
         return await self._engine.submit(lambda connection: operations.mark(connection, session, delivery))
 
-    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:  # noqa: ARG002 - each session carries the end of its lease
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Make due jobs ready and return those of dead sessions; see `Broker.reclaim`."""
         moved = await self._engine.submit(
-            lambda connection: sessions.reclaim(connection, self._clock, queues, ended, self._lifeline),
+            lambda connection: sessions.reclaim(connection, self._terms(lease), self._clock.wall(), queues, ended),
             durable=False,
             after=lambda moved: self._ring(moved.rung),
         )
         await self._clean(queues, moved.lifelines)
-        return Reclaimed(moved.promoted, moved.returned, _seconds(moved.next_due), _seconds(moved.next_deadline))
+        return Reclaimed(moved.promoted, moved.returned, _first(moved.dues), _first(moved.deadlines))
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make parked jobs ready again; see `Broker.unpark`."""
@@ -133,9 +137,7 @@ class SqliteBroker:
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
             self._lifeline.sweep(lifelines)
-            await self._engine.submit(
-                lambda connection: sessions.tidy(connection, self._clock, queues), durable=False
-            )
+            await self._engine.submit(lambda connection: sessions.tidy(connection, self._clock, queues), durable=False)
 
     # --- deliveries
 
@@ -155,9 +157,7 @@ class SqliteBroker:
                     self._bells.ring(dict.fromkeys(queues, 1))
                 raise
 
-    async def _wait(
-        self, bell: Bell, session: str, queues: Sequence[str], limit: int, wait: float
-    ) -> list[Delivery]:
+    async def _wait(self, bell: Bell, session: str, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         # Look once more: a job that was sent before the bell was up rang nobody.
         found = await self._take(session, queues, limit)
         if found.deliveries:
@@ -184,8 +184,9 @@ class SqliteBroker:
         self._turn += 1  # each receive starts with another queue, so that a busy one starves no other
         start = self._turn % len(queues)
         order = [*queues[start:], *queues[:start]]
+        number = self._next_number(session)
         future = self._engine.submit(
-            lambda connection: operations.receive(connection, self._clock, session, order, limit),
+            lambda connection: operations.receive(connection, self._clock, (session, number), order, limit),
             durable=False,
             after=self._pass_on,
         )
@@ -194,15 +195,19 @@ class SqliteBroker:
         except asyncio.CancelledError:
             future.add_done_callback(lambda done: self._give_back(session, done))
             raise
-        if found is None:
+        if found.dead:
             raise SessionDead(session)
         return found
 
-    def _pass_on(self, found: Received | None) -> None:
-        if found is not None and found.left:
+    def _next_number(self, session: str) -> int:
+        number = self._numbers[session] = self._numbers.get(session, 0) + 1
+        return number
+
+    def _pass_on(self, found: Received) -> None:
+        if found.left:
             self._bells.ring({found.left: 1})
 
-    def _give_back(self, session: str, done: asyncio.Future[Received | None]) -> None:
+    def _give_back(self, session: str, done: asyncio.Future[Received]) -> None:
         """Release what a cancelled receive was handed."""
         found = None if done.cancelled() or done.exception() is not None else done.result()
         if found is None or not found.deliveries:
@@ -227,10 +232,11 @@ class SqliteBroker:
         )
         return settled.ours
 
-    async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:  # noqa: ARG002 - a session is one row for all its queues
+    async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
         """Return what the child does not list; see `Broker.reconcile`."""
+        number = self._next_number(session)
         returned = await self._engine.submit(
-            lambda connection: sessions.reconcile(connection, session, held),
+            lambda connection: sessions.reconcile(connection, (session, number), queues, held),
             durable=False,
             after=lambda returned: self._ring(returned or Counter()),
         )
@@ -263,5 +269,5 @@ class SqliteBroker:
         )
 
 
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else max(0.0, milliseconds / 1000)
+def _first(milliseconds: Sequence[int]) -> float | None:
+    return max(0, min(milliseconds)) / 1000 if milliseconds else None

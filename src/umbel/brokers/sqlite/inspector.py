@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from umbel.brokers.sqlite.operations import DEAD, DELAYED, HELD, PARKED, READY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.sqlite_file import Connection
@@ -30,8 +28,8 @@ def counts(connection: Connection, clock: Clock, names: Sequence[str]) -> list[Q
     """Exact numbers for each of *names*; a delayed job that is due counts as ready, whoever makes it so."""
     found: list[QueueCounts] = []
     for name in names:
-        row = connection.execute(INSPECT["counts"], (name, clock.wall())).fetchone()
-        ready, delayed, due, running, parked, dead = row
+        row = connection.execute(INSPECT["counts"], (name, clock.wall())).fetchall()
+        ready, delayed, due, running, parked, dead = row[0]
         oldest = _oldest(connection, name)
         found.append(QueueCounts(name, ready + due, delayed - due, running, parked, dead, oldest))
     return found
@@ -39,22 +37,19 @@ def counts(connection: Connection, clock: Clock, names: Sequence[str]) -> list[Q
 
 def _oldest(connection: Connection, queue: str) -> bytes | None:
     firsts = (connection.execute(INSPECT["first"], (queue, level)).fetchone() for level in _LEVELS)
-    return min((row for row in firsts if row is not None), default=(0, None))[1]
+    oldest: tuple[int, bytes | None] = min((row for row in firsts if row is not None), default=(0, None))
+    return oldest[1]
 
 
 def sessions(connection: Connection, clock: Clock, names: Sequence[str]) -> list[SessionInfo]:
     """The open sessions of queues *names*."""
-    now = clock.lease()
-    return [
-        SessionInfo(
-            session,
-            info,
-            (until - now) / 1000,
-            tuple(row[0] for row in connection.execute(INSPECT["held"], (key,))),
-        )
-        for key, session, info, until, served in connection.execute(INSPECT["sessions"]).fetchall()
-        if set(names).intersection(msgspec.json.decode(served))
-    ]
+    now, found = clock.lease(), dict[str, SessionInfo]()
+    for name in names:
+        for key, session, info, until in connection.execute(INSPECT["sessions"], (name,)).fetchall():
+            held = tuple(row[0] for row in connection.execute(INSPECT["held"], (key,)))
+            before = found[session].held if session in found else ()
+            found[session] = SessionInfo(session, info, (until - now) / 1000, before + held)
+    return list(found.values())
 
 
 def locate(connection: Connection, clock: Clock, job_id: str, queue: str | None) -> Location:

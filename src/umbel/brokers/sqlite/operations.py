@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,12 +30,20 @@ RECEIVE: Final = statements("umbel.brokers.sqlite.queries", "receive.sql")
 SETTLE: Final = statements("umbel.brokers.sqlite.queries", "settle.sql")
 
 
+class Place(NamedTuple):
+    """A session in one queue: the key of its row, and its last receive number."""
+
+    key: int
+    received: int
+
+
 class Received(msgspec.Struct, frozen=True):
-    """What a receive found. *next_due* is unix ms; *left* names a queue in which something is ready or delayed still."""
+    """What a receive found. *next_due* is unix ms; *left* names a queue in which something is ready or delayed."""
 
     deliveries: list[Delivery]
     next_due: int | None = None
     left: str = ""
+    dead: bool = False
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -75,20 +83,26 @@ def send(connection: Connection, clock: Clock, jobs: Sequence[Job]) -> Counter[s
 
 
 def receive(
-    connection: Connection, clock: Clock, session: str, queues: Sequence[str], limit: int
-) -> Received | None:
-    """Lease up to *limit* ready jobs to *session*, from *queues* in this order; None when the session is dead."""
-    found = connection.execute(RECEIVE["session"], (session,)).fetchone()
-    if found is None:
-        return None
-    key, number = found[0], found[1] + 1
+    connection: Connection, clock: Clock, session: tuple[str, int], queues: Sequence[str], limit: int
+) -> Received:
+    """Lease up to *limit* ready jobs to *session*, its id and its receive number, from *queues* in this order."""
+    name, number = session
+    alive = places(connection, name)
+    if alive.keys().isdisjoint(queues):
+        return Received([], dead=True)
+    keys = {queue: alive[queue].key for queue in queues if queue in alive and number > alive[queue].received}
     now = clock.wall()
-    dues = [due for queue in queues if (due := promote(connection, queue, now, MAX_PROMOTED)[1]) is not None]
-    picked = _ready(connection, queues, min(limit, MAX_RECEIVED))
-    deliveries = list(_take(connection, key, number, picked))
-    if deliveries:
-        connection.execute(RECEIVE["received"], (number, key))
-    return Received(deliveries, min(dues, default=None), _left(connection, queues) if deliveries else "")
+    dues = [due for queue in keys if (due := promote(connection, queue, now, MAX_PROMOTED)[1]) is not None]
+    picked = _ready(connection, list(keys), min(limit, MAX_RECEIVED))
+    deliveries = list(_take(connection, keys, number, picked))
+    if deliveries:  # a receive that hands out nothing needs no number, so a child that looks in vain writes nothing
+        connection.executemany(RECEIVE["received"], [(number, key) for key in keys.values()])
+    return Received(deliveries, min(dues, default=None), _left(connection, keys) if deliveries else "")
+
+
+def places(connection: Connection, session: str) -> dict[str, Place]:
+    """Where *session* is alive: by queue its key and its last receive number."""
+    return {queue: Place(key, received) for queue, key, received in connection.execute(RECEIVE["session"], (session,))}
 
 
 def promote(connection: Connection, queue: str, now: int, limit: int) -> tuple[int, int | None]:
@@ -102,22 +116,23 @@ def promote(connection: Connection, queue: str, now: int, limit: int) -> tuple[i
     return len(keys), _value(connection, RECEIVE["next_due"], queue)
 
 
-def _ready(connection: Connection, queues: Sequence[str], limit: int) -> list[int]:
-    if len(queues) == 1:
-        return [row[0] for row in connection.execute(RECEIVE["ready"], (queues[0], limit))]
-    found = [row for queue in queues for row in connection.execute(RECEIVE["ready"], (queue, limit))]
-    found.sort(key=lambda row: row[1])  # stable: among equals the queue whose turn it is comes first
-    return [row[0] for row in found[:limit]]
+def _ready(connection: Connection, queues: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
+    found = [(*row, queue) for queue in queues for row in connection.execute(RECEIVE["ready"], (queue, limit))]
+    if len(queues) > 1:
+        found.sort(key=lambda row: row[1])  # by level; among equals the queue whose turn it is comes first
+    return found[:limit]
 
 
-def _take(connection: Connection, key: int, number: int, picked: Iterable[int]) -> Iterator[Delivery]:
+def _take(
+    connection: Connection, keys: dict[str, int], number: int, picked: Iterable[tuple[int, int, str]]
+) -> Iterator[Delivery]:
     room = MAX_RECEIVED_BYTES
 
     def bindings() -> Iterator[tuple[int, int, int]]:
-        for seq in picked:
+        for seq, _, queue in picked:
             if room <= 0:  # SQLite asks for the next one when the one before was taken
                 return
-            yield key, number, seq
+            yield keys[queue], number, seq
 
     for row in connection.executemany(RECEIVE["take"], bindings()):
         job_id, queue, level, envelope, retries, crashes, losses, marked, back = row
@@ -126,7 +141,7 @@ def _take(connection: Connection, key: int, number: int, picked: Iterable[int]) 
         yield Delivery(job_id, queue, level, number, envelope, counts, bool(back))
 
 
-def _left(connection: Connection, queues: Sequence[str]) -> str:
+def _left(connection: Connection, queues: Iterable[str]) -> str:
     for queue in queues:
         if connection.execute(RECEIVE["left"], (queue,)).fetchone() is not None:
             return queue
@@ -136,32 +151,37 @@ def _left(connection: Connection, queues: Sequence[str]) -> str:
 
 
 def settle(connection: Connection, clock: Clock, session: str, settlements: Sequence[Settlement]) -> Settled:
-    """Carry out verdicts; of a dead session none is ours."""
-    found = connection.execute(RECEIVE["session"], (session,)).fetchone()
-    if found is None:
-        return Settled([False] * len(settlements), Counter(), [])
-    key, now = found[0], clock.wall()
-    answered = set(connection.executemany(SETTLE["end"], _endings(key, settlements)))
-    answered.update(connection.executemany(SETTLE["move"], _moves(key, now, settlements)))
-    ours: list[bool] = []
+    """Carry out verdicts; of a dead session none is ours, and of the same delivery only the first."""
+    keys, now = {queue: place.key for queue, place in places(connection, session).items()}, clock.wall()
+    first: dict[tuple[str, int], Settlement] = {}
     for each in settlements:
-        fence = (each.delivery.id, each.delivery.number)
-        ours.append(fence in answered)
-        answered.discard(fence)  # the same verdict twice in a batch: the second one found nothing
-    won = [each for each, our in zip(settlements, ours, strict=True) if our]
-    return Settled(ours, _follow(connection, clock, won), _record(connection, session, now, won))
+        first.setdefault(_fence(each), each)
+    alive = [each for each in first.values() if each.delivery.queue in keys]
+    won = set(connection.executemany(SETTLE["end"], _endings(keys, alive)))
+    won.update(connection.executemany(SETTLE["move"], _moves(keys, now, alive)))
+    ours = [fence in won and first[fence] is each for each in settlements if (fence := _fence(each))]
+    done = [each for each, our in zip(settlements, ours, strict=True) if our]
+    return Settled(ours, _follow(connection, clock, done), _record(connection, session, now, done))
 
 
-def _endings(key: int, settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
-    return [(each.delivery.id, key, each.delivery.number) for each in settlements if each.kind == "end"]
+def _fence(settlement: Settlement) -> tuple[str, int]:
+    return settlement.delivery.id, settlement.delivery.number
 
 
-def _moves(key: int, now: int, settlements: Sequence[Settlement]) -> Iterator[tuple[object, ...]]:
+def _endings(keys: dict[str, int], settlements: Sequence[Settlement]) -> list[tuple[object, ...]]:
+    return [
+        (each.delivery.id, keys[each.delivery.queue], each.delivery.number)
+        for each in settlements
+        if each.kind == "end"
+    ]
+
+
+def _moves(keys: dict[str, int], now: int, settlements: Sequence[Settlement]) -> Iterator[tuple[object, ...]]:
     position = time.time_ns()
     for index, each in enumerate(settlements):
         if each.kind == "end":
             continue
-        fence = (each.delivery.id, key, each.delivery.number)
+        fence = (each.delivery.id, keys[each.delivery.queue], each.delivery.number)
         counts = each.counts
         charged = (None, None, None, 0) if counts is None else (*_numbers(counts), int(counts.marked))
         yield (*fence, *_place(each, now, position + index), *charged, each.envelope or None)
@@ -189,8 +209,7 @@ def _place(settlement: Settlement, now: int, position: int) -> tuple[int, int | 
 def _record(connection: Connection, session: str, now: int, won: Sequence[Settlement]) -> list[str]:
     over = [each for each in won if each.kind in ("end", "dead")]
     connection.executemany(
-        SETTLE["record"],
-        [(each.delivery.id, now + round(each.ttl * 1000), session, each.record, now) for each in over],
+        SETTLE["record"], [(each.delivery.id, now + round(each.ttl * 1000), session, each.record, now) for each in over]
     )
     return [each.delivery.id for each in over]
 
@@ -211,7 +230,7 @@ def _value(connection: Connection, statement: str, *bindings: str | int) -> int 
 
 def mark(connection: Connection, session: str, delivery: Delivery) -> bool:
     """Note that *delivery* is about to start alone; False when it is not ours any more."""
-    found = connection.execute(RECEIVE["session"], (session,)).fetchone()
-    if found is None:
+    place = places(connection, session).get(delivery.queue)
+    if place is None:
         return False
-    return connection.execute(SETTLE["mark"], (delivery.id, found[0], delivery.number)).fetchone() is not None
+    return connection.execute(SETTLE["mark"], (delivery.id, place.key, delivery.number)).fetchone() is not None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from umbel.brokers.sqlite.operations import MAX_PROMOTED, RECEIVE, name_queues, promote
+from umbel.brokers.sqlite.operations import MAX_PROMOTED, RECEIVE, places, promote
 from umbel.contracts.broker import Beat, Ended
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock, Lifeline, boot_id
@@ -19,6 +19,7 @@ from umbel.model.job import Delivery
 MAX_MOVED: Final = MAX_PROMOTED
 MAX_EXPIRED: Final = 1000
 """Records deleted in one transaction: a few ms, so that no writer waits for the cleaning."""
+MIN_HOLD_MS: Final = 3000
 REMEMBERED_MS: Final = 86_400_000
 DEAD_LETTER_MS: Final = 30 * 86_400_000
 MAX_DEAD_LETTERS: Final = 100_000
@@ -28,103 +29,155 @@ HEARTBEAT: Final = statements("umbel.brokers.sqlite.queries", "heartbeat.sql")
 RECLAIM: Final = statements("umbel.brokers.sqlite.queries", "reclaim.sql")
 UNPARK: Final = statements("umbel.brokers.sqlite.queries", "unpark.sql")
 
-_Held: TypeAlias = tuple[int, str, str, int, int]
+_Held: TypeAlias = tuple[int, str, int, int]
 _Charge: TypeAlias = Callable[[str, bool], tuple[int, int]]
 
 
-class Moved(msgspec.Struct, frozen=True):
-    """What a reclaim did. Times are ms from now; *rung* says how many waiters to wake in which queue."""
+class Terms(NamedTuple):
+    """On what terms sessions live here: now and the length of a lease in ms, and the lifeline of this process."""
 
-    promoted: int
-    returned: int
-    next_due: int | None
-    next_deadline: int | None
-    rung: Counter[str]
-    lifelines: set[str]
+    now: int
+    lease: int
+    lifeline: Lifeline
 
 
-def open_sessions(
-    connection: Connection, clock: Clock, beats: Sequence[Beat], queues: Sequence[str], lease: tuple[float, str]
-) -> list[bool]:
-    """Open sessions; *lease* is seconds and the name of the lifeline. False for one that is or was open."""
-    seconds, lifeline = lease
-    until, names = clock.lease() + round(seconds * 1000), msgspec.json.encode(list(queues)).decode()
-    name_queues(connection, queues)
-    return [
-        connection.execute(
-            HEARTBEAT["open"], (beat.session, until, boot_id(), lifeline, names, beat.info)
-        ).fetchone()
-        is not None
-        for beat in beats
-    ]
+class Lease(NamedTuple):
+    """A session in one queue, as its row tells."""
+
+    key: int
+    id: str
+    until: int
+    boot: str
+    lifeline: str
+    ended: int | None
 
 
-def renew(connection: Connection, clock: Clock, beats: Sequence[Beat], lease: float) -> list[bool]:
-    """Renew leases for *lease* seconds; False for a dead session."""
-    until = clock.lease() + round(lease * 1000)
-    return [
-        connection.execute(HEARTBEAT["renew"], (beat.session, until, beat.info)).fetchone() is not None
-        for beat in beats
-    ]
+class Moved(msgspec.Struct):
+    """What a reclaim did. Dues and deadlines are ms from now; *rung* says in which queues to wake somebody."""
+
+    promoted: int = 0
+    returned: int = 0
+    dues: list[int] = []
+    deadlines: list[int] = []
+    rung: Counter[str] = msgspec.field(default_factory=Counter)
+    lifelines: set[str] = set()
 
 
-def reconcile(connection: Connection, session: str, held: Sequence[Delivery]) -> Counter[str] | None:
-    """Return what *session* holds beyond *held*; answers how many jobs of which queue, None when it is dead."""
-    found = connection.execute(RECEIVE["session"], (session,)).fetchone()
-    if found is None:
-        return None
-    listed = {(delivery.id, delivery.number) for delivery in held}
-    rows: list[_Held] = connection.execute(RECLAIM["held"], (found[0], _NO_LIMIT)).fetchall()
-    return _return(connection, [row for row in rows if (row[1], row[3]) not in listed], lambda _id, _marked: (0, 0))
-
-
-def reclaim(
-    connection: Connection, clock: Clock, queues: Sequence[str], ended: Sequence[Ended], lifeline: Lifeline
-) -> Moved:
-    """Make due jobs ready and return those of sessions in *queues* that ended or lapsed; at most 200 in all."""
-    rung: Counter[str] = Counter()
-    now, dues = clock.wall(), list[int]()
+def open_sessions(connection: Connection, terms: Terms, beats: Sequence[Beat], queues: Sequence[str]) -> list[bool]:
+    """Open sessions in *queues*; False for one that is or was open in one of them."""
+    line, until = terms.lifeline.hold(), terms.now + terms.lease
     for queue in queues:
-        promoted, due = promote(connection, queue, now, MAX_MOVED - rung.total())
-        rung[queue] += promoted
-        dues += [due - now] if due is not None else []
-    promoted = rung.total()
-    gone = {each.session: frozenset(each.started) for each in ended}
-    deadlines, lifelines = list[int](), set[str]()
-    for key, name, until, boot, line, names, death in connection.execute(RECLAIM["sessions"]).fetchall():
-        lifelines.add(line)
-        if not set(queues).intersection(msgspec.json.decode(names)):
+        note_contact(connection, terms, queue)
+    answers: list[bool] = []
+    for beat in beats:
+        known = [connection.execute(HEARTBEAT["known"], (beat.session, queue)).fetchone() for queue in queues]
+        answers.append(not any(known))
+        if answers[-1]:
+            rows = [(beat.session, queue, until, boot_id(), line, beat.info) for queue in queues]
+            connection.executemany(HEARTBEAT["open"], rows)
+    return answers
+
+
+def renew(connection: Connection, terms: Terms, beats: Sequence[Beat], queues: Sequence[str]) -> list[bool]:
+    """Renew leases in *queues*; False for a session that is dead in one of them."""
+    until = terms.now + terms.lease
+    for queue in queues:
+        note_contact(connection, terms, queue)
+    return [
+        len(
+            connection.executemany(
+                HEARTBEAT["renew"], [(beat.session, each, until, beat.info) for each in queues]
+            ).fetchall()
+        )
+        == len(queues)
+        for beat in beats
+    ]
+
+
+def note_contact(connection: Connection, terms: Terms, queue: str) -> int:
+    """Note that a supervisor looks after *queue*; answers until when no lease may end there.
+
+    If none did for half a lease, the machine slept or all were stopped: their leases get half a lease to be renewed.
+    """
+    contact: tuple[int | None, int] = connection.execute(RECLAIM["contact"], (queue,)).fetchone() or (None, 0)
+    seen, hold = contact
+    if seen is not None and abs(terms.now - seen) > terms.lease / 2:
+        hold = terms.now + max(terms.lease // 2, MIN_HOLD_MS)
+    connection.execute(RECLAIM["note"], (queue, terms.now, hold))
+    return hold
+
+
+def reconcile(
+    connection: Connection, session: tuple[str, int], queues: Sequence[str], held: Sequence[Delivery]
+) -> Counter[str] | None:
+    """Return what *session*, its id and a new receive number, holds beyond *held*; how many of which queue, or None."""
+    name, number = session
+    alive = places(connection, name)
+    if alive.keys().isdisjoint(queues):
+        return None
+    listed = {(delivery.queue, delivery.id, delivery.number) for delivery in held}
+    returned: Counter[str] = Counter()
+    for queue in queues:
+        place = alive.get(queue)
+        if place is None or number <= place.received:
             continue
-        left = until - clock.lease()
-        if name in gone:
-            charge: _Charge = _charge_started(gone[name])
-        elif death is not None or left <= 0 or boot != boot_id() or lifeline.is_cut(line):
-            charge = _charge_lost
-        else:
-            deadlines.append(left)
-            continue
-        connection.execute(RECLAIM["bury"], (now, key))
-        rows = connection.execute(RECLAIM["held"], (key, max(0, MAX_MOVED - rung.total()))).fetchall()
-        rung += _return(connection, rows, charge)
-    returned = rung.total() - promoted
-    for queue in queues:  # repairs a wake-up that died with the process it was meant for
-        rung[queue] += connection.execute(RECEIVE["left"], (queue,)).fetchone() is not None
-    return Moved(promoted, returned, min(dues, default=None), min(deadlines, default=None), rung, lifelines)
+        connection.execute(RECEIVE["received"], (number, place.key))
+        rows = [row for row in _held(connection, place.key, _NO_LIMIT) if (queue, *row[1:3]) not in listed]
+        returned[queue] += _return(connection, rows, _free)
+    return returned
 
 
-def _charge_started(started: frozenset[str]) -> _Charge:
-    return lambda job_id, _: (1, 0) if job_id in started else (0, 0)
+def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[str], ended: Sequence[Ended]) -> Moved:
+    """Make due jobs ready and return those of sessions that ended or lapsed in *queues*; at most 200 in all."""
+    moved, gone = Moved(), {each.session: frozenset(each.started) for each in ended}
+    for queue in queues:
+        hold = note_contact(connection, terms, queue)
+        promoted, due = promote(connection, queue, wall, MAX_MOVED - moved.promoted - moved.returned)
+        moved.promoted += promoted
+        moved.dues += [due - wall] if due is not None else []
+        connection.execute(RECLAIM["cut"], (queue, terms.now + 2 * terms.lease))
+        for row in connection.execute(RECLAIM["sessions"], (queue,)).fetchall():
+            session = Lease(*row)
+            charge = _verdict(session, terms, hold, gone)
+            moved.lifelines.add(session.lifeline)
+            if charge is None:
+                moved.deadlines.append(max(session.until, hold) - terms.now)
+                continue
+            connection.execute(RECLAIM["bury"], (wall, session.key))
+            limit = MAX_MOVED - moved.promoted - moved.returned
+            moved.returned += _return(connection, _held(connection, session.key, limit), charge)
+        # Also repairs a wake-up that died with the process it was meant for.
+        moved.rung[queue] += connection.execute(RECEIVE["left"], (queue,)).fetchone() is not None
+    return moved
 
 
-def _charge_lost(_: str, marked: bool) -> tuple[int, int]:
+def _verdict(session: Lease, terms: Terms, hold: int, gone: dict[str, frozenset[str]]) -> _Charge | None:
+    """What to charge for the jobs of a session that is dead; None while it lives."""
+    if session.id in gone:
+        started = gone[session.id]
+        return lambda job_id, _: (1, 0) if job_id in started else (0, 0)
+    lapsed = session.until <= terms.now and terms.now >= hold
+    if lapsed or session.ended is not None or session.boot != boot_id() or terms.lifeline.is_cut(session.lifeline):
+        return _lost
+    return None
+
+
+def _lost(_: str, marked: bool) -> tuple[int, int]:
+    # Nobody knows what had started, but a marked job ran alone: it is the one.
     return (1, 0) if marked else (0, 1)
 
 
-def _return(connection: Connection, rows: Sequence[_Held], charge: _Charge) -> Counter[str]:
-    connection.executemany(
-        RECLAIM["back"], [(*charge(job_id, bool(marked)), seq) for seq, job_id, _, _, marked in rows]
-    )
-    return Counter(row[2] for row in rows)
+def _free(_: str, __: bool) -> tuple[int, int]:
+    return 0, 0
+
+
+def _held(connection: Connection, key: int, limit: int) -> list[_Held]:
+    return connection.execute(RECLAIM["held"], (key, limit)).fetchall()
+
+
+def _return(connection: Connection, rows: Sequence[_Held], charge: _Charge) -> int:
+    connection.executemany(RECLAIM["back"], [(*charge(job_id, bool(marked)), seq) for seq, job_id, _, marked in rows])
+    return len(rows)
 
 
 def expire(connection: Connection, clock: Clock) -> int:

@@ -19,8 +19,8 @@ select
 select position, envelope from job where queue = ?1 and level = ?2 and state = 0 order by position limit 1
 
 -- name: sessions
--- answers key, id, info, end of lease (ms), queues (JSON) of open sessions
-select key, id, info, until, queues from session where ended is null order by key
+-- ?1 queue; answers key, id, info, end of lease (ms) of sessions that are open there
+select key, id, info, until from session where queue = ?1 and ended is null order by key
 
 -- name: held
 -- ?1 session key; answers the ids of the jobs it holds

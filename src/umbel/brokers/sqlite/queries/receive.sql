@@ -1,8 +1,8 @@
 -- receive: hand out ready jobs; also what makes delayed ones ready
 
 -- name: session
--- ?1 session id; answers its key and its last receive number, nothing when it is dead or unknown
-select key, received from session where id = ?1 and ended is null
+-- ?1 session id; answers queue, key and last receive number for each queue in which it is alive
+select queue, key, received from session where id = ?1 and ended is null
 
 -- name: next_due
 -- ?1 queue; answers when its first delayed job is due (unix ms), or null

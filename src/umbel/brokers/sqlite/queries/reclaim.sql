@@ -1,17 +1,30 @@
 -- reclaim and reconcile: return what a session holds to the front of its level; and clean up
 
+-- name: contact
+-- ?1 queue; answers when a supervisor last looked after it, and until when no lease may end (ms of the lease clock)
+select seen, hold from queue where name = ?1
+
+-- name: note
+-- ?1 queue, ?2 now and ?3 the new hold in ms of the lease clock
+insert into queue(name, seen, hold) values (?1, ?2, ?3)
+on conflict(name) do update set seen = excluded.seen, hold = excluded.hold
+
+-- name: cut
+-- ?1 queue, ?2 end of a lease in ms; a lease that ends later than this was set by a clock that has been set back since
+update session set until = ?2 where queue = ?1 and ended is null and until > ?2
+
 -- name: sessions
--- answers key, id, end of lease (ms), boot, lifeline, queues of sessions that are open, or dead with jobs not yet returned
-select key, id, until, boot, lifeline, queues, ended from session
-where ended is null or exists (select 1 from job where job.session = session.key and state = 1)
+-- ?1 queue; answers key, id, end of lease (ms), boot, lifeline, ended of sessions that are open, or dead with jobs left
+select key, id, until, boot, lifeline, ended from session
+where queue = ?1 and (ended is null or exists (select 1 from job where job.session = session.key and state = 1))
 
 -- name: bury
 -- ?1 now in unix ms, ?2 session key; it is dead from now on and settles nothing, even before its jobs were returned
 update session set ended = ?1 where key = ?2 and ended is null
 
 -- name: held
--- ?1 session key, ?2 limit; answers key, id, queue, number, mark of jobs it holds
-select seq, id, queue, number, marked from job where session = ?1 and state = 1 limit ?2
+-- ?1 session key, ?2 limit; answers key, id, number, mark of jobs it holds
+select seq, id, number, marked from job where session = ?1 and state = 1 limit ?2
 
 -- name: back
 -- ?1 crashes and ?2 losses to charge, ?3 key of a held job; its old position puts it in front of all that came later
