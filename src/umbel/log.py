@@ -188,7 +188,7 @@ _LINES: Final[dict[type, Callable[[str, str, Any], None]]] = {
 
 def _job(task: str, job_id: str, outcome: str, run: float | None = None) -> dict[str, Any]:
     fields = {"task_name": task, "task_id": job_id, "outcome": outcome}
-    return fields if run is None else {**fields, "run": run}
+    return fields if run is None else {**fields, "run": round(run, 6)}
 
 
 _HANDLER: Final = "umbel"

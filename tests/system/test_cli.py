@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def umbel(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPr
 
 
 @contextmanager
-def worker(folder: Path, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def worker(folder: Path, *words: str, **variables: str) -> Generator[subprocess.Popen[str]]:
     """A worker for as long as the block lasts; its log goes to worker.log."""
     with (folder / "worker.log").open("w") as log:
         process = subprocess.Popen(

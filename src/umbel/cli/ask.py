@@ -9,7 +9,8 @@ import msgspec
 
 from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_app
-from umbel.exceptions import ImproperlyConfigured, UmbelError
+from umbel.exceptions import ImproperlyConfigured, TimeoutError, UmbelError
+from umbel.result import AsyncResult
 
 T = TypeVar("T")
 FAILED: Final = 1
@@ -31,8 +32,8 @@ _MOMENTS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%
 @click.pass_obj
 def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **given: Any) -> int:
     """Send it; answers the exit code."""
-    args: list[Any] = _json("--args", given.pop("args"), list)
-    kwargs: dict[str, Any] = _json("--kwargs", given.pop("kwargs"), dict)
+    args = _json("--args", given.pop("args"), list[Any])
+    kwargs = _json("--kwargs", given.pop("kwargs"), dict[str, Any])
     options = {option: value for option, value in given.items() if value is not None}
     sent = open_app(frame).send_task(name, args, kwargs, **options)
     if not wait:
@@ -58,11 +59,13 @@ def result(frame: Frame, /, *, job_id: str, timeout: float, traceback: bool) -> 
     return code
 
 
-def _show(handle: Any, timeout: float | None) -> int:
+def _show(handle: AsyncResult[Any], timeout: float | None) -> int:
     try:
         value = handle.get(timeout=timeout)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}; the job is {handle.place}") from error
     except UmbelError:
-        raise  # of ours: no such job, no result in time, the broker is away; each has its own exit code
+        raise  # of ours: no such job, the broker is away; each has its own exit code
     except Exception as error:  # noqa: BLE001 - whatever the task raised
         click.echo(f"{type(error).__name__}: {error}", err=True)
         return FAILED
@@ -74,4 +77,4 @@ def _json(option: str, text: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
-        raise ImproperlyConfigured(f"{option} is not a JSON {kind.__name__}: {error}") from error
+        raise ImproperlyConfigured(f"{option} is not what it should be: {error}") from error
