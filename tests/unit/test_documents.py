@@ -41,3 +41,11 @@ def test_the_workers_page_lists_each_option_with_its_variable() -> None:
 def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text().replace("/X/", "/redis/").replace("…/settle", "scripts/settle.lua")
+    named = re.findall(r"(?<![\w/])[\w/]+/[\w*]+\.(?:py|lua|sql)", page)
+    assert len(named) > 15
+    for path in named:
+        assert list((ROOT / "src" / "umbel").glob(path)), path

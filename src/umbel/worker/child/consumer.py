@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from umbel import log
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.runners import Gate, LoopRunner, ThreadRunner
@@ -152,6 +153,7 @@ class Consumer:
                 await asyncio.sleep(random.random())
 
     def _submit(self, run: Run) -> None:
+        log.received(run.task.name, run.delivery.id)
         if run.task.is_async:
             self._pace.started_async()
             self._loop_runner.submit(run)
