@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from umbel.engines.redis_command import Command, Script, Word, load
-from umbel.engines.redis_layout import prefix
+from umbel.engines.redis_layout import QUEUES, prefix
 
 FOLDER: Final = Path(__file__).parent / "scripts"
 _EVALSHA: Final = b"EVALSHA"
@@ -30,6 +30,11 @@ class Calls:
         script = self.scripts.get(name) or self._load(name)
         jobs, place = self._keys.get(queue) or self._name(queue)
         return Command((_EVALSHA, script.sha, 1, jobs, place, self._now(), *words), script, once)
+
+    def register(self, queues: Collection[str]) -> Command:
+        """The call that makes *queues* known by name."""
+        script = self.scripts.get("register") or self._load("register")
+        return Command((_EVALSHA, script.sha, 1, QUEUES, *queues), script)
 
     def place(self, queue: str) -> bytes:
         """What the keys of *queue* begin with."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.packing import Batch, batches, chunks, counts_of
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.engines.redis_command import Command
-from umbel.engines.redis_layout import QUEUES
 from umbel.engines.redis_reply import WrongType
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import Delivery, Job
 
 T = TypeVar("T")
-Steps: TypeAlias = Generator[Sequence[Command], Any, T]
+Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
 Damage: TypeAlias = list[tuple[str, str, str]]
 
 MAX_RECEIVED: Final = 256
@@ -49,14 +48,9 @@ def send(calls: Calls, jobs: Sequence[Job], new: Collection[str]) -> Steps[None]
     """Accept *jobs*, in chunks, several a round trip; queues named in *new* are registered first."""
     commands = [calls.make("send", queue, words) for queue, words in chunks(jobs)]
     if new:
-        commands.insert(0, registration(new))  # the name first: a queue that holds jobs is always found
+        commands.insert(0, calls.register(new))  # the name first: a queue that holds jobs is always found
     for start in range(0, len(commands), _WINDOW):
         yield commands[start : start + _WINDOW]
-
-
-def registration(queues: Iterable[str]) -> Command:
-    """The command that makes *queues* known by name."""
-    return Command((b"SADD", QUEUES, *queues))
 
 
 def heartbeat(
@@ -66,7 +60,7 @@ def heartbeat(
     words = (int(lease * 1000), int(opening), *(word for beat in beats for word in (beat.session, beat.info)))
     commands = [calls.make("heartbeat", queue, words) for queue in queues]
     if opening:
-        commands.append(registration(queues))
+        commands.append(calls.register(queues))
     replies = yield commands
     return [all(reply[place] for reply in replies[: len(queues)]) for place in range(len(beats))]
 
@@ -98,7 +92,7 @@ def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: C
     """Carry out *settlements*; one that the server cannot carry out blocks no other, and answers False."""
     answers = [False] * len(settlements)
     if new:
-        yield [registration(new)]
+        yield [calls.register(new)]
     for batch in batches(settlements):
         try:
             answered = yield from _settled(calls, session, batch)

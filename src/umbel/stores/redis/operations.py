@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from umbel.contracts.powers import Record
-from umbel.engines.redis_command import Command, Script, load
+from umbel.engines.redis_command import Command, Script, Word, load
 from umbel.engines.redis_layout import QUEUES, record_key
 
 T = TypeVar("T")
-Steps: TypeAlias = Generator[Sequence[Command], Any, T]
+Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
 
 FOLDER: Final = Path(__file__).parent / "scripts"
 # No msgpack value begins with 0xC1, so no record looks like a claim.
@@ -49,39 +49,49 @@ def forget(job_id: str, queue: str | None) -> Steps[None]:
         yield [Command((b"DEL", *(record_key(name, job_id) for name in names)))]
 
 
-def put(
-    scripts: dict[str, Script], records: Sequence[Record], new: Collection[str], channel: bytes
-) -> Steps[list[bool]]:
+def put(scripts: Scripts, records: Sequence[Record], new: Collection[str], channel: bytes) -> Steps[list[bool]]:
     """Store *records*; queues named in *new* are registered first."""
     commands = [
-        _run(scripts, "put", record, (channel + record.id.encode(), record.value, _ttl(record), _claim(record)))
+        scripts.call("put", record, channel + record.id.encode(), record.value, _ttl(record), _claim(record))
         for record in records
     ]
-    replies = yield [*_registration(new), *commands]
+    replies = yield [*scripts.register(new), *commands]
     return [reply == 1 for reply in replies[-len(commands) :]]
 
 
-def claim(scripts: dict[str, Script], claims: Sequence[Record], new: Collection[str]) -> Steps[list[bytes | None]]:
+def claim(scripts: Scripts, claims: Sequence[Record], new: Collection[str]) -> Steps[list[bytes | None]]:
     """Reserve the records of *claims* for their owners; answers the records that are there already."""
-    commands = [_run(scripts, "claim", record, (_claim(record), _ttl(record), CLAIM)) for record in claims]
-    replies = yield [*_registration(new), *commands]
+    commands = [scripts.call("claim", record, _claim(record), _ttl(record), CLAIM) for record in claims]
+    replies = yield [*scripts.register(new), *commands]
     return list(replies[-len(commands) :])
+
+
+class Scripts:
+    """Makes commands of the store's scripts, each loaded when it is first needed."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Script] = {}
+
+    def call(self, name: str, record: Record, *words: Word) -> Command:
+        """The call of script *name* on the key of *record*."""
+        script = self._script(name)
+        return Command((b"EVALSHA", script.sha, 1, record_key(record.queue, record.id), *words), script)
+
+    def register(self, new: Collection[str]) -> list[Command]:
+        """The call that makes the queues *new* known by name, if there are any."""
+        script = self._script("register")
+        return [Command((b"EVALSHA", script.sha, 1, QUEUES, *new), script)] if new else []
+
+    def _script(self, name: str) -> Script:
+        script = self._loaded.get(name)
+        if script is None:
+            script = self._loaded[name] = load(FOLDER, name)
+        return script
 
 
 def _names() -> Steps[list[str]]:
     (reply,) = yield [queues()]
     return sorted(name.decode() for name in reply)
-
-
-def _registration(new: Collection[str]) -> list[Command]:
-    return [Command((b"SADD", QUEUES, *new))] if new else []
-
-
-def _run(scripts: dict[str, Script], name: str, record: Record, words: tuple[bytes | int, ...]) -> Command:
-    script = scripts.get(name)
-    if script is None:
-        script = scripts[name] = load(FOLDER, name)
-    return Command((b"EVALSHA", script.sha, 1, record_key(record.queue, record.id), *words), script)
 
 
 def _claim(record: Record) -> bytes:

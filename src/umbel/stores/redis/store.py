@@ -10,12 +10,11 @@ from umbel.contracts.powers import Record
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
-from umbel.engines.redis_command import Script
 from umbel.engines.redis_layout import events
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.settings import Settings
 from umbel.stores.redis import operations
-from umbel.stores.redis.operations import Steps
+from umbel.stores.redis.operations import Scripts, Steps
 from umbel.stores.redis.watching import awatch, watch
 
 T = TypeVar("T")
@@ -28,7 +27,7 @@ class RedisResultStore:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
         self._engine = Engine(address, settings.broker_send_deadline)
         self._channel = events(address.db)
-        self._scripts: dict[str, Script] = {}
+        self._scripts = Scripts()
         self._known: set[str] = set()
 
     def fetch(self, job_id: str, queue: str | None) -> bytes | None:

@@ -67,8 +67,8 @@ place.park = function(id, level, task)
     return place.dead(id, level, '')
   end
   returned(prefix, id)
+  redis.call('SADD', names, task) -- the name first: what is parked is always found
   redis.call('RPUSH', prefix .. 'parked:' .. task, level .. id)
-  redis.call('SADD', names, task)
 end
 
 if not alive(prefix, session) then
