@@ -1,0 +1,54 @@
+"""``python -m benchmarks``: run the contest and print the tables. See ``--help``."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from benchmarks import backlog, environments, options, report
+from benchmarks.contenders import CONTENDERS, LOOP, UMBEL, Contender
+from benchmarks.options import Options
+from benchmarks.redis_server import RedisServer
+from benchmarks.report import Findings
+from benchmarks.rounds import Rounds
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what the command line asks for."""
+    asked = options.parse(arguments)
+    contenders = [contender for contender in CONTENDERS if not asked.only or contender.name in asked.only]
+    unknown = asked.only - {contender.name for contender in CONTENDERS}
+    if unknown or not contenders:
+        print(
+            f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(one.name for one in CONTENDERS)}",
+            file=sys.stderr,
+        )
+        return 2
+    if importlib.util.find_spec("umbel") is None:
+        print("umbel is not installed in this environment and is left out", flush=True)
+        contenders = [contender for contender in contenders if contender.packages]
+    for contender in contenders:
+        environments.prepare(contender, fresh=asked.fresh and contender.variant in ("", "early"))
+    with RedisServer() as server:
+        text = report.markdown(_measure(contenders, server, asked))
+    print(f"\n{text}")
+    if asked.write:
+        RESULTS.write_text(text)
+    return 0
+
+
+def _measure(contenders: list[Contender], server: RedisServer, asked: Options) -> Findings:
+    """Run the rounds, then the backlog."""
+    rounds = Rounds(contenders, server, asked)
+    rounds.run()
+    umbel = next((contender for contender in contenders if contender.name == UMBEL), None)
+    large = backlog.measure(umbel, server, asked.backlog) if umbel and asked.backlog else None
+    versions = {
+        contender.environment: environments.versions(contender) for contender in contenders if contender.name != LOOP
+    }
+    return Findings(rounds.book, contenders, versions, server.version(), asked.rounds, large)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Who takes part: packages, application, engine, and when it settles a job."""
+
+from dataclasses import dataclass
+
+REDIS = "Redis"
+SQLITE = "SQLite"
+UMBEL = "umbel"
+LOOP = "bare loop"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One column of the tables.
+
+    *environment* names the virtual environment, *packages* what is installed there at its latest version (nothing for
+    Umbel, which is taken from the interpreter that runs the benchmark). *settles* says when a job leaves the broker:
+    ``late``, after it ran, or ``early``, before. *variant* picks among an application's settings. *workers* is how
+    often the worker command is started: more than once only where a worker is a single process.
+    """
+
+    name: str
+    environment: str
+    packages: tuple[str, ...]
+    settles: str
+    has_bulk: bool = False
+    has_async: bool = False
+    engine: str = REDIS
+    variant: str = ""
+    workers: int = 1
+
+    @property
+    def module(self) -> str:
+        """Its application."""
+        return f"benchmarks.peers.{self.environment}_app"
+
+    @property
+    def main_package(self) -> str:
+        """The distribution whose version heads the column."""
+        return self.environment
+
+
+CELERY = ("celery[redis]", "hiredis")
+HUEY = ("huey", "redis", "hiredis")
+POTATOQ = ("potatoq[redis]", "hiredis")
+
+CONTENDERS = (
+    Contender(UMBEL, UMBEL, (), "late", has_bulk=True, has_async=True),
+    Contender("celery", "celery", CELERY, "early", variant="early"),
+    Contender("celery-late", "celery", CELERY, "late", variant="late"),
+    Contender("celery-solo", "celery", CELERY, "late", variant="solo", workers=2),
+    Contender("dramatiq", "dramatiq", ("dramatiq[redis]", "hiredis"), "late", has_async=True),
+    Contender("huey", "huey", HUEY, "early"),
+    Contender("rq", "rq", ("rq", "hiredis"), "late", has_bulk=True),
+    Contender("taskiq", "taskiq", ("taskiq[uv,orjson]", "taskiq-redis", "hiredis"), "late", has_async=True),
+    Contender("potatoq", "potatoq", POTATOQ, "late", has_bulk=True, has_async=True),
+    Contender(LOOP, UMBEL, (), "late", variant="loop", workers=2),
+    Contender("umbel-sqlite", UMBEL, (), "late", has_bulk=True, has_async=True, engine=SQLITE),
+    Contender("potatoq-sqlite", "potatoq", POTATOQ, "late", has_bulk=True, engine=SQLITE),
+    Contender("huey-sqlite", "huey", HUEY, "early", engine=SQLITE),
+)

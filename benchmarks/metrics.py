@@ -1,0 +1,87 @@
+"""What is measured, and the book in which every value is kept."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that is measured: a column. *off* metrics are taken with results off."""
+
+    title: str
+    higher_is_better: bool = True
+    digits: int = 0
+
+
+METRICS = {
+    "enqueue": Metric("enqueue one by one, jobs/s"),
+    "bulk": Metric("enqueue in bulk, jobs/s"),
+    "def": Metric("run `def`, jobs/s"),
+    "async": Metric("run `async def`, jobs/s"),
+    "p50": Metric("call to value p50, ms", higher_is_better=False, digits=2),
+    "p99": Metric("call to value p99, ms", higher_is_better=False, digits=2),
+    "pss": Metric("worker memory (PSS), MB", higher_is_better=False, digits=1),
+    "rss": Metric("worker memory (RSS), MB", higher_is_better=False, digits=1),
+    "bytes": Metric("Redis memory a queued job, bytes", higher_is_better=False),
+    "enqueue-off": Metric("enqueue one by one, jobs/s"),
+    "bulk-off": Metric("enqueue in bulk, jobs/s"),
+    "def-off": Metric("run `def`, jobs/s"),
+    "async-off": Metric("run `async def`, jobs/s"),
+}
+"""By name; those that end in ``-off`` are measured with results off."""
+
+RESULTS_ON = tuple(name for name in METRICS if not name.endswith("-off"))
+RESULTS_OFF = tuple(name for name in METRICS if name.endswith("-off"))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Median and extremes of the values of several rounds."""
+
+    middle: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Summary":
+        """Summarize at least one value."""
+        return cls(median(values), min(values), max(values))
+
+
+@dataclass
+class Book:
+    """Values by metric, contender and round; and what went wrong, once each."""
+
+    _values: dict[tuple[str, str], dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def enter(self, contender: str, turn: int, measured: dict[str, float]) -> None:
+        """Keep what *contender* did in round *turn*."""
+        for metric, value in measured.items():
+            self._values[metric, contender][turn] = value
+
+    def fail(self, contender: str, what: str, error: str) -> None:
+        """Note that *contender* could not do *what*."""
+        self.failures.setdefault(f"{contender}, {what}", error)
+
+    def summary(self, metric: str, contender: str) -> Summary | None:
+        """Median and spread, if there is a value."""
+        values = list(self._values.get((metric, contender), {}).values())
+        return Summary.of(values) if values else None
+
+    def ratio(self, metric: str, contender: str, other: str) -> Summary | None:
+        """How many times better *contender* is than *other*, from the rounds in which both were measured."""
+        mine, theirs = self._values.get((metric, contender), {}), self._values.get((metric, other), {})
+        pairs = [(mine[turn], theirs[turn]) for turn in mine.keys() & theirs.keys()]
+        if not pairs:
+            return None
+        higher = METRICS[metric].higher_is_better
+        return Summary.of([one / two if higher else two / one for one, two in pairs])
+
+    def best(self, metric: str, among: list[str]) -> str | None:
+        """The contender of *among* with the best median."""
+        found = [(summary.middle, name) for name in among if (summary := self.summary(metric, name))]
+        if not found:
+            return None
+        return (max if METRICS[metric].higher_is_better else min)(found)[1]

@@ -1,0 +1,53 @@
+"""Huey on Redis, or on its SQLite storage.
+
+Settings, from the guide: the ``process`` worker type, blocking dequeue (the default of ``RedisHuey``),
+``notify_result`` for low-latency results, no scheduler for periodic tasks, quiet log, hiredis. Settles early: a task is
+taken off the list before it runs, and Huey has no late mode. No bulk call: ``map`` sends its members one by one. Tasks
+are ``def`` only.
+"""
+
+from typing import Any
+
+from huey import RedisHuey, SqliteHuey
+
+from benchmarks.peers.terms import BROKER, PROCESSES, RESULTS, VALUE
+from benchmarks.probe import hit
+from benchmarks.timing import timed
+
+
+def _app() -> Any:
+    if BROKER.startswith("redis://"):
+        return RedisHuey("bench", url=BROKER, results=RESULTS, notify_result=RESULTS)
+    return SqliteHuey("bench", filename=BROKER, results=RESULTS)
+
+
+huey = _app()
+
+
+@huey.task()
+def noop() -> int:
+    """Count and return."""
+    hit()
+    return VALUE
+
+
+def open() -> None:
+    """Connect."""
+    huey.storage.queue_size()
+
+
+def enqueue(count: int) -> None:
+    """One call of the task a job."""
+    for _ in range(count):
+        noop()
+
+
+def latency(count: int) -> list[float]:
+    """Call the task, then wait for its value."""
+    return timed(count, lambda: noop()(blocking=True, timeout=30))
+
+
+def worker_command() -> list[str]:
+    """One consumer, two worker processes."""
+    options = ["--worker-type", "process", "--workers", str(PROCESSES), "--no-periodic", "--quiet"]
+    return ["-m", "huey.bin.huey_consumer", f"{__name__}.huey", *options]

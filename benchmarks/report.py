@@ -1,0 +1,118 @@
+"""What was measured, as Markdown: for the terminal and for RESULTS.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import backlog, machine
+from benchmarks.backlog import Backlog
+from benchmarks.contenders import LOOP, REDIS, SQLITE, UMBEL, Contender
+from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
+
+BASELINE = "celery-late"
+HEADER = """# Results
+
+Written by `make bench`: every contender at its latest version in an environment of its own, at the fastest settings
+that its documentation names (see the head of each file in `peers/`), two worker processes, one private Redis, in turns
+in one run. Jobs are no-op tasks that return a number; they are counted from inside the task. A cell is the median of
+the rounds and, where there are several, the least and the most. *late*: a job leaves the broker after it ran, so a
+crash loses nothing; *early*: before."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a report tells."""
+
+    book: Book
+    contenders: Sequence[Contender]
+    versions: dict[str, dict[str, str]]
+    redis_version: str
+    rounds: int
+    backlog: Backlog | None
+
+
+def markdown(found: Findings) -> str:
+    """The whole report."""
+    on_redis = [contender for contender in found.contenders if contender.engine == REDIS]
+    on_sqlite = [contender for contender in found.contenders if contender.engine == SQLITE]
+    parts = [HEADER, "\n".join([*machine.lines(found.redis_version), f"* rounds: {found.rounds}"]), _versions(found)]
+    parts += _section("On Redis, results stored", found.book, on_redis, RESULTS_ON)
+    parts += _section("On Redis, results off", found.book, on_redis, RESULTS_OFF)
+    parts += _section("On SQLite, results stored", found.book, on_sqlite, RESULTS_ON)
+    parts += _section("On SQLite, results off", found.book, on_sqlite, RESULTS_OFF)
+    parts += _ratios("How many times better Umbel is, on Redis", found.book, on_redis)
+    parts += _limit(found.book)
+    if found.backlog is not None:
+        parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
+    if found.book.failures:
+        notes = [f"* {what}: {error.strip().splitlines()[-1][:200]}" for what, error in found.book.failures.items()]
+        parts += ["## What could not be measured", "\n".join(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _versions(found: Findings) -> str:
+    """Versions of each environment."""
+    rows = [
+        f"| {name} | {', '.join(f'{package} {version}' for package, version in versions.items())} |"
+        for name, versions in found.versions.items()
+    ]
+    return "\n".join(["| environment | versions |", "|---|---|", *rows])
+
+
+def _section(title: str, book: Book, contenders: Sequence[Contender], metrics: Sequence[str]) -> list[str]:
+    """A table: a row a contender, a column a metric that somebody was measured in."""
+    rows = [
+        contender
+        for contender in contenders
+        if contender.name != LOOP and any(book.summary(metric, contender.name) for metric in metrics)
+    ]
+    columns = [metric for metric in metrics if any(book.summary(metric, contender.name) for contender in rows)]
+    if not columns:
+        return []
+    table = [_row("", "settles", *(METRICS[metric].title for metric in columns)), _row(*["---"] * (2 + len(columns)))]
+    for contender in rows:
+        cells = [_cell(book.summary(metric, contender.name), METRICS[metric].digits) for metric in columns]
+        table.append(_row(contender.name, contender.settles, *cells))
+    return [f"## {title}", "\n".join(table)]
+
+
+def _ratios(title: str, book: Book, contenders: Sequence[Contender]) -> list[str]:
+    """A table: a row a metric, Umbel against Celery and against the best peer; above 1 is better."""
+    peers = [contender.name for contender in contenders if contender.name not in (UMBEL, LOOP)]
+    late = [contender.name for contender in contenders if contender.name in peers and contender.settles == "late"]
+    table = [_row("", f"than {BASELINE}", "than the best that settles late", "than the best"), _row(*["---"] * 4)]
+    for name, metric in METRICS.items():
+        if book.summary(name, UMBEL) is None or book.best(name, peers) is None:
+            continue
+        title_cell = metric.title + (", results off" if name in RESULTS_OFF else "")
+        versus = [BASELINE, book.best(name, late), book.best(name, peers)]
+        table.append(_row(title_cell, *(_versus(book, name, other, named=other != BASELINE) for other in versus)))
+    return [f"## {title}", "\n".join(table)] if len(table) > 2 else []
+
+
+def _versus(book: Book, metric: str, other: str | None, *, named: bool) -> str:
+    """The ratio to *other*, with its name."""
+    ratio = book.ratio(metric, UMBEL, other) if other else None
+    return _cell(ratio, 2) + (f" {other}" if named and ratio else "")
+
+
+def _limit(book: Book) -> list[str]:
+    """How near Umbel comes to its own protocol without a worker round it."""
+    bare, ratio = book.summary("def", LOOP), book.ratio("def", UMBEL, LOOP)
+    if bare is None:
+        return []
+    text = f"Two processes that receive and settle batches of 128 and run nothing: {_cell(bare, 0)} jobs/s."
+    if ratio is not None:
+        text += f" A worker's `def` rate is {ratio.middle:.0%} of it ({ratio.least:.0%} to {ratio.most:.0%})."
+    return ["## The protocol alone", text]
+
+
+def _cell(summary: Summary | None, digits: int) -> str:
+    """A median, and the extremes if they differ."""
+    if summary is None:
+        return "-"
+    middle, least, most = (f"{value:,.{digits}f}" for value in (summary.middle, summary.least, summary.most))
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,107 @@
+"""One contender on the stage: its broker, its driver and its worker, for one kind of task."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import REDIS, Contender
+from benchmarks.environments import ROOT, interpreter
+from benchmarks.probe import VARIABLE, Probe
+from benchmarks.process_tree import ProcessTree
+from benchmarks.redis_server import RedisServer
+
+DRIVER_SECONDS = 300
+LOG_TAIL = 1500  # characters
+
+
+class ContenderFailed(Exception):
+    """The contender's driver or worker did not do what was asked; the text says what it printed."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What is asked of the application: *kind* of task, ``def`` or ``async``, and whether results are stored."""
+
+    kind: str
+    results: bool
+
+
+class Stage:
+    """Verbs on one contender in one mode. A worker is started and stopped by `worker`."""
+
+    def __init__(self, contender: Contender, mode: Mode, server: RedisServer, folder: Path) -> None:
+        self.contender = contender
+        self.server = server
+        self._folder = folder
+        self._files = folder / "files"
+        broker = server.url if contender.engine == REDIS else str(self._files / "jobs.sqlite3")
+        self._environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "UMBEL_BENCH_BROKER": broker,
+            "UMBEL_BENCH_RESULTS": "1" if mode.results else "0",
+            "UMBEL_BENCH_KIND": mode.kind,
+            "UMBEL_BENCH_VARIANT": contender.variant,
+            VARIABLE: str(folder / "probe"),
+        }
+
+    def clear(self) -> None:
+        """Empty the broker."""
+        self.server.flush()
+        shutil.rmtree(self._files, ignore_errors=True)
+        self._files.mkdir()
+
+    def drive(self, verb: str, count: int) -> dict[str, Any]:
+        """Run one verb of `benchmarks.driver`; what it measured."""
+        command = [interpreter(self.contender), "-m", "benchmarks.driver", self.contender.module, verb, str(count)]
+        try:
+            done = subprocess.run(
+                command,
+                env=self._environment,
+                cwd=self._folder,
+                capture_output=True,
+                text=True,
+                timeout=DRIVER_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ContenderFailed(f"{verb} {count} took more than {DRIVER_SECONDS} s") from error
+        if done.returncode:
+            raise ContenderFailed(f"{verb} {count} failed: {done.stderr[-LOG_TAIL:]}")
+        measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return measured
+
+    @contextmanager
+    def worker(self) -> Generator[tuple[ProcessTree, Probe]]:
+        """A running worker and a fresh counter of the jobs it ran."""
+        probe = Probe.create(self._environment[VARIABLE])
+        command = [interpreter(self.contender), "-m", "benchmarks.driver", self.contender.module, "worker"]
+        with (self._folder / "worker.log").open("w+b") as log:
+            tree = ProcessTree([command] * self.contender.workers, self._environment, self._folder, log)
+            try:
+                yield tree, probe
+            finally:
+                tree.stop()
+
+    def log_tail(self) -> str:
+        """The end of what the last worker printed."""
+        return (self._folder / "worker.log").read_text(errors="replace")[-LOG_TAIL:]
+
+
+@contextmanager
+def staged(contender: Contender, mode: Mode, server: RedisServer) -> Generator[Stage]:
+    """A stage in a temporary folder of its own, with an empty broker before and after."""
+    folder = Path(tempfile.mkdtemp(prefix="umbel-bench-"))
+    stage = Stage(contender, mode, server, folder)
+    try:
+        stage.clear()
+        yield stage
+    finally:
+        stage.clear()
+        shutil.rmtree(folder, ignore_errors=True)
