@@ -44,7 +44,7 @@ check: $(INSTALLED)  ## lint, format, types, imports and the structure of the ho
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/basedpyright
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(PYTEST) tests/house
 
 format: $(INSTALLED)  ## let ruff format and repair what it can
