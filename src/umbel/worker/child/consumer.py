@@ -78,7 +78,7 @@ class Consumer:
             room = self._room()
             if room <= 0:
                 await self._wait_for_slot()
-            elif await self._receive(room) and not told:
+            elif await self._receive(room, WAIT_SECONDS if told else 0.0) and not told:
                 told = True
                 await ready()
         await self._give_back_lost_answer()
@@ -100,15 +100,13 @@ class Consumer:
             return 0
         return self._pace.room(time.monotonic())
 
-    async def _receive(self, room: int) -> bool:
-        """Receive and start up to *room* jobs; tells whether the broker answered."""
+    async def _receive(self, room: int, wait: float) -> bool:
+        """Receive and start up to *room* jobs, within *wait* seconds; tells whether the broker answered."""
         link = self._link
         try:
             if time.monotonic() >= self._reconcile_at:
                 await self._reconcile()
-            self._receiving = asyncio.ensure_future(
-                link.broker.receive(link.session, link.queues, room, wait=WAIT_SECONDS)
-            )
+            self._receiving = asyncio.ensure_future(link.broker.receive(link.session, link.queues, room, wait=wait))
             deliveries = await self._receiving
         except asyncio.CancelledError:
             if not self._stopping:
