@@ -252,6 +252,8 @@ def test_a_broker_that_is_not_there_is_69_and_keeps_its_password(project: Path) 
         (("status",), {"UMBEL_BROKER_URL": "memory://"}, "one process"),
         (("worker",), {"UMBEL_WORKER_CONCURENCY": "3"}, "worker_concurrency"),
         (("call", "tasks.add", "-a", "{"), {}, "--args"),
+        (("call", "tasks.add", "-a", "[1]"), {}, "missing 1 required positional argument"),
+        (("call", "tasks.add", "-a", "[1, 2]", "--task-id", "a b"), {}, "task_id"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(

@@ -35,7 +35,11 @@ def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **giv
     args = _json("--args", given.pop("args"), list[Any])
     kwargs = _json("--kwargs", given.pop("kwargs"), dict[str, Any])
     options = {option: value for option, value in given.items() if value is not None}
-    sent = open_app(frame).send_task(name, args, kwargs, **options)
+    app = open_app(frame)
+    try:
+        sent = app.send_task(name, args, kwargs, **options)
+    except (TypeError, ValueError) as error:
+        raise ImproperlyConfigured(str(error)) from error
     if not wait:
         click.echo(sent.id)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import Final
 
 import click
 
+from umbel import __version__
 from umbel.cli.command import Command, global_options
 from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TimeoutError, UmbelError
 
@@ -58,9 +60,7 @@ class LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        click.echo(f"umbel {version('umbel')}")
+        click.echo(f"umbel {__version__}")
         ctx.exit()
 
 
@@ -93,10 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
-        return FAILED  # `umbel … | head` has seen enough
     except Exception as error:  # noqa: BLE001 - the last line of defence between a bug and a person
-        return _explained(error, debug="--debug" in words)
+        return _explained(error, debug="--debug" in words or bool(os.environ.get("UMBEL_DEBUG")))
     return code or 0
 
 

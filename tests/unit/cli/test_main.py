@@ -5,6 +5,7 @@ from typing import Any
 import click
 import pytest
 
+from umbel import __version__
 from umbel.cli import main as cli
 from umbel.cli.command import Command, Frame
 from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TaskError, TimeoutError
@@ -94,12 +95,15 @@ def test_each_kind_of_error_has_its_exit_code(failing: list[BaseException], erro
 
 
 def test_an_error_is_one_sentence_and_its_traceback_is_for_debug(
-    failing: list[BaseException], capsys: pytest.CaptureFixture[str]
+    failing: list[BaseException], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing.append(BrokerUnavailable("the broker is away: start it"))
     cli.main(["fail"])
     assert capsys.readouterr().err == "Error: the broker is away: start it\n"
     cli.main(["--debug", "fail"])
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("UMBEL_DEBUG", "1")
+    cli.main(["fail"])
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -128,3 +132,8 @@ def test_help_imports_no_command() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"umbel {__version__}\n"
