@@ -29,7 +29,8 @@ def reader() -> Reader:
 
 def greeting(address: Address) -> list[tuple[Word, ...]]:
     """The commands that open a connection: who we are, and which database."""
-    login = ("AUTH", address.username or "default", address.password) if address.password else ()
+    known = address.username is not None or address.password is not None
+    login: tuple[Word, ...] = ("AUTH", address.username or "default", address.password or "") if known else ()
     hello: tuple[Word, ...] = ("HELLO", 3, *login, "SETNAME", address.client_name)
     return [hello, ("SELECT", address.db)] if address.db else [hello]
 
