@@ -68,11 +68,6 @@ def said_by(before: Said, options: CallOptions, task: str) -> Said:
     return said
 
 
-def origin() -> str:
-    """The name of this process in Celery's form, made once a process."""
-    return _origin
-
-
 def _retry_policy(value: object) -> dict[str, float | bool | None]:
     if not isinstance(value, Mapping):
         raise TypeError(f"retry_policy is {value!r}: give a dict of {', '.join(sorted(RETRY_OPTIONS))}")
@@ -117,11 +112,16 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
-def _note_origin() -> None:
-    global _origin  # noqa: PLW0603 - one name a process, and a fork makes a new process
-    _origin = f"gen{os.getpid()}@{os.uname().nodename}"
+class _Process:
+    """This process, for those who ask where a job came from."""
+
+    origin: str
+
+    def look(self) -> None:
+        """Note the name in Celery's form; again after a fork."""
+        self.origin = f"gen{os.getpid()}@{os.uname().nodename}"
 
 
-_origin = ""
-_note_origin()
-os.register_at_fork(after_in_child=_note_origin)
+process: Final = _Process()
+process.look()
+os.register_at_fork(after_in_child=process.look)

@@ -25,7 +25,7 @@ from typing import (
 import msgspec
 
 from umbel.asking import Source
-from umbel.calling import NOTHING_SAID, Said, origin, said_by
+from umbel.calling import NOTHING_SAID, Said, process, said_by
 from umbel.contracts.broker import Broker
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
 from umbel.model.ids import new_id
@@ -314,7 +314,7 @@ class Task(Generic[P, R]):
             headers=said.headers,
             root_id=None if parent is None else parent.root_id,
             parent_id=None if parent is None else parent.id,
-            origin=origin(),
+            origin=process.origin,
             eta=now + said.countdown if said.countdown else said.eta,
             priority=conf.task_default_priority if priority is None else priority,
         )

@@ -34,6 +34,8 @@ def basedpyright(path: Path) -> dict[int, str]:
     options = [
         "--project",
         str(HERE),
+        "--pythonpath",
+        sys.executable,
         "--outputjson",
         "--level",
         "error",

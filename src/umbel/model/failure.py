@@ -81,7 +81,7 @@ def _loaded(failure: Failure, registered: dict[str, type[Exception]]) -> type[Ex
 
 def _without_init(found: type[Exception], failure: Failure) -> Exception:
     # A user's __new__ is code as well: take the constructor of the nearest class that comes with Python.
-    native = next(base for base in found.__mro__ if base.__module__ == "builtins")
+    native: Any = next(base for base in found.__mro__ if base.__module__ == "builtins")
     try:
         exception: Exception = native.__new__(found, *failure.args)
     except TypeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -62,8 +62,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
 
     # --- writing
 
-    def __setattr__(self, name: str, value: object) -> None:
-        self.assign({name: value}, CODE)
+    if not TYPE_CHECKING:  # to type checkers the fields are all there is, so that a misspelt name is an error
+
+        def __setattr__(self, name: str, value: object) -> None:
+            self.assign({name: value}, CODE)
 
     def __setitem__(self, name: str, value: object) -> None:
         self.assign({name: value}, CODE)
