@@ -97,7 +97,7 @@ class Executor:
         try:
             if "before_start" in task.hooks:
                 hooks.call(task.before_start, request.id, args, kwargs)
-            value = task.run(*args, **kwargs)
+            value = task.body(*args, **kwargs)
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)
@@ -121,7 +121,7 @@ class Executor:
         try:
             if "before_start" in task.hooks:
                 await hooks.acall(task.before_start, request.id, args, kwargs)
-            value = await task.run(*args, **kwargs)
+            value = await task.body(*args, **kwargs)
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)
