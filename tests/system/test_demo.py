@@ -1,10 +1,13 @@
 """`make demo`, as it is run on a fresh machine."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from examples.local_worker import LocalWorker, WorkerDied
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,3 +22,11 @@ def test_the_demo_runs_and_shows_what_it_did() -> None:
     for line in ("quickstart", "mailer", "images"):
         assert line in done.stdout
     assert len(list((ROOT / "build" / "demo" / "thumbnails").glob("*.jpg"))) == 12
+
+
+async def test_an_example_whose_worker_dies_does_not_wait_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with pytest.raises(WorkerDied, match="exit code 2"):
+        async with LocalWorker("no_such_module", tmp_path, log, {}) as worker:
+            await worker.serves(asyncio.Event().wait())
+    assert "no_such_module" in log.read_text()
