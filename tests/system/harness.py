@@ -75,13 +75,12 @@ class Worker:
         return self
 
     def forkserver(self) -> psutil.Process:
-        """The process that forks the children."""
-        (found,) = eventually(lambda: _below(self.pid), "a forkserver")
-        return found
+        """The process that forks the children; the newest one, should another be on its way out."""
+        return eventually(lambda: _below(self.pid), "a forkserver")[-1]
 
     def children(self) -> list[psutil.Process]:
         """The processes that run jobs, oldest first."""
-        return sorted(_below(self.forkserver().pid), key=lambda process: process.create_time())
+        return _below(self.forkserver().pid)
 
     def tree(self) -> list[psutil.Process]:
         """All its processes."""
@@ -163,7 +162,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _below(pid: int) -> list[psutil.Process]:
     try:
-        return alive(psutil.Process(pid).children())
+        return sorted(alive(psutil.Process(pid).children()), key=lambda process: process.create_time())
     except psutil.NoSuchProcess:
         return []
 

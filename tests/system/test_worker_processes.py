@@ -50,6 +50,11 @@ class Stage:
         self.workers = Workers(folder)
         self.app = Umbel("ledger_tasks", broker=url, backend=url)
 
+    def end(self) -> None:
+        """End all that was started."""
+        self.workers.end()
+        self.app.close()
+
     def start(self, *words: str, **place: Any) -> Worker:
         """A worker with two children of one thread each, unless *words* say otherwise."""
         variables = {"UMBEL_TEST_BROKER": self.url, "UMBEL_TEST_LEDGER": str(self.ledger.path)}
@@ -57,7 +62,7 @@ class Stage:
 
     def send(self, task: str, *args: object) -> AsyncResult[Any]:
         """Send one job of ``ledger_tasks``."""
-        return self.app.send_task(f"ledger_tasks.{task}", args=args)
+        return self.app.send_task(f"ledger_tasks.{task}", args=args, kwargs={})
 
     def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
         """Wait until each of those jobs has started *times* times."""
@@ -86,7 +91,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     url = f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else request.getfixturevalue("redis_url")
     made = Stage(url, tmp_path)
     yield made
-    made.workers.end()
+    made.end()
 
 
 @pytest.fixture
@@ -130,7 +135,7 @@ def test_what_had_not_started_goes_back_at_once_when_the_worker_is_stopped(stage
 
 def test_a_job_that_outlasts_the_grace_goes_back_uncharged(stage: Stage) -> None:
     worker = stage.start("--grace=1").wait_ready()
-    result = stage.send("work", 6.0)
+    result = stage.send("work", 3.0)
     stage.wait_started(result)
     before = time.monotonic()
     assert worker.stop(5) == 0
@@ -253,17 +258,18 @@ def test_an_app_whose_children_die_at_birth_ends_the_worker(workers: Workers, tm
 def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:
     source = stage.folder / "changing.py"
     source.write_text(f"VERSION = 1\n{CHANGING_APP}")
-    app = Umbel("changing", broker=stage.url, backend=stage.url)
+    stage.app.close()
+    app = stage.app = Umbel("changing", broker=stage.url, backend=stage.url)
     worker = stage.start(app="changing", folder=stage.folder).wait_ready()
-    assert app.send_task("changing.version").get(timeout=10) == 1
+    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) == 1
     source.write_text(f"VERSION = 22\n{CHANGING_APP}")
     worker.signal(signal.SIGHUP)
     worker.wait_for("Reloaded")
-    assert {app.send_task("changing.version").get(timeout=10) for _ in range(10)} == {22}
+    assert {app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) for _ in range(10)} == {22}
     source.write_text("1 / 0\n")
     worker.signal(signal.SIGHUP)
     worker.wait_for("Not reloaded, the old code goes on: ")
-    assert app.send_task("changing.version").get(timeout=10) == 22
+    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) == 22
     assert worker.stop() == 0
 
 
@@ -280,7 +286,7 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(launch: Callable[[Serv
         assert worker.output.count("is away") == 1
         assert worker.output.count("is back after") == 1
     finally:
-        stage.workers.end()
+        stage.end()
 
 
 def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
@@ -297,7 +303,7 @@ def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
         assert worker.stop(5) == 0
         assert time.monotonic() - before < 3.0
     finally:
-        stage.workers.end()
+        stage.end()
 
 
 def test_a_wrong_password_is_an_error_that_does_not_show_it(
@@ -311,7 +317,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
         assert f"redis://other:***@127.0.0.1:{server.port}/0" in worker.output
         assert "hunter2" not in worker.output
     finally:
-        stage.workers.end()
+        stage.end()
 
 
 def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path) -> None:
@@ -324,7 +330,7 @@ def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path)
         assert worker.stop(3) == 0
         assert time.monotonic() - before < 2.0
     finally:
-        stage.workers.end()
+        stage.end()
         with_port.release()
 
 
