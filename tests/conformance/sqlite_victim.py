@@ -1,0 +1,65 @@
+"""Processes that tests start and kill: producers and workers on one SQLite file; they tell what was acknowledged.
+
+``python -m tests.conformance.sqlite_victim send|work|hold URL NAME``; each line on standard output is a fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+
+from umbel.brokers import connect
+from umbel.contracts.broker import Beat, Settlement
+from umbel.model.ids import new_session
+from umbel.model.job import Job
+from umbel.settings import Settings
+
+QUEUE = "ledger"
+LEASE = 60.0
+BATCH = 5
+
+
+def tell(*words: str) -> None:
+    """One fact in one write, so that a kill cuts no line."""
+    os.write(1, (" ".join(words) + "\n").encode())
+
+
+def send(url: str, name: str) -> None:
+    """Send batches for ever, and tell which ids were accepted."""
+    broker = connect(url, Settings())
+    for number in itertools.count():
+        ids = [f"{name}-{number}-{index}" for index in range(BATCH)]
+        broker.send([Job(job_id, QUEUE, job_id.encode()) for job_id in ids])
+        tell(*ids)
+
+
+async def work(url: str, name: str) -> None:
+    """Receive and settle for ever, and tell which jobs ended; take over what dead workers held."""
+    broker = connect(url, Settings())
+    session = new_session()
+    await broker.heartbeat([Beat(session, name.encode())], [QUEUE], LEASE, opening=True)
+    while True:
+        await broker.reclaim([QUEUE], LEASE)
+        deliveries = await broker.receive(session, [QUEUE], 16, wait=0.05)
+        settlements = [Settlement(each, "end", record=each.envelope, ttl=3600.0) for each in deliveries]
+        ours = await broker.settle(session, settlements)
+        tell(*(each.id for each, our in zip(deliveries, ours, strict=True) if our))
+
+
+async def hold(url: str, name: str) -> None:
+    """Receive what is there, tell which jobs it holds, and keep them."""
+    broker = connect(url, Settings())
+    session = new_session()
+    await broker.heartbeat([Beat(session, name.encode())], [QUEUE], LEASE, opening=True)
+    deliveries = await broker.receive(session, [QUEUE], 16, wait=5.0)
+    tell(*(each.id for each in deliveries))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    _, kind, url, name = sys.argv
+    if kind == "send":
+        send(url, name)
+    asyncio.run(work(url, name) if kind == "work" else hold(url, name))
