@@ -104,7 +104,7 @@ def _cells(worker: WorkerRow, child: ChildRow) -> tuple[object, ...]:
     return (
         worker.worker,
         worker.pid,
-        child.pid,
+        child.pid or "-",  # not forked yet at its first heartbeat
         f"{child.threads}+{child.async_slots} async",
         len(child.running),
         child.leased,
