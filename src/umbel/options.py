@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, TypedDict
 
 from umbel.model.ids import MAX_ID_LENGTH, valid_id, valid_queue
@@ -189,6 +188,8 @@ def check_names(given: Collection[str], known: Collection[str], whose: str) -> N
 
 def nearest(name: str, known: Collection[str]) -> str:
     """The clause that ends an error text about an unknown *name*: the names that look like it, or nothing."""
+    import difflib  # only errors need it
+
     close = difflib.get_close_matches(name, known, 3, 0.6)
     return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
 
@@ -216,8 +217,6 @@ def moment(value: object, name: str, now: float) -> float:
 
 def timestamp(value: object, name: str) -> float:
     """The unix time of the datetime *value* of option *name*; without a zone it is UTC."""
-    from datetime import UTC
-
     if not isinstance(value, datetime):
         raise TypeError(f"{name} is {value!r}: give a datetime")
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

@@ -7,8 +7,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from umbel.exceptions import Retry
 from umbel.model.job import Delivery
 from umbel.wire.envelope import Envelope
+from umbel.wire.values import decode, pack
 
 
 class Named(Protocol):
@@ -28,6 +30,8 @@ class Request:
     kwargs: dict[str, Any]
     hostname: str
     called_directly: bool = False
+    retrying: Retry | None = None
+    """What ``self.retry(throw=False)`` decided: the run goes on, and is a retry whatever it returns."""
 
     def __init__(
         self,
@@ -116,8 +120,9 @@ class Request:
 
     @property
     def headers(self) -> dict[str, Any]:
-        """The custom headers of the call."""
-        return self._envelope.headers or {}
+        """The custom headers of the call, a new dict at each look."""
+        # They travel encoded like arguments, so dates and other tagged values come back as such.
+        return decode(pack(self._envelope.headers)) if self._envelope.headers else {}
 
     @property
     def ignore_result(self) -> bool:
@@ -155,10 +160,14 @@ class Request:
             vars(self).update(mapping)
         vars(self).update(more)
 
+    def give_up(self) -> None:
+        """End the run as `retrying` says; what the executor does after a body that went on."""
+        if self.retrying is not None:
+            raise self.retrying
+
     def __getattr__(self, name: str) -> Any:
-        headers = None if name.startswith("_") else self._envelope.headers
-        if headers is not None and name in headers:
-            return headers[name]
+        if not name.startswith("_") and name in (self._envelope.headers or {}):
+            return self.headers[name]
         raise AttributeError(f"the request has no attribute and no header {name!r}")
 
     def __repr__(self) -> str:

@@ -55,6 +55,7 @@ def retry_of(
     )
     if options.get("throw", True):
         raise retry
+    request.retrying = retry
     return retry
 
 

@@ -219,7 +219,8 @@ class Task(Generic[P, R]):
 
         The delay is *countdown* or *eta*, else ``default_retry_delay``; *args* and *kwargs* replace the job's. Raises
         `Retry`; over *max_retries* (default: the job's, else the task's) it raises *exc*, else
-        `MaxRetriesExceededError`. Called without a job it raises *exc*. With ``throw=False`` the exception is returned.
+        `MaxRetriesExceededError`. Called without a job it raises *exc*. With ``throw=False`` the
+        exception is returned, and the run is a retry whatever it returns.
         """
         replaced = None if args is None and kwargs is None else (args, kwargs)
         return retry_of(self, self.request, exc, replaced, options)

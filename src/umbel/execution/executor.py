@@ -9,8 +9,6 @@ from contextvars import copy_context
 from typing import Any, TypeAlias
 
 import msgspec
-from umbel.request import Request, running
-from umbel.task import Task
 
 from umbel.exceptions import DecodeError, Ignore, Reject, Retry, WorkerLostError
 from umbel.execution import hooks
@@ -18,6 +16,8 @@ from umbel.model.failure import Failure, capture
 from umbel.model.job import Delivery
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
+from umbel.request import Request, running
+from umbel.task import Task
 from umbel.wire.envelope import Envelope, decode, encode
 
 AnyTask: TypeAlias = Task[..., Any]
@@ -98,6 +98,8 @@ class Executor:
             if "before_start" in task.hooks:
                 hooks.call(task.before_start, request.id, args, kwargs)
             value = task.body(*args, **kwargs)
+            if request.retrying is not None:
+                request.give_up()
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)
@@ -122,6 +124,8 @@ class Executor:
             if "before_start" in task.hooks:
                 await hooks.acall(task.before_start, request.id, args, kwargs)
             value = await task.body(*args, **kwargs)
+            if request.retrying is not None:
+                request.give_up()
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._failed(run, error, time.perf_counter() - began)

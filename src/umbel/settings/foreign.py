@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection
 from typing import Final
@@ -177,6 +176,8 @@ def reason(name: str, known: Collection[str]) -> str | None:
         return "is not supported yet"
     if name in _REFUSED:
         return f"is not supported: {_REFUSED[name]}"
+    import difflib  # only errors need it
+
     lower = name.lower()
     old = _OLD.fullmatch(lower)
     close = difflib.get_close_matches(lower if old is None else old["name"], [*known, *_LATER], 3, 0.75)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from umbel.wire.values import PLAIN, TAGGED, is_pydantic
+from umbel.wire.values import PLAIN, TAGGED, is_made_of_text, is_pydantic
 
 _NONE: Final = type(None)
 # What a caller may pass where a scalar is annotated, and below what arrives without conversion.
@@ -182,7 +182,7 @@ def _known(info: Any, seen: list[Any]) -> bool:
     seen.append(info)
     custom = getattr(info, "cls", None) if type(info).__name__ == "CustomType" else None
     if custom is not None:
-        return is_pydantic(custom)
+        return is_pydantic(custom) or is_made_of_text(custom)
     if issubclass(type(info), list | tuple):
         return all(_known(item, seen) for item in info)
     if isinstance(info, msgspec.Struct):
@@ -191,5 +191,7 @@ def _known(info: Any, seen: list[Any]) -> bool:
 
 
 def _from_plain(kind: Any, value: Any) -> Any:
-    """Make a pydantic model; what msgspec calls for classes that it does not know."""
-    return value if isinstance(value, kind) else kind.model_validate(value)
+    """Make a path or a pydantic model; what msgspec calls for classes that it does not know."""
+    if isinstance(value, kind):
+        return value
+    return kind.model_validate(value) if is_pydantic(kind) else kind(value)

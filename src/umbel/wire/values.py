@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
@@ -93,6 +94,11 @@ def message_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def is_made_of_text(kind: object) -> bool:
+    """Tell whether *kind* is a class of paths: they travel as text."""
+    return isinstance(kind, type) and issubclass(kind, PurePath)
+
+
 def is_pydantic(kind: object) -> bool:
     """Tell whether *kind* is a pydantic model class, without importing pydantic."""
     pydantic = sys.modules.get("pydantic")
@@ -151,6 +157,8 @@ def _structured(value: object, room: int) -> object:
 
 
 def _inner(value: object) -> object:
+    if isinstance(value, PurePath):
+        return str(value)
     if is_pydantic(type(value)):
         return _dumped(value)
     raise TypeError(f"it holds a value that {_cannot_travel(type(value))}")
@@ -220,6 +228,7 @@ _BY_BASE: Final[tuple[tuple[type, _Writer], ...]] = (
     (dt.date, _TAGS[dt.date]),
     (dt.timedelta, _TAGS[dt.timedelta]),
     (UUID, _TAGS[UUID]),
+    (PurePath, lambda value, _room: str(value)),
     (Decimal, _TAGS[Decimal]),
 )
 
