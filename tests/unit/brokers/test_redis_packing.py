@@ -69,34 +69,40 @@ def test_large_records_go_in_smaller_calls_and_one_that_is_too_large_goes_alone(
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
-        (settlement(1, record=b"r", ttl=60.0), ("1", "9:7", "end", b"r", 60_000, 0)),
-        (settlement(1, ttl=0.0), ("1", "9:7", "end", b"", 1, 0)),
-        (settlement(1, "dead", record=b"r", ttl=2.5), ("1", "9:7", "dead", b"r", 2500, 0)),
-        (
-            settlement(1, "retry", delay=0.0001, counts=Counts(1, 2, 3, marked=True)),
-            ("1", "9:7", "retry", 1, "1:2:3:-", 0),
-        ),
-        (settlement(1, "retry"), ("1", "9:7", "retry", 0, "", 0)),
-        (settlement(1, "release", delay=5.0), ("1", "9:7", "release", "", "", 0)),
-        (settlement(1, "park", task="a.b"), ("1", "9:7", "park", "a.b", "", 0)),
+        (settlement(1, record=b"r", ttl=60.0), ["1", "9:7 end 60000 0", b"r"]),
+        (settlement(1, ttl=0.0), ["1", "9:7 end 1 0", b""]),
+        (settlement(1, "dead", record=b"r", ttl=2.5), ["1", "9:7 dead 2500 0", b"r"]),
+        (settlement(1, "retry", delay=0.0001, counts=Counts(1, 2, 3, marked=True)), ["1", "9:7 retry 1:2:3:- 0", 1]),
+        (settlement(1, "retry"), ["1", "9:7 retry - 0", 0]),
+        (settlement(1, "release", delay=5.0), ["1", "9:7 release - 0", ""]),
+        (settlement(1, "park", task="a.b"), ["1", "9:7 park - 0", "a.b"]),
     ],
 )
-def test_each_verdict_has_its_two_words(verdict: Settlement, words: tuple[object, ...]) -> None:
+def test_each_verdict_has_its_head_and_its_value(verdict: Settlement, words: list[object]) -> None:
     (batch,) = batches([verdict])
-    assert tuple(batch.items) == words
+    assert batch.items == words
     assert batch.operations == []
 
 
 def test_follow_ups_and_a_new_envelope_are_operations_of_their_item() -> None:
     after = (Job("next", "other", b"N", priority=1, delay=2.0),)
     (batch,) = batches([settlement(1, follow_ups=after), settlement(2, "retry", envelope=b"NEW"), settlement(3)])
-    assert batch.items[5::6] == [1, 1, 0]
+    assert batch.items[1::3] == ["9:7 end 120000 1", "9:7 retry - 1", "9:7 end 120000 0"]
     assert batch.operations == ["J", b"umbel:{other}:", "next", 8, -2000, b"N", "E", b"NEW"]
 
 
 def test_only_a_retry_replaces_an_envelope() -> None:
     (batch,) = batches([settlement(1, "release", envelope=b"NEW")])
-    assert (batch.items[5], batch.operations) == (0, [])
+    assert (batch.items[1], batch.operations) == ("9:7 release - 0", [])
+
+
+def test_verdicts_that_differ_in_anything_but_their_value_have_heads_of_their_own() -> None:
+    verdicts = [settlement(1), settlement(2), settlement(3, ttl=5.0), settlement(4, "dead"), settlement(5)]
+    verdicts.append(Settlement(Delivery("6", "q", 9, 8, b"E"), "end"))
+    verdicts.append(Settlement(Delivery("7", "q", 8, 8, b"E"), "end"))
+    (batch,) = batches(verdicts)
+    heads = ["9:7 end 120000 0"] * 2 + ["9:7 end 5000 0", "9:7 dead 120000 0", "9:7 end 120000 0"]
+    assert batch.items[1::3] == [*heads, "9:8 end 120000 0", "8:8 end 120000 0"]
 
 
 def test_counts_are_read_as_they_were_written() -> None:

@@ -54,26 +54,24 @@ def batches(settlements: Sequence[Settlement]) -> list[Batch]:
     """*settlements* by queue, in their order."""
     done: list[Batch] = []
     filling: dict[str, Batch] = {}
+    alike: tuple[object, ...] = ()
+    head = ""
     for place, settlement in enumerate(settlements):
         delivery = settlement.delivery
-        queue = delivery.queue
-        size = len(settlement.record)
-        operations: list[Word] = []
-        count = 0
-        if settlement.follow_ups or settlement.envelope:
-            count = _operations(settlement, operations)
-            size += sum(len(word) for word in operations if isinstance(word, bytes))
-        batch = filling.get(queue)
-        if batch is None or len(batch.places) >= MAX_SETTLED or batch.size + size > MAX_SETTLED_BYTES:
-            batch = filling[queue] = Batch(queue)
-            done.append(batch)
         kind = settlement.kind
-        first, second = (
-            (settlement.record, max(1, int(settlement.ttl * 1000))) if kind in _TERMINAL else _verdict(settlement)
-        )
+        operations = _operations(settlement) if settlement.follow_ups or settlement.envelope else _NONE
+        value: Word = settlement.record if kind in _TERMINAL else _value(settlement)
+        size = len(settlement.record) + operations.size
+        batch = filling.get(delivery.queue)
+        if batch is None or len(batch.places) >= MAX_SETTLED or batch.size + size > MAX_SETTLED_BYTES:
+            batch = filling[delivery.queue] = Batch(delivery.queue)
+            done.append(batch)
+        facts = (delivery.level, delivery.number, kind, settlement.ttl, settlement.counts, operations.count)
+        if facts != alike:
+            alike, head = facts, _head(settlement, operations.count)
         batch.places.append(place)
-        batch.items += (delivery.id, f"{delivery.level}:{delivery.number}", kind, first, second, count)
-        batch.operations += operations
+        batch.items += (delivery.id, head, value)
+        batch.operations += operations.words
         batch.size += size
     return done
 
@@ -94,6 +92,15 @@ def milliseconds(seconds: float) -> int:
     return math.ceil(seconds * 1000)
 
 
+class _Operations(msgspec.Struct, gc=False):
+    """What happens beside one verdict: follow-up jobs, a new envelope."""
+
+    words: list[Word] = []
+    count: int = 0
+    size: int = 0
+
+
+_NONE: Final = _Operations()
 _TERMINAL: Final = frozenset({"end", "dead"})
 
 
@@ -103,19 +110,30 @@ def _at(job: Job) -> int:
     return -milliseconds(max(0.0, job.delay))
 
 
-def _verdict(settlement: Settlement) -> tuple[Word, Word]:
+def _value(settlement: Settlement) -> Word:
     if settlement.kind == "park":
-        return settlement.task, ""
-    if settlement.kind == "release":
-        return "", ""
-    counts = settlement.counts
-    return milliseconds(settlement.delay), "" if counts is None else counts_text(counts)
+        return settlement.task
+    return milliseconds(settlement.delay) if settlement.kind == "retry" else ""
 
 
-def _operations(settlement: Settlement, words: list[Word]) -> int:
+def _head(settlement: Settlement, operations: int) -> str:
+    more = "-"
+    if settlement.kind in _TERMINAL:
+        more = str(max(1, int(settlement.ttl * 1000)))
+    elif settlement.kind == "retry" and settlement.counts is not None:
+        more = counts_text(settlement.counts)
+    delivery = settlement.delivery
+    return f"{delivery.level}:{delivery.number} {settlement.kind} {more} {operations}"
+
+
+def _operations(settlement: Settlement) -> _Operations:
+    found = _Operations()
     for job in settlement.follow_ups:
-        words += ("J", prefix(job.queue), job.id, MAX_PRIORITY - job.priority, _at(job), job.envelope)
-    if not settlement.envelope or settlement.kind != "retry":
-        return len(settlement.follow_ups)
-    words += ("E", settlement.envelope)
-    return len(settlement.follow_ups) + 1
+        found.words += ("J", prefix(job.queue), job.id, MAX_PRIORITY - job.priority, _at(job), job.envelope)
+        found.count += 1
+        found.size += len(job.envelope)
+    if settlement.envelope and settlement.kind == "retry":
+        found.words += ("E", settlement.envelope)
+        found.count += 1
+        found.size += len(settlement.envelope)
+    return found

@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
 -- settle: carry out verdicts on deliveries of one session.
--- KEYS[1] jobs   ARGV prefix now session channel n  n * (id tag kind a b operations)  operation*
+-- KEYS[1] jobs   ARGV prefix now session channel n  n * (id head value)  operation*
+--   head       "tag kind more operations", one text for all items alike: it is taken apart once
 --   tag        "<level>:<number>", what `held` must hold for the item to count: the fence
---   kind a b   end, dead: record, its ttl in ms | retry: delay in ms, counts or '' | park: task, '' | release: '', ''
+--   kind       end, dead: value is the record, more its ttl in ms | retry: value the delay in ms, more the counts or -
+--              park: value is the task | release
 --   operation  J prefix id level at envelope: a follow-up job | E envelope: replaces the job's own
 -- Answer: {'ok', per item 1 if it was ours, else 0} | {'dead'}
 -- Order of writes: record, follow-ups, new place, envelope, old place. A cut between two of them repeats, never loses.
@@ -42,7 +44,7 @@ local place = {
     redis.call('PUBLISH', channel .. id, record)
   end,
   retry = function(id, level, delay, counts)
-    if counts == '' then
+    if counts == '-' then
       returned(prefix, id)
     else
       redis.call('HSET', prefix .. 'counts', id, counts)
@@ -77,12 +79,18 @@ end
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 local ids = {}
 for i = 1, n do
-  ids[i] = ARGV[6 * i]
+  ids[i] = ARGV[3 * i + 3]
 end
 local tags = redis.call('HMGET', held, unpack(ids))
-local answer, ours, seen, at = { 'ok' }, {}, {}, 6 * n + 6
+local answer, ours, seen, heads, at = { 'ok' }, {}, {}, {}, 3 * n + 6
 for i, id in ipairs(ids) do
-  local tag, kind, a, b = ARGV[6 * i + 1], ARGV[6 * i + 2], ARGV[6 * i + 3], ARGV[6 * i + 4]
+  local text, value = ARGV[3 * i + 4], ARGV[3 * i + 5]
+  local head = heads[text]
+  if not head then
+    head = { string.match(text, '^(%S+) (%S+) (%S+) (%d+)$') }
+    heads[text] = head
+  end
+  local tag, kind, more = head[1], head[2], head[3]
   local mine = tags[i] == tag and not seen[id] -- the fence
   -- A job may be held twice after a cut script: it ends once, the second holder is refused here.
   local valid = mine and redis.call('HEXISTS', jobs, id) == 1
@@ -91,9 +99,9 @@ for i, id in ipairs(ids) do
     ours[#ours + 1] = id
   end
   if valid and (kind == 'end' or kind == 'dead') then
-    finish(id, a, b)
+    finish(id, value, more)
   end
-  for _ = 1, tonumber(ARGV[6 * i + 5]) do
+  for _ = 1, tonumber(head[4]) do
     if ARGV[at] == 'J' then
       if valid then
         follow(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
@@ -107,7 +115,7 @@ for i, id in ipairs(ids) do
     end
   end
   if valid then
-    place[kind](id, string.sub(tag, 1, 1), a, b)
+    place[kind](id, string.sub(tag, 1, 1), value, more)
   end
   answer[i + 1] = valid and 1 or 0
 end
