@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from tests.servers import Redis, Server, Service, reserve
 from tests.system.harness import Worker, Workers, alive, eventually
-from tests.system.ledger import Ledger
-from umbel import AsyncResult, Umbel
-from umbel.contracts.powers import QueueCounts
+from tests.system.stage import Stage
+from umbel import Umbel
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -38,52 +33,6 @@ app = Umbel("changing", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.envir
 def version() -> int:
     return VERSION
 """
-
-
-class Stage:
-    """One broker, one ledger, and workers between them."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.ledger = Ledger(folder / "ledger")
-        self.workers = Workers(folder)
-        self.app = Umbel("ledger_tasks", broker=url, backend=url)
-
-    def end(self) -> None:
-        """End all that was started."""
-        self.workers.end()
-        self.app.close()
-
-    def start(self, *words: str, **place: Any) -> Worker:
-        """A worker with two children of one thread each, unless *words* say otherwise."""
-        variables = {"UMBEL_TEST_BROKER": self.url, "UMBEL_TEST_LEDGER": str(self.ledger.path)}
-        return self.workers.start("--processes=2", "--threads=1", *words, **place, **variables)
-
-    def send(self, task: str, *args: object) -> AsyncResult[Any]:
-        """Send one job of ``ledger_tasks``."""
-        return self.app.send_task(f"ledger_tasks.{task}", args=args, kwargs={})
-
-    def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
-        """Wait until each of those jobs has started *times* times."""
-        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
-
-    def counts(self) -> QueueCounts:
-        """What the broker holds."""
-
-        async def count() -> QueueCounts:
-            try:
-                return (await self.app.broker.counts(["default"]))[0]  # type: ignore[attr-defined]
-            finally:
-                await self.app.broker.aclose()
-
-        return asyncio.run(count())
-
-    def runner(self, worker: Worker, result: AsyncResult[Any]) -> psutil.Process:
-        """The child that has started the job last."""
-        pid = [line.pid for line in self.ledger.lines() if line.job == result.id][-1]
-        (found,) = [child for child in worker.children() if child.pid == pid]
-        return found
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -211,15 +160,19 @@ def test_a_killed_forkserver_is_replaced_and_its_jobs_run_again_uncharged(stage:
     assert worker.stop() == 0
 
 
+def renew_forkserver(worker: Worker, death: int) -> None:
+    """Kill the forkserver, for the *death*-th time, and wait until another one has children."""
+    old = worker.forkserver().pid
+    worker.forkserver().kill()
+    worker.wait_for("The forkserver died", times=death)
+    eventually(lambda: worker.forkserver().pid != old and len(worker.children()) == 2, "another one with children")
+
+
 def test_a_forkserver_that_dies_three_times_ends_the_worker(stage: Stage) -> None:
     worker = stage.start().wait_ready()
-    for death in range(1, 4):
-        forkserver = worker.forkserver()
-        forkserver.kill()
-        if death < 3:
-            worker.wait_for("The forkserver died", times=death)
-            eventually(lambda old=forkserver: worker.forkserver().pid != old.pid, "another forkserver")
-            eventually(lambda: len(worker.children()) == 2, "children")
+    for death in range(1, 3):
+        renew_forkserver(worker, death)
+    worker.forkserver().kill()
     assert worker.wait(5) == 1
     assert "the forkserver died three times within a minute" in worker.output
 
@@ -339,4 +292,3 @@ def test_a_worker_and_two_children_take_no_more_than_90_mb(stage: Stage) -> None
     assert stage.send("work", 0.0).get(timeout=10) > 0
     taken = sum(process.memory_full_info().pss for process in worker.tree())
     assert taken < 90 * 2**20
-    assert os.getpid() not in {process.pid for process in worker.tree()}

@@ -1,0 +1,69 @@
+"""Tasks that write down when they start and end; the app of the chaos tests.
+
+Each line is one ``O_APPEND`` write: ``S`` or ``E``, the task id, the pid and the unix time. The checker reads the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import time
+
+from umbel import Umbel
+from umbel.current import current_task
+
+BROKER = os.environ["UMBEL_TEST_BROKER"]
+LEDGER = os.environ["UMBEL_TEST_LEDGER"]
+
+app = Umbel("ledger_tasks", broker=BROKER, backend=os.environ.get("UMBEL_TEST_BACKEND", BROKER))
+
+_fd = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def write(phase: str) -> None:
+    """Add one line for the running job."""
+    job = current_task.request.id
+    os.write(_fd, f"{phase} {job} {os.getpid()} {time.time():.6f}\n".encode())
+
+
+@app.task
+def work(seconds: float) -> int:
+    """Take *seconds*."""
+    write("S")
+    if seconds:
+        time.sleep(seconds)
+    write("E")
+    return os.getpid()
+
+
+@app.task
+async def work_async(seconds: float) -> int:
+    """Take *seconds* without a thread."""
+    write("S")
+    await asyncio.sleep(seconds)
+    write("E")
+    return os.getpid()
+
+
+@app.task
+def hold_gil(seconds: float) -> None:
+    """Hold the GIL inside C for *seconds*: nothing else of this process can run."""
+    write("S")
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))  # PyDLL keeps the GIL during the call
+    write("E")
+
+
+@app.task
+async def block_loop(seconds: float) -> None:
+    """Block the event loop for *seconds*."""
+    write("S")
+    time.sleep(seconds)  # noqa: ASYNC251 - that is the fault under test
+    write("E")
+
+
+@app.task
+def poison() -> None:
+    """Kill the process."""
+    write("S")
+    os.abort()

@@ -1,0 +1,250 @@
+"""What must survive: children, supervisors and servers killed without warning, frozen workers, hogs and poison.
+
+Each test reads the ledger that the tasks write, so it knows what ran, where and how often, whatever the broker says.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Redis, Server, Service
+from tests.system.harness import Worker, alive, eventually
+from tests.system.ledger import Ledger
+from tests.system.stage import Stage
+from umbel.model.ids import new_id
+from umbel.model.job import Job
+
+pytestmark = pytest.mark.timeout(180)
+
+LEASE = 3.0
+JOBS = 20_000
+CHILD_KILLS = 20
+SUPERVISOR_KILLS = 5
+SEED = 20_261
+
+
+class Hunt:
+    """Kills children and supervisors at random and remembers whom, and when."""
+
+    def __init__(self, stage: Stage, workers: int) -> None:
+        self.stage = stage
+        self.killed: dict[int, float] = {}
+        self._random = random.Random(SEED)
+        self._workers = [self._start() for _ in range(workers)]
+
+    def kill_child(self) -> None:
+        """Kill one child, chosen by chance."""
+        children = [child for worker in self._workers for child in worker.children()]
+        victim = self._random.choice(children)
+        self.killed[victim.pid] = time.time()
+        victim.kill()
+
+    def kill_supervisor(self) -> None:
+        """Kill one supervisor, and with it all of its worker; start another worker."""
+        place = self._random.randrange(len(self._workers))
+        worker = self._workers[place]
+        tree = worker.tree()
+        worker.kill()
+        self.killed |= {process.pid: time.time() for process in tree}
+        eventually(lambda: not alive(tree), "the orphans are gone", 2.0)
+        self._workers[place] = self._start()
+
+    def _start(self) -> Worker:
+        return self.stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+
+
+def wait_ended(stage: Stage, jobs: int, seconds: float) -> None:
+    """Wait until nothing is left of *jobs* jobs but their records."""
+
+    def gone() -> bool:
+        counts = stage.counts()
+        return counts.ready + counts.delayed + counts.running + counts.parked == 0
+
+    eventually(gone, f"{jobs} jobs have ended: {stage.counts()}", seconds)
+
+
+def unexplained(ledger: Ledger, killed: dict[int, float]) -> list[str]:
+    """The ids of jobs that started again although the process of the start before was not killed in their run.
+
+    A run lasts until its settle is answered, so one that ended less than 0.2 s before the kill was still unsettled.
+    """
+    previous: dict[str, tuple[int, float]] = {}
+    ended: dict[tuple[str, int], float] = {}
+    wrong: list[str] = []
+    for line in ledger.lines():
+        if line.phase == "E":
+            ended[line.job, line.pid] = line.at
+            continue
+        if line.job in previous:
+            pid, _ = previous[line.job]
+            end = ended.get((line.job, pid))
+            kill = killed.get(pid)
+            if kill is None or (end is not None and end < kill - 0.2):
+                wrong.append(line.job)
+        previous[line.job] = (line.pid, line.at)
+    return wrong
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    url = f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else request.getfixturevalue("redis_url")
+    made = Stage(url, tmp_path)
+    yield made
+    made.end()
+
+
+def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: Stage) -> None:
+    hunt = Hunt(stage, workers=2)
+    chance = random.Random(SEED)
+    results = stage.work_many([chance.random() * 0.004 for _ in range(JOBS)])
+    deeds = [hunt.kill_child] * CHILD_KILLS + [hunt.kill_supervisor] * SUPERVISOR_KILLS
+    chance.shuffle(deeds)
+    for deed in deeds:
+        time.sleep(0.1)  # not to wait for something: the rhythm of the faults
+        deed()
+    wait_ended(stage, JOBS, LEASE + 60)
+    starts, ends = stage.ledger.starts(), stage.ledger.ends()
+    assert set(starts) == {result.id for result in results}
+    assert set(ends) == set(starts)
+    assert {result.state for result in results} == {"SUCCESS"}
+    assert unexplained(stage.ledger, hunt.killed) == []
+    # One thread a child: one job runs, and a few more have ended but are not settled when it is killed.
+    assert stage.ledger.extra_starts() <= 40 * len(hunt.killed)
+
+
+def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seconds(stage: Stage) -> None:
+    victim = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    results = [stage.send("work", 30.0) for _ in range(2)]
+    stage.wait_started(*results)
+    stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    victim.kill()
+    killed = time.time()
+    stage.wait_started(*results, times=2)
+    again = [line.at for line in stage.ledger.lines() if line.phase == "S"][2:]
+    assert max(again) - killed < LEASE + 2.0
+
+
+@pytest.mark.parametrize("hog", ["hold_gil", "block_loop"])
+def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> None:
+    stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    result = stage.send(hog, 3 * LEASE)
+    assert result.get(timeout=5 * LEASE) is None
+    assert stage.ledger.starts()[result.id] == 1
+
+
+def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -> None:
+    frozen = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    results = [stage.send("work", 1.0) for _ in range(2)]
+    stage.wait_started(*results)
+    frozen.signal_group(signal.SIGSTOP)
+    other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+    stage.wait_started(*results, times=2)
+    values = [result.get(timeout=4 * LEASE) for result in results]
+    frozen.signal_group(signal.SIGCONT)
+    last = stage.send("work", 0.0)
+    frozen.wait_for("lease", 3 * LEASE)
+    assert last.get(timeout=10)
+    assert [result.get(timeout=1) for result in results] == values
+    assert set(values) <= {child.pid for child in other.children()}
+
+
+def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    before = stage.work_many([0.0] * 1_000)
+    poison = stage.send("poison")
+    after = stage.work_many([0.0] * 1_000)
+    eventually(lambda: stage.counts().dead == 1, "the poison job is dead", 60)
+    wait_ended(stage, 2_001, 60)
+    poisoned = [line for line in stage.ledger.lines() if line.job == poison.id]
+    assert len(poisoned) == 3
+    deaths = [line for line in worker.output.splitlines() if "died of SIGABRT" in line]
+    assert len(deaths) == 3
+    # Charged is what had started: the poison alone, each time.
+    assert all(line.endswith(f"It was running: ledger_tasks.poison[{poison.id}]") for line in deaths)
+    # A job that had ended a moment before, unsettled, may run again; no other may.
+    assert unexplained(stage.ledger, {line.pid: line.at for line in poisoned}) == []
+    assert {result.state for result in (*before, *after)} == {"SUCCESS"}
+    assert poison.state == "FAILURE"
+    assert "WorkerLostError" in repr(poison.result)
+    assert worker.running()
+
+
+@pytest.mark.parametrize("appendonly", ["always", "everysec"])
+def test_a_redis_that_is_killed_five_times_under_load_loses_nothing(
+    launch: Callable[[Service], Server], tmp_path: Path, appendonly: str
+) -> None:
+    server = launch(Redis(appendonly=appendonly))  # type: ignore[arg-type]
+    stage = Stage(server.url, tmp_path)
+    try:
+        stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+        accepted: list[str] = []
+        for _ in range(5):
+            for _ in range(20):
+                accepted += [result.id for result in stage.work_many([0.001] * 50)]
+            server.kill()
+            server.restart()
+            back = time.monotonic()
+            probe = stage.send("work", 0.0)
+            # Everything sent before is ahead of it in the queue, so ask the ledger for any new start.
+            seen = len(stage.ledger.lines())
+            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", 5.0)  # noqa: B023
+            assert time.monotonic() - back < 5.0
+            accepted.append(probe.id)
+        wait_ended(stage, len(accepted), 60)
+        ended = stage.ledger.ends()
+        lost = [job for job in accepted if job not in ended]
+        # Redis itself may forget the last second under everysec; what it kept must have run.
+        assert len(lost) == 0 if appendonly == "always" else len(lost) < 5 * 1_000
+    finally:
+        stage.end()
+
+
+def hostile() -> dict[str, bytes]:
+    """Envelopes that no producer of ours makes, by what is wrong with them."""
+    chance = random.Random(SEED)
+    return {
+        "empty": b"",
+        "random bytes": chance.randbytes(300),
+        "JSON of Celery": b'[[1, 2], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
+        "a pickle": b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.",
+        "deep nesting": b"\x82\xa1t\xb1ledger_tasks.work\xa1a" + b"\x91" * 100_000 + b"\xc0",
+        "wrong types": b"\x82\xa1t\x01\xa1a\x01",
+        "a newer version": b"\x82\xa1t\xb1ledger_tasks.work\xa1v\x63",
+        "arguments of a wrong shape": b"\x82\xa1t\xb1ledger_tasks.work\xa1a\x81\x01\x02",
+        "arguments that do not fit": b"\x82\xa1t\xb1ledger_tasks.work\xa1a\x93\x01\x02\x03",
+        "an endless text": b"\x82\xa1t\xdb\xff\xff\xff\xff",
+    }
+
+
+def test_hostile_messages_are_buried_with_a_reason_and_the_others_run(stage: Stage) -> None:
+    bad = {new_id(): envelope for envelope in hostile().values()}
+    good = stage.work_many([0.0] * 50)
+    stage.app.broker.send([Job(job_id, "default", envelope) for job_id, envelope in bad.items()])
+    good += stage.work_many([0.0] * 50)
+    worker = stage.start().wait_ready()
+    assert all(result.get(timeout=30) > 0 for result in good)
+    wait_ended(stage, len(bad), 30)
+    assert stage.counts().dead == len(bad) - 1  # arguments that merely do not fit are an ordinary failure
+    for job_id in bad:
+        result = stage.app.AsyncResult(job_id)
+        assert result.state == "FAILURE"
+        assert str(result.result)
+    assert worker.running()
+    assert stage.ledger.extra_starts() == 0
+
+
+def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
+    unknown = stage.app.send_task("ledger_tasks.of_tomorrow")
+    known = stage.send("work", 0.0)
+    stage.start().wait_ready()
+    assert known.get(timeout=10) > 0
+    eventually(lambda: stage.counts().parked == 1, "the unknown job is parked")
+    assert unknown.place == "parked"
+
