@@ -34,6 +34,14 @@ class _Lane:
         self.idle: list[Stream] = []
         self.opening = asyncio.Lock()
 
+    def waiter(self) -> Stream | None:
+        """An idle stream whose line still holds."""
+        while self.idle:
+            stream = self.idle.pop()
+            if stream.lost is None:
+                return stream
+        return None
+
 
 class Engine:
     """One database of Redis. Threads and forked children share it; each gets connections of its own.
@@ -74,7 +82,7 @@ class Engine:
         stream: Stream | None = None
         packed = pack(("BLPOP", *keys, max(0.001, seconds)))
         try:
-            stream = lane.idle.pop() if lane.idle else await self._opened(patience)
+            stream = lane.waiter() or await self._opened(patience)
             (reply,) = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
         except BaseException as error:
             if stream is not None:
@@ -95,6 +103,9 @@ class Engine:
             connection.subscribe(channel)
             yield Subscription(self, connection)
             connection.unsubscribe()
+        except OSError:
+            self._forget(connection)
+            raise
         except BaseException:
             connection.close()
             raise
@@ -287,7 +298,10 @@ class AsyncSubscription:
 
 
 def _refused(replies: Sequence[Any]) -> bool:
-    return any(type(reply) is ReplyError for reply in replies)
+    for reply in replies:  # noqa: SIM110 - runs with every call, and a generator costs more than the look
+        if type(reply) is ReplyError:
+            return True
+    return False
 
 
 def _raise_unready(replies: Sequence[Any]) -> None:
