@@ -167,9 +167,9 @@ class Arguments:
 
 
 def _title(parameter: Parameter, place: int | str) -> str:
-    if parameter.name:
-        return repr(parameter.name)
-    return repr(place) if isinstance(place, str) else f"number {place + 1}"
+    if isinstance(place, str):
+        return repr(place)
+    return repr(parameter.name) if parameter.name else f"number {place + 1}"
 
 
 def _bind(task: str, known: Parameters, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
