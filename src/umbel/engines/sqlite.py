@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -25,12 +26,25 @@ MAX_STEPS: Final = 256
 """How many steps share a transaction at most."""
 
 
+class Durability(IntEnum):
+    """What a power cut may undo of a step that was committed; the death of a process undoes nothing."""
+
+    NONE = 0
+    """All of it, until something durable follows."""
+    ANSWERED = 1
+    """Nothing, once the caller has the answer; the fsync happens without the lock, so other processes go on."""
+    SEEN = 2
+    """Nothing that anybody could see: it is on disk before it can be read."""
+
+
 class Work(Generic[T]):
-    """One step on its way: *durable* asks for an fsync, *after* is called with the answer once it is committed."""
+    """One step on its way; *after* is called with its answer once it is committed."""
 
     __slots__ = ("_error", "_future", "_value", "after", "done", "durable", "step")
 
-    def __init__(self, step: Callable[[Connection], T], *, durable: bool, after: Callable[[T], None] | None) -> None:
+    def __init__(
+        self, step: Callable[[Connection], T], durable: Durability, after: Callable[[T], None] | None = None
+    ) -> None:
         self.step = step
         self.durable = durable
         self.after = after
@@ -84,7 +98,8 @@ class Lane:
         self._lock = threading.Lock()
         self._connection: apsw.Connection | None = None
         self._identity = (0, 0)
-        self._durable = False
+        self._log = -1
+        self._full = False
         self._called: deque[Work[Any]] = deque()
         self._submitted: SimpleQueue[Work[Any] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -114,9 +129,7 @@ class Lane:
             thread.join()
         with self._lock:
             self._thread = None
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
 
     def abandon(self) -> None:
         """After a fork: forget the connection of the parent without ever closing it."""
@@ -147,8 +160,9 @@ class Lane:
         return batch
 
     def _commit(self, batch: Sequence[Work[Any]]) -> None:
+        durable = max((work.durable for work in batch), default=Durability.NONE)
         try:
-            self._transact(batch)
+            self._transact(batch, durable)
         except BaseException as error:
             if len(batch) > 1:  # one bad step must not fail its neighbours
                 for work in batch:
@@ -156,19 +170,25 @@ class Lane:
                 if not isinstance(error, Exception):  # Ctrl-C belongs to this thread, not to a step
                     raise
                 return
-            explained = self._file.explain(error) if isinstance(error, apsw.Error) else error
-            explained.__cause__ = error if explained is not error else error.__cause__
-            batch[0].finish(explained)
+            batch[0].finish(self._explained(error))
             return
+        failure = self._sync() if durable is Durability.ANSWERED else None
         for work in batch:
-            work.finish()
+            work.finish(failure if work.durable is Durability.ANSWERED else None)
 
-    def _transact(self, batch: Sequence[Work[Any]]) -> None:
+    def _explained(self, error: BaseException) -> BaseException:
+        if not isinstance(error, apsw.Error):
+            return error
+        explained = self._file.explain(error)
+        explained.__cause__ = error
+        return explained
+
+    def _transact(self, batch: Sequence[Work[Any]], durable: Durability) -> None:
         connection = self._ready()
-        durable = any(work.durable for work in batch)
-        if durable is not self._durable:  # cannot be changed inside a transaction
-            connection.pragma("synchronous", "full" if durable else "normal")
-            self._durable = durable
+        full = durable is Durability.SEEN
+        if full is not self._full:  # cannot be changed inside a transaction
+            connection.pragma("synchronous", "full" if full else "normal")
+            self._full = full
         connection.execute(self._begin)
         try:
             for work in batch:
@@ -179,17 +199,34 @@ class Lane:
                 connection.execute("rollback")
             raise
 
+    def _sync(self) -> Exception | None:
+        # What "full" does, but after the lock is free. SQLite keeps no lock on the log, so opening it drops none; and
+        # it starts the log anew only after what was in it is on disk elsewhere.
+        try:
+            if self._log < 0:
+                self._log = os.open(self._file.log, os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._log)
+        except OSError as error:
+            return self._file.explain(apsw.IOError(f"cannot write the log to disk: {error}"))
+        return None
+
     def _ready(self) -> apsw.Connection:
         if self._connection is not None:
             if self._file.identity() == self._identity:
                 return self._connection
-            # Somebody moved or deleted the file: what is written to the old one would be lost.
-            self._connection.close()
-            self._connection = None
+            self._disconnect()  # somebody moved or deleted the file: what is written to the old one would be lost
         self._connection = self._file.open()
         self._identity = self._file.identity()
-        self._durable = False
+        self._full = False
         return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
 
 
 class SqliteEngine:
@@ -200,27 +237,35 @@ class SqliteEngine:
         self._lanes: dict[int, tuple[Lane, Lane]] = {}
 
     def call(
-        self, step: Callable[[Connection], T], *, durable: bool = True, after: Callable[[T], None] | None = None
+        self,
+        step: Callable[[Connection], T],
+        *,
+        durable: Durability = Durability.SEEN,
+        after: Callable[[T], None] | None = None,
     ) -> T:
-        """Run a writing *step* on this thread; answers when it is committed, on disk if *durable*."""
-        return self._writer().call(Work(step, durable=durable, after=after))
+        """Run a writing *step* on this thread; answers when it is committed, and on disk if *durable* says so."""
+        return self._writer().call(Work(step, durable, after))
 
     def submit(
-        self, step: Callable[[Connection], T], *, durable: bool = True, after: Callable[[T], None] | None = None
+        self,
+        step: Callable[[Connection], T],
+        *,
+        durable: Durability = Durability.SEEN,
+        after: Callable[[T], None] | None = None,
     ) -> asyncio.Future[T]:
         """Run a writing *step* on the file's own thread. Cancelling the future does not stop the step."""
-        work = Work(step, durable=durable, after=after)
+        work = Work(step, durable, after)
         future = work.future()
         self._writer().submit(work)
         return future
 
     def read(self, step: Callable[[Connection], T]) -> T:
         """Run a reading *step* on this thread; waits for no writer."""
-        return self._reader().call(Work(step, durable=False, after=None))
+        return self._reader().call(Work(step, Durability.NONE))
 
     def submit_read(self, step: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Run a reading *step* on a thread of the file."""
-        work = Work(step, durable=False, after=None)
+        work = Work(step, Durability.NONE)
         future = work.future()
         self._reader().submit(work)
         return future

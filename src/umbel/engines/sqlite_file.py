@@ -85,6 +85,7 @@ class File:
         check_version(apsw.sqlite_lib_version())
         self.path = path_of(url, setting)
         self.folder = Path(f"{self.path}.d")
+        self.log = Path(f"{self.path}-wal")
         self.setting = setting
         self._deadline = deadline
         self._refused = refused
@@ -116,7 +117,7 @@ class File:
             case apsw.CorruptError() | apsw.NotADBError():
                 return self._refused(
                     f"{self.path} is damaged or no SQLite file ({error}): stop all workers, keep a copy of it and of "
-                    f"{self.path}-wal, then restore a backup, move it away to start empty, or save what can be read "
+                    f"{self.log}, then restore a backup, move it away to start empty, or save what can be read "
                     "with the .recover command of a current sqlite3 shell"
                 )
             case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError() | OSError():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from umbel.contracts.powers import Record
-from umbel.engines.sqlite import SqliteEngine
+from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import Bells
 from umbel.engines.sqlite_file import Connection, File
 from umbel.engines.sqlite_lease import Clock
@@ -107,7 +107,7 @@ class SqliteStore:
             connection.execute(STORE["expire_claims"], (now, 2 * len(claims)))
             return answers
 
-        return await self._engine.submit(step)
+        return await self._engine.submit(step, durable=Durability.ANSWERED)
 
     def close(self) -> None:
         """Close the file in this process; the next use opens it again."""

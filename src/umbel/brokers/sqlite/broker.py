@@ -12,7 +12,7 @@ from umbel.brokers.sqlite import inspector, operations, sessions
 from umbel.brokers.sqlite.operations import Received
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
-from umbel.engines.sqlite import SqliteEngine
+from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import WORK, Bell, Bells
 from umbel.engines.sqlite_file import Connection, File
 from umbel.engines.sqlite_lease import Clock, Lifeline
@@ -53,13 +53,13 @@ class SqliteBroker:
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*; see `Sender.send`."""
         fresh = self._fresh(jobs)
-        self._engine.call(self._sending(jobs, fresh), after=self._ring)
+        self._engine.call(self._sending(jobs, fresh), durable=Durability.ANSWERED, after=self._ring)
         self._known |= fresh
 
     async def asend(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*; see `Sender.send`."""
         fresh = self._fresh(jobs)
-        await self._engine.submit(self._sending(jobs, fresh), after=self._ring)
+        await self._engine.submit(self._sending(jobs, fresh), durable=Durability.ANSWERED, after=self._ring)
         self._known |= fresh
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class SqliteBroker:
         """Renew or open sessions; see `Broker.heartbeat`."""
         beat = sessions.open_sessions if opening else sessions.renew
         return await self._engine.submit(
-            lambda connection: beat(connection, self._terms(lease), beats, queues), durable=False
+            lambda connection: beat(connection, self._terms(lease), beats, queues), durable=Durability.NONE
         )
 
     def _terms(self, lease: float) -> sessions.Terms:
@@ -104,13 +104,15 @@ class SqliteBroker:
 
     async def mark(self, session: str, delivery: Delivery) -> bool:
         """Note that a quarantined delivery is about to start; see `Broker.mark`."""
-        return await self._engine.submit(lambda connection: operations.mark(connection, session, delivery))
+        return await self._engine.submit(
+            lambda connection: operations.mark(connection, session, delivery), durable=Durability.ANSWERED
+        )
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Make due jobs ready and return those of dead sessions; see `Broker.reclaim`."""
         moved = await self._engine.submit(
             lambda connection: sessions.reclaim(connection, self._terms(lease), self._clock.wall(), queues, ended),
-            durable=False,
+            durable=Durability.NONE,
             after=lambda moved: self._ring(moved.rung),
         )
         await self._clean(queues, moved.lifelines)
@@ -130,14 +132,16 @@ class SqliteBroker:
         self._cleaned = started
         while time.monotonic() - started < CLEANING_SECONDS:
             expired = await self._engine.submit(
-                lambda connection: sessions.expire(connection, self._clock), durable=False
+                lambda connection: sessions.expire(connection, self._clock), durable=Durability.NONE
             )
             if expired < sessions.MAX_EXPIRED:
                 break
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
             self._lifeline.sweep(lifelines)
-            await self._engine.submit(lambda connection: sessions.tidy(connection, self._clock, queues), durable=False)
+            await self._engine.submit(
+                lambda connection: sessions.tidy(connection, self._clock, queues), durable=Durability.NONE
+            )
 
     # --- deliveries
 
@@ -187,7 +191,7 @@ class SqliteBroker:
         number = self._next_number(session)
         future = self._engine.submit(
             lambda connection: operations.receive(connection, self._clock, (session, number), order, limit),
-            durable=False,
+            durable=Durability.NONE,
             after=self._pass_on,
         )
         try:
@@ -215,7 +219,7 @@ class SqliteBroker:
         releases = [Settlement(each, "release") for each in found.deliveries]
         self._engine.submit(
             lambda connection: operations.settle(connection, self._clock, session, releases),
-            durable=False,
+            durable=Durability.NONE,
             after=lambda settled: self._ring(settled.rung),
         )
 
@@ -237,7 +241,7 @@ class SqliteBroker:
         number = self._next_number(session)
         returned = await self._engine.submit(
             lambda connection: sessions.reconcile(connection, (session, number), queues, held),
-            durable=False,
+            durable=Durability.NONE,
             after=lambda returned: self._ring(returned or Counter()),
         )
         if returned is None:
