@@ -31,6 +31,12 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def kill(process: int) -> None:
+    """End the process behind the pidfd *process*, which may have ended: unlike its id, that never means another one."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+
+
 def die_first(points: int) -> None:
     """Let the kernel, when it is out of memory, take this process rather than another; *points* of 1000."""
     try:

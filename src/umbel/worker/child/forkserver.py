@@ -20,9 +20,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
-from umbel.app.loading import load_app
-
 from umbel import log
+from umbel.app.loading import load_app
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker import kernel
 from umbel.worker.board import Board

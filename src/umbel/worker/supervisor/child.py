@@ -12,6 +12,7 @@ from typing import Final
 
 from umbel.model import presence
 from umbel.model.presence import Presence, RunningJob
+from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Exited, Lost, Ready, Stop
@@ -105,7 +106,7 @@ class Child:
         """End it now."""
         if self._process >= 0:
             self.killed = True
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)  # the id may be another process's by now, this not
+            kernel.kill(self._process)
 
     async def listen(self, on_ready: Callable[[], None]) -> None:
         """Hear it until it closes its channel."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -51,6 +50,7 @@ class Forkserver:
         """Talk over *channel* to the process *pid*; use `spawn`."""
         self.pid = pid
         self.gone = asyncio.Event()
+        self._process = os.pidfd_open(pid)
         self._channel = channel
         self._births: dict[int, Birth] = {}
         self._loaded: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -97,7 +97,7 @@ class Forkserver:
     def kill(self) -> None:
         """End it now, and its children with it. Nothing happens if it has ended."""
         if not self.gone.is_set():
-            os.kill(self.pid, signal.SIGKILL)  # not yet reaped by us, so the id is still its own
+            kernel.kill(self._process)
 
     async def _tell(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
@@ -128,6 +128,7 @@ class Forkserver:
     def _end(self) -> None:
         self.kill()
         self.gone.set()
+        os.close(self._process)
         self._channel.close()
         error = ForkserverGone("the forkserver has ended unexpectedly")
         if not self._loaded.done():
