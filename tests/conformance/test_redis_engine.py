@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -297,19 +298,30 @@ def test_each_event_loop_has_a_connection_of_its_own(redis_url: str) -> None:
     assert [asyncio.run(work()) for _ in range(3)] == [20, 40, 60]
 
 
+FORKING = """
+import os, sys
+from umbel.brokers.redis import RedisBroker
+from umbel.model.ids import new_id
+from umbel.model.job import Job
+from umbel.settings import Settings
+
+broker = RedisBroker(sys.argv[1], Settings())
+broker.send([Job(new_id(), "q", b"envelope")])
+child = os.fork()
+for _ in range(100):
+    broker.send([Job(new_id(), "q", b"envelope")])
+sys.exit(os.waitpid(child, 0)[1] if child else 0)
+"""
+
+
 def test_a_forked_child_uses_no_connection_of_its_parent(redis_url: str, operator: Operator) -> None:
-    broker = RedisBroker(redis_url, Settings())
-    broker.send([job()])
-    child = os.fork()
-    if child == 0:
-        try:
-            for _ in range(100):
-                broker.send([job()])
-            os._exit(0)
-        finally:
-            os._exit(1)
-    for _ in range(100):
-        broker.send([job()])
-    assert os.waitpid(child, 0)[1] == 0
+    # In a process of its own, because this one may have threads.
+    subprocess.run([sys.executable, "-W", "error", "-c", FORKING, redis_url], check=True, timeout=30)
     assert operator.do("HLEN", "umbel:{q}:jobs") == 201
-    broker.close()
+
+
+async def test_a_call_about_no_queue_has_an_answer(broker: RedisBroker) -> None:
+    assert await soon(broker.counts([]), 1.0) == []
+    assert (await soon(broker.reclaim([], 10.0), 1.0)).returned == 0
+    await soon(broker.asend([]), 1.0)
+    broker.send([])

@@ -64,12 +64,12 @@ class Engine:
 
         Raises `BrokerUnavailable`, `BrokerFull`, or `BrokerError` for the first one that is refused.
         """
-        replies = self._attempt(commands)
+        replies = self._attempt(commands) if commands else []
         return drive(self._mended(commands, replies), self._attempt) if _refused(replies) else replies
 
     async def acall(self, commands: Sequence[Command]) -> list[Any]:
         """The async twin of `call`."""
-        replies = await self._aattempt(commands)
+        replies = await self._aattempt(commands) if commands else []
         return await adrive(self._mended(commands, replies), self._aattempt) if _refused(replies) else replies
 
     async def pop(self, keys: Sequence[bytes], seconds: float) -> bytes | None:
