@@ -29,6 +29,18 @@ SUPERVISOR_KILLS = 5
 SEED = 20_261
 
 
+TOMORROW = """
+import os
+from umbel import Umbel
+
+app = Umbel("tomorrow", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.environ["UMBEL_TEST_BROKER"])
+
+@app.task(name="ledger_tasks.of_tomorrow")
+def of_tomorrow() -> str:
+    return "done"
+"""
+
+
 class Hunt:
     """Kills children and supervisors at random and remembers whom, and when."""
 
@@ -247,4 +259,10 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     assert known.get(timeout=10) > 0
     eventually(lambda: stage.counts().parked == 1, "the unknown job is parked")
     assert unknown.place == "parked"
+    tomorrow = stage.folder / "tomorrow"
+    tomorrow.mkdir()
+    (tomorrow / "tomorrow_tasks.py").write_text(TOMORROW)
+    stage.start(app="tomorrow_tasks", folder=tomorrow).wait_ready()
+    # A worker that does not know it may take it once more and park it again; the next round gives it another chance.
+    assert unknown.get(timeout=30) == "done"
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-from umbel.task import Task
 
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.verdict import result_of
 from umbel.model.job import Counts, Delivery, Job
 from umbel.model.outcome import Outcome, Result, Retried
+from umbel.task import Task
 
 
 def run_eager(task: Task[..., Any], job: Job, *, hostname: str) -> Result:

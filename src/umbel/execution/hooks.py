@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from umbel.request import Request
-from umbel.task import Task
-
 from umbel.model.outcome import Failed, Outcome, Retried
+from umbel.request import Request
 from umbel.states import FAILURE, SUCCESS
+from umbel.task import Task
 
 _logger = logging.getLogger("umbel.worker")
 AnyTask: TypeAlias = Task[..., Any]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other
     from umbel.testing.patience import Patient
+    from umbel.testing.thread_worker import worker
 
 __all__ = [
     "BrokerConformance",
@@ -27,6 +28,7 @@ __all__ = [
     "ReplyLost",
     "ResultStoreConformance",
     "every_other",
+    "worker",
 ]
 
 _HOMES: Final = {
@@ -36,6 +38,7 @@ _HOMES: Final = {
     "Patient": "umbel.testing.patience",
     "ReplyLost": "umbel.testing.faults",
     "every_other": "umbel.testing.faults",
+    "worker": "umbel.testing.thread_worker",
 }
 
 

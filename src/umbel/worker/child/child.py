@@ -11,9 +11,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from umbel.app.app import Umbel
-
 from umbel import log
+from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
 from umbel.execution.executor import Executor, Finished
 from umbel.execution.runners import Gate

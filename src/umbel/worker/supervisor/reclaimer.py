@@ -1,4 +1,4 @@
-"""Reclaimer: tells the broker of children that ended, and takes back what other workers have left behind."""
+"""Reclaimer: tells the broker of children that ended, takes back what others left behind, and asks for parked jobs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Reclaimer:
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
         self._interval = min(MAX_INTERVAL_SECONDS, plan.lease / 3)
+        self._unpark_at = 0.0
 
     def end(self, session: str, started: tuple[str, ...] = ()) -> None:
         """Close *session*, whose process is gone: each job of *started* is charged a crash, the others nothing."""
@@ -44,6 +45,8 @@ class Reclaimer:
                 answer = await self._outage.insist(self._reclaim, DEADLINE_SECONDS)
             if answer.promoted + answer.returned >= FULL_BATCH or self._ended:
                 continue
+            if time.monotonic() >= self._unpark_at:
+                await self._outage.insist(self._unpark, DEADLINE_SECONDS)
             # Not wait_for: before Python 3.12 that forgets a cancellation which meets the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause(answer)):
@@ -60,6 +63,11 @@ class Reclaimer:
         if answer.promoted + answer.returned < FULL_BATCH:  # else some of their jobs are still to be moved
             self._ended = [ended for ended in self._ended if ended not in told]
         return answer
+
+    async def _unpark(self) -> None:
+        """Take the jobs that workers who do not know their tasks have set aside."""
+        await self._broker.unpark(self._plan.queues, self._plan.tasks)
+        self._unpark_at = time.monotonic() + MAX_INTERVAL_SECONDS
 
     def _holding_off(self) -> bool:
         # After an outage that cost us heartbeats it cost the others theirs, too: nobody is dead for that alone.

@@ -1,0 +1,119 @@
+"""A real worker in a thread of this process, for tests: the same consumer, executor and settler, without processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+
+from umbel.app.app import Umbel
+from umbel.contracts.broker import Beat
+from umbel.model.ids import new_session
+from umbel.worker.child.child import Child
+from umbel.worker.options import ChildOptions
+
+STOP_SECONDS = 10.0
+
+
+class OpenGate:
+    """Lets every job start: in one process the lease is as alive as the worker."""
+
+    def trusted(self) -> bool:
+        """Always."""
+        return True
+
+    def take(self, job_id: str, task: str) -> int:
+        """Note nothing: nobody looks after a crash of this process."""
+        del job_id, task
+        return 0
+
+    def give(self, slot: int) -> None:
+        """Note nothing."""
+
+
+class ThreadWorker:
+    """A worker that lives in a thread from `start` to `stop`; `worker` is the usual way to have one."""
+
+    def __init__(self, app: Umbel, options: ChildOptions) -> None:
+        """Run the jobs of *app* as *options* say."""
+        self._app = app
+        self._options = options
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="umbel-testing", daemon=True)
+        self._fault: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Return when it receives. Raises what kept it from that."""
+        self._thread.start()
+        self._started.wait()
+        self._raise()
+
+    def stop(self) -> None:
+        """Finish what runs, hand back the rest. Raises what the worker died of."""
+        if self._loop is not None and self._child is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._child.stop)
+        self._thread.join(STOP_SECONDS)
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+
+    def _work(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
+            self._fault = error
+        finally:
+            self._started.set()
+
+    async def _main(self) -> None:
+        options, lease = self._options, self._app.conf.worker_lease
+        await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease, opening=True)
+        self._loop = asyncio.get_running_loop()
+        self._child = Child(self._app, options, OpenGate())
+        beating = asyncio.ensure_future(self._beat(lease))
+        try:
+            await self._child.run(self._ready)
+        finally:
+            beating.cancel()
+
+    async def _ready(self) -> None:
+        self._started.set()
+
+    async def _beat(self, lease: float) -> None:
+        options = self._options
+        while True:
+            await self._app.broker.unpark(options.queues, tuple(self._app.tasks))
+            await asyncio.sleep(lease / 3)
+            await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease)
+            await self._app.broker.reclaim(options.queues, lease)
+
+
+@contextlib.contextmanager
+def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100) -> Iterator[None]:
+    """Run the jobs of *app* in the background for the length of a ``with`` block; on leaving, what runs is finished.
+
+    *queues* default to the app's default queue. Works on every broker, ``memory://`` included.
+    """
+    running = ThreadWorker(
+        app,
+        ChildOptions(
+            session=new_session(),
+            worker="umbel@testing",
+            queues=tuple(queues) or (app.conf.task_default_queue,),
+            threads=threads,
+            async_slots=async_slots,
+            max_crashes=app.conf.worker_max_crashes,
+        ),
+    )
+    running.start()
+    try:
+        yield
+    finally:
+        running.stop()
