@@ -88,6 +88,7 @@ class Stream(asyncio.Protocol):
 
     def close(self) -> None:
         """Let go of the line; what is pending ends with `OSError`."""
+        self._lose(ConnectionAbortedError("the connection was closed"))
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
