@@ -36,6 +36,7 @@ from umbel.wire import record, values
 
 R_co = TypeVar("R_co", covariant=True)
 
+FIRST_LOOK_SECONDS: Final = 1.0
 LOOK_AGAIN_SECONDS: Final = 10.0
 """How often a long wait asks whether the job can still end: it may have been purged, or its record forgotten."""
 
@@ -213,13 +214,15 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
             raw = yield FETCH
             if raw is None:
                 raw = yield from self._record_of_known()
+        patience = FIRST_LOOK_SECONDS
         while raw is None:
-            left = LOOK_AGAIN_SECONDS if deadline is None else min(deadline - time.monotonic(), LOOK_AGAIN_SECONDS)
+            left = patience if deadline is None else min(deadline - time.monotonic(), patience)
             raw = yield FETCH if left <= 0 else Question("watch", left)
             if raw is None and deadline is not None and deadline <= time.monotonic():
                 raise TimeoutError(f"the result of {self._shown} did not arrive within {timeout:g} s")
             if raw is None:
                 raw = yield from self._record_of_known()
+                patience = LOOK_AGAIN_SECONDS
         return self._read(raw)
 
     def _record_of_known(self) -> Operation[Question, bytes | None]:
