@@ -140,6 +140,30 @@ def test_a_fork_leaves_the_connection_of_its_parent_alone(url: str) -> None:
     assert (done.stdout.strip(), done.stderr) == ("['ready', 'ready', 'ready']", "")
 
 
+def test_a_forked_child_never_closes_the_connection_of_its_parent(url: str) -> None:
+    program = """
+        import gc, os, sys
+        from umbel.brokers import connect
+        from umbel.model.job import Job
+        from umbel.settings import Settings
+        broker = connect(sys.argv[1], Settings())
+        broker.send([Job("job", "q", b"")])
+        if os.fork():
+            os.wait()
+            broker.close()
+        else:
+            del broker
+            gc.collect()
+            links = [f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd")]
+            opened = {os.path.basename(os.readlink(link)) for link in links if os.path.islink(link)}
+            print(sorted(opened & {"umbel.db", "umbel.db-shm"}))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), url], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("['umbel.db', 'umbel.db-shm']", "")
+
+
 @pytest.mark.quiet
 def test_no_producer_starves_beside_two_that_never_pause(broker: SqliteBroker, url: str, tmp_path: Path) -> None:
     busy = [Victim("send", url, tmp_path / f"send{number}") for number in range(2)]

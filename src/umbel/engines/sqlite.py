@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -103,6 +104,7 @@ class Lane:
         self._called: deque[Work[Any]] = deque()
         self._submitted: SimpleQueue[Work[Any] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        _alive.add(self)
 
     def call(self, work: Work[T]) -> T:
         """Run *work* on this thread, together with whatever else is waiting."""
@@ -132,8 +134,8 @@ class Lane:
             self._disconnect()
 
     def abandon(self) -> None:
-        """After a fork: forget the connection of the parent without ever closing it."""
-        # Closing it here, even by garbage collection, would undo locks and perhaps delete the log that the parent uses.
+        """In a forked child: see to it that the connection of the parent is never closed, not even when Python ends."""
+        # Closing it here would roll back what the parent is writing, in memory that both share.
         if self._connection is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
@@ -229,6 +231,17 @@ class Lane:
             self._log = -1
 
 
+_alive: Final[weakref.WeakSet[Lane]] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for lane in list(_alive):
+        lane.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+
+
 class SqliteEngine:
     """Steps on one file. Opens nothing before the first step; safe between threads, event loops and forks."""
 
@@ -285,7 +298,5 @@ class SqliteEngine:
         lanes = self._lanes.get(os.getpid())
         if lanes is not None:
             return lanes
-        for inherited in [lane for pair in list(self._lanes.values()) for lane in pair]:
-            inherited.abandon()
         # No lock here: a fork copies a lock that another thread holds. setdefault lets exactly one pair win.
         return self._lanes.setdefault(os.getpid(), (Lane(self.file, "begin immediate"), Lane(self.file, "begin")))

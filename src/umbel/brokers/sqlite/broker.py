@@ -115,7 +115,7 @@ class SqliteBroker:
             durable=Durability.NONE,
             after=lambda moved: self._ring(moved.rung),
         )
-        await self._clean(queues, moved.lifelines)
+        await self._clean(queues)
         return Reclaimed(moved.promoted, moved.returned, _first(moved.dues), _first(moved.deadlines))
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
@@ -125,7 +125,7 @@ class SqliteBroker:
         )
         return moved.total()
 
-    async def _clean(self, queues: Sequence[str], lifelines: set[str]) -> None:
+    async def _clean(self, queues: Sequence[str]) -> None:
         started = time.monotonic()
         if started - self._cleaned < CLEANING_SECONDS:
             return
@@ -138,10 +138,10 @@ class SqliteBroker:
                 break
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
-            self._lifeline.sweep(lifelines)
-            await self._engine.submit(
+            needed = await self._engine.submit(
                 lambda connection: sessions.tidy(connection, self._clock, queues), durable=Durability.NONE
             )
+            self._lifeline.sweep(needed)
 
     # --- deliveries
 

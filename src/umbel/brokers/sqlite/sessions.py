@@ -60,7 +60,6 @@ class Moved(msgspec.Struct):
     dues: list[int] = []
     deadlines: list[int] = []
     rung: Counter[str] = msgspec.field(default_factory=Counter)
-    lifelines: set[str] = set()
 
 
 def open_sessions(connection: Connection, terms: Terms, beats: Sequence[Beat], queues: Sequence[str]) -> list[bool]:
@@ -139,7 +138,6 @@ def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[st
         for row in connection.execute(RECLAIM["sessions"], (queue,)).fetchall():
             session = Lease(*row)
             charge = _verdict(session, terms, hold, gone)
-            moved.lifelines.add(session.lifeline)
             if charge is None:
                 moved.deadlines.append(max(session.until, hold) - terms.now)
                 continue
@@ -187,12 +185,13 @@ def expire(connection: Connection, clock: Clock) -> int:
     return len(connection.execute(RECLAIM["expire"], (now, MAX_EXPIRED)).fetchall())
 
 
-def tidy(connection: Connection, clock: Clock, queues: Sequence[str]) -> None:
-    """Forget sessions that died long ago, and dead letters that are too old or too many."""
+def tidy(connection: Connection, clock: Clock, queues: Sequence[str]) -> set[str]:
+    """Forget sessions that died long ago, and dead letters that are too old or too many; answers lifelines in use."""
     now = clock.wall()
     connection.execute(RECLAIM["forget"], (now - REMEMBERED_MS,))
     for queue in queues:
         connection.execute(RECLAIM["trim"], (queue, now - DEAD_LETTER_MS, MAX_DEAD_LETTERS))
+    return {row[0] for row in connection.execute(RECLAIM["lifelines"])}
 
 
 def unpark(connection: Connection, queues: Sequence[str], tasks: Sequence[str]) -> Counter[str]:

@@ -32,6 +32,10 @@ update job set state = 0, session = null, number = null, back = 1,
     crashes = crashes + ?1, losses = losses + ?2, marked = 0
 where seq = ?3
 
+-- name: lifelines
+-- answers the lifelines of all open sessions
+select distinct lifeline from session where ended is null
+
 -- name: forget
 -- ?1 unix ms; sessions that died before
 delete from session
