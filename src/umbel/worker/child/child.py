@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -81,7 +80,6 @@ class Child:
 
 def run(app: Umbel, options: ChildOptions, channel: socket.socket, board: Board) -> int:
     """Be a child until told to stop; answers the exit status: 0 stopped, 3 session lost."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_main(app, options, channel, board))

@@ -173,8 +173,8 @@ class Consumer:
         self._watch()
 
     def _hand_back(self) -> None:
-        # Each goes to the front of its level: the last one first keeps their order.
-        for run in reversed(self._threads.take_back()):
+        # Released together, in their order: the broker puts them to the front as they are.
+        for run in self._threads.take_back():
             self._pace.handed_back(time.monotonic())
             self._settle(run, Released())
 
