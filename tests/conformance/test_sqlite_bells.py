@@ -232,3 +232,16 @@ async def test_a_child_that_stops_waiting_hands_its_ring_on(file: OneFile, tmp_p
         assert [each.id for each in await patient] == ["job"]
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_closing_the_store_ends_nobody_elses_wait(file: OneFile) -> None:
+    broker, store = file.broker(), file.store()
+    session = await opened(broker, "q")
+    result = asyncio.create_task(store.awatch("job", None, 30))
+    await eventually(lambda: store._listener._ours()._waiting != {})
+    await store.aclose()
+    await broker.asend([Job("job", "q", b"")])
+    [delivery] = await broker.receive(session, ["q"], 1, wait=0)
+    await broker.settle(session, [Settlement(delivery, "end", record=b"record")])
+    async with asyncio.timeout(PROMPT_SECONDS):
+        assert await result == b"record"

@@ -61,21 +61,17 @@ class Bells:
     def make(self, kind: str, queues: Iterable[str] = ()) -> Bell | None:
         """A new bell, bound and seen to ring; None where sockets do not work in this folder."""
         name = f"{kind}-{secrets.token_hex(8)}-{_marks(list(queues))}"
-        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        bell = Bell(bound, self._folder / name)
         try:
-            bell.bind(self._address(name))
+            bound.bind(self._address(name))
         except OSError:
             bell.close()
             return None
-        return Bell(bell, self._folder / name)
-
-    def works(self) -> bool:
-        """Tell whether a datagram sent into the folder arrives."""
-        bell = self.make("t")
-        if bell is None:
-            return False
-        with bell:
-            return self._send(bell.name, b"?") and bell.read() == b"?"
+        if not self._send(name, b"") or bell.read() is None:
+            bell.close()
+            return None
+        return bell
 
     def nudge(self, bell: Bell) -> None:
         """Ring one bell of this process, so that whoever waits at it looks up."""
@@ -148,7 +144,8 @@ class Bell:
 
     def hide(self) -> None:
         """Nobody finds it from now on; what was sent before can still be read."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
 
     def read(self) -> bytes | None:
         """The next datagram that has arrived, or None."""

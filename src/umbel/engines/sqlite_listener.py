@@ -63,11 +63,14 @@ class Hearing:
         """Call *wake* whenever *job_id* may have ended."""
         with self._lock:
             self._waiting.setdefault(job_id, set()).add(wake)
-            if self._thread is None:
-                # Bound before anybody looks for his job: an end after that look is heard.
-                self._bell = self._bells.make(NEWS)
-                self._thread = threading.Thread(target=self._listen, name="umbel-results", daemon=True)
-                self._thread.start()
+            self._ensure_thread()
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            # Bound before anybody looks for his job: an end after that look is heard.
+            self._bell = self._bells.make(NEWS)
+            self._thread = threading.Thread(target=self._listen, name="umbel-results", daemon=True)
+            self._thread.start()
 
     def leave(self, job_id: str, wake: Callable[[], object]) -> None:
         """Take back what `join` did."""
@@ -78,7 +81,7 @@ class Hearing:
                 self._waiting.pop(job_id, None)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; one that is still needed, because others of this process wait, starts anew."""
         thread, bell = self._thread, self._bell
         if thread is None:
             return
@@ -87,6 +90,9 @@ class Hearing:
             self._bells.nudge(bell)
         thread.join()
         self._closing = False
+        with self._lock:
+            if self._waiting:
+                self._ensure_thread()
 
     def _listen(self) -> None:
         needed = time.monotonic()
