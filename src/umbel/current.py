@@ -23,6 +23,7 @@ __all__ = [
     "get_current_app",
     "get_current_task",
     "running",
+    "set_current",
     "set_default",
     "shared_task",
 ]

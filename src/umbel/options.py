@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, TypedDict
 
@@ -15,7 +15,7 @@ Seconds: TypeAlias = float | timedelta
 When: TypeAlias = float | timedelta | datetime
 """A moment: seconds or a timedelta from now, or a datetime; one without a zone is UTC."""
 
-Errors: TypeAlias = tuple[type[BaseException], ...]
+Errors: TypeAlias = Sequence[type[BaseException]]
 
 
 class RetryOptions(TypedDict, total=False):

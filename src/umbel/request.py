@@ -32,6 +32,8 @@ class Request:
     called_directly: bool = False
     retrying: Retry | None = None
     """What ``self.retry(throw=False)`` decided: the run goes on, and is a retry whatever it returns."""
+    exhausted: bool = False
+    """Whether ``self.retry`` found the limit reached: if the run fails now, its job is kept as a dead letter."""
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ def retry_of(
         raise Retry("Task can be retried", exc)
     limit = _limit(task, request, options)
     if limit is not None and request.retries + 1 > limit:
+        request.exhausted = True
         _raise_handled(exc)
         raise _exceeded(task, request)
     args, kwargs = replaced if replaced is not None else (None, None)

@@ -99,6 +99,7 @@ class Task(Generic[P, R]):
     time_limit: Seconds | None = None
 
     arguments: Arguments
+    __name__: str
     MaxRetriesExceededError: ClassVar = MaxRetriesExceededError
     OperationalError: ClassVar = OperationalError
 
@@ -232,8 +233,8 @@ class Task(Generic[P, R]):
         """The options that decide about retries, as one value."""
         given = self.retry_kwargs
         return RetryPolicy(
-            self.autoretry_for,
-            self.dont_autoretry_for,
+            tuple(self.autoretry_for),
+            tuple(self.dont_autoretry_for),
             given.get("max_retries", self.max_retries),
             seconds(given.get("countdown", self.default_retry_delay), "default_retry_delay"),
             float(self.retry_backoff),

@@ -209,7 +209,9 @@ def test_a_job_that_is_too_large_is_refused(add: Task[[int, int], int], app: Umb
     @app.task
     def keep(text: str) -> None: ...
 
-    with pytest.raises(EncodeError, match=r"arguments of tests\.unit.* take 1,\d\d\d,\d\d\d bytes, more than message_max"):
+    with pytest.raises(
+        EncodeError, match=r"arguments of tests\.unit.* take 1,\d\d\d,\d\d\d bytes, more than message_max"
+    ):
         keep.delay("a" * 1024 * 1024)
     app.conf.message_max_bytes = 100
     with pytest.raises(EncodeError, match="message_max_bytes"):
@@ -235,7 +237,7 @@ def test_calls_of_several_tasks_are_one_round_trip(add: Task[[int, int], int], a
     @app.task
     def mail(to: str) -> None: ...
 
-    handles = app.send_many([add.call(1, y=2), mail.options(queue="mail").call("x")])
+    handles = app.send_many([add.call(1, 2), mail.options(queue="mail").call("x")])
     (jobs,) = mailbox.sent
     assert [job.queue for job in jobs] == ["default", "mail"]
     assert [handle.id for handle in handles] == [job.id for job in jobs]

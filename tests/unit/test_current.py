@@ -46,7 +46,7 @@ async def test_a_choice_holds_in_its_own_context_only() -> None:
         await asyncio.sleep(0)
         return current_app.main
 
-    assert await asyncio.gather(choose(first), choose(second)) == ["one", "two"]
+    assert [*await asyncio.gather(choose(first), choose(second))] == ["one", "two"]
     assert current_app.main == "two"
 
 

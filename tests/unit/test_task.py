@@ -98,9 +98,7 @@ def test_options_are_attributes(app: Umbel) -> None:
         ({"base": int}, TypeError, "base is <class 'int'>"),
     ],
 )
-def test_a_wrong_option_fails_at_the_definition(
-    app: Umbel, options: Any, error: type[Exception], words: str
-) -> None:
+def test_a_wrong_option_fails_at_the_definition(app: Umbel, options: Any, error: type[Exception], words: str) -> None:
     def f() -> None: ...
 
     with pytest.raises(error, match=words):
@@ -114,9 +112,10 @@ def test_what_is_no_function_is_refused(app: Umbel) -> None:
 
     class Body: ...
 
+    wrong: Any
     for wrong in ("name", Body, generator, app.task(lambda: 1)):
         with pytest.raises(TypeError):
-            app.task(wrong)  # type: ignore[call-overload]
+            app.task(wrong)
 
 
 def test_two_functions_cannot_have_one_name(app: Umbel) -> None:
@@ -203,7 +202,13 @@ def test_a_retry_calls_on_retry_and_not_after_return(app: Umbel) -> None:
 
     assert twice.apply().get() == 1
     assert isinstance(twice, Recording)
-    assert [call[0] for call in twice.calls] == ["before_start", "on_retry", "before_start", "on_success", "after_return"]
+    assert [call[0] for call in twice.calls] == [
+        "before_start",
+        "on_retry",
+        "before_start",
+        "on_success",
+        "after_return",
+    ]
 
 
 def test_only_the_hooks_that_are_there_are_listed(app: Umbel) -> None:
@@ -217,7 +222,7 @@ def test_only_the_hooks_that_are_there_are_listed(app: Umbel) -> None:
 
 def test_a_class_can_be_a_task(app: Umbel) -> None:
     class Add(Task[[int, int], int]):
-        queue = "sums"
+        queue: str | None = "sums"
 
         def run(self, x: int, y: int) -> int:
             return x + y
@@ -321,7 +326,7 @@ async def test_eager_tasks_run_beside_a_running_loop(app: Umbel) -> None:
 
 
 def test_what_a_task_returns_must_travel(app: Umbel) -> None:
-    result = app.task(name="odd")(lambda: object()).apply()
+    result = app.task(name="odd")(lambda: [object()]).apply()
     assert result.state == "FAILURE"
     with pytest.raises(TypeError, match="the result of odd of type object cannot travel"):
         result.get()
@@ -385,7 +390,7 @@ def test_the_request_tells_of_the_job(app: Umbel) -> None:
     assert (request.mine, request.other) == (1, 2)
     with pytest.raises(AttributeError, match="no attribute and no header 'nothing'"):
         _ = request.nothing
-    assert not current_task
+    assert not bool(current_task)
 
 
 def test_a_plain_call_has_a_request_without_a_job(app: Umbel) -> None:
@@ -470,12 +475,12 @@ def test_retry_without_an_error_says_that_the_limit_is_reached(app: Umbel) -> No
 def test_retry_raises_what_is_being_handled(app: Umbel) -> None:
     def body(self: Context) -> None:
         try:
-            raise Odd("handled")
-        except Odd:
+            int("handled")
+        except ValueError:
             self.retry(max_retries=0)
 
     count, _ = counting(app, body)
-    with pytest.raises(Odd, match="handled"):
+    with pytest.raises(ValueError, match="handled"):
         count.apply().get()
 
 
@@ -544,7 +549,8 @@ def test_the_delay_is_countdown_or_eta_or_the_tasks_own(app: Umbel) -> None:
 
 
 def test_a_misspelt_keyword_of_retry_is_an_error(app: Umbel) -> None:
-    count, _ = counting(app, lambda self: self.retry(countdwn=3))
+    misspelt: Any = {"countdwn": 3}
+    count, _ = counting(app, lambda self: self.retry(**misspelt))
     with pytest.raises(TypeError, match="did you mean 'countdown'"):
         count.apply().get()
 

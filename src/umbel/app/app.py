@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from logging import getLogger
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
@@ -47,6 +48,8 @@ class Umbel:
         self.task = TaskFactory(self._decorated)
         self.task_class: type[AnyTask] | None = own.get("task_cls")
         self._given: dict[str, Any] = {**own.get("changes", {}), **given}
+        self._origin = f"Umbel({main!r})"
+        Settings().assign(self._given, self._origin)  # what is wrong here is told here
         self._include = tuple(own.get("include", ()))
         self._config: list[Callable[[Settings], None]] = []
         self._discoveries: list[Callable[[], None]] = []
@@ -71,13 +74,15 @@ class Umbel:
         sources.read_environment(settings, sources.current_environment())
         for read in self._config:
             read(settings)
-        settings.assign(self._given, f"Umbel({self.main!r})")
+        settings.assign(self._given, self._origin)
         if not settings.broker_url and not self._is_instance("broker"):
             settings.assign({"broker_url": default_url(self.main)}, "the name of the app")
         if not settings.result_backend and not self._is_instance("store"):
             settings.assign({"result_backend": settings.broker_url}, "broker_url")
         if is_disabled(settings.result_backend):
             settings.assign({"task_ignore_result": True}, "result_backend")
+        if settings.moot:
+            getLogger("umbel").info("settings that tune nothing in Umbel: %s", ", ".join(settings.moot))
         return settings
 
     def config_from_object(self, source: object, *, silent: bool = False, namespace: str | None = None) -> None:

@@ -163,8 +163,8 @@ def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     try:
         read = msgspec.convert(value, _TYPES[name], strict=not text)
     except (msgspec.ValidationError, TypeError) as error:
-        shown = _printable(value)
-        raise ImproperlyConfigured(f"{name} is {shown!r} ({origin}): {_plain(str(error))}") from None
+        shown = masked(repr(value))
+        raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
     if name == "task_default_queue" and not valid_queue(read):
         raise ImproperlyConfigured(f"{name} is {read!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
     return read
