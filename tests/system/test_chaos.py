@@ -265,4 +265,3 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     stage.start(app="tomorrow_tasks", folder=tomorrow).wait_ready()
     # A worker that does not know it may take it once more and park it again; the next round gives it another chance.
     assert unknown.get(timeout=30) == "done"
-
