@@ -15,6 +15,7 @@ class Returning(Protocol):
     """What a handle asks of a task."""
 
     name: str
+    track_started: bool | None
 
     def decode_result(self, raw: msgspec.Raw | bytes) -> Any:
         """The return value in *raw*."""

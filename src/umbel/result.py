@@ -251,7 +251,7 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
         location = yield from self._located()
         if location.place in ("ready", "delayed") and location.retries:
             return RETRY
-        return STARTED if location.place == "running" and self.source.conf.task_track_started else PENDING
+        return STARTED if location.place == "running" and self._tracked else PENDING
 
     def _look(self) -> Operation[Question, Result | None]:
         raw: bytes | None = yield FETCH
@@ -313,6 +313,11 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
                 "get() inside a task holds a slot that the awaited job may need: return, or send what comes next "
                 "instead; if it cannot block, wrap it in `with allow_join_result():`"
             )
+
+    @property
+    def _tracked(self) -> bool:
+        own = None if self.task is None else self.task.track_started
+        return self.source.conf.task_track_started if own is None else own
 
     @property
     def _shown(self) -> str:

@@ -83,7 +83,7 @@ class Task(Generic[P, R]):
     priority: int | None = None
     expires: Seconds | None = None
     ignore_result: bool | None = None
-    store_errors_even_if_ignored: bool = False
+    store_errors_even_if_ignored: bool | None = None
     track_started: bool | None = None
     typing: bool = True
     throws: Errors = ()

@@ -277,6 +277,8 @@ def test_a_running_job_is_started_if_that_is_tracked(app: Umbel) -> None:
         assert (handle.state, handle.place) == ("PENDING", "running")
         app.conf.task_track_started = True
         assert handle.state == "STARTED"
+        long.track_started = False
+        assert handle.state == "PENDING"
         end.set()
 
 
