@@ -169,6 +169,7 @@ class MemoryBroker:
                 holder.number = max(holder.number, number)
                 unlisted = [each for each, fence in holder.held.items() if (name, each, fence) not in listed]
                 for job_id in unlisted:
+                    queue.jobs[job_id].charge()
                     del holder.held[job_id]
                 queue.front(unlisted)
                 self._space.work.ring(name)

@@ -136,6 +136,15 @@ class ReclaimingConformance(BrokerStage):
         again = (await self.take_one(await self.open(), "job")).counts
         assert (again.crashes, again.losses) == (0, 1)
 
+    async def test_a_mark_does_not_outlast_a_reconcile(self) -> None:
+        session, delivery = await self.started()
+        await self.broker.mark(session, delivery)
+        await self.broker.reconcile(session, [QUEUE], [])
+        await self.take_one(session, "job")
+        await self.lapse()
+        again = (await self.take_one(await self.open(), "job")).counts
+        assert (again.crashes, again.losses) == (0, 1)
+
     async def test_a_mark_may_be_repeated(self) -> None:
         session, delivery = await self.started()
         assert await self.broker.mark(session, delivery)

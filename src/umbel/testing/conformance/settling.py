@@ -276,6 +276,18 @@ class SettlingConformance(BrokerStage):
         assert await self.settle(session, *settlements) == [True, True]
         assert ids(await self.take(session)) == ["next"]
 
+    async def test_a_follow_up_with_the_id_of_a_job_of_the_batch_is_not_created(self) -> None:
+        await self.send("1", "2", "3")
+        session = await self.open()
+        first, second, third = await self.take(session)
+        verdicts = [
+            Settlement(first, "end"),
+            Settlement(second, "end", follow_ups=(Job("1", QUEUE, b"again"), Job("2", QUEUE, b"again"))),
+            Settlement(third, "end", record=b"record", follow_ups=(Job("3", QUEUE, b"again"),)),
+        ]
+        assert await self.settle(session, *verdicts) == [True] * 3
+        assert await self.take(session) == []
+
     async def test_a_settle_by_a_session_that_ended_meanwhile_is_refused_whole(self) -> None:
         await self.send("1", "2", "3")
         session = await self.open()
