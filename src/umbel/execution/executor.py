@@ -44,7 +44,7 @@ class Executor:
     """Runs deliveries of the tasks in one registry.
 
     *hostname* is what the request tells the task; *max_crashes* the number of crashes at which a job is buried;
-    *max_bytes* limits envelopes, *ignore_results* is the app's default.
+    *max_bytes* limits envelopes, *ignore_results* and *store_errors* (even if ignored) are the app's defaults.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Executor:
         max_crashes: int = 3,
         max_bytes: int = 1024 * 1024,
         ignore_results: bool = False,
+        store_errors: bool = False,
     ) -> None:
         """Keep what every run needs."""
         self._tasks = tasks
@@ -62,6 +63,7 @@ class Executor:
         self._max_crashes = max_crashes
         self._max_bytes = max_bytes
         self._ignore_results = ignore_results
+        self._store_errors = store_errors
 
     def prepare(self, delivery: Delivery, now: float) -> Run | Finished:
         """Decide whether *delivery* may be run at unix time *now*; otherwise say what becomes of it.
@@ -143,7 +145,10 @@ class Executor:
             ignored = run.task.ignore_result
         if ignored is None:
             ignored = self._ignore_results
-        return not ignored or (isinstance(outcome, Failed) and run.task.store_errors_even_if_ignored)
+        if not ignored or not isinstance(outcome, Failed):
+            return not ignored
+        stored = run.task.store_errors_even_if_ignored
+        return self._store_errors if stored is None else stored
 
     def _failed(self, run: Run, error: BaseException, seconds: float) -> Outcome:
         """The outcome of a run that raised *error*."""

@@ -41,6 +41,7 @@ class Child:
             max_crashes=options.max_crashes,
             max_bytes=conf.message_max_bytes,
             ignore_results=conf.task_ignore_result,
+            store_errors=conf.task_store_errors_even_if_ignored,
         )
         link = Link(app.broker, _ledger(app, options), options.session, options.queues)
         kinds = {task.is_async for task in app.tasks.values()}
