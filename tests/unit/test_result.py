@@ -293,3 +293,21 @@ def test_a_value_is_read_by_the_tasks_annotation_where_the_task_is_known(app: Um
         assert app.AsyncResult(handle.id).get(timeout=SECONDS) == (1, 2)
     stranger = Umbel("results", broker=app.conf.broker_url, set_as_current=False)
     assert stranger.AsyncResult(handle.id).get(timeout=SECONDS) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_task", "stored"), [(True, None, True), (True, False, False), (False, True, True)]
+)
+def test_errors_of_ignored_results_are_stored_if_that_is_asked_for(
+    app: Umbel, setting: bool, of_task: bool | None, stored: bool
+) -> None:
+    app.conf.update(task_store_errors_even_if_ignored=setting, task_ignore_result=True)
+
+    @app.task
+    def fail() -> None:
+        raise Odd(1, "kept")
+
+    fail.store_errors_even_if_ignored = of_task
+    handle = app.AsyncResult(fail.delay().id)
+    with worker(app), pytest.raises(Odd if stored else UnknownResult):
+        handle.get(timeout=SECONDS)
