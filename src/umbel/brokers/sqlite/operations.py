@@ -161,7 +161,7 @@ def settle(connection: Connection, clock: Clock, session: str, settlements: Sequ
     won.update(connection.executemany(SETTLE["move"], _moves(keys, now, alive)))
     ours = [fence in won and first[fence] is each for each in settlements if (fence := _fence(each))]
     done = [each for each, our in zip(settlements, ours, strict=True) if our]
-    ended = _record(connection, session, now, done)  # first, so that a follow-up with the id of a job that ends is refused
+    ended = _record(connection, session, now, done)  # first: its own id is refused as a follow-up
     return Settled(ours, _follow(connection, clock, done), ended)
 
 
