@@ -12,22 +12,26 @@ import msgspec
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.verdict import result_of
 from umbel.model.job import Counts, Delivery, Job
-from umbel.model.outcome import Outcome, Result, Retried
+from umbel.model.outcome import Failed, Outcome, Result, Retried
 from umbel.task import Task
 
 
 def run_eager(task: Task[..., Any], job: Job, *, hostname: str) -> Result:
     """Run *job* of *task* in this process and answer its terminal result; retries follow at once, without waiting.
 
-    An `async def` task runs in a loop of its own, in a thread of its own if this thread has a running loop.
+    An `async def` task runs in a loop of its own, in a thread of its own if this thread has a running loop. Raises
+    `KeyboardInterrupt`, which here means the caller.
     """
     executor = Executor({task.name: task}, hostname)
+    executor.abandon()  # who cancels it is the caller
     delivery = Delivery(job.id, job.queue, job.level, 0, job.envelope)
     while True:
         prepared = executor.prepare(delivery, time.time())
         if isinstance(prepared, Finished):
             return result_of(prepared, hostname, time.time())
         outcome = _outcome(executor, prepared)
+        if isinstance(outcome, Failed) and outcome.failure.type == KeyboardInterrupt.__name__:
+            raise KeyboardInterrupt
         if not isinstance(outcome, Retried):
             return result_of(Finished(delivery, outcome, task.name), hostname, time.time())
         delivery = msgspec.structs.replace(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Mapping
 from contextvars import copy_context
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from umbel.exceptions import DecodeError, Ignore, Reject, Retry, WorkerLostError
+from umbel import options
+from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Retry, WorkerLostError
 from umbel.execution import hooks
 from umbel.model.failure import Failure, capture
 from umbel.model.job import Delivery
@@ -21,6 +24,7 @@ from umbel.task import Task
 from umbel.wire.envelope import Envelope, decode, encode
 
 AnyTask: TypeAlias = Task[..., Any]
+_MAX_DELAY: Final = 100 * 365 * 86_400.0
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +68,11 @@ class Executor:
         self._max_bytes = max_bytes
         self._ignore_results = ignore_results
         self._store_errors = store_errors
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """From now on a run that is cancelled has no outcome: nobody here asks for it, its job runs elsewhere."""
+        self._abandoned = True
 
     def prepare(self, delivery: Delivery, now: float) -> Run | Finished:
         """Decide whether *delivery* may be run at unix time *now*; otherwise say what becomes of it.
@@ -77,7 +86,7 @@ class Executor:
         if delivery.counts.crashes >= self._max_crashes:
             return Finished(delivery, Failed(_poison(delivery), dead=True), envelope.task)
         if envelope.expires is not None and envelope.expires <= now:
-            return Finished(delivery, Revoked("expired"), envelope.task)
+            return Finished(delivery, Revoked("expired"), envelope.task, keep_result=not envelope.ignore_result)
         task = self._tasks.get(envelope.task)
         if task is None:
             return Finished(delivery, Parked(envelope.task), envelope.task)
@@ -104,7 +113,7 @@ class Executor:
                 request.give_up()
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
-            outcome = self._failed(run, error, time.perf_counter() - began)
+            outcome = self._failed(run, request, error, time.perf_counter() - began)
             if task.hooks:
                 hooks.after_error(task, request, outcome, error)
         else:
@@ -113,7 +122,10 @@ class Executor:
         return outcome
 
     async def arun(self, run: Run) -> Outcome:
-        """Run an `async def` task in the current asyncio task, whose context is its own; never raises."""
+        """Run an `async def` task in the current asyncio task, whose context is its own.
+
+        Raises nothing but `CancelledError`, and that only when it is cancelled after `abandon`.
+        """
         began = time.perf_counter()
         task = run.task
         try:
@@ -129,8 +141,9 @@ class Executor:
             if request.retrying is not None:
                 request.give_up()
             outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
-        except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
-            outcome = self._failed(run, error, time.perf_counter() - began)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._let_go(error)
+            outcome = self._failed(run, request, error, time.perf_counter() - began)
             if task.hooks:
                 await hooks.aafter_error(task, request, outcome, error)
         else:
@@ -150,20 +163,36 @@ class Executor:
         stored = run.task.store_errors_even_if_ignored
         return self._store_errors if stored is None else stored
 
-    def _failed(self, run: Run, error: BaseException, seconds: float) -> Outcome:
-        """The outcome of a run that raised *error*."""
+    def _let_go(self, error: BaseException) -> None:
+        if self._abandoned and isinstance(error, asyncio.CancelledError):
+            raise error
+
+    def _failed(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
+        """The outcome of a run that raised *error*; FAILURE with what is wrong if it asks for the impossible."""
+        try:
+            return self._steered(run, request, error, seconds)
+        except Exception as wrong:  # noqa: BLE001 - a delay or arguments that cannot travel
+            return Failed(capture(wrong), seconds)
+
+    def _steered(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
         match error:
             case Ignore():
                 return Ignored(seconds)
-            case Reject(requeue=True):
-                return Retried(None, 0.0, seconds, charged=False)
             case Reject():
-                return Failed(capture(error), seconds, dead=True)
+                return (
+                    Retried(None, 0.0, seconds, charged=False)
+                    if error.requeue
+                    else Failed(capture(error), seconds, dead=True)
+                )
             case Retry():
                 failure = capture(error.exc) if error.exc is not None else None
-                return Retried(failure, max(error.when or 0.0, 0.0), seconds, self._replaced(run, error))
+                return Retried(failure, _delay(error.when or 0.0), seconds, self._replaced(run, error))
+        if isinstance(error, EncodeError):  # what cannot travel does not travel better the second time
+            return Failed(capture(error), seconds)
         outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, random.random())
-        return msgspec.structs.replace(outcome, run=seconds)
+        if isinstance(outcome, Retried):
+            return msgspec.structs.replace(outcome, delay=_delay(outcome.delay), run=seconds)
+        return msgspec.structs.replace(outcome, dead=outcome.dead or request.exhausted, run=seconds)
 
     def _replaced(self, run: Run, retry: Retry) -> bytes | None:
         """The envelope with the arguments that ``self.retry(args=…, kwargs=…)`` gave, or None if it gave none."""
@@ -186,6 +215,13 @@ def _policy(run: Run) -> RetryPolicy:
     if run.envelope.max_retries is not None:
         policy = msgspec.structs.replace(policy, max_retries=run.envelope.max_retries)
     return policy
+
+
+def _delay(given: object) -> float:
+    """Seconds that a broker can count: from zero to a hundred years. Raises `TypeError` or `ValueError`."""
+    if isinstance(given, datetime):
+        return min(max(options.timestamp(given, "when") - time.time(), 0.0), _MAX_DELAY)
+    return min(max(options.seconds(given, "countdown"), 0.0), _MAX_DELAY)
 
 
 def _poison(delivery: Delivery) -> Failure:

@@ -55,38 +55,38 @@ async def acall(hook: Callable[..., Any], *arguments: object) -> None:
 
 def after_success(task: AnyTask, request: Request, value: object) -> None:
     """Call the hooks of a run that returned *value*; their errors are logged and change nothing."""
-    for name, hook, arguments in _on_success(task, request, value):
-        try:
-            call(hook, *arguments)
-        except Exception:
-            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+    _call_all(request, _on_success(task, request, value))
 
 
 def after_error(task: AnyTask, request: Request, outcome: Outcome, error: BaseException) -> None:
     """Call the hooks of a run that raised *error*; their errors are logged and change nothing."""
-    for name, hook, arguments in _on_error(task, request, outcome, error):
-        try:
-            call(hook, *arguments)
-        except Exception:
-            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+    _call_all(request, _on_error(task, request, outcome, error))
 
 
 async def aafter_success(task: AnyTask, request: Request, value: object) -> None:
     """The async twin of `after_success`."""
-    for name, hook, arguments in _on_success(task, request, value):
-        try:
-            await acall(hook, *arguments)
-        except Exception:
-            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+    await _acall_all(request, _on_success(task, request, value))
 
 
 async def aafter_error(task: AnyTask, request: Request, outcome: Outcome, error: BaseException) -> None:
     """The async twin of `after_error`."""
-    for name, hook, arguments in _on_error(task, request, outcome, error):
+    await _acall_all(request, _on_error(task, request, outcome, error))
+
+
+def _call_all(request: Request, calls: Iterator[_Call]) -> None:
+    for name, hook, arguments in calls:
+        try:
+            call(hook, *arguments)
+        except BaseException:
+            _logger.exception("%s of task %s[%s] failed", name, request.task, request.id)
+
+
+async def _acall_all(request: Request, calls: Iterator[_Call]) -> None:
+    for name, hook, arguments in calls:
         try:
             await acall(hook, *arguments)
-        except Exception:
-            _logger.exception("%s of task %s[%s] failed", name, task.name, request.id)
+        except BaseException:
+            _logger.exception("%s of task %s[%s] failed", name, request.task, request.id)
 
 
 def _on_success(task: AnyTask, request: Request, value: object) -> Iterator[_Call]:

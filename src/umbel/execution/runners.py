@@ -64,7 +64,8 @@ class ThreadRunner:
                 taken.append(run)
 
     def close(self) -> None:
-        """Let the threads end after what they run now."""
+        """Let the threads end after what they run now; what waits is not run."""
+        self.take_back()
         for _ in range(self._threads):
             self._waiting.put(None)
 
@@ -101,28 +102,43 @@ class ThreadRunner:
 
 
 class LoopRunner:
-    """Runs `async def` tasks in the event loop, each in an asyncio task of its own."""
+    """Runs `async def` tasks in the event loop, each in an asyncio task of its own, at most *slots* at a time."""
 
-    def __init__(self, executor: Executor, gate: Gate, done: Done) -> None:
+    def __init__(self, executor: Executor, gate: Gate, slots: int, done: Done) -> None:
         """Start nothing yet."""
         self._executor = executor
         self._gate = gate
+        self._slots = slots
         self._done = done
+        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Run] = deque()
 
     def submit(self, run: Run) -> None:
-        """Start it in the next round of the loop."""
+        """Start it in the next round of the loop, or as soon as a slot is free, in the order of submission."""
+        if self._running >= self._slots:
+            self._waiting.append(run)
+            return
+        self._running += 1
         task = asyncio.get_running_loop().create_task(self._work(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def take_back(self) -> list[Run]:
+        """The runs that wait for a slot, in order; they will not be run here."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
     async def _work(self, run: Run) -> None:
-        if not self._gate.trusted():
-            self._done(run, Released())
-            return
-        slot = self._gate.take(run.delivery.id, run.task.name)
-        try:
-            outcome = await self._executor.arun(run)
-        finally:
-            self._gate.give(slot)
+        outcome: Outcome = Released()
+        if self._gate.trusted():
+            slot = self._gate.take(run.delivery.id, run.task.name)
+            try:
+                outcome = await self._executor.arun(run)
+            finally:
+                self._gate.give(slot)
+        self._running -= 1
+        if self._waiting:
+            self.submit(self._waiting.popleft())
         self._done(run, outcome)

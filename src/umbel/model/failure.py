@@ -14,6 +14,8 @@ MAX_TRACEBACK_CHARACTERS: Final = 64 * 1024
 MAX_MESSAGE_CHARACTERS: Final = 16 * 1024
 MAX_CHAIN: Final = 8
 _PLAIN: Final = (str, int, float, bool, type(None))
+_MIN_INT: Final = -(2**63)
+_MAX_INT: Final = 2**64 - 1
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,16 +35,25 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def capture(exception: BaseException, depth: int = 0) -> Failure:
-    """Turn *exception* into data; never raises, whatever the exception's own methods do."""
+    """Turn *exception* into data that can travel; never raises, whatever the exception's own methods do."""
+    try:
+        return _captured(exception, depth)
+    except Exception:  # noqa: BLE001 - its own args or notes are broken: its class must do
+        found = type(exception)
+        return Failure(found.__qualname__, str(found.__module__), f"<{found.__qualname__} that cannot be shown>")
+
+
+def _captured(exception: BaseException, depth: int) -> Failure:
     cause = exception.__cause__ or (None if exception.__suppress_context__ else exception.__context__)
-    args = exception.args if isinstance(exception.args, tuple) else ()
-    plain = [value for value in args if isinstance(value, _PLAIN)]
+    text = _text(exception)[:MAX_MESSAGE_CHARACTERS]
+    args = exception.args
+    plain = [_clean(value) if isinstance(value, str) else value for value in args if _is_plain(value)]
     return Failure(
         type=type(exception).__qualname__,
-        module=type(exception).__module__,
-        message=_text(exception)[:MAX_MESSAGE_CHARACTERS],
-        args=plain if len(plain) == len(args) and _small(plain) else [_text(exception)[:MAX_MESSAGE_CHARACTERS]],
-        notes=[str(note) for note in getattr(exception, "__notes__", ())][:16],
+        module=str(type(exception).__module__),
+        message=text,
+        args=plain if len(plain) == len(args) and _small(plain) else [text],
+        notes=[_clean(str(note)) for note in getattr(exception, "__notes__", ())][:16],
         traceback=_traceback(exception) if depth == 0 else "",
         cause=capture(cause, depth + 1) if cause is not None and depth < MAX_CHAIN else None,
     )
@@ -90,9 +101,19 @@ def _without_init(found: type[Exception], failure: Failure) -> Exception:
     return exception
 
 
+def _is_plain(value: object) -> bool:
+    # Exactly these types: msgpack refuses their subclasses, and integers beyond 64 bits.
+    return type(value) in _PLAIN and (not isinstance(value, int) or _MIN_INT <= value <= _MAX_INT)
+
+
+def _clean(text: str) -> str:
+    """*text* as nothing but a str, with half characters, which cannot be encoded, written out."""
+    return str.encode(text, "utf-8", "backslashreplace").decode()
+
+
 def _text(exception: BaseException) -> str:
     try:
-        return str(exception)
+        return _clean(str(exception))
     except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
         return f"<{type(exception).__qualname__} whose text cannot be shown>"
 
@@ -103,7 +124,7 @@ def _small(values: list[Any]) -> bool:
 
 def _traceback(exception: BaseException) -> str:
     try:
-        text = "".join(traceback.format_exception(exception))
+        text = _clean("".join(traceback.format_exception(exception)))
     except Exception:  # noqa: BLE001 - see _text
         return f"{type(exception).__qualname__} (traceback cannot be shown)"
     if len(text) <= MAX_TRACEBACK_CHARACTERS:

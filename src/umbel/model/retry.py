@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from umbel.model.failure import Failure
-from umbel.model.outcome import Failed, Outcome, Retried
+from umbel.model.outcome import Failed, Retried
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Celery's retry options of a task; delays in seconds. *max_retries* None: no limit; *backoff* 0: always the same."""
+    """Celery's retry options of a task, delays in seconds. No limit if *max_retries* is None, no growth if *backoff* is 0."""
 
     autoretry_for: tuple[type[BaseException], ...] = ()
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
@@ -43,7 +43,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 def after_failure(  # the five facts that decide it
     policy: RetryPolicy, exception: BaseException, failure: Failure, retries: int, chance: float
-) -> Outcome:
+) -> Failed | Retried:
     """Decide what becomes of a delivery whose task raised *exception* by itself, without ``self.retry``.
 
     Delays are seconds, *retries* counts earlier retries, *chance* is in [0, 1). Raises nothing: an exhausted policy is

@@ -7,6 +7,7 @@ out long is handed back to the broker, for a child that is idle.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from umbel import log
-from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.exceptions import BrokerUnavailable, UmbelError
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.runners import Gate, LoopRunner, ThreadRunner
 from umbel.model.job import Delivery
@@ -48,28 +49,40 @@ class Consumer:
         self._gate = gate
         self._pace = pace
         self._threads = ThreadRunner(executor, gate, pace.threads, self._done)
-        self._loop_runner = LoopRunner(executor, gate, self._done)
+        self._loop_runner = LoopRunner(executor, gate, max(1, pace.async_slots), self._done)
         self._held: dict[str, Delivery] = {}
         self._quarantine: deque[Run] = deque()
         self._slot = asyncio.Event()
         self._stopping = False
+        self._stop_asked = asyncio.Event()
         self._receiving: asyncio.Task[list[Delivery]] | None = None
         self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
         self._watching = False
+        self._fault = ""
 
     def stop(self) -> None:
         """Receive nothing more, hand back what has not begun, let the rest finish; `run` then returns."""
         self._stopping = True
+        self._stop_asked.set()
         if self._receiving is not None:
             self._receiving.cancel()
         self._hand_back()
-        for run in self._quarantine:
-            self._settle(run, Released())
-        self._quarantine.clear()
+        self._hand_back_async()
         self._slot.set()
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Receive and start until stopped, then wait for what runs; *ready* is awaited after the first answer."""
+        try:
+            await self._consume(ready)
+            self._release_quarantine()
+            await self._give_back_lost_answer()
+            await self._all_done()
+        finally:
+            # Whatever runs now is abandoned: no hook of a task shall take the end of this child for a failure.
+            self._executor.abandon()
+            self._threads.close()
+
+    async def _consume(self, ready: Callable[[], Awaitable[None]]) -> None:
         told = False
         while not self._stopping:
             if self._quarantine and not self._pace.busy:
@@ -81,11 +94,6 @@ class Consumer:
             elif await self._receive(room, WAIT_SECONDS if told else 0.0) and not told:
                 told = True
                 await ready()
-        await self._give_back_lost_answer()
-        while self._pace.busy:
-            self._slot.clear()
-            await self._slot.wait()
-        self._threads.close()
 
     def settled(self, batch: Sequence[Finished]) -> None:
         """Forget the deliveries whose verdicts the broker has answered."""
@@ -106,25 +114,27 @@ class Consumer:
         try:
             if time.monotonic() >= self._reconcile_at:
                 await self._reconcile()
+            if self._stopping:  # by now: nobody would cancel this receive
+                return False
             self._receiving = asyncio.ensure_future(link.broker.receive(link.session, link.queues, room, wait=wait))
             deliveries = await self._receiving
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
             return False
-        except BrokerError as error:
+        except UmbelError as error:
             await self._pause(error)
             return False
         finally:
             self._receiving = None
-        if deliveries:
-            await self._start(deliveries)
-        return True
-
-    async def _start(self, deliveries: list[Delivery]) -> None:
+        self._fault = ""
         for delivery in deliveries:
             self._held[delivery.id] = delivery
-        ended = await self._ended(deliveries)
+        if deliveries:
+            self._start(deliveries, await self._ended(deliveries))
+        return True
+
+    def _start(self, deliveries: list[Delivery], ended: set[str]) -> None:
         now = time.time()
         for delivery in deliveries:
             if delivery.id in ended:
@@ -141,55 +151,79 @@ class Consumer:
                 self._submit(prepared)
         if self._quarantine:
             self._hand_back()
+            self._hand_back_async()
 
     async def _ended(self, deliveries: list[Delivery]) -> set[str]:
-        while True:
+        """The ids of *deliveries* that must not run again; after a stop nobody asks, as nothing is started."""
+        while not self._stopping:
             try:
                 return await self._link.ledger.ended(deliveries)
-            except (BackendError, BrokerUnavailable) as error:
+            except UmbelError as error:
                 _logger.warning("the result store does not answer, %d jobs wait: %s", len(deliveries), error)
-                await asyncio.sleep(random.random())
+                await self._sleep()
+        return set()
 
     def _submit(self, run: Run) -> None:
         log.received(run.task.name, run.delivery.id)
         if run.task.is_async:
             self._pace.started_async()
             self._loop_runner.submit(run)
-            return
-        self._pace.started()
-        self._threads.submit(run)
+        else:
+            self._pace.started()
+            self._threads.submit(run)
         if not self._watching:
             self._watch()
 
     def _watch(self) -> None:
         """Look, as long as jobs wait in this child, whether they move; if not, hand them back."""
-        self._watching = self._pace.waiting > 0 and not self._stopping
+        pace = self._pace
+        self._watching = (pace.waiting > 0 or pace.waiting_async > 0) and not self._stopping
         if self._watching:
-            asyncio.get_running_loop().call_later(HAND_BACK_SECONDS, self._look, self._pace.finished)
+            loop = asyncio.get_running_loop()
+            loop.call_later(HAND_BACK_SECONDS, self._look, pace.finished, pace.finished_async)
 
-    def _look(self, finished_before: int) -> None:
-        if self._pace.finished == finished_before:
+    def _look(self, finished: int, finished_async: int) -> None:
+        if self._pace.finished == finished:
             self._hand_back()
+        if self._pace.finished_async == finished_async:
+            self._hand_back_async()
         self._watch()
 
+    # Both in the order in which they wait: what is released together comes to the front in that order.
+
     def _hand_back(self) -> None:
-        # Released together, in their order: the broker puts them to the front as they are.
         for run in self._threads.take_back():
             self._pace.handed_back(time.monotonic())
             self._settle(run, Released())
+
+    def _hand_back_async(self) -> None:
+        for run in self._loop_runner.take_back():
+            self._pace.handed_back_async(time.monotonic())
+            self._settle(run, Released())
+
+    def _release_quarantine(self) -> None:
+        while self._quarantine:
+            self._settle(self._quarantine.popleft(), Released())
 
     async def _run_alone(self, run: Run) -> None:
         """Run a job that may have killed its process before: nothing else runs here, so nothing else is charged."""
         try:
             ours = await self._link.broker.mark(self._link.session, run.delivery)
-        except BrokerError as error:
+        except UmbelError as error:
             self._quarantine.appendleft(run)
             await self._pause(error)
             return
         if not ours:
             self._held.pop(run.delivery.id, None)
             return
+        if self._stopping:
+            self._settle(run, Released())
+            return
         self._submit(run)
+        await self._all_done()
+
+    async def _all_done(self) -> None:
+        """Wait until nothing runs here."""
         while self._pace.busy:
             self._slot.clear()
             await self._slot.wait()
@@ -217,12 +251,22 @@ class Consumer:
         except TimeoutError:
             return
 
-    async def _pause(self, error: Exception) -> None:
+    async def _pause(self, error: UmbelError) -> None:
         """After a fault of the broker: wait a little, then make sure that a lost answer strands no job."""
-        _logger.debug("receive failed: %s", error)
+        if str(error) != self._fault:  # once an outage; what it means for leases, the supervisor says
+            self._fault = str(error)
+            level = logging.INFO if isinstance(error, BrokerUnavailable) else logging.ERROR
+            _logger.log(level, "no jobs from the broker, trying again: %s", error)
         self._reconcile_at = 0.0
-        if not self._stopping:
-            await asyncio.sleep(random.random())
+        await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Up to a second, so that all children do not come back at once; no longer than to the stop."""
+        if self._stopping:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(random.random()):
+                await self._stop_asked.wait()
 
     async def _reconcile(self) -> None:
         link = self._link
@@ -235,5 +279,5 @@ class Consumer:
         # A receive that was cancelled may have handed out jobs that nobody here knows of.
         try:
             await self._reconcile()
-        except BrokerError as error:
+        except UmbelError as error:
             _logger.debug("reconcile at stop failed, the supervisor ends the session: %s", error)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from umbel.contracts.broker import Settlement
+from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.job import Delivery
 
@@ -70,7 +70,10 @@ class OtherStore:
                 ]
             )
         # A record that was refused (another was first) still ends the job: the first one is its end.
-        return [msgspec.structs.replace(one, record=b"") if one.record else one for one in settlements]
+        return [
+            msgspec.structs.replace(one, record=b"", ttl=DONE_MARK_SECONDS) if one.record else one
+            for one in settlements
+        ]
 
     def _owner(self, delivery: Delivery) -> str:
         return f"{self._session}:{delivery.number}"

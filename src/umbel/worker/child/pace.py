@@ -25,7 +25,8 @@ class Pace:
         """Start with nothing running and nothing measured."""
         self.threads = threads
         self.finished = 0
-        self._async_slots = async_slots if has_async else 0
+        self.finished_async = 0
+        self.async_slots = async_slots if has_async else 0
         self._has_def = has_def or not has_async
         self._held = 0
         self._held_async = 0
@@ -44,13 +45,18 @@ class Pace:
         """How many `def` jobs wait for a thread."""
         return max(0, self._held - self.threads)
 
+    @property
+    def waiting_async(self) -> int:
+        """How many `async def` jobs wait for a slot."""
+        return max(0, self._held_async - self.async_slots)
+
     def started(self) -> None:
         """A `def` job was given to the threads; it may wait there."""
         self._held += 1
         self._share += _WEIGHT * (1.0 - self._share)
 
     def started_async(self) -> None:
-        """An `async def` job was started."""
+        """An `async def` job was given to the loop; it may wait for a slot there."""
         self._held_async += 1
         self._share -= _WEIGHT * self._share
 
@@ -64,6 +70,7 @@ class Pace:
     def done_async(self) -> None:
         """An `async def` job ended."""
         self._held_async -= 1
+        self.finished_async += 1
 
     def handed_back(self, now: float) -> None:
         """A waiting `def` job was given back at *now*: the threads are taken by long ones, so ask for less."""
@@ -71,12 +78,21 @@ class Pace:
         self._mean = max(self._mean or 0.0, 2 * SHORT_SECONDS)
         self._probe_at = now + self._probe
 
+    def handed_back_async(self, now: float) -> None:
+        """A waiting `async def` job was given back at *now*: the slots are taken by long ones, so ask more rarely."""
+        self._held_async -= 1
+        self._probe_at = now + self._probe
+        self._probe = min(self._probe * 2, LAST_PROBE_SECONDS)
+
     def room(self, now: float) -> int:
         """How many jobs to ask for; 0: none until a slot is free or `probe_in` has passed."""
-        free_async = max(0, self._async_slots - self._held_async)
+        free_async = max(0, self.async_slots - self._held_async)
         if not self._has_def:
             return free_async
-        ahead = self._ahead()
+        full = self.async_slots > 0 and not free_async
+        if full and now < self._probe_at:
+            return 0
+        ahead = 0 if full else self._ahead()
         free = self.threads + ahead - self._held
         if self._held < self.threads or free > ahead // 2:
             return free if not free_async else max(free, min(free_async, int(free / max(self._share, 0.01))))
@@ -88,7 +104,8 @@ class Pace:
 
     def probe_in(self, now: float) -> float | None:
         """Seconds until `room` may change by itself; None: only when a slot becomes free."""
-        if not self._has_def or self._held_async >= self._async_slots:
+        full = self._held_async >= self.async_slots
+        if not self._has_def or not self.async_slots or (full and self._held >= self.threads):
             return None
         return max(0.001, self._probe_at - now)
 

@@ -10,13 +10,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+import msgspec
+
+from umbel.contracts.broker import Settlement
+from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.execution.executor import Finished
 from umbel.execution.verdict import settlement_of
+from umbel.model.failure import capture
+from umbel.model.outcome import Failed
 from umbel.worker.child.link import Link
 
 MAX_BATCH: Final = 256
 RETRY_SECONDS: Final = 1.0
+MAX_RETRY_FACTOR: Final = 30
 
 _logger = logging.getLogger("umbel.worker")
 
@@ -36,13 +42,14 @@ class Settler:
         self._expires = expires
         self._settled = settled
         self._waiting: deque[Finished] = deque()
+        self._refused = 0
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
         """How many outcomes wait for the broker."""
-        return len(self._waiting)
+        return len(self._waiting) + self._refused
 
     def add(self, finished: Finished) -> None:
         """Settle it with the next batch."""
@@ -60,22 +67,49 @@ class Settler:
             await self._more.wait()
             self._more.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-                answers = await self._settle(batch)
-                self._settled(batch, answers)
-            self._idle.set()
+                await self._settle([self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))])
+            if not self._refused:
+                self._idle.set()
 
-    async def _settle(self, batch: list[Finished]) -> list[bool]:
+    async def _settle(self, batch: list[Finished]) -> None:
         """Settle *batch*, repeating it until there is an answer: a repeat changes nothing."""
         now = time.time()
-        settlements = [settlement_of(finished, self._worker, now, self._expires) for finished in batch]
+        settlements = [self._settlement(finished, now) for finished in batch]
         while True:
             try:
                 # The record first, then the removal: a crash between the two is repaired by the redelivery.
                 settlements = await self._link.ledger.record(settlements)
-                return await self._link.broker.settle(self._link.session, settlements)
-            except (BrokerUnavailable, BackendError) as error:
-                _logger.warning("%d outcomes wait for the broker: %s", len(batch) + len(self._waiting), error)
-            except BrokerError:
-                _logger.exception("the broker refuses to settle %d outcomes; trying again", len(batch))
+                answers = await self._link.broker.settle(self._link.session, settlements)
+            except (BrokerUnavailable, BrokerFull) as error:
+                _logger.warning("%d outcomes wait for the broker: %s", len(batch) + len(self), error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, no other outcome may wait for it
+                # It may be one item's fault, so each goes alone.
+                _logger.error(  # noqa: TRY400 - the traceback of a driver helps nobody
+                    "%d outcomes cannot be settled, trying again: %s: %s", len(batch), type(error).__name__, error
+                )
+                return await self._split(batch)
+            else:
+                return self._settled(batch, answers)
             await asyncio.sleep(RETRY_SECONDS * random.random())
+
+    async def _split(self, batch: list[Finished]) -> None:
+        if len(batch) > 1:
+            for finished in batch:
+                await self._settle([finished])
+            return
+        self._refused += 1
+        # The more there are, the less it is the fault of one item: then all come back more rarely.
+        delay = RETRY_SECONDS * min(1 + self._refused / 10, MAX_RETRY_FACTOR)
+        asyncio.get_running_loop().call_later(delay, self._again, batch[0])
+
+    def _again(self, finished: Finished) -> None:
+        self._refused -= 1
+        self.add(finished)
+
+    def _settlement(self, finished: Finished, now: float) -> Settlement:
+        try:
+            return settlement_of(finished, self._worker, now, self._expires)
+        except Exception as error:
+            _logger.exception("the outcome of %s[%s] cannot travel", finished.task, finished.delivery.id)
+            failed = msgspec.structs.replace(finished, outcome=Failed(capture(error)))
+            return settlement_of(failed, self._worker, now, self._expires)
