@@ -25,7 +25,7 @@ class Odd(Exception):
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest) -> Umbel:
-    return Umbel("results", broker=f"memory://{request.node.name}", set_as_current=False)
+    return Umbel("results", broker=f"memory://{request.function.__name__}{id(request.node)}", set_as_current=False)
 
 
 @pytest.fixture
