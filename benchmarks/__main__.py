@@ -1,6 +1,7 @@
 """``python -m benchmarks``: run the contest and print the tables. See ``--help``."""
 
 import importlib.util
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 def main(arguments: list[str]) -> int:
     """Measure what the command line asks for."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server and no worker is left behind
     asked = options.parse(arguments)
     contenders = [contender for contender in CONTENDERS if not asked.only or contender.name in asked.only]
     unknown = asked.only - {contender.name for contender in CONTENDERS}

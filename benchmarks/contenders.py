@@ -15,7 +15,8 @@ class Contender:
     *environment* names the virtual environment, *packages* what is installed there at its latest version (nothing for
     Umbel, which is taken from the interpreter that runs the benchmark). *settles* says when a job leaves the broker:
     ``late``, after it ran, or ``early``, before. *variant* picks among an application's settings. *workers* is how
-    often the worker command is started: more than once only where a worker is a single process.
+    often the worker command is started: more than once only where a worker is a single process. With *results_only* it
+    has no turn with results off.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Contender:
     engine: str = REDIS
     variant: str = ""
     workers: int = 1
+    results_only: bool = False
 
     @property
     def module(self) -> str:
@@ -50,11 +52,12 @@ CONTENDERS = (
     Contender("celery-solo", "celery", CELERY, "late", variant="solo", workers=2),
     Contender("dramatiq", "dramatiq", ("dramatiq[redis]", "hiredis"), "late", has_async=True),
     Contender("huey", "huey", HUEY, "early"),
-    Contender("rq", "rq", ("rq", "hiredis"), "late", has_bulk=True),
+    Contender("huey-notify", "huey", HUEY, "early", variant="notify", results_only=True),
+    Contender("rq", "rq", ("rq", "hiredis"), "late", has_bulk=True, has_async=True),
     Contender("taskiq", "taskiq", ("taskiq[uv,orjson]", "taskiq-redis", "hiredis"), "late", has_async=True),
     Contender("potatoq", "potatoq", POTATOQ, "late", has_bulk=True, has_async=True),
     Contender(LOOP, UMBEL, (), "late", variant="loop", workers=2),
-    Contender("umbel-sqlite", UMBEL, (), "late", has_bulk=True, has_async=True, engine=SQLITE),
-    Contender("potatoq-sqlite", "potatoq", POTATOQ, "late", has_bulk=True, engine=SQLITE),
-    Contender("huey-sqlite", "huey", HUEY, "early", engine=SQLITE),
+    Contender("umbel-sqlite", UMBEL, (), "late", has_bulk=True, has_async=True, engine=SQLITE, results_only=True),
+    Contender("potatoq-sqlite", "potatoq", POTATOQ, "late", has_bulk=True, engine=SQLITE, results_only=True),
+    Contender("huey-sqlite", "huey", HUEY, "early", engine=SQLITE, results_only=True),
 )

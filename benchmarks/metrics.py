@@ -31,6 +31,9 @@ METRICS = {
 }
 """By name; those that end in ``-off`` are measured with results off."""
 
+GIVE_UP = 2
+"""Failures after which a contender has no further turn in that mode."""
+
 RESULTS_ON = tuple(name for name in METRICS if not name.endswith("-off"))
 RESULTS_OFF = tuple(name for name in METRICS if name.endswith("-off"))
 
@@ -51,10 +54,10 @@ class Summary:
 
 @dataclass
 class Book:
-    """Values by metric, contender and round; and what went wrong, once each."""
+    """Values by metric, contender and round; and what went wrong."""
 
     _values: dict[tuple[str, str], dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def enter(self, contender: str, turn: int, measured: dict[str, float]) -> None:
         """Keep what *contender* did in round *turn*."""
@@ -63,7 +66,11 @@ class Book:
 
     def fail(self, contender: str, what: str, error: str) -> None:
         """Note that *contender* could not do *what*."""
-        self.failures.setdefault(f"{contender}, {what}", error)
+        self.failures[f"{contender}, {what}"].append(error)
+
+    def gave_up(self, contender: str, what: str) -> bool:
+        """Whether *contender* failed too often to try again."""
+        return len(self.failures.get(f"{contender}, {what}", ())) >= GIVE_UP
 
     def summary(self, metric: str, contender: str) -> Summary | None:
         """Median and spread, if there is a value."""

@@ -51,7 +51,7 @@ def parse(arguments: list[str]) -> Options:
     backlog = 100_000 if quick else 1_000_000
     return Options(
         rounds=1 if quick else given.rounds,
-        seconds=1.0 if quick else 4.0,
+        seconds=1.0 if quick else 3.0,
         calls=100 if quick else 400,
         only=frozenset(given.only),
         metrics=frozenset(given.metric) or frozenset(METRICS),

@@ -38,14 +38,14 @@ def markdown(found: Findings) -> str:
     parts += _section("On Redis, results stored", found.book, on_redis, RESULTS_ON)
     parts += _section("On Redis, results off", found.book, on_redis, RESULTS_OFF)
     parts += _section("On SQLite, results stored", found.book, on_sqlite, RESULTS_ON)
-    parts += _section("On SQLite, results off", found.book, on_sqlite, RESULTS_OFF)
     parts += _ratios("How many times better Umbel is, on Redis", found.book, on_redis)
     parts += _limit(found.book)
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
     if found.book.failures:
-        notes = [f"* {what}: {error.strip().splitlines()[-1][:200]}" for what, error in found.book.failures.items()]
-        parts += ["## What could not be measured", "\n".join(notes)]
+        failed = found.book.failures.items()
+        notes = [f"* {what}, {len(errors)}x: {errors[-1].strip().splitlines()[-1][:200]}" for what, errors in failed]
+        parts += ["## What went wrong", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
 
 

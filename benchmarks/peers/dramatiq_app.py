@@ -38,7 +38,8 @@ async def _count_async() -> int:
     return VALUE
 
 
-noop = dramatiq.actor(_count_async if ASYNC else _count, actor_name="noop", store_results=RESULTS)
+options = {"store_results": True} if RESULTS else {}
+noop = dramatiq.actor(_count_async if ASYNC else _count, actor_name="noop", **options)
 
 
 def open() -> None:

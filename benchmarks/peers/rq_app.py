@@ -3,8 +3,7 @@
 Settings, from RQ's "Notes on Performance" page: ``SimpleWorker``, which runs jobs without a fork and is the fastest;
 ``worker-pool`` with two workers, log level WARNING, ``enqueue_many`` for bulk, hiredis. Results go to a Redis stream a
 job; off means ``result_ttl=0``. Settles late in part: a started job is in a registry, and one that was abandoned is
-later failed, not run again unless it has retries. Tasks are ``def`` only here: RQ starts an event loop for each
-coroutine.
+later failed, not run again unless it has retries. For an ``async def`` job RQ starts an event loop of its own.
 """
 
 import os
@@ -13,7 +12,7 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 
-from benchmarks.peers.terms import BROKER, PROCESSES, RESULTS, VALUE
+from benchmarks.peers.terms import ASYNC, BROKER, PROCESSES, RESULTS, VALUE
 from benchmarks.probe import hit
 from benchmarks.timing import timed
 
@@ -23,10 +22,19 @@ KEEP = 500 if RESULTS else 0  # seconds, RQ's default
 queue = Queue(connection=Redis.from_url(BROKER))
 
 
-def noop() -> int:
+def count_one() -> int:
     """Count and return."""
     hit()
     return VALUE
+
+
+async def count_one_async() -> int:
+    """Count and return."""
+    hit()
+    return VALUE
+
+
+noop = count_one_async if ASYNC else count_one
 
 
 def open() -> None:
