@@ -12,10 +12,10 @@ from typing import Any, Final
 from hiredis import ReplyError
 
 from umbel.engines.operation import Operation, adrive, drive
+from umbel.engines.patience import Patience
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Command, Script, Word
 from umbel.engines.redis_connection import Connection, pack, unready
-from umbel.engines.redis_patience import Patience
 from umbel.engines.redis_reply import code, refusal
 from umbel.engines.redis_stream import Stream, connect
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import apsw
 
 from umbel.engines.address import masked
-from umbel.engines.sqlite_statements import text
+from umbel.engines.statements import text
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured, OperationalError
 
 APPLICATION_ID: Final = 0x554D424C  # "UMBL", in the header of each file that Umbel made

@@ -13,7 +13,7 @@ from umbel.engines.sqlite_bells import Bells
 from umbel.engines.sqlite_file import Connection, File
 from umbel.engines.sqlite_lease import Clock
 from umbel.engines.sqlite_listener import Ear, Listener
-from umbel.engines.sqlite_statements import statements
+from umbel.engines.statements import statements
 from umbel.exceptions import BackendError
 from umbel.settings import Settings
 

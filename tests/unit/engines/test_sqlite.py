@@ -10,7 +10,7 @@ from umbel.engines.sqlite_bells import _datagrams as datagrams
 from umbel.engines.sqlite_bells import ids_in
 from umbel.engines.sqlite_file import NETWORK_FILE_SYSTEMS, Patience, check_version, path_of, refuse_network
 from umbel.engines.sqlite_lease import Clock
-from umbel.engines.sqlite_statements import statements
+from umbel.engines.statements import statements
 from umbel.exceptions import ImproperlyConfigured
 
 FOLDER = Path("/srv/jobs")

@@ -9,7 +9,7 @@ from umbel.brokers.sqlite.operations import DEAD, DELAYED, HELD, PARKED, READY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
-from umbel.engines.sqlite_statements import statements
+from umbel.engines.statements import statements
 from umbel.states import Place
 
 INSPECT: Final = statements("umbel.brokers.sqlite.queries", "inspect.sql")

@@ -12,7 +12,7 @@ import msgspec
 from umbel.contracts.broker import Settlement
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
-from umbel.engines.sqlite_statements import statements
+from umbel.engines.statements import statements
 from umbel.model.job import FIRST, Counts, Delivery, Job
 
 READY: Final = 0

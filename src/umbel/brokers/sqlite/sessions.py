@@ -13,7 +13,7 @@ from umbel.brokers.sqlite.operations import MAX_PROMOTED, RECEIVE, places, promo
 from umbel.contracts.broker import Beat, Ended
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock, Lifeline, boot_id
-from umbel.engines.sqlite_statements import statements
+from umbel.engines.statements import statements
 from umbel.model.job import Delivery
 
 MAX_MOVED: Final = MAX_PROMOTED

@@ -9,9 +9,9 @@ from math import inf
 from typing import Any, Final
 
 from umbel.engines.operation import adrive, drive
+from umbel.engines.patience import Patience
 from umbel.engines.redis import Engine
 from umbel.engines.redis_command import Command
-from umbel.engines.redis_patience import Patience
 from umbel.stores.redis.operations import gets, queues, record_in
 
 LOOK_AGAIN_SECONDS: Final = 15.0

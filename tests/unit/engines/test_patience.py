@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from umbel.engines.redis_patience import Patience
+from umbel.engines.patience import Patience
 from umbel.exceptions import BrokerUnavailable
 
 ERROR = ConnectionRefusedError("refused")

@@ -32,7 +32,7 @@ class Patience:
         """Seconds until the deadline; a little at least, so that a last try can be made."""
         return max(0.01, self._until - time.monotonic())
 
-    def pause(self, error: OSError) -> float:
+    def pause(self, error: Exception) -> float:
         """Seconds to wait before the next try after *error*: none before the second.
 
         Raises `BrokerUnavailable` from *error* when the deadline has passed.
@@ -46,7 +46,7 @@ class Patience:
         longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self.tries, 8))
         return min(left, random.random() * longest)
 
-    def over(self, error: OSError) -> BrokerUnavailable:
+    def over(self, error: Exception) -> BrokerUnavailable:
         """The error to raise when there is no further try."""
         reason = str(error) or type(error).__name__
         unavailable = BrokerUnavailable(
