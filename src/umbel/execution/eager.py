@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
 from umbel.execution.executor import Executor, Finished, Run
+from umbel.execution.to_end import to_end
 from umbel.execution.verdict import result_of
 from umbel.model.job import Counts, Delivery, Job
 from umbel.model.outcome import Failed, Outcome, Result, Retried
@@ -42,11 +41,4 @@ def run_eager(task: Task[..., Any], job: Job, *, hostname: str) -> Result:
 
 
 def _outcome(executor: Executor, run: Run) -> Outcome:
-    if not run.task.is_async:
-        return executor.run(run)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(executor.arun(run))
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, executor.arun(run)).result()
+    return to_end(executor.arun(run)) if run.task.is_async else executor.run(run)

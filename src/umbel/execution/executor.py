@@ -187,6 +187,8 @@ class Executor:
             case Retry():
                 failure = capture(error.exc) if error.exc is not None else None
                 return Retried(failure, _delay(error.when or 0.0), seconds, self._replaced(run, error))
+            case _:
+                pass
         if isinstance(error, EncodeError):  # what cannot travel does not travel better the second time
             return Failed(capture(error), seconds)
         outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, random.random())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import traceback
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from umbel.execution.to_end import to_end
 from umbel.model.outcome import Failed, Outcome, Retried
 from umbel.request import Request
 from umbel.states import FAILURE, SUCCESS
@@ -43,7 +43,7 @@ def call(hook: Callable[..., Any], *arguments: object) -> None:
     """Call a hook of a `def` task; a coroutine is run to its end. Raises what the hook raises."""
     answer = hook(*arguments)
     if inspect.iscoroutine(answer):
-        asyncio.run(answer)
+        to_end(answer)
 
 
 async def acall(hook: Callable[..., Any], *arguments: object) -> None:

@@ -30,6 +30,8 @@ def settlement_of(finished: Finished, worker: str, now: float, expires: float) -
             retries = delivery.counts.retries + int(outcome.charged)
             counts = Counts(retries, delivery.counts.crashes, delivery.counts.losses)
             return Settlement(delivery, "retry", delay=outcome.delay, counts=counts, envelope=outcome.envelope or b"")
+        case _:
+            pass
     dead = isinstance(outcome, Failed) and outcome.dead
     if isinstance(outcome, Ignored) or not (finished.keep_result or dead):
         return Settlement(delivery, "end", ttl=DONE_MARK_SECONDS)
@@ -64,4 +66,5 @@ def _ending(outcome: Outcome) -> tuple[str, bytes, Failure | None]:
             return REVOKED, _NIL, capture(TaskRevokedError(outcome.reason))
         case Ignored():
             return IGNORED, _NIL, None
-    raise TypeError(f"{type(outcome).__name__} is not the end of a job")
+        case _:
+            raise TypeError(f"{type(outcome).__name__} is not the end of a job")
