@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,14 @@ HEAVY = {
     "starlette",
     "uvloop",
 }
+ENGINES = {  # a driver, and how the names of the files of its one engine begin
+    "apsw": "sqlite",
+    "hiredis": "redis",
+    "obstore": "objects",
+    "psycopg": "postgres",
+    "psycopg_pool": "postgres",
+    "sqlalchemy": "sql",
+}
 UNSAFE = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle"}
 
 
@@ -55,13 +64,25 @@ def test_the_core_installs_four_packages() -> None:
 
 
 def test_nothing_that_runs_code_when_loaded_is_imported() -> None:
-    assert [found for source in sources("src", "examples", "benchmarks") for found in _unsafe(source.tree)] == []
+    everything = sources("src", "examples", "benchmarks")
+    assert [str(source.path) for source in everything if _imported(source.tree) & UNSAFE] == []
 
 
-def _unsafe(tree: ast.Module) -> list[str]:
+def test_each_driver_is_met_in_its_own_engine() -> None:
+    strays = [
+        f"{source.path}: {driver}"
+        for source in sources()
+        for driver in _imported(source.tree) & set(ENGINES)
+        if source.path.parent.name != "engines" or not re.match(rf"{ENGINES[driver]}(_|$)", source.path.stem)
+    ]
+    assert strays == []
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Give the packages that are imported anywhere in *tree*."""
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return [name for name in names if name.partition(".")[0] in UNSAFE]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names}
 
 
 def _python(program: str) -> str:
