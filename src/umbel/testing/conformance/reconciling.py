@@ -46,6 +46,14 @@ class ReconcilingConformance(BrokerStage):
         assert await self.broker.reconcile(session, [QUEUE], [old]) == 1
         await self.take_one(session, "job")
 
+    async def test_a_job_may_be_listed_under_an_earlier_number_beside_its_own(self) -> None:
+        session, old = await self.started()
+        await self.settle(session, Settlement(old, "release"))
+        new = await self.take_one(session, "job")
+        assert await self.broker.reconcile(session, [QUEUE], [old, new]) == 0
+        assert await self.broker.reconcile(session, [QUEUE], [new, old]) == 0
+        assert await self.end(session, new) == [True]
+
     async def test_nothing_held_and_nothing_listed_is_nothing_to_do(self) -> None:
         assert await self.broker.reconcile(await self.open(), [QUEUE], []) == 0
 

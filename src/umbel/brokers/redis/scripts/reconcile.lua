@@ -15,12 +15,12 @@ redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a scri
 redis.call('HSET', held, '#', ARGV[4])
 local known = {}
 for i = 5, #ARGV, 2 do
-  known[ARGV[i]] = ARGV[i + 1]
+  known[ARGV[i] .. ' ' .. ARGV[i + 1]] = true -- a job may be listed under an earlier number too
 end
 local entries, moved = redis.call('HGETALL', held), 0
 for i = #entries - 1, 1, -2 do -- from the end: what was taken first comes first again
   local id, tag = entries[i], entries[i + 1]
-  if id ~= '#' and known[id] ~= tag then
+  if id ~= '#' and not known[id .. ' ' .. tag] then
     if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
       returned(prefix, id)
       redis.call('LPUSH', prefix .. 'ready:' .. string.sub(tag, 1, 1), id)
