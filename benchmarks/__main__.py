@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> int:
     if importlib.util.find_spec("umbel") is None:
         print("umbel is not installed in this environment and is left out", flush=True)
         contenders = [contender for contender in contenders if contender.packages]
-    for contender in contenders:
-        environments.prepare(contender, fresh=asked.fresh and contender.variant in ("", "early"))
+    for contender in {contender.environment: contender for contender in contenders}.values():
+        environments.prepare(contender, fresh=asked.fresh)
     with RedisServer() as server:
         text = report.markdown(_measure(contenders, server, asked))
     print(f"\n{text}")
@@ -53,4 +53,7 @@ def _measure(contenders: list[Contender], server: RedisServer, asked: Options) -
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

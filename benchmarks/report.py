@@ -1,5 +1,6 @@
 """What was measured, as Markdown: for the terminal and for RESULTS.md."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from benchmarks.contenders import LOOP, REDIS, SQLITE, UMBEL, Contender
 from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
 
 BASELINE = "celery-late"
+PLACE = re.compile(r"(redis://\S+|(/[\w.+@-]+){2,})")
 HEADER = """# Results
 
 Written by `make bench`: every contender at its latest version in an environment of its own, at the fastest settings
@@ -43,8 +45,7 @@ def markdown(found: Findings) -> str:
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
     if found.book.failures:
-        failed = found.book.failures.items()
-        notes = [f"* {what}, {len(errors)}x: {errors[-1].strip().splitlines()[-1][:200]}" for what, errors in failed]
+        notes = [f"* {what}, {len(errors)}x: {_told(errors[-1])}" for what, errors in found.book.failures.items()]
         parts += ["## What went wrong", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
 
@@ -112,6 +113,11 @@ def _cell(summary: Summary | None, digits: int) -> str:
         return "-"
     middle, least, most = (f"{value:,.{digits}f}" for value in (summary.middle, summary.least, summary.most))
     return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _told(error: str) -> str:
+    """The last line of *error*, without places on this machine."""
+    return PLACE.sub("...", error.strip().splitlines()[-1])[:200]
 
 
 def _row(*cells: str) -> str:
