@@ -158,7 +158,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.follow(queue, real or [])
         model = self.run(_answer(lambda broker: broker.receive(session, [queue], limit, wait=0), model_broker))
         assert (real is None) == (model is None)
-        pairs = [Pair(session, *each) for each in zip(real or [], model or [], strict=True)]
+        assert len(real or ()) == len(model or ())
+        pairs = [Pair(session, *each) for each in zip(real or (), model or (), strict=True)]
         for pair in pairs:
             assert _seen(pair.real) == _seen(pair.model)
         self.pairs += pairs

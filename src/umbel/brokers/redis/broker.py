@@ -9,7 +9,7 @@ from typing import TypeVar
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps, named
-from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
+from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis import Engine
@@ -127,11 +127,7 @@ class RedisBroker:
 
     async def _receive(self, session: str, queues: Sequence[str], limit: int) -> tuple[list[Delivery], float | None]:
         steps = operations.receive(self._calls, session, self._number(session), queues, limit)
-        try:
-            return await self._do(queues, steps)
-        except SessionDead:
-            self._numbers.pop(session, None)
-            raise
+        return await self._do(queues, steps)
 
     def _number(self, session: str) -> int:
         """The next receive number of *session*: counted here, so that a server that lost a second repeats none."""

@@ -154,6 +154,17 @@ class SessionConformance(BrokerStage):
         await self.reclaim(Ended(session), queues=(OTHER,))
         assert await self.beat(session, queues=(QUEUE, OTHER)) == [False]
 
+    async def test_a_session_lost_in_one_queue_goes_on_in_the_others(self) -> None:
+        await self.send("1", "2")
+        session = await self.open(QUEUE, OTHER)
+        await self.reclaim(Ended(session), queues=(OTHER,))
+        first = await self.take_one(session, "1")
+        with pytest.raises(SessionDead):
+            await self.take(session, queues=[OTHER])
+        second = await self.take_one(session, "2")
+        assert second.number > first.number
+        assert await self.end(session, first, second) == [True, True]
+
     async def test_a_silence_of_all_is_an_outage_and_nobody_lapses_at_once(self) -> None:
         session, delivery = await self.started()
         await self.advance(LEASE * 3)
