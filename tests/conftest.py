@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import Redis, Server, Service
+from tests.servers import MariaDB, Objects, PgBouncer, Postgres, Redis, Server, Service, mariadb, objects, postgres
 from tests.servers.redis import flush
 
 SYSTEM = Path(__file__).parent / "system"
@@ -39,6 +40,69 @@ def redis_url(redis_server: Server) -> str:
     redis_server.ensure_running()
     flush(redis_server.port)
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One MariaDB for the whole run; a test that kills or pauses it need not repair it."""
+    server = Server(MariaDB(), tmp_path_factory.mktemp("mariadb")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: Server) -> str:
+    """The address of `mariadb_server` as a result store, its database empty."""
+    mariadb_server.ensure_running()
+    mariadb.empty(mariadb_server.url)
+    return mariadb_server.url
+
+
+@pytest.fixture(scope="session")
+def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One object store for the whole run; a test that kills or pauses it need not repair it."""
+    server = Server(Objects(), tmp_path_factory.mktemp("objects")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def objects_url(objects_server: Server) -> str:
+    """The address of a bucket of `objects_server` as a result store, empty."""
+    objects_server.ensure_running()
+    objects.empty(objects_server.port)
+    return objects_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One PostgreSQL for the whole run; a test that kills it need not repair it."""
+    server = Server(Postgres(("fsync = off",)), tmp_path_factory.mktemp("postgres")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    """The address of `postgres_server`, empty."""
+    postgres_server.ensure_running()
+    postgres.empty(postgres_server.url)
+    return postgres_server.url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A pgbouncer in transaction mode in front of `postgres_server`."""
+    server = Server(PgBouncer(postgres_server.port), tmp_path_factory.mktemp("pgbouncer")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def pgbouncer_url(pgbouncer_server: Server, postgres_url: str) -> str:
+    """The address of the empty `postgres_server` through `pgbouncer_server`, and without it for those who listen."""
+    pgbouncer_server.ensure_running()
+    return f"{pgbouncer_server.url}?{urlencode({'listen': postgres_url})}"
 
 
 @pytest.fixture

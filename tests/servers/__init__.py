@@ -9,8 +9,11 @@ Every copy listens on a free loopback port, keeps its files in a folder given to
 started it, however that process ends. A server that is not on this machine is installed; failing that is an error.
 """
 
+from tests.servers.mariadb import MariaDB
+from tests.servers.objects import Objects
 from tests.servers.ports import reserve
+from tests.servers.postgres import PgBouncer, Postgres
 from tests.servers.redis import Redis
 from tests.servers.server import Server, ServerError, Service
 
-__all__ = ["Redis", "Server", "ServerError", "Service", "reserve"]
+__all__ = ["MariaDB", "Objects", "PgBouncer", "Postgres", "Redis", "Server", "ServerError", "Service", "reserve"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.servers import redis
+from tests.servers import mariadb, postgres, redis
 
 USAGE = "usage: python -m tests.servers install"
 
@@ -11,7 +11,8 @@ def main(arguments: list[str]) -> None:
     """Do as the command line says; end with a sentence if it says something else."""
     if arguments != ["install"]:
         sys.exit(USAGE)
-    redis.install()
+    for server in (redis, mariadb, postgres):
+        server.install()
 
 
 if __name__ == "__main__":

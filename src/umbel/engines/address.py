@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Final
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings.masking import masked
 
 __all__ = ["factory", "masked"]
+
+_EXTRAS: Final = {"rediss": "redis", "postgresql": "postgres", "db": "sql", "file": "s3", "gs": "s3", "gcs": "s3", "azure": "s3"}
+"""The extra of ``pip install`` that brings an engine's driver, where it is not called like the engine."""
 
 
 def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object:
@@ -24,7 +28,8 @@ def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("umbel"):
                 raise
-            extra = scheme.removesuffix("s").partition("+")[0]
+            family = scheme.partition("+")[0]
+            extra = _EXTRAS.get(family, family)
             raise ImproperlyConfigured(
                 f"{noun} {masked(url)} needs the package {error.name!r}: pip install 'umbel[{extra}]'"
             ) from error

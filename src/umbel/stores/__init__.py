@@ -16,6 +16,23 @@ BUILT_IN: Final = {
     "redis": "umbel.stores.redis:connect",
     "rediss": "umbel.stores.redis:connect",
     "redis+socket": "umbel.stores.redis:connect",
+    "postgresql": "umbel.stores.postgres:connect",
+    "postgres": "umbel.stores.postgres:connect",
+    "db+postgresql": "umbel.stores.sql:connect",
+    "db+postgresql+psycopg": "umbel.stores.sql:connect",
+    "db+postgresql+psycopg2": "umbel.stores.sql:connect",
+    "db+mysql": "umbel.stores.sql:connect",
+    "db+mysql+pymysql": "umbel.stores.sql:connect",
+    "db+mysql+mysqldb": "umbel.stores.sql:connect",
+    "db+mariadb": "umbel.stores.sql:connect",
+    "db+mariadb+pymysql": "umbel.stores.sql:connect",
+    "db+sqlite": "umbel.stores.sql:connect",
+    "s3": "umbel.stores.objects:connect",
+    "gs": "umbel.stores.objects:connect",
+    "gcs": "umbel.stores.objects:connect",
+    "az": "umbel.stores.objects:connect",
+    "azure": "umbel.stores.objects:connect",
+    "file": "umbel.stores.objects:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -1,0 +1,123 @@
+"""Results in a SQL database: PostgreSQL, MySQL, MariaDB, or a SQLite file of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from umbel.contracts.powers import Record
+from umbel.engines import sql_table
+from umbel.engines.sql import Connection, SqlEngine
+from umbel.engines.sqlite_file import file_system, refuse_network
+from umbel.exceptions import ImproperlyConfigured
+from umbel.settings import Settings
+from umbel.stores.threaded import ThreadedStore
+
+SETTING: Final = "result_backend"
+MAX_IDS: Final = 500
+TIDY_ROWS: Final = 1000
+TIDY_SECONDS: Final = 60.0
+
+Write = Callable[[Connection, Sequence[sql_table.Row], int], bool]
+
+
+def connect(url: str, settings: Settings, clock: Callable[[], float] = time.time) -> ThreadedStore:
+    """The store at *url*, ``db+postgresql://…`` and so on; opens nothing yet. Raises `ImproperlyConfigured`."""
+    engine = SqlEngine(url, SETTING, settings.broker_send_deadline, settings.broker_connection_timeout)
+    if engine.file is not None:
+        refuse_file(engine.file, settings)
+    return ThreadedStore(SqlShelf(engine, clock), settings.broker_send_deadline)
+
+
+def refuse_file(path: Path, settings: Settings) -> None:
+    """Raise `ImproperlyConfigured` if *path* is a file of the embedded engine, or where no SQLite file may be.
+
+    Python's own SQLite must not touch a file that another copy of SQLite has open: closing it would drop the locks of
+    that one. Hence nothing is opened here to find out.
+    """
+    scheme, _, name = settings.broker_url.partition(":///")
+    if Path(f"{path}.d").is_dir() or (scheme == "sqlite" and os.path.realpath(name) == os.path.realpath(path)):
+        raise ImproperlyConfigured(
+            f"{SETTING}: {path} belongs to the embedded engine: write sqlite:///… to keep results in it, "
+            "or name a file of its own"
+        )
+    if not path.parent.is_dir():
+        raise ImproperlyConfigured(f"{SETTING}: there is no folder {path.parent} for {path.name}: make it")
+    refuse_network(file_system(path.parent), path.parent, SETTING)
+
+
+class SqlShelf:
+    """One table of records and claims; *clock* answers unix seconds. All hosts must agree about the time."""
+
+    tidy_seconds: float = TIDY_SECONDS
+
+    def __init__(self, engine: SqlEngine, clock: Callable[[], float] = time.time) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._clock = clock
+
+    def look(self, ids: Collection[str]) -> dict[str, bytes]:
+        """The records of *ids* that are there, in one statement for each few hundred."""
+        now = self._now()
+        found: dict[str, bytes] = {}
+        for some in _portions(ids):
+            found |= self._engine.run(partial(sql_table.read, ids=some, now=now))
+        return found
+
+    def put(self, records: Sequence[Record]) -> list[bool]:
+        """Store records, first wins; one transaction."""
+        stored = self._write(records, sql_table.put)
+        return [stored.get(record.id) == record.value for record in records]
+
+    def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
+        """Claim ids for their owner, or answer their records; one transaction."""
+        stored = self._write(claims, sql_table.claim)
+        return [stored.get(claim.id) for claim in claims]
+
+    def forget(self, job_id: str) -> None:
+        """Delete the record, if there is one."""
+        self._engine.run(lambda connection: sql_table.delete(connection, job_id))
+
+    def tidy(self) -> None:
+        """Delete what has expired, a few rows at a time, so that no lock is held for long."""
+        while self._engine.run(lambda connection: sql_table.clean(connection, self._now(), TIDY_ROWS)) == TIDY_ROWS:
+            pass
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        self._engine.close()
+
+    def _write(self, records: Sequence[Record], write: Write) -> dict[str, bytes | None]:
+        """Write the first of each id; answers what is stored afterwards."""
+        now = self._now()
+        first: dict[str, Record] = {}
+        for record in records:
+            first.setdefault(record.id, record)
+        # In one order for all writers: they wait for each other, and never in a circle.
+        rows = [_row(first[job_id], now, write is sql_table.claim) for job_id in sorted(first)]
+
+        def step(connection: Connection) -> dict[str, bytes | None]:
+            if write(connection, rows, now):
+                return {row["id"]: row["value"] for row in rows}
+            return {**sql_table.read(connection, first, now)}
+
+        return self._engine.run(step)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def _row(record: Record, now: int, is_claim: bool) -> dict[str, Any]:
+    value = None if is_claim else record.value
+    return {"id": record.id, "expires": now + round(record.ttl * 1000), "owner": record.owner, "value": value}
+
+
+def _portions(ids: Collection[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while portion := list(islice(rest, MAX_IDS)):
+        yield portion
