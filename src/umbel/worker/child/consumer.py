@@ -64,8 +64,7 @@ class Consumer:
         """Receive nothing more, hand back what has not begun, let the rest finish; `run` then returns."""
         self._stopping = True
         self._stop_asked.set()
-        if self._receiving is not None:
-            self._receiving.cancel()
+        self._break_off()
         self._hand_back()
         self._hand_back_async()
         self._slot.set()
@@ -85,6 +84,9 @@ class Consumer:
     async def _consume(self, ready: Callable[[], Awaitable[None]]) -> None:
         told = False
         while not self._stopping:
+            if time.monotonic() >= self._reconcile_at:
+                await self._make_sure()
+                continue
             if self._quarantine and not self._pace.busy:
                 await self._run_alone(self._quarantine.popleft())
                 continue
@@ -112,15 +114,13 @@ class Consumer:
         """Receive and start up to *room* jobs, within *wait* seconds; tells whether the broker answered."""
         link = self._link
         try:
-            if time.monotonic() >= self._reconcile_at:
-                await self._reconcile()
-            if self._stopping:  # by now: nobody would cancel this receive
-                return False
             self._receiving = asyncio.ensure_future(link.broker.receive(link.session, link.queues, room, wait=wait))
             deliveries = await self._receiving
         except asyncio.CancelledError:
-            if not self._stopping:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
+            self._reconcile_at = 0.0  # broken off, perhaps in the moment in which it was answered
             return False
         except UmbelError as error:
             await self._pause(error)
@@ -189,15 +189,26 @@ class Consumer:
             self._hand_back_async()
         self._watch()
 
-    # Both in the order in which they wait: what is released together comes to the front in that order.
+    def _break_off(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    # Both in the order in which they wait: what is released together comes to the front in that order. A receive that
+    # waits would be the first to take it again.
 
     def _hand_back(self) -> None:
-        for run in self._threads.take_back():
+        waiting = self._threads.take_back()
+        if waiting:
+            self._break_off()
+        for run in waiting:
             self._pace.handed_back(time.monotonic())
             self._settle(run, Released())
 
     def _hand_back_async(self) -> None:
-        for run in self._loop_runner.take_back():
+        waiting = self._loop_runner.take_back()
+        if waiting:
+            self._break_off()
+        for run in waiting:
             self._pace.handed_back_async(time.monotonic())
             self._settle(run, Released())
 
@@ -267,6 +278,13 @@ class Consumer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(random.random()):
                 await self._stop_asked.wait()
+
+    async def _make_sure(self) -> None:
+        """Reconcile, also when no slot is free: a job that is stranded here shall not wait for one."""
+        try:
+            await self._reconcile()
+        except UmbelError as error:
+            await self._pause(error)
 
     async def _reconcile(self) -> None:
         link = self._link
