@@ -16,6 +16,8 @@ BUILT_IN: Final = {
     "redis": "umbel.brokers.redis:connect",
     "rediss": "umbel.brokers.redis:connect",
     "redis+socket": "umbel.brokers.redis:connect",
+    "postgresql": "umbel.brokers.postgres:connect",
+    "postgres": "umbel.brokers.postgres:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -1,0 +1,200 @@
+"""The broker contract on PostgreSQL. What each verb does: `operations`; how it travels: `umbel.engines.postgres`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Final, TypeVar
+
+from umbel.brokers.postgres import inspector, operations
+from umbel.brokers.postgres.operations import Received, Steps, Verbs
+from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
+from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines.operation import adrive, drive
+from umbel.engines.postgres import Engine
+from umbel.engines.postgres_address import parse
+from umbel.engines.postgres_bells import Bells
+from umbel.engines.postgres_listener import Listener, Nap
+from umbel.engines.postgres_topics import work
+from umbel.model.job import Delivery, Job
+from umbel.settings import Settings
+
+T = TypeVar("T")
+
+CLEANING_SECONDS: Final = 1.0
+"""How long one reclaim may go on deleting expired records, and how often it does."""
+TIDYING_SECONDS: Final = 60.0
+
+
+def connect(url: str, settings: Settings) -> PostgresBroker:
+    """The broker in the database that *url* names; opens nothing yet. Raises `ImproperlyConfigured`."""
+    return PostgresBroker(url, settings)
+
+
+class PostgresBroker:
+    """`Broker` and `Inspector` in one PostgreSQL database (>= 13), also behind pgbouncer in transaction mode.
+
+    *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
+    """
+
+    def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
+        address = parse(url, settings.broker_connection_timeout)
+        self._engine = Engine(address, settings.broker_send_deadline)
+        self._verbs = Verbs(clock)
+        self._bells = Bells(self._engine)
+        self._listener = Listener(address)
+        self._known: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
+        self._turn = count()
+        self._cleaned = self._tidied = 0.0
+
+    # --- the producer's half
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Accept *jobs* in atomic steps of 500; raises as the contract says."""
+        new = {job.queue for job in jobs} - self._known
+        rung = drive(self._verbs.send(jobs, new), self._engine.call)
+        self._known |= new
+        self._bells.ring(rung)
+
+    async def asend(self, jobs: Sequence[Job]) -> None:
+        """The async twin of `send`."""
+        new = {job.queue for job in jobs} - self._known
+        rung = await self._do(self._verbs.send(jobs, new))
+        self._known |= new
+        await self._bells.aring(rung)
+
+    def close(self) -> None:
+        """Give back all connections of this process."""
+        self._listener.close()
+        self._engine.close()
+
+    async def aclose(self) -> None:
+        """Give back the connections of this event loop."""
+        await self._bells.flush()
+        await self._engine.aclose()
+
+    # --- sessions
+
+    async def heartbeat(
+        self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
+    ) -> list[bool]:
+        """Renew or open the sessions of *beats* in one transaction."""
+        return await self._do(self._verbs.heartbeat(beats, queues, lease, opening=opening))
+
+    async def mark(self, session: str, delivery: Delivery) -> bool:
+        """Note durably that *delivery* is about to start alone."""
+        return await self._do(self._verbs.mark(session, delivery))
+
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
+        """Wake for due jobs, return those of ended and lapsed sessions; at most 200 jobs a call."""
+        moved = await self._do(self._verbs.reclaim(queues, lease, ended))
+        self._bells.ring_later(Counter(dict.fromkeys(moved.ready, max(1, moved.promoted + moved.returned))))
+        await self._clean(queues)
+        return Reclaimed(moved.promoted, moved.returned, moved.next_due, moved.next_deadline)
+
+    async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
+        """Make ready what is parked under the names *tasks*."""
+        moved = await self._do(self._verbs.unpark(queues, tasks))
+        self._bells.ring_later(moved)
+        return moved.total()
+
+    async def _clean(self, queues: Sequence[str]) -> None:
+        started = time.monotonic()
+        if started - self._cleaned < CLEANING_SECONDS:
+            return
+        self._cleaned = started
+        while time.monotonic() - started < CLEANING_SECONDS:
+            if await self._do(self._verbs.clean()) < operations.MAX_EXPIRED:
+                break
+        if started - self._tidied > TIDYING_SECONDS:
+            self._tidied = started
+            await self._do(self._verbs.tidy(queues))
+
+    # --- deliveries
+
+    async def receive(self, session: str, queues: Sequence[str], limit: int, *, wait: float) -> list[Delivery]:
+        """Lease ready jobs. Without an answer it raises `BrokerUnavailable`: call `reconcile` then."""
+        end = time.monotonic() + wait
+        found = await self._take(session, queues, limit)
+        if found.deliveries or wait <= 0:
+            return found.deliveries
+        nap = Nap()
+        with self._listener.expecting([work(queue) for queue in queues], nap.wake):
+            while not found.deliveries and (left := end - time.monotonic()) > 0:
+                await nap.sleep(left if found.next_due is None else min(left, found.next_due))
+                found = await self._take(session, queues, limit)
+        return found.deliveries
+
+    async def _take(self, session: str, queues: Sequence[str], limit: int) -> Received:
+        steps = self._verbs.receive(session, self._number(session), self._rotated(queues), limit)
+        taking = asyncio.ensure_future(self._do(steps))
+        try:
+            found = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(lambda done: self._give_back(session, done))
+            raise
+        if found.deliveries and (found.next_due is not None or len(found.deliveries) >= limit):
+            # Something is left, or somebody has to know when it will be due: whoever is idle looks.
+            self._bells.ring_later(Counter(dict.fromkeys(queues, 1)))
+        return found
+
+    def _give_back(self, session: str, done: asyncio.Future[Received]) -> None:
+        """Release what a cancelled receive was handed."""
+        found = None if done.cancelled() or done.exception() is not None else done.result()
+        if found is not None and found.deliveries:
+            self._bells.spawn(self.settle(session, [Settlement(each, "release") for each in found.deliveries]))
+
+    async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
+        """Carry out *settlements*, in atomic steps of 512; a dead session answers False for each."""
+        new = {job.queue for each in settlements for job in each.follow_ups} - self._known
+        settled = await self._do(self._verbs.settle(session, settlements, new))
+        self._known |= new
+        self._bells.ring_later(settled.rung, settled.ended)
+        return settled.ours
+
+    async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
+        """Return to ready what the broker holds for *session* beyond *held*."""
+        returned = await self._do(self._verbs.reconcile(session, self._number(session), queues, held))
+        self._bells.ring_later(returned)
+        return returned.total()
+
+    # --- inspection
+
+    async def queues(self) -> list[str]:
+        """The names of all queues ever used, sorted."""
+        return await self._do(inspector.queues())
+
+    async def counts(self, queues: Sequence[str]) -> list[QueueCounts]:
+        """Exact numbers for each of *queues*."""
+        return await self._do(inspector.counts(queues, self._verbs.now()))
+
+    async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
+        """The open sessions of *queues*."""
+        return await self._do(inspector.sessions(queues, self._verbs.now()))
+
+    def locate(self, job_id: str, queue: str | None) -> Location:
+        """Find one job; *queue* None looks in every queue."""
+        return drive(inspector.locate(job_id, queue, self._verbs.now()), self._engine.call)
+
+    async def alocate(self, job_id: str, queue: str | None) -> Location:
+        """The async twin of `locate`."""
+        return await self._do(inspector.locate(job_id, queue, self._verbs.now()))
+
+    async def _do(self, steps: Steps[T]) -> T:
+        return await adrive(steps, self._engine.acall)
+
+    def _number(self, session: str) -> int:
+        """The next receive number of *session*: counted here, so that a server that lost a second repeats none."""
+        numbers = self._numbers.get(session)
+        if numbers is None:
+            numbers = self._numbers[session] = count(1)
+        return next(numbers)
+
+    def _rotated(self, queues: Sequence[str]) -> Sequence[str]:
+        """*queues*, each first in its turn, so that a full one starves none."""
+        first = next(self._turn) % len(queues)
+        return [*queues[first:], *queues[:first]]

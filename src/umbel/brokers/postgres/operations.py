@@ -1,0 +1,230 @@
+"""What the verbs do, as generators of transactions: splitting, order, answers. No I/O here."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from umbel.brokers.postgres import packing
+from umbel.brokers.postgres.packing import keys
+from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
+from umbel.engines.operation import Operation
+from umbel.engines.postgres_command import Command, Query, Statements
+from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
+from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
+from umbel.model.job import MAX_PRIORITY, Delivery, Job
+
+T = TypeVar("T")
+Steps: TypeAlias = Operation[Command, T]
+
+MAX_RECEIVED: Final = 256
+MAX_RECEIVED_BYTES: Final = 1024 * 1024
+MAX_MOVED: Final = 200
+MAX_UNPARKED: Final = 1000
+MAX_EXPIRED: Final = 1000
+REMEMBERED_SECONDS: Final = 86_400.0
+DEAD_LETTER_SECONDS: Final = 30 * 86_400.0
+MAX_DEAD_LETTERS: Final = 100_000
+SQL: Final = Statements(
+    "umbel.brokers.postgres.queries", "send", "receive", "settle", "heartbeat", "reclaim", "unpark", "inspect"
+)
+
+_logger = logging.getLogger("umbel.broker")
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What a receive found; *next_due* is in how many seconds the next delayed job is due, if there is one."""
+
+    deliveries: list[Delivery]
+    next_due: float | None = None
+
+
+class Settled(msgspec.Struct):
+    """What a settle did: whether each verdict was ours, whom to wake in which queue, and which jobs ended."""
+
+    ours: list[bool]
+    rung: Counter[str] = msgspec.field(default_factory=Counter)
+    ended: list[str] = []
+
+
+class Moved(msgspec.Struct):
+    """What a reclaim did; seconds; *ready* names queues in which somebody should look."""
+
+    promoted: int
+    returned: int
+    next_due: float | None
+    next_deadline: float | None
+    ready: list[str]
+
+
+class Verbs:
+    """Makes operations. *clock* answers unix seconds and is for tests: it replaces the server's clock."""
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock
+
+    def now(self) -> str | None:
+        """What statements take for now; None lets the server look at its own clock."""
+        return None if self._clock is None else moment(self._clock())
+
+    # --- the producer's half
+
+    def send(self, jobs: Sequence[Job], new: Collection[str]) -> Steps[Counter[str]]:
+        """Accept *jobs*; the names in *new* are kept first. Answers how many to wake in which queue."""
+        rung: Counter[str] = Counter()
+        if new:
+            yield [_name(new)]
+        for part in packing.chunks(jobs):
+            values = packing.jobs_values(part)
+            _, rows = yield [SQL("send.lock", values[0]), SQL("send.insert", *values, self.now())]
+            rung.update(dict(rows))
+        return +rung
+
+    # --- sessions
+
+    def heartbeat(
+        self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool
+    ) -> Steps[list[bool]]:
+        """Renew or open; a session counts as alive if it is so in every queue."""
+        infos = {beat.session: beat.info for beat in beats}
+        verb = SQL("heartbeat.open" if opening else "heartbeat.renew", plain(infos), Blobs(infos.values()))
+        values = (*verb.values, texts(queues), str(lease), self.now())
+        _, rows = yield [self._contact(queues, lease), Query(verb.statement, values)]
+        found = Counter(row[0] for row in rows)
+        return [found[beat.session] == len(queues) for beat in beats]
+
+    def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Moved]:
+        """Declare dead what ended or lapsed, return its jobs, wake for what is due."""
+        names, now = texts(queues), self.now()
+        gone = plain(each.session for each in ended)
+        started = [(each.session, job_id) for each in ended for job_id in each.started]
+        pairs = plain(session for session, _ in started), keys(job_id for _, job_id in started)
+        *_, moved, outlook = yield [
+            self._contact(queues, lease),
+            SQL("reclaim.cut", names, str(lease), now),
+            SQL("reclaim.bury", names, gone, now),
+            SQL("reclaim.move", names, gone, *pairs, str(MAX_MOVED), now),
+            SQL("reclaim.outlook", names, now),
+        ]
+        ((promoted, returned),), ((next_due, next_deadline, ready),) = moved, outlook
+        return Moved(promoted, returned, _ahead(next_due), _ahead(next_deadline), ready)
+
+    def reconcile(
+        self, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]
+    ) -> Steps[Counter[str]]:
+        """Return what *session* holds beyond *held*; answers how many of which queue."""
+        names = texts(queues)
+        _, returned, alive = yield [
+            SQL("reclaim.number", session, str(number), names),
+            SQL("reclaim.reconcile", session, str(number), names, *packing.fences(held)),
+            SQL("reclaim.alive", session, names),
+        ]
+        if not alive:
+            raise SessionDead(session)
+        return Counter(row[0] for row in returned)
+
+    def clean(self) -> Steps[int]:
+        """Delete some records and claims that have expired; answers how many records."""
+        expired, _ = yield [
+            SQL("reclaim.expire", str(MAX_EXPIRED), self.now()),
+            SQL("reclaim.expire_claims", str(MAX_EXPIRED), self.now()),
+        ]
+        return int(expired[0][0])
+
+    def tidy(self, queues: Sequence[str]) -> Steps[None]:
+        """Forget sessions that died long ago, and dead letters that are too old or too many."""
+        yield [SQL("reclaim.forget", str(REMEMBERED_SECONDS), self.now())]
+        limits = str(DEAD_LETTER_SECONDS), str(MAX_DEAD_LETTERS)
+        yield [SQL("reclaim.trim", texts(queues), *limits, self.now())]
+
+    # --- deliveries
+
+    def receive(self, session: str, number: int, queues: Sequence[str], limit: int) -> Steps[Received]:
+        """Lease up to *limit* jobs, most urgent first; among equals *queues* are served in their order."""
+        levels = range(MAX_PRIORITY + 1)
+        pairs = plain(level for level in levels for _ in queues), texts([*queues] * len(levels))
+        limits = str(min(limit, MAX_RECEIVED)), str(MAX_RECEIVED_BYTES)
+        values = (session, str(number), texts(queues), *pairs, *limits, self.now())
+        (rows,) = yield [SQL("receive.receive", *values, once=True)]
+        alive, next_due, *_ = rows[0]
+        if not alive:
+            raise SessionDead(session)
+        return Received([packing.delivery(row[2:], number) for row in rows if row[2] is not None], _ahead(next_due))
+
+    def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
+        """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""
+        settled = Settled([False] * len(settlements))
+        if new:
+            yield [_name(new)]
+        for places in packing.batches(settlements):
+            batch = [settlements[place] for place in places]
+            try:
+                won = yield from self._settled(session, batch)
+            except (BrokerUnavailable, BrokerFull):
+                raise
+            except BrokerError:
+                won = yield from self._one_by_one(session, batch)
+            for index in won:
+                settled.ours[places[index]] = True
+                _note(settled, batch[index])
+        return settled
+
+    def _settled(self, session: str, batch: Sequence[Settlement]) -> Steps[list[int]]:
+        if packing.is_plain(batch):
+            (rows,) = yield [SQL("settle.end", session, *packing.ending(batch), self.now())]
+        else:
+            command = [SQL("settle.settle", session, *packing.settling(batch), self.now())]
+            follow_ups = [job.id for each in batch for job in each.follow_ups]
+            if follow_ups:
+                command.insert(0, SQL("send.lock", keys(follow_ups)))
+            rows = (yield command)[-1]
+        return [row[0] - 1 for row in rows]
+
+    def _one_by_one(self, session: str, batch: Sequence[Settlement]) -> Steps[list[int]]:
+        won: list[int] = []
+        for index, each in enumerate(batch):
+            try:
+                won += [index for _ in (yield from self._settled(session, [each]))]
+            except (BrokerUnavailable, BrokerFull):
+                raise
+            except BrokerError as error:
+                _logger.error("job %s cannot be settled and will run again: %s", each.delivery.id, error)  # noqa: TRY400
+        return won
+
+    def mark(self, session: str, delivery: Delivery) -> Steps[bool]:
+        """Note that *delivery* is about to start alone."""
+        (rows,) = yield [SQL("settle.mark", session, key(delivery.id), str(delivery.number))]
+        return bool(rows)
+
+    def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> Steps[Counter[str]]:
+        """Make ready what is parked for *tasks*; answers how many of which queue."""
+        moved: Counter[str] = Counter()
+        while tasks:
+            (rows,) = yield [SQL("unpark.unpark", texts(queues), texts(tasks), str(MAX_UNPARKED))]
+            moved.update(row[0] for row in rows)
+            if len(rows) < MAX_UNPARKED:
+                break
+        return moved
+
+    def _contact(self, queues: Sequence[str], lease: float) -> Query:
+        return SQL("heartbeat.contact", texts(queues), str(lease), self.now())
+
+
+def _name(queues: Collection[str]) -> Query:
+    return SQL("send.name_queues", texts(queues))
+
+
+def _note(settled: Settled, settlement: Settlement) -> None:
+    if settlement.kind in ("end", "dead"):
+        settled.ended.append(settlement.delivery.id)
+    elif settlement.kind != "park":
+        settled.rung[settlement.delivery.queue] += 1
+    settled.rung.update(job.queue for job in settlement.follow_ups)
+
+
+def _ahead(seconds: float | None) -> float | None:
+    return None if seconds is None else max(0.0, seconds)

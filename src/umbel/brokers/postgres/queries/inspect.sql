@@ -1,0 +1,47 @@
+-- inspect: where jobs are. Reads only.
+
+-- name: queues
+-- answers all names, sorted
+select name from umbel.queue order by name
+
+-- name: counts
+-- $1 queues, $2 now or null; answers, in their order, queue, ready, delayed, running, parked, dead, and the envelope of the job
+-- that is ready for longest
+select looked.queue, counted.ready, counted.delayed, counted.running, counted.parked, counted.dead, (
+    select first.envelope from generate_series(0, 9) as level cross join lateral (
+        select job.envelope, job.run_at, job.seq from umbel.job
+        where job.queue = looked.queue and job.level = level::int2 and job.state = 0
+            and job.run_at <= coalesce($2::timestamptz, now())
+        order by job.run_at, job.seq limit 1
+    ) as first
+    order by first.run_at, first.seq limit 1
+)
+from unnest($1::text[]) with ordinality as looked(queue, place) cross join lateral (
+    select
+        count(*) filter (where state = 0 and run_at <= coalesce($2::timestamptz, now()))::int4 as ready,
+        count(*) filter (where state = 0 and run_at > coalesce($2::timestamptz, now()))::int4 as delayed,
+        count(*) filter (where state = 1)::int4 as running,
+        count(*) filter (where state = 3)::int4 as parked,
+        count(*) filter (where state = 2)::int4 as dead
+    from umbel.job where job.queue = looked.queue
+) as counted
+order by looked.place
+
+-- name: sessions
+-- $1 queues, $2 now or null; answers each open session once: id, info, seconds left of its lease, names of the jobs it holds
+select replace(session.id::text, '-', ''), (array_agg(session.info))[1],
+    extract(epoch from min(session.until) - coalesce($2::timestamptz, now()))::float8,
+    array(
+        select coalesce(job.name, job.id::text) from umbel.job
+        where job.session = session.id and job.state = 1 and job.queue = any($1::text[]) order by job.seq
+    )
+from umbel.session where session.queue = any($1::text[]) and session.ended is null
+group by session.id order by session.id
+
+-- name: locate
+-- $1 id, $2 queue or empty, $3 now or null; answers place, queue, retries: of the job, and of its record
+select case state when 0 then case when run_at <= coalesce($3::timestamptz, now()) then 'ready' else 'delayed' end
+    when 1 then 'running' when 2 then 'dead' else 'parked' end, queue::text, retries
+from umbel.job where id = $1::uuid and $2::text in ('', queue)
+union all
+select 'ended', $2::text, 0 from umbel.result where id = $1::uuid and expires > coalesce($3::timestamptz, now())

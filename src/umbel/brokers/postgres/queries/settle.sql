@@ -1,0 +1,96 @@
+-- settle: carry out verdicts. Whoever declares a session dead waits for its settles, and a settle that comes later finds it
+-- dead; so one statement is enough. A job is only touched if it is held by this session from exactly that receive.
+
+-- name: end
+-- $1 session; per job: $2 id, $3 receive number, $4 record, $5 seconds to keep it; $6 now or null.
+-- Answers the places (from 1) of those that were ours.
+with alive as materialized (
+    select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
+),
+given as materialized (
+    select * from unnest($2::uuid[], $3::int4[], $4::bytea[], $5::float8[])
+        with ordinality as given(id, number, record, ttl, place)
+),
+gone as (
+    delete from umbel.job using given
+    where job.id = any($2::uuid[]) and job.id = given.id and job.number = given.number
+        and job.session = $1::uuid and job.state = 1 and job.queue = any(array(select queue from alive))
+    returning given.place, given.id, given.record, given.ttl
+),
+kept as (
+    insert into umbel.result(id, expires, writer, record)
+    select id, coalesce($6::timestamptz, now()) + ttl * interval '1 second', $1::uuid::text, record from gone
+    on conflict (id) do update
+        set expires = excluded.expires, writer = excluded.writer, record = excluded.record
+        where result.expires <= coalesce($6::timestamptz, now())
+)
+select place::int4 from gone
+
+-- name: settle
+-- $1 session; per verdict: $2 id, $3 receive number, $4 kind (see KINDS), $5 record, $6 seconds to keep it, $7 seconds of
+-- delay, $8 $9 $10 retries, crashes, losses (negative: as they were), $11 envelope (empty: as it was), $12 task;
+-- follow-ups: $13 place of the verdict, $14 id, $15 name, $16 queue, $17 level, $18 delay, $19 eta, $20 envelope;
+-- $21 now or null. Answers the places (from 1) of those that were ours.
+with moment as materialized (select coalesce($21::timestamptz, now()) as now),
+alive as materialized (
+    select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
+),
+given as materialized (
+    select * from unnest($2::uuid[], $3::int4[], $4::int2[], $5::bytea[], $6::float8[], $7::float8[],
+        $8::int4[], $9::int4[], $10::int4[], $11::bytea[], $12::text[])
+        with ordinality as given(id, number, kind, record, ttl, delay, retries, crashes, losses, envelope, task, place)
+),
+ours as materialized (
+    select given.*, moment.now from moment, given join umbel.job on job.id = given.id and job.number = given.number
+    where job.id = any($2::uuid[]) and job.session = $1::uuid and job.state = 1
+        and job.queue = any(array(select queue from alive))
+    order by job.id for update of job
+),
+gone as (delete from umbel.job using ours where job.id = ours.id and job.id = any($2::uuid[]) and ours.kind = 0),
+moved as (
+    update umbel.job set
+        state = case ours.kind when 1 then 2 when 4 then 3 else 0 end,
+        session = null, number = null, marked = false, back = true,
+        run_at = case ours.kind when 1 then ours.now when 2 then ours.now + ours.delay * interval '1 second'
+            else job.run_at end,
+        seq = case ours.kind when 2 then nextval('umbel.job_seq') else job.seq end,
+        delayed = ours.kind = 2 and ours.delay > 0,
+        retries = case when ours.retries < 0 then job.retries else ours.retries end,
+        crashes = case when ours.crashes < 0 then job.crashes else ours.crashes end,
+        losses = case when ours.losses < 0 then job.losses else ours.losses end,
+        envelope = case when octet_length(ours.envelope) = 0 then job.envelope else ours.envelope end,
+        task = case ours.kind when 4 then ours.task end
+    from ours where job.id = ours.id and job.id = any($2::uuid[]) and ours.kind > 0
+),
+kept as (
+    insert into umbel.result(id, expires, writer, record)
+    select id, now + ttl * interval '1 second', $1::uuid::text, record from ours where kind < 2
+    on conflict (id) do update
+        set expires = excluded.expires, writer = excluded.writer, record = excluded.record
+        where result.expires <= (select now from moment)
+),
+followed as (
+    insert into umbel.job(id, name, queue, level, run_at, delayed, envelope)
+    select next.id, nullif(next.name, ''), next.queue, next.level, next.run_at, next.run_at > next.now, next.envelope
+    from (
+        select follow.*, ours.now, greatest(ours.now, case when follow.eta > 0 then to_timestamp(follow.eta)
+            else ours.now + follow.delay * interval '1 second' end) as run_at
+        from unnest($13::int4[], $14::uuid[], $15::text[], $16::text[], $17::int2[], $18::float8[], $19::float8[],
+            $20::bytea[]) with ordinality as follow(place, id, name, queue, level, delay, eta, envelope, nth)
+        join ours on ours.place = follow.place
+    ) as next
+    where not exists (select from umbel.result where result.id = next.id and result.expires > next.now)
+    order by next.nth
+    on conflict (id) do nothing
+)
+select place::int4 from ours
+
+-- name: mark
+-- $1 session, $2 id, $3 receive number; answers a row if it was ours
+with alive as materialized (
+    select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
+)
+update umbel.job set marked = true
+where id = $2::uuid and session = $1::uuid and number = $3::int4 and state = 1
+    and queue = any(array(select queue from alive))
+returning 1

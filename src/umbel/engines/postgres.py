@@ -1,0 +1,183 @@
+"""PostgreSQL: transactions in, rows out, from threads and from event loops. Reconnects, makes the tables, rings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Final
+
+import psycopg
+
+from umbel.engines.patience import Patience
+from umbel.engines.postgres_address import Address
+from umbel.engines.postgres_command import Command, Rows
+from umbel.engines.postgres_connection import AsyncLine, Line, aconnect, agreet, connect, greet
+from umbel.engines.postgres_errors import again, lost, missing, refusal
+
+MAX_LINES: Final = 4
+"""Connections of one event loop at most; two are in use while a child receives and settles."""
+_TRIES_AT_ONCE: Final = 10
+
+
+class _Lane:
+    """What one event loop has: idle connections, and the right to make a few more."""
+
+    __slots__ = ("idle", "room")
+
+    def __init__(self) -> None:
+        self.idle: list[AsyncLine] = []
+        self.room = asyncio.Semaphore(MAX_LINES)
+
+
+class Engine:
+    """One database. Threads, event loops and forked children share it; each gets connections of its own.
+
+    Commands are repeated until *deadline* seconds have passed, then `BrokerUnavailable` is raised; so each must be safe
+    to repeat, or marked `once`.
+    """
+
+    def __init__(self, address: Address, deadline: float) -> None:
+        self.address = address
+        self._deadline = deadline
+        self._name = str(address)
+        self._trusted = False
+        self._pid = os.getpid()
+        self._idle: list[Line] = []
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._inherited: list[Any] = []
+
+    def call(self, command: Command) -> list[Rows]:
+        """Carry out *command* in one transaction. Raises `BrokerUnavailable`, `BrokerFull` or `BrokerError`."""
+        patience = Patience(self._name, self._deadline)
+        while True:
+            line: Line | None = None
+            try:
+                line = self._taken(patience)
+                rows = line.run(command)
+            except psycopg.Error as error:
+                time.sleep(self._pause(patience, command, error, sent=line is not None))
+                self._forget(line, error)
+            except BaseException:
+                # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
+                self._forget(line, None)
+                raise
+            else:
+                self._idle.append(line)
+                return rows
+
+    async def acall(self, command: Command) -> list[Rows]:
+        """The async twin of `call`. Cancelled, it may have been carried out."""
+        patience = Patience(self._name, self._deadline)
+        lane = self._lane()
+        async with lane.room:
+            while True:
+                line: AsyncLine | None = None
+                try:
+                    async with asyncio.timeout(max(patience.left, 1.0)):
+                        line = lane.idle.pop() if lane.idle else await self._opened(patience)
+                        rows = await line.run(command)
+                except psycopg.Error as error:
+                    self._aforget(lane, line, error)
+                    await asyncio.sleep(self._pause(patience, command, error, sent=line is not None))
+                except TimeoutError as error:
+                    self._aforget(lane, line, None)
+                    raise patience.over(error) from error
+                except BaseException:
+                    if line is not None:
+                        line.pgconn.finish()
+                    raise
+                else:
+                    lane.idle.append(line)
+                    return rows
+
+    def close(self) -> None:
+        """Close this process's connections that no thread is using."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        while lane is not None and lane.idle:
+            await lane.idle.pop().close()
+
+    def _pause(self, patience: Patience, command: Command, error: psycopg.Error, *, sent: bool) -> float:
+        """Seconds to wait before the next try; raises if there shall be none."""
+        if again(error) and patience.tries < _TRIES_AT_ONCE:
+            patience.tries += 1
+            return 0.0
+        if missing(error) and self._trusted:
+            self._trusted = False
+            return 0.0
+        if not lost(error):
+            raise refusal(error, self._name) from error
+        if sent and any(query.once for query in command):
+            raise patience.over(error) from error
+        return patience.pause(error)
+
+    def _taken(self, patience: Patience) -> Line:
+        if self._pid != os.getpid():
+            self._reborn()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            line = connect(self.address.conninfo, min(self.address.connect_timeout, patience.left), self._deadline)
+        try:
+            greet(line, trusted=self._trusted)
+        except BaseException:
+            line.pgconn.finish()
+            raise
+        self._trusted = True
+        return line
+
+    async def _opened(self, patience: Patience) -> AsyncLine:
+        line = await aconnect(self.address.conninfo, min(self.address.connect_timeout, patience.left))
+        try:
+            await agreet(line, trusted=self._trusted)
+        except BaseException:
+            line.pgconn.finish()
+            raise
+        self._trusted = True
+        return line
+
+    def _forget(self, line: Line | None, error: psycopg.Error | None) -> None:
+        """Close *line*, and its idle neighbours: what broke one has mostly broken all."""
+        if line is not None and error is not None and again(error):
+            self._idle.append(line)
+            return
+        for each in [*([] if line is None else [line]), *self._idle]:
+            each.pgconn.finish()
+        self._idle.clear()
+
+    def _aforget(self, lane: _Lane, line: AsyncLine | None, error: psycopg.Error | None) -> None:
+        if line is not None and error is not None and again(error):
+            lane.idle.append(line)
+            return
+        for each in [*([] if line is None else [line]), *lane.idle]:
+            each.pgconn.finish()
+        lane.idle.clear()
+
+    def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            if self._pid != os.getpid():
+                self._reborn()
+            for other in [other for other in self._lanes if other.is_closed()]:
+                self._finish(self._lanes.pop(other))
+            lane = self._lanes[loop] = _Lane()
+        return lane
+
+    def _finish(self, lane: _Lane) -> None:
+        for line in lane.idle:
+            line.pgconn.finish()
+
+    def _reborn(self) -> None:
+        """We are a forked child: the connections are the parent's; close our ends of them and say nothing."""
+        self._pid = os.getpid()
+        lines = [*self._idle, *(line for lane in self._lanes.values() for line in lane.idle)]
+        self._idle, self._lanes = [], {}
+        self._inherited += lines  # never collected: their end would be told to the server
+        for line in lines:
+            os.close(line.pgconn.socket)

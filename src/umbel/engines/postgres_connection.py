@@ -1,0 +1,188 @@
+"""Connections to PostgreSQL, for threads and for event loops: each call has a time limit, each new one is set up."""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from collections.abc import Generator
+from importlib.resources import files
+from typing import Any, Final, NamedTuple, TypeVar
+
+import psycopg
+from psycopg.waiting import Ready, Wait, wait_async
+
+from umbel.engines.operation import Operation, adrive, drive
+from umbel.engines.postgres_command import Command, Query, Rows, Statements
+from umbel.engines.postgres_values import Blobs, BlobsDumper
+
+T = TypeVar("T")
+
+SQL: Final = Statements("umbel.engines", "postgres_waking", "postgres_migrating")
+_INTERVAL_SECONDS: Final = 0.1
+_LOCK: Final = 0x756D62656C
+"""Whoever changes the tables holds the advisory lock of this number: "umbel" in ASCII."""
+_SETTINGS: Final = (
+    b"select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
+    b" set_config('idle_in_transaction_session_timeout', '60s', false),"
+    b" case when current_setting('synchronous_commit') in ('off', 'local')"
+    b" then set_config('synchronous_commit', 'on', false) end"
+)
+_POLL: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
+
+
+class Line(psycopg.Connection[tuple[Any, ...]]):
+    """A connection of one thread. A call that takes longer than *limit* seconds raises `OperationalError`."""
+
+    limit: float = math.inf
+
+    def wait(self, gen: Generator[Any, Any, T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> T:
+        """The wait of psycopg, with our time limit; Ctrl-C does not ask the server, which may not answer."""
+        del timeout
+        end = time.monotonic() + self.limit
+        try:
+            wanted = next(gen)
+            while True:
+                poll = select.poll()
+                poll.register(self.pgconn.socket, _POLL[wanted])
+                found = poll.poll(interval * 1000)
+                if not found and time.monotonic() > end:
+                    raise psycopg.OperationalError(f"no answer within {self.limit:g} s")
+                wanted = gen.send(_ready(found[0][1]) if found else Ready.NONE)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def run(self, command: Command) -> list[Rows]:
+        """Carry out *command*; several statements are one transaction, sent together."""
+        if len(command) == 1:
+            cursor = self.execute(command[0].statement, command[0].values, binary=True)
+            return [cursor.fetchall() if cursor.description else []]
+        with self.pipeline(), self.transaction():
+            cursors = [self.execute(query.statement, query.values, binary=True) for query in command]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    def ask(self, query: Query) -> Rows:
+        """One statement that is sent as text and kept by no server."""
+        cursor = self.execute(query.statement, query.values or None, prepare=False)
+        return cursor.fetchall() if cursor.description else []
+
+
+class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection of one event loop. A call that was cancelled leaves it unusable: close it."""
+
+    async def wait(
+        self, gen: Generator[Any, Any, T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None
+    ) -> T:
+        """The wait of psycopg; a cancelled one does not ask the server, which may not answer."""
+        del timeout
+        return await wait_async(gen, self.pgconn.socket, interval=interval)
+
+    async def run(self, command: Command) -> list[Rows]:
+        """The async twin of `Line.run`."""
+        if len(command) == 1:
+            cursor = await self.execute(command[0].statement, command[0].values, binary=True)
+            return [await cursor.fetchall() if cursor.description else []]
+        async with self.pipeline(), self.transaction():
+            cursors = [await self.execute(query.statement, query.values, binary=True) for query in command]
+        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    async def ask(self, query: Query) -> Rows:
+        """The async twin of `Line.ask`."""
+        cursor = await self.execute(query.statement, query.values or None, prepare=False)
+        return await cursor.fetchall() if cursor.description else []
+
+
+class Greeting(NamedTuple):
+    """What a new connection found: *pooled* when a pooler hands each transaction to another server process."""
+
+    pooled: bool
+
+
+def connect(conninfo: str, seconds: float, limit: float) -> Line:
+    """A new connection of this thread, made within *seconds*; its calls take at most *limit* seconds each."""
+    line = Line.connect(
+        conninfo,
+        autocommit=True,
+        cursor_factory=psycopg.RawCursor,
+        prepare_threshold=0,
+        connect_timeout=_whole(seconds),
+    )
+    line.limit = limit
+    line.adapters.register_dumper(Blobs, BlobsDumper)
+    return line
+
+
+async def aconnect(conninfo: str, seconds: float) -> AsyncLine:
+    """The async twin of `connect`."""
+    line = await AsyncLine.connect(
+        conninfo,
+        autocommit=True,
+        cursor_factory=psycopg.AsyncRawCursor,
+        prepare_threshold=0,
+        connect_timeout=_whole(seconds),
+    )
+    line.adapters.register_dumper(Blobs, BlobsDumper)
+    return line
+
+
+def greet(line: Line, *, trusted: bool) -> Greeting:
+    """Set up a new connection; *trusted*: the tables are known to be there."""
+    greeting = drive(_greeting(line.info.backend_pid, trusted=trusted), line.ask)
+    if greeting.pooled:
+        line.prepare_threshold = None
+    return greeting
+
+
+async def agreet(line: AsyncLine, *, trusted: bool) -> Greeting:
+    """The async twin of `greet`."""
+    greeting = await adrive(_greeting(line.info.backend_pid, trusted=trusted), line.ask)
+    if greeting.pooled:
+        line.prepare_threshold = None
+    return greeting
+
+
+def _greeting(told: int, *, trusted: bool) -> Operation[Query, Greeting]:
+    ((pid, there),) = yield SQL("postgres_waking.hello")
+    pooled = pid != told  # a pooler invents the number it tells its clients
+    if not pooled:
+        yield Query(_SETTINGS)
+    if not trusted:
+        done = {number for (number,) in (yield SQL("postgres_migrating.done"))} if there else set[int]()
+        if not _changes().keys() <= done:
+            yield from _migration()
+    return Greeting(pooled)
+
+
+def _migration() -> Operation[Query, None]:
+    yield Query(b"begin")
+    try:
+        yield SQL("postgres_migrating.lock", str(_LOCK))
+        yield SQL("postgres_migrating.prepare")
+        yield SQL("postgres_migrating.table")
+        done = {number for (number,) in (yield SQL("postgres_migrating.done"))}
+        for number, text in sorted(_changes().items()):
+            if number not in done:
+                yield Query(text.encode())
+                yield SQL("postgres_migrating.note", str(number))
+    except psycopg.Error:
+        yield Query(b"rollback")
+        raise
+    yield Query(b"commit")
+
+
+def _changes() -> dict[int, str]:
+    folder = files("umbel.engines").joinpath("postgres_schema")
+    return {
+        int(file.name[:4]): file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name[:4].isdecimal()
+    }
+
+
+def _ready(events: int) -> Ready:
+    if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+        return Ready.RW
+    return Ready((Ready.R if events & select.POLLIN else 0) | (Ready.W if events & select.POLLOUT else 0))
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))

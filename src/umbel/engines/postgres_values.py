@@ -1,0 +1,73 @@
+"""Values on their way to PostgreSQL: ids as UUIDs, arrays as text, bytes as binary arrays. Pure but for `Blobs`.
+
+Everything but bytes travels as text of unknown type and is cast in the statement: so a statement is prepared once,
+whatever the size of its numbers, and an array costs one join.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_NAMES: Final = uuid.UUID("5f2ad6a4-3f5b-5b0e-9d53-0e4b8f3a9c11")
+_BYTEA, _BYTEA_ARRAY = 17, 1001
+_HEAD: Final = struct.Struct("!iiIii")
+_LENGTH: Final = struct.Struct("!i")
+_ESCAPED: Final = re.compile(r'(["\\])')
+
+
+def key(job_id: str) -> str:
+    """The UUID under which *job_id* is kept: itself if it is one as Umbel writes them, else one made of it."""
+    return job_id if _UUID.fullmatch(job_id) is not None else str(uuid.uuid5(_NAMES, job_id))
+
+
+def name(job_id: str) -> str:
+    """What has to be kept beside `key` to know *job_id* again: empty if it is the key."""
+    return "" if _UUID.fullmatch(job_id) is not None else job_id
+
+
+def texts(values: Iterable[str]) -> str:
+    """An array of any texts. PostgreSQL's texts have no NUL: it is replaced."""
+    return "{" + ",".join([f'"{_ESCAPED.sub(_escape, value)}"' for value in values]).replace("\0", "\ufffd") + "}"
+
+
+def plain(values: Iterable[object]) -> str:
+    """An array of numbers, or of UUIDs: nothing in it needs an escape."""
+    return "{" + ",".join([str(value) for value in values]) + "}"
+
+
+def moment(seconds: float | None) -> str | None:
+    """A point in time, *seconds* of unix time; None stays what it is."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return "\\" + found.group()
+
+
+class Blobs(list[bytes]):
+    """An array of bytes, sent as it is."""
+
+
+class BlobsDumper(Dumper):
+    """Writes `Blobs` in PostgreSQL's binary form of a ``bytea[]``."""
+
+    format = Format.BINARY
+    oid = _BYTEA_ARRAY
+
+    def dump(self, obj: Blobs) -> Buffer:
+        """The array: number of dimensions, no nulls, type, length, first index; then each with its length."""
+        if not obj:
+            return struct.pack("!iiI", 0, 0, _BYTEA)
+        parts = [_HEAD.pack(1, 0, _BYTEA, len(obj), 1)]
+        for value in obj:
+            parts += (_LENGTH.pack(len(value)), value)
+        return b"".join(parts)
