@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
@@ -96,7 +96,7 @@ class ThreadWorker:
 
 
 @contextlib.contextmanager
-def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100) -> Iterator[None]:
+def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100) -> Generator[None]:
     """Run the jobs of *app* in the background for the length of a ``with`` block; on leaving, what runs is finished.
 
     *queues* default to the app's default queue. Works on every broker, ``memory://`` included.

@@ -23,7 +23,7 @@ def plan(settings: Settings | None = None, **options: Any) -> Plan:
         ("umbel@%h", "umbel@box.example.org"),
         ("w1@%n", "w1@box"),
         ("w1@%d", "w1@example.org"),
-        ("w-%p@%h", f"w-{os.getpid()}@box.example.org"),
+        pytest.param("w-%p@%h", f"w-{os.getpid()}@box.example.org", id="process id"),
         ("plain", "plain@box.example.org"),
         ("a%%b@c", "a%b@c"),
         ("%x@%", "%x@%"),
