@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):([^@/?#]*)@")
-_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*")
+# To the last @: a password that should have been quoted, and was not, is hidden as well.
+_PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):(.*)@")
+_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token|key|sas)[^=&#]*=)[^&#]*")
 
 
 def masked(url: str) -> str:
