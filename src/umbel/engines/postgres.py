@@ -95,6 +95,7 @@ class Engine:
         """Close this process's connections that no thread is using."""
         while self._idle:
             self._idle.pop().close()
+        self._leave_closed_loops()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
@@ -164,14 +165,14 @@ class Engine:
         if lane is None:
             if self._pid != os.getpid():
                 self._reborn()
-            for other in [other for other in self._lanes if other.is_closed()]:
-                self._finish(self._lanes.pop(other))
+            self._leave_closed_loops()
             lane = self._lanes[loop] = _Lane()
         return lane
 
-    def _finish(self, lane: _Lane) -> None:
-        for line in lane.idle:
-            line.pgconn.finish()
+    def _leave_closed_loops(self) -> None:
+        for loop in [loop for loop in self._lanes if loop.is_closed()]:
+            for line in self._lanes.pop(loop).idle:
+                line.pgconn.finish()
 
     def _reborn(self) -> None:
         """We are a forked child: the connections are the parent's; close our ends of them and say nothing."""

@@ -5,26 +5,29 @@
 select name from umbel.queue order by name
 
 -- name: counts
--- $1 queues, $2 now or null; answers, in their order, queue, ready, delayed, running, parked, dead, and the envelope of the job
--- that is ready for longest
-select looked.queue, counted.ready, counted.delayed, counted.running, counted.parked, counted.dead, (
-    select first.envelope from generate_series(0, 9) as level cross join lateral (
-        select job.envelope, job.run_at, job.seq from umbel.job
-        where job.queue = looked.queue and job.level = level::int2 and job.state = 0
-            and job.run_at <= coalesce($2::timestamptz, now())
-        order by job.run_at, job.seq limit 1
-    ) as first
-    order by first.run_at, first.seq limit 1
-)
-from unnest($1::text[]) with ordinality as looked(queue, place) cross join lateral (
-    select
-        count(*) filter (where state = 0 and run_at <= coalesce($2::timestamptz, now()))::int4 as ready,
-        count(*) filter (where state = 0 and run_at > coalesce($2::timestamptz, now()))::int4 as delayed,
-        count(*) filter (where state = 1)::int4 as running,
-        count(*) filter (where state = 3)::int4 as parked,
-        count(*) filter (where state = 2)::int4 as dead
-    from umbel.job where job.queue = looked.queue
-) as counted
+-- $1 queues, $2 now or null; answers, in their order, queue, ready, delayed, running, parked, dead, and the envelope of the
+-- job that is ready for longest. Each number is counted in an index of its own.
+select looked.queue,
+    (select count(*)::int4 from umbel.job where queue = looked.queue and state = 0 and run_at <= looked.now),
+    (select count(*)::int4 from umbel.job where queue = looked.queue and state = 0 and run_at > looked.now),
+    (
+        select count(*)::int4 from umbel.session join umbel.job on job.session = session.id and job.queue = session.queue
+        where session.queue = looked.queue and job.state = 1
+    ),
+    (select count(*)::int4 from umbel.job where queue = looked.queue and state = 3),
+    (select count(*)::int4 from umbel.job where queue = looked.queue and state = 2),
+    (
+        select first.envelope from generate_series(0, 9) as level cross join lateral (
+            select job.envelope, job.run_at, job.seq from umbel.job
+            where job.queue = looked.queue and job.level = level::int2 and job.state = 0 and job.run_at <= looked.now
+            order by job.run_at, job.seq limit 1
+        ) as first
+        order by first.run_at, first.seq limit 1
+    )
+from (
+    select queue, place, coalesce($2::timestamptz, now()) as now
+    from unnest($1::text[]) with ordinality as given(queue, place)
+) as looked
 order by looked.place
 
 -- name: sessions

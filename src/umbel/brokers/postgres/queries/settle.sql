@@ -1,5 +1,6 @@
 -- settle: carry out verdicts. Whoever declares a session dead waits for its settles, and a settle that comes later finds it
--- dead; so one statement is enough. A job is only touched if it is held by this session from exactly that receive.
+-- dead; so one statement is enough. A job is only touched if it is held by this session from exactly that receive. It is
+-- looked up and locked one by one, not joined: a generic plan would compare each verdict with each job.
 
 -- name: end
 -- $1 session; per job: $2 id, $3 receive number, $4 record, $5 seconds to keep it; $6 now or null.
@@ -7,24 +8,26 @@
 with alive as materialized (
     select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
 ),
-given as materialized (
-    select * from unnest($2::uuid[], $3::int4[], $4::bytea[], $5::float8[])
+ours as materialized (
+    select given.place, job.id, given.record, given.ttl
+    from unnest($2::uuid[], $3::int4[], $4::bytea[], $5::float8[])
         with ordinality as given(id, number, record, ttl, place)
+    cross join lateral (
+        select job.id from umbel.job
+        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state = 1
+            and job.queue = any(array(select queue from alive))
+        limit 1 for update
+    ) as job
 ),
-gone as (
-    delete from umbel.job using given
-    where job.id = any($2::uuid[]) and job.id = given.id and job.number = given.number
-        and job.session = $1::uuid and job.state = 1 and job.queue = any(array(select queue from alive))
-    returning given.place, given.id, given.record, given.ttl
-),
+gone as (delete from umbel.job where id = any(array(select id from ours))),
 kept as (
     insert into umbel.result(id, expires, writer, record)
-    select id, coalesce($6::timestamptz, now()) + ttl * interval '1 second', $1::uuid::text, record from gone
+    select id, coalesce($6::timestamptz, now()) + ttl * interval '1 second', $1::uuid::text, record from ours
     on conflict (id) do update
         set expires = excluded.expires, writer = excluded.writer, record = excluded.record
         where result.expires <= coalesce($6::timestamptz, now())
 )
-select place::int4 from gone
+select place::int4 from ours
 
 -- name: settle
 -- $1 session; per verdict: $2 id, $3 receive number, $4 kind (see KINDS), $5 record, $6 seconds to keep it, $7 seconds of
@@ -35,18 +38,19 @@ with moment as materialized (select coalesce($21::timestamptz, now()) as now),
 alive as materialized (
     select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
 ),
-given as materialized (
-    select * from unnest($2::uuid[], $3::int4[], $4::int2[], $5::bytea[], $6::float8[], $7::float8[],
+ours as materialized (
+    select given.*, moment.now
+    from moment, unnest($2::uuid[], $3::int4[], $4::int2[], $5::bytea[], $6::float8[], $7::float8[],
         $8::int4[], $9::int4[], $10::int4[], $11::bytea[], $12::text[])
         with ordinality as given(id, number, kind, record, ttl, delay, retries, crashes, losses, envelope, task, place)
+    cross join lateral (
+        select from umbel.job
+        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state = 1
+            and job.queue = any(array(select queue from alive))
+        limit 1 for update
+    ) as job
 ),
-ours as materialized (
-    select given.*, moment.now from moment, given join umbel.job on job.id = given.id and job.number = given.number
-    where job.id = any($2::uuid[]) and job.session = $1::uuid and job.state = 1
-        and job.queue = any(array(select queue from alive))
-    order by job.id for update of job
-),
-gone as (delete from umbel.job using ours where job.id = ours.id and job.id = any($2::uuid[]) and ours.kind = 0),
+gone as (delete from umbel.job where id = any(array(select id from ours where kind = 0))),
 moved as (
     update umbel.job set
         state = case ours.kind when 1 then 2 when 4 then 3 else 0 end,
@@ -60,7 +64,7 @@ moved as (
         losses = case when ours.losses < 0 then job.losses else ours.losses end,
         envelope = case when octet_length(ours.envelope) = 0 then job.envelope else ours.envelope end,
         task = case ours.kind when 4 then ours.task end
-    from ours where job.id = ours.id and job.id = any($2::uuid[]) and ours.kind > 0
+    from ours where job.id = ours.id and job.id = any(array(select id from ours where kind > 0))
 ),
 kept as (
     insert into umbel.result(id, expires, writer, record)
