@@ -64,7 +64,8 @@ class Child:
         finally:
             consuming.cancel()
             settling.cancel()
-            await self._app.broker.aclose()
+            await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
+            await self._app.aclose()
 
     def stop(self) -> None:
         """Receive nothing more; `run` returns when what runs has ended and was settled."""

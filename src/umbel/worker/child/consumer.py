@@ -159,7 +159,9 @@ class Consumer:
             try:
                 return await self._link.ledger.ended(deliveries)
             except UmbelError as error:
-                _logger.warning("the result store does not answer, %d jobs wait: %s", len(deliveries), error)
+                if self._fault != str(error):
+                    self._fault = str(error)
+                    _logger.warning("the result store does not answer, %d jobs wait: %s", len(deliveries), error)
                 await self._sleep()
         return set()
 

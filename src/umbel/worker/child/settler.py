@@ -75,13 +75,16 @@ class Settler:
         """Settle *batch*, repeating it until there is an answer: a repeat changes nothing."""
         now = time.time()
         settlements = [self._settlement(finished, now) for finished in batch]
+        told = False
         while True:
             try:
                 # The record first, then the removal: a crash between the two is repaired by the redelivery.
                 settlements = await self._link.ledger.record(settlements)
                 answers = await self._link.broker.settle(self._link.session, settlements)
             except (BrokerUnavailable, BrokerFull) as error:
-                _logger.warning("%d outcomes wait for the broker: %s", len(batch) + len(self), error)
+                level = logging.DEBUG if told else logging.WARNING  # once is enough: the batch repeats until it is over
+                told = True
+                _logger.log(level, "%d outcomes wait: %s", len(batch) + len(self), error)
             except Exception as error:  # noqa: BLE001 - whatever it is, no other outcome may wait for it
                 # It may be one item's fault, so each goes alone.
                 _logger.error(  # noqa: TRY400 - the traceback of a driver helps nobody
