@@ -42,6 +42,14 @@ def redis_url(redis_server: Server) -> str:
     return redis_server.url
 
 
+@pytest.fixture
+def postgres_results_url(postgres_server: Server) -> str:
+    """The address of `postgres_server` as a result store for SQL databases, without its tables."""
+    postgres_server.ensure_running()
+    postgres.drop_results(postgres_server.url)
+    return f"db+{postgres_server.url}"
+
+
 @pytest.fixture(scope="session")
 def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One MariaDB for the whole run; a test that kills or pauses it need not repair it."""

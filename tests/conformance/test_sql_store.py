@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import Server
 from umbel.settings import Settings
 from umbel.stores.sql import connect
 from umbel.stores.threaded import ThreadedStore
@@ -32,3 +33,15 @@ class TestMariaDB(OnOneDatabase):
     @pytest.fixture(autouse=True)
     def _server(self, mariadb_url: str) -> None:
         self.url = mariadb_url
+
+
+class TestPostgres(OnOneDatabase):
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_results_url: str) -> None:
+        self.url = postgres_results_url
+
+
+class TestPgBouncer(OnOneDatabase):
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_results_url: str, pgbouncer_server: Server) -> None:
+        self.url = f"db+{pgbouncer_server.url}"

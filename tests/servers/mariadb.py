@@ -18,7 +18,7 @@ HANDSHAKE = 10
 SETUP = """\
 create database if not exists umbel;
 create user if not exists 'umbel'@'%' identified by 'secret';
-grant all on *.* to 'umbel'@'%';
+grant all on *.* to 'umbel'@'%' with grant option;
 """
 
 

@@ -107,6 +107,12 @@ def empty(url: str) -> None:
             connection.execute(f"truncate {', '.join(names)}".encode())
 
 
+def drop_results(url: str) -> None:
+    """Drop the tables that the result store for SQL databases has made in the database at *url*."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop table if exists umbel_results, umbel_results_version")
+
+
 def install() -> None:
     """See to it that both are on this machine. Raises `FileNotFoundError`."""
     _program("postgres")

@@ -69,6 +69,7 @@ class SqlEngine:
                 connect_args=_arguments(address, deadline, connect_timeout),
                 hide_parameters=True,
                 pool_recycle=RECYCLE_SECONDS,
+                pool_reset_on_return=None,  # each transaction ends itself
                 **_pool(address, deadline),
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -82,6 +83,7 @@ class SqlEngine:
         self._own()
         patience = Patience(self.name, self._deadline)
         while True:
+            pool = self._engine.pool
             try:
                 self._ensure()
                 with self._engine.begin() as connection:
@@ -91,12 +93,17 @@ class SqlEngine:
                 if not isinstance(problem, BrokerUnavailable):
                     raise problem from error
                 pause = patience.pause(problem)
+            finally:
+                if pool is not self._engine.pool:
+                    pool.dispose()  # closed meanwhile: what was just given back to it is open yet
             time.sleep(pause)
 
     def close(self) -> None:
         """Close the connections that are idle; those at work are closed when they are given back."""
         self._own()
-        self._engine.dispose()
+        pool = self._engine.pool
+        self._engine.dispose(close=False)  # a new pool first: see `run`
+        pool.dispose()
 
     def _own(self) -> None:
         if self._pid != os.getpid():
@@ -109,7 +116,7 @@ class SqlEngine:
             if self._ready:
                 return
             try:
-                with self._engine.begin() as connection:
+                with self._connect() as connection, connection.begin():
                     version = sql_table.ensure(connection)
             except DBAPIError as error:
                 if left == 0 or isinstance(self._explain(error), (BrokerUnavailable, Unfit)):
@@ -118,6 +125,12 @@ class SqlEngine:
             else:
                 self._refuse_newer(version)
                 self._ready = True
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except TypeError as error:  # so do drivers say that they do not know an argument
+            raise Unfit(f"{self.name}: an option of the URL is wrong: {error}") from error
 
     def _refuse_newer(self, version: int) -> None:
         if version > sql_table.VERSION:
@@ -187,12 +200,11 @@ def _arguments(address: sa.URL, deadline: float, connect_timeout: float) -> dict
 
 def _code(error: BaseException | None) -> str:
     """What the driver calls the error: SQLSTATE, number or name; empty if it does not say."""
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        code = getattr(error, name, None)
-        if code:
-            return str(code)
-    number = error.args[0] if error is not None and error.args else None
-    return str(number) if isinstance(number, int) else ""
+    first = error.args[0] if error is not None and error.args else None
+    if isinstance(first, int):
+        return str(first)
+    codes = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
+    return next((str(code) for code in codes if code), "")
 
 
 def _reason(error: BaseException | None) -> str:
