@@ -12,7 +12,7 @@ from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 
 
-class Memory:
+class OnMemory:
     """An empty space for each test."""
 
     space: Space
@@ -24,18 +24,20 @@ class Memory:
     def make(self, clock: Callable[[], float]) -> MemoryBroker:
         return MemoryBroker(self.space, clock)
 
-
-class TestMemoryBroker(Memory, BrokerConformance):
-    pass
-
-
-class TestMemoryInspector(Memory, InspectorConformance):
-    pass
-
-
-class TestMemoryRecords(Memory, RecordConformance):
     def make_store(self, clock: Callable[[], float]) -> MemoryStore:
         return MemoryStore(self.space, clock)
+
+
+class TestMemoryBroker(OnMemory, BrokerConformance):
+    pass
+
+
+class TestMemoryInspector(OnMemory, InspectorConformance):
+    pass
+
+
+class TestMemoryRecords(OnMemory, RecordConformance):
+    pass
 
 
 class TestMemoryStore(ResultStoreConformance):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         RecordConformance,
         ResultStoreConformance,
     )
-    from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other
+    from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other, one_in
     from umbel.testing.patience import Patient
     from umbel.testing.thread_worker import worker
 
@@ -28,6 +28,7 @@ __all__ = [
     "ReplyLost",
     "ResultStoreConformance",
     "every_other",
+    "one_in",
     "worker",
 ]
 
@@ -38,6 +39,7 @@ _HOMES: Final = {
     "Patient": "umbel.testing.patience",
     "ReplyLost": "umbel.testing.faults",
     "every_other": "umbel.testing.faults",
+    "one_in": "umbel.testing.faults",
     "worker": "umbel.testing.thread_worker",
 }
 

@@ -16,10 +16,15 @@ T = TypeVar("T")
 VERBS: Final = ("send", "open", "heartbeat", "receive", "settle", "reconcile", "mark", "reclaim", "unpark")
 
 
+def one_in(calls: int, *verbs: str) -> Callable[[str], bool]:
+    """Let the first of every *calls* calls of each of *verbs* (by default of all) go wrong."""
+    counters = {verb: count() for verb in verbs or VERBS}
+    return lambda verb: verb in counters and next(counters[verb]) % calls == 0
+
+
 def every_other(*verbs: str) -> Callable[[str], bool]:
     """Let the first, third, fifth … call of each of *verbs* (by default of all) go wrong."""
-    counters = {verb: count() for verb in verbs or VERBS}
-    return lambda verb: verb in counters and next(counters[verb]) % 2 == 0
+    return one_in(2, *verbs)
 
 
 class ReplyLost(BrokerUnavailable):

@@ -34,6 +34,10 @@ class BrokerStage:
         """
         raise NotImplementedError(f"{type(self).__name__} must define make(clock)")
 
+    def through(self, broker: Broker) -> Broker:
+        """The broker as the tests meet it: by default itself, else with something round it, such as faults."""
+        return broker
+
     async def advance(self, seconds: float) -> None:
         """Let *seconds* pass for the engine."""
         self.clock.advance(seconds)
@@ -42,7 +46,7 @@ class BrokerStage:
     async def _stage(self) -> AsyncIterator[None]:
         self._made = []
         self.clock = Clock()
-        self.broker = self.client()
+        self.broker = self.through(self.client())
         yield
         for broker in self._made:
             await broker.aclose()

@@ -23,7 +23,7 @@ class WaitingConformance(BrokerStage):
 
     def real_time(self) -> None:
         """Use a client whose clock runs."""
-        self.broker = self.client(time.time)
+        self.broker = self.through(self.client(time.time))
 
     async def wait_for(self, session: str, count: int = 1, queues: Sequence[str] = (QUEUE,)) -> list[Delivery]:
         """Receive until *count* jobs are here, one at a time."""
