@@ -7,6 +7,7 @@ import http.client
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ANSWER_SECONDS = 5.0
 BUCKET = "umbel"
@@ -14,13 +15,14 @@ BUCKET = "umbel"
 
 @dataclass(frozen=True)
 class Objects:
-    """A private object store, in memory, with one bucket."""
+    """A private object store, in memory, with one bucket. A *careless* one forgets the conditions of a write."""
 
+    careless: bool = False
     name: str = "objects"
 
     def command(self, folder: Path, port: int) -> list[str]:
         """Give the command."""
-        return [sys.executable, "-P", __file__, str(port)]
+        return [sys.executable, "-P", __file__, str(port), *(["careless"] if self.careless else [])]
 
     def answers(self, port: int) -> bool:
         """Tell whether it answers; makes the bucket."""
@@ -57,13 +59,20 @@ def empty(port: int) -> None:
             raise OSError(f"{method} {path}: {status}")
 
 
-def main(port: int) -> None:
+def main(port: int, careless: bool) -> None:
     """Serve on *port* until killed."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
 
-    run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=False)
+    careful = DomainDispatcherApplication(create_backend_app)
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        for condition in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH") if careless else ():
+            environ.pop(condition, None)
+        return careful(environ, start_response)
+
+    run_simple("127.0.0.1", port, serve, threaded=False)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), "careless" in sys.argv)

@@ -65,7 +65,7 @@ class Objects:
         mode = cast("Any", version)
         try:
             self._do(lambda: obstore.put(self._store, key, body, mode=mode))
-        except (exceptions.PreconditionError, FileNotFoundError):
+        except (exceptions.PreconditionError, exceptions.AlreadyExistsError, FileNotFoundError):
             return False
         return True
 
@@ -119,7 +119,7 @@ def _store(url: str, setting: str, deadline: float, connect_timeout: float) -> A
     if parts.scheme == "file":
         if parts.netloc or not parts.path.strip("/"):
             raise ImproperlyConfigured(f"{setting}: {masked(url)!r} names no folder: write file:///absolute/folder")
-        return LocalStore(unquote(parts.path), mkdir=True)
+        return _folder(unquote(parts.path), setting)
     options = dict(parse_qsl(parts.query))
     lines = {
         "timeout": timedelta(seconds=deadline),
@@ -139,6 +139,14 @@ def _store(url: str, setting: str, deadline: float, connect_timeout: float) -> A
     except (exceptions.BaseError, ValueError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ImproperlyConfigured(f"{setting}: {masked(url)}: {reason}") from error
+
+
+def _folder(path: str, setting: str) -> LocalStore:
+    try:
+        return LocalStore(path, mkdir=True)
+    except (exceptions.BaseError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ImproperlyConfigured(f"{setting}: cannot use the folder {path}: {reason}") from error
 
 
 def _found(result: obstore.GetResult) -> Found:

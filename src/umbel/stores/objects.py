@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 import msgspec
 
 from umbel.contracts.powers import Record
-from umbel.engines.address import masked
 from umbel.engines.objects import Found, Objects
 from umbel.engines.objects_folder import Folder
 from umbel.engines.patience import Patience
@@ -173,7 +172,7 @@ class ObjectShelf:
             objects.delete(key)
         if not kept:
             raise Unfit(
-                f"{masked(self.name)} does not keep the conditions of a write (If-None-Match, If-Match), so that a "
+                f"{self.name} does not keep the conditions of a write (If-None-Match, If-Match), so that a "
                 "result could be replaced by another: use a store that does, or another result_backend"
             )
         self._proven = True
