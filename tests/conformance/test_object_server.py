@@ -38,6 +38,11 @@ def record(job_id: str, value: bytes = b"value", ttl: float = 60.0) -> Record:
     return Record(job_id, QUEUE, value, ttl)
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names of what is in *folder*, hidden ones excepted."""
+    return sorted(each.name for each in folder.glob("[!.]*"))
+
+
 @pytest.fixture
 async def store(objects_url: str) -> AsyncIterator[ThreadedStore]:
     """A store on a server that the test may kill."""
@@ -110,7 +115,7 @@ async def test_expired_files_are_deleted_and_others_stay(tmp_path: Path) -> None
     await store.claim([Record("claimed", QUEUE, b"", 1.0, "owner")])
     clock.advance(1.0)
     await connect(url, settings(), clock).put([record("new")])  # the first put of a process has them deleted
-    await eventually(lambda: sorted(each.name for each in tmp_path.glob("[!.]*")) == ["long", "new"])
+    await eventually(lambda: names_in(tmp_path) == ["long", "new"])
 
 
 async def test_a_file_that_a_power_failure_left_empty_is_no_record(tmp_path: Path) -> None:
@@ -133,7 +138,7 @@ async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
 async def test_no_id_writes_outside_the_folder(tmp_path: Path) -> None:
     store = connect(f"file://{tmp_path}/results", settings())
     await store.put([record("../out"), record("/out"), record("..")])
-    assert [each.name for each in tmp_path.iterdir()] == ["results"]
+    assert names_in(tmp_path) == ["results"]
 
 
 async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
