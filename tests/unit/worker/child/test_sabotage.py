@@ -57,18 +57,19 @@ async def no_job_waits_behind_a_long_one_while_another_child_is_idle(stage: Stag
 
 
 async def a_suspect_runs_alone(stage: Stage) -> bool:
-    gate, let_go = Watchman(), asyncio.Event()
+    gate, let_go, begun = Watchman(), asyncio.Event(), threading.Event()
 
     async def wait() -> None:
+        begun.set()
         await let_go.wait()
 
     beside = stage.task(wait)
-    (suspect,) = stage.send(stage.task(lambda: None), ())
+    (suspect,) = stage.send(stage.task(lambda: begun.wait(10)), ())
     await stage.charge(suspect, crashes=1)
     first = stage.send(beside, ())
-    async with stage.child(gate=gate, threads=2):
-        await until(lambda: gate.running, "something runs")
-        await asyncio.to_thread(lambda: None)  # a thread had its chance
+    async with stage.child(gate=gate, threads=2) as child:
+        await until(begun.is_set, "the job beside it runs")
+        await until(lambda: child.consumer._quarantine or suspect in gate.beside, "the suspect waits, or runs")
         let_go.set()
         await stage.ended(suspect, *first)
     return gate.beside[suspect] == 0 and gate.beside[first[0]] == 0
