@@ -126,3 +126,12 @@ class ResultStore(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections of this event loop."""
+
+
+@runtime_checkable
+class Advisor(Protocol):
+    """An engine that can look at its own server's settings."""
+
+    async def advice(self) -> list[str]:
+        """What on the server endangers jobs, a sentence each with its cure; empty if nothing does. Reads only."""
+        ...

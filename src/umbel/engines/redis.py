@@ -256,10 +256,17 @@ class Engine:
             repeated = yield [commands[place] for place in missing]
             for place, reply in zip(missing, repeated, strict=True):
                 replies[place] = reply
-        return self.accepted(replies)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                text = self._text(command.script) if command.script else ""
+                raise refusal(str(reply), self._name, text) from reply
+        return replies
 
     def _loading(self, script: Script) -> Command:
-        return Command(("SCRIPT", "LOAD", script.plain_text if self._plain else script.text))
+        return Command(("SCRIPT", "LOAD", self._text(script)))
+
+    def _text(self, script: Script) -> str:
+        return script.plain_text if self._plain else script.text
 
 
 class Subscription:

@@ -48,13 +48,24 @@ class Security(msgspec.Struct, frozen=True):
     password: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """A context for connections. Raises `OSError` if a file cannot be read."""
-        context = ssl.create_default_context(cafile=self.ca_certs, capath=self.ca_path)
+        """A context for connections. Raises `ImproperlyConfigured` if a file cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_certs, capath=self.ca_path)
+        except OSError as error:
+            raise ImproperlyConfigured(f"ssl_ca_certs={self.ca_certs} cannot be used: {error}") from error
         context.check_hostname = self.check_hostname and self.verify != ssl.CERT_NONE
         context.verify_mode = self.verify
         if self.certfile is not None:
-            context.load_cert_chain(self.certfile, self.keyfile, self.password)
+            self._show(context, self.certfile)
         return context
+
+    def _show(self, context: ssl.SSLContext, certfile: str) -> None:
+        try:
+            # Without a password given, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(certfile, self.keyfile, self.password or "")
+        except OSError as error:
+            key = f" with ssl_keyfile={self.keyfile}" if self.keyfile else ""
+            raise ImproperlyConfigured(f"ssl_certfile={certfile}{key} cannot be used: {error}") from error
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

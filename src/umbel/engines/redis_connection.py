@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
@@ -13,6 +14,7 @@ from hiredis import pack_command as _pack_command  # pyright: ignore[reportUnkno
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_reply import UNREADY, code, refusal
+from umbel.exceptions import BrokerError
 
 pack: Final = cast("Callable[[tuple[Word, ...]], bytes]", _pack_command)
 """The bytes of one command."""
@@ -48,6 +50,19 @@ def unready(reply: ReplyError) -> OSError | None:
     return ConnectionError(str(reply)) if code(str(reply)) in UNREADY else None
 
 
+@contextlib.contextmanager
+def trusting(address: Address) -> Generator[None]:
+    """Within it an error of TLS itself is a `BrokerError`: between the same two parties it would come again."""
+    try:
+        yield
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        raise
+    except ssl.SSLCertVerificationError as error:
+        raise BrokerError(f"{address}: its certificate is not trusted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise BrokerError(f"{address}: no secure connection: {error.reason or error}") from error
+
+
 def tune(connected: socket.socket, address: Address) -> None:
     """Send small packets at once, and notice a dead peer."""
     if connected.family == socket.AF_UNIX:
@@ -77,7 +92,9 @@ class Connection:
         self._message: bytes | None = None
         try:
             words = greeting(address)
-            self.version = welcome(self.exchange([pack(line) for line in words], len(words)), address)
+            with trusting(address):
+                replies = self.exchange([pack(line) for line in words], len(words))
+            self.version = welcome(replies, address)
             self.patience(address.timeout)
         except BaseException:
             self.close()
@@ -166,7 +183,9 @@ def _connect(address: Address, timeout: float) -> socket.socket:
     try:
         tune(connected, address)
         if address.security is not None:
-            return address.security.context().wrap_socket(connected, server_hostname=address.host)
+            context = address.security.context()
+            with trusting(address):
+                return context.wrap_socket(connected, server_hostname=address.host)
     except BaseException:
         connected.close()
         raise

@@ -13,6 +13,9 @@ UNREADY: Final = frozenset(
 """Codes of a server that may soon do what it refuses now: the same as no server."""
 
 _FULL: Final = {"OOM": "out of memory", "MISCONF": "unable to write to its disk"}
+_DENIED: Final = "can't run this command"
+_PLACE: Final = re.compile(r"user_script: ?(\d+)")
+_CALLED: Final = re.compile(r"redis\.p?call\('(\w+)'")
 # Before 7.0 the code of an error inside a script stands in the middle of the text.
 _INNER: Final = re.compile(r"\b(OOM|MISCONF|WRONGTYPE|READONLY|NOREPLICAS)\b")
 
@@ -30,11 +33,21 @@ def code(text: str) -> str:
     return inner.group() if inner else first
 
 
-def refusal(text: str, server: str) -> BrokerError:
-    """The error for the reply *text* of *server*, which has its passwords masked."""
+def refusal(text: str, server: str, script: str = "") -> BrokerError:
+    """The error for the reply *text* of *server*, which has its passwords masked, to the text of a *script*."""
     word = code(text)
     if word in _FULL:
         return BrokerFull(f"{server} is {_FULL[word]}: {text}")
     if word == "WRONGTYPE":
         return WrongType(f"{server}: {text}")
-    return BrokerError(f"{server} refused: {text}")
+    return BrokerError(f"{server} refused: {text}{_denied(text, script)}")
+
+
+def _denied(text: str, script: str) -> str:
+    """Which command of *script* the user may not use: Redis tells the line alone."""
+    place = _PLACE.search(text) if _DENIED in text else None
+    lines = script.splitlines()
+    if place is None or int(place.group(1)) > len(lines):
+        return ""
+    found = _CALLED.search(lines[int(place.group(1)) - 1])
+    return f" The user lacks the right to use {found.group(1).lower()!r}" if found else ""

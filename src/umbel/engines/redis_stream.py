@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -11,7 +12,7 @@ from typing import Any, Final, cast
 from hiredis import ProtocolError, PushNotification
 
 from umbel.engines.redis_address import Address
-from umbel.engines.redis_connection import NO_REPLY, greeting, pack, reader, tune, welcome
+from umbel.engines.redis_connection import NO_REPLY, greeting, pack, reader, trusting, tune, welcome
 
 _GRACE_SECONDS: Final = 1.0
 
@@ -161,22 +162,27 @@ class Stream(asyncio.Protocol):
 
 async def connect(address: Address, timeout: float) -> Stream:
     """Connect and log in within *timeout* seconds. Raises `OSError`, or `BrokerError` if the server refuses us."""
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout):
-        if address.path:
-            transport, stream = await loop.create_unix_connection(lambda: Stream(address), address.path)
-        else:
-            context = address.security.context() if address.security is not None else None
-            transport, stream = await loop.create_connection(
-                lambda: Stream(address), address.host, address.port, ssl=context
-            )
-            with contextlib.suppress(OSError):
-                tune(transport.get_extra_info("socket"), address)
-        try:
-            words = greeting(address)
-            replies = await stream.exchange([pack(line) for line in words], len(words))
-            stream.version = welcome(replies, address)
-        except BaseException:
-            transport.abort()
-            raise
+        with trusting(address):
+            transport, stream = await _connect(address)
+            try:
+                words = greeting(address)
+                replies = await stream.exchange([pack(line) for line in words], len(words))
+                stream.version = welcome(replies, address)
+            except BaseException:
+                transport.abort()
+                if isinstance(stream.lost, ssl.SSLError):
+                    raise stream.lost from None
+                raise
     return stream
+
+
+async def _connect(address: Address) -> tuple[asyncio.Transport, Stream]:
+    loop = asyncio.get_running_loop()
+    if address.path:
+        return await loop.create_unix_connection(lambda: Stream(address), address.path)
+    context = address.security.context() if address.security is not None else None
+    transport, stream = await loop.create_connection(lambda: Stream(address), address.host, address.port, ssl=context)
+    with contextlib.suppress(OSError):
+        tune(transport.get_extra_info("socket"), address)
+    return transport, stream

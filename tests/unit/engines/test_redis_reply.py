@@ -45,3 +45,16 @@ def test_a_refusal_becomes_the_error_that_says_what_to_do(text: str, kind: type[
 )
 def test_a_server_that_is_not_ready_is_as_good_as_none(text: str) -> None:
     assert code(text) in UNREADY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ERR The user executing the script can't run this command or subcommand script: 53, on @user_script:2.",
+        "ERR Error running script (call to f_68f1): @user_script:2: The user executing it can't run this command",
+    ],
+)
+def test_a_right_that_a_script_lacks_is_named(text: str) -> None:
+    assert "lacks the right to use 'hdel'" in str(refusal(text, "server", "local x\nredis.call('HDEL', x)"))
+    assert "lacks" not in str(refusal(text, "server", "local x"))
+    assert "lacks" not in str(refusal(text, "server"))

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class RedisBroker:
-    """`Broker` and `Inspector` on one database of a Redis server (>= 6.2).
+    """`Broker`, `Inspector` and `Advisor` on one database of a Redis server (>= 6.2).
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
@@ -113,6 +113,10 @@ class RedisBroker:
     async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
         """The open sessions of *queues*."""
         return await self._do(queues, inspector.sessions(self._calls, queues))
+
+    async def advice(self) -> list[str]:
+        """What on the server endangers jobs: a policy that deletes them, no file that keeps them, an old version."""
+        return await self._do((), inspector.advice())
 
     def locate(self, job_id: str, queue: str | None) -> Location:
         """Find one job; *queue* None looks in every queue."""

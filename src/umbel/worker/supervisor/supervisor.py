@@ -12,6 +12,7 @@ from typing import Final
 
 from umbel.brokers import connect
 from umbel.contracts.broker import Broker
+from umbel.contracts.powers import Advisor
 from umbel.exceptions import BrokerError, ImproperlyConfigured, UmbelError
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
@@ -90,6 +91,8 @@ class Supervisor:
     async def _announce(self, plan: Plan, children: Children) -> None:
         await children.ready.wait()
         logger.info("%s ready.", plan.worker)
+        with contextlib.suppress(UmbelError, OSError):
+            await _warn(self._broker, plan)
 
     async def _keep_forkserver(self, forkserver: Forkserver, children: Children, reload: asyncio.Event) -> None:
         deaths: deque[float] = deque(maxlen=MAX_FORKSERVER_DEATHS)
@@ -176,6 +179,13 @@ class Supervisor:
                     await self._reclaimer.drain()
                 if self._broker is not None:
                     await self._broker.aclose()
+
+
+async def _warn(broker: object, plan: Plan) -> None:
+    """Say once what on the broker's server endangers jobs, if the engine can tell."""
+    if isinstance(broker, Advisor):
+        for sentence in await broker.advice():
+            logger.warning("Broker %s: %s", plan.broker, sentence)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -1,0 +1,169 @@
+"""The users of docs/redis.md: the rights written there suffice, and none is there for nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Redis, Server
+from tests.servers.redis import command
+from umbel.brokers.redis import RedisBroker
+from umbel.brokers.redis.calls import FOLDER
+from umbel.contracts.broker import Beat
+from umbel.contracts.powers import Record
+from umbel.engines.redis_command import load
+from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.model.ids import new_id
+from umbel.model.job import Job
+from umbel.settings import Settings
+from umbel.stores.redis import RedisResultStore
+from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
+from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+
+QUEUE = "q"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
+BESIDE_SCRIPTS = {"evalsha", "script|load", "select", "info", "subscribe", "unsubscribe", "smembers", "get", "del"}
+
+
+def rules(user: str) -> str:
+    """The rules of *user* in the document, as one line."""
+    found = re.search(rf"^ACL SETUSER {user} [^`]*", DOCUMENT.read_text(), re.MULTILINE)
+    assert found is not None
+    return " ".join(found.group().split())
+
+
+def called(*texts: str) -> set[str]:
+    """The commands that scripts use."""
+    return {name.lower() for text in texts for name in re.findall(r"redis\.p?call\('([A-Z]+)'", text)}
+
+
+def scripts(folder: Path, names: Iterable[str]) -> set[str]:
+    return called(*(load(folder, name).text for name in names))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the two users, and nobody else's data."""
+    with Server(Redis(), tmp_path_factory.mktemp("guarded")) as server:
+        for user in ("producer", "worker"):
+            assert command(server.port, rules(user)) == "+OK"
+        yield server
+
+
+@pytest.fixture
+def url_of(guarded: Server) -> Callable[[str], str]:
+    """The address of a user on the server, which is empty."""
+    assert command(guarded.port, "FLUSHALL") == "+OK"
+    return lambda user: guarded.url.replace("127", f"{user}:secret@127", 1)
+
+
+class AsWorker:
+    """Every client is the documented worker."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def _server(self, url_of: Callable[[str], str]) -> None:
+        self.url = url_of("worker")
+
+    def make(self, clock: Callable[[], float]) -> RedisBroker:
+        return RedisBroker(self.url, Settings(), clock)
+
+    def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
+
+
+class TestBroker(AsWorker, BrokerConformance):
+    pass
+
+
+class TestRecords(AsWorker, RecordConformance):
+    pass
+
+
+class TestInspector(AsWorker, InspectorConformance):
+    pass
+
+
+class TestStore(ResultStoreConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, url_of: Callable[[str], str]) -> None:
+        self.url = url_of("worker")
+
+    def make(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
+
+
+def test_a_worker_has_no_right_that_no_script_needs() -> None:
+    ours = scripts(FOLDER, (each.stem for each in FOLDER.glob("*.lua")))
+    ours |= scripts(STORE_FOLDER, (each.stem for each in STORE_FOLDER.glob("*.lua")))
+    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop"}
+
+
+def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() -> None:
+    assert set(re.findall(r"\+(\S+)", rules("producer"))) == scripts(FOLDER, ("send", "register")) | BESIDE_SCRIPTS
+
+
+async def test_a_producer_sends_and_reads_results(url_of: Callable[[str], str]) -> None:
+    broker, store = RedisBroker(url_of("producer"), Settings()), RedisResultStore(url_of("producer"), Settings())
+    writer = RedisResultStore(url_of("worker"), Settings())
+    broker.send([Job("now", QUEUE, b"envelope"), Job("later", QUEUE, b"envelope", delay=60.0)])
+    await broker.asend([Job("now", QUEUE, b"envelope")])
+    await writer.put([Record("now", QUEUE, b"record", 60.0)])
+    for queue in (QUEUE, None):
+        assert store.fetch("now", queue) == b"record"
+        assert store.watch("now", queue, 1.0) == b"record"
+        assert await store.awatch("now", queue, 1.0) == b"record"
+    store.forget("now", QUEUE)
+    assert await store.afetch("now", None) is None
+    for each in (broker, store, writer):
+        await each.aclose()
+        each.close()
+
+
+async def test_a_producer_cannot_take_jobs_or_write_results_and_hears_which_command_is_denied(
+    url_of: Callable[[str], str],
+) -> None:
+    broker, store = RedisBroker(url_of("producer"), Settings()), RedisResultStore(url_of("producer"), Settings())
+    worker = RedisBroker(url_of("worker"), Settings())
+    broker.send([Job(new_id(), QUEUE, b"envelope")])
+    await worker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    with pytest.raises(BrokerError, match="'hdel'") as failed:
+        await broker.heartbeat([Beat("other")], [QUEUE], 10.0, opening=True)
+    assert not isinstance(failed.value, BrokerUnavailable)
+    with pytest.raises(BrokerError, match="'zscore'"):
+        await broker.receive("s", [QUEUE], 1, wait=0)
+    with pytest.raises(BrokerError, match="'zscore'"):
+        await broker.reconcile("s", [QUEUE], [])
+    with pytest.raises(BackendError, match="'set'"):
+        await store.put([Record("id", QUEUE, b"forged", 60.0)])
+    assert (await worker.counts([QUEUE]))[0].ready == 1
+    for each in (broker, store, worker):
+        await each.aclose()
+        each.close()
+
+
+async def test_keys_of_others_are_denied(url_of: Callable[[str], str], guarded: Server) -> None:
+    assert command(guarded.port, "SET other 1") == "+OK"
+    assert command(guarded.port, "ACL DRYRUN worker GET other") != "+OK"
+    assert command(guarded.port, "ACL DRYRUN worker GET umbel:{q}:r:id") == "+OK"
+
+
+async def test_without_the_right_to_ask_for_settings_a_worker_still_works(
+    url_of: Callable[[str], str], guarded: Server
+) -> None:
+    url = url_of("worker")
+    assert command(guarded.port, "ACL SETUSER worker -info") == "+OK"
+    broker = RedisBroker(url, Settings())
+    try:
+        with pytest.raises(BrokerError, match="'info'"):
+            await broker.advice()
+        await broker.asend([Job(new_id(), QUEUE, b"envelope")])
+        assert (await broker.counts([QUEUE]))[0].ready == 1
+    finally:
+        assert command(guarded.port, "ACL SETUSER worker +info") == "+OK"
+        await broker.aclose()
+        broker.close()
