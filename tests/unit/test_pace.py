@@ -119,3 +119,44 @@ def test_a_mixed_app_whose_threads_are_taken_probes_for_async_jobs_ever_more_rar
         now += wait + 0.001
     assert all(later > earlier - 1e-6 for earlier, later in pairwise(asked))
     assert asked[0] < asked[-1] == pytest.approx(LAST_PROBE_SECONDS)
+
+
+def test_a_mixed_app_whose_async_slots_are_taken_asks_for_no_more_than_its_threads() -> None:
+    pace = Pace(2, 3, has_def=True, has_async=True)
+    pace.started()
+    pace.done(0.00001)
+    assert pace.room(0.0) == 2 + MAX_AHEAD
+    for _ in range(3):
+        pace.started_async()
+    assert pace.waiting_async == 0
+    assert pace.room(0.0) == 2
+
+
+def test_after_a_hand_back_of_async_jobs_it_asks_ever_more_rarely_until_a_slot_is_free() -> None:
+    pace = Pace(1, 1, has_def=True, has_async=True)
+    pace.started_async()
+    now, waits = 0.0, []
+    for _ in range(7):
+        assert pace.room(now) == 1
+        pace.started_async()
+        assert pace.waiting_async == 1
+        pace.handed_back_async(now)
+        assert pace.room(now) == 0
+        wait = pace.probe_in(now)
+        assert wait is not None
+        waits.append(wait)
+        now += wait + 0.001
+    assert waits == sorted(waits)
+    assert waits[0] < waits[-1] == pytest.approx(LAST_PROBE_SECONDS)
+    pace.started_async()
+    pace.handed_back_async(now)
+    pace.done_async()
+    assert pace.room(now) == 1
+
+
+def test_when_all_threads_and_async_slots_are_taken_it_waits_for_one_of_them() -> None:
+    pace = Pace(1, 1, has_def=True, has_async=True)
+    pace.started()
+    pace.started_async()
+    assert pace.room(100.0) == 0
+    assert pace.probe_in(100.0) is None

@@ -174,7 +174,7 @@ def test_an_error_in_before_start_fails_the_job_and_the_body_is_not_run(
 
 @pytest.mark.parametrize("error", [Odd("in the hook"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
 @pytest.mark.parametrize(
-    ("hook", "raised", "kind"),
+    "case",
     [
         ("on_success", None, Succeeded),
         ("after_return", None, Succeeded),
@@ -182,16 +182,16 @@ def test_an_error_in_before_start_fails_the_job_and_the_body_is_not_run(
         ("after_return", Odd(), Failed),
         ("on_retry", Retry(when=1), Retried),
     ],
+    ids=["on_success", "after_return of a success", "on_failure", "after_return of a failure", "on_retry"],
 )
-def test_an_error_in_another_hook_is_logged_and_changes_nothing(  # noqa: PLR0913, PLR0917 - what varies
+def test_an_error_in_another_hook_is_logged_and_changes_nothing(
     asynchronous: bool,
     base: type[Task[..., Any]],
-    hook: str,
-    raised: Exception | None,
-    kind: type,
+    case: tuple[str, Exception | None, type],
     error: BaseException,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    hook, raised, kind = case
     wrong[hook] = error
     with caplog.at_level(logging.ERROR, "umbel.worker"):
         job_id, outcome = run(asynchronous, base, raised)
