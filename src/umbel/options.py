@@ -40,6 +40,8 @@ class AppOptions(TypedDict, total=False):
     broker_connection_timeout: Seconds
     broker_send_deadline: Seconds
     result_expires: Seconds
+    result_object_store: str
+    result_inline_max_bytes: int
     task_default_queue: str
     task_default_priority: int
     task_ignore_result: bool

@@ -113,9 +113,10 @@ async def test_expired_files_are_deleted_and_others_stay(tmp_path: Path) -> None
     store = connect(url, settings(), clock)
     await store.put([record("short", ttl=1.0), record("long", ttl=100.0)])
     await store.claim([Record("claimed", QUEUE, b"", 1.0, "owner")])
+    (tmp_path / "another program's").write_text("stays")
     clock.advance(1.0)
     await connect(url, settings(), clock).put([record("new")])  # the first put of a process has them deleted
-    await eventually(lambda: names_in(tmp_path) == ["long", "new"])
+    await eventually(lambda: names_in(tmp_path) == ["another program's", "long", "new"])
 
 
 async def test_a_file_that_a_power_failure_left_empty_is_no_record(tmp_path: Path) -> None:

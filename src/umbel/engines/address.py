@@ -10,7 +10,17 @@ from umbel.settings.masking import masked
 
 __all__ = ["factory", "masked"]
 
-_EXTRAS: Final = {"rediss": "redis", "postgresql": "postgres", "db": "sql", "file": "s3", "gs": "s3", "gcs": "s3", "azure": "s3"}
+_EXTRAS: Final = {
+    "rediss": "redis",
+    "sentinel": "redis",
+    "postgresql": "postgres",
+    "db": "sql",
+    "file": "s3",
+    "gs": "s3",
+    "gcs": "s3",
+    "az": "s3",
+    "azure": "s3",
+}
 """The extra of ``pip install`` that brings an engine's driver, where it is not called like the engine."""
 
 

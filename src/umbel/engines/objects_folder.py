@@ -35,8 +35,12 @@ class Folder(Objects):
             if found is None or found.version != version:
                 return False
             self.overwrite(key, body)
-        self._sync(key)
         return True
+
+    def overwrite(self, key: str, body: bytes) -> None:
+        """Write a file whatever there is."""
+        super().overwrite(key, body)
+        self._sync(key)
 
     def remove(self, key: str, version: dict[str, str]) -> None:
         """Delete a file if it is still the one with *version*."""
@@ -47,10 +51,10 @@ class Folder(Objects):
 
     def entries(self) -> Iterator[tuple[str, Found]]:
         """Every file, one after the other."""
-        for entry in os.scandir(self._path):
-            found = None if entry.name.startswith(".") else self.read(entry.name)
+        for path in self._path.iterdir():
+            found = None if path.name.startswith(".") else self.read(path.name)
             if found is not None:
-                yield entry.name, found
+                yield path.name, found
 
     @contextmanager
     def _locked(self) -> Generator[None]:

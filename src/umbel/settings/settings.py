@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     broker_send_deadline: Positive = 5.0
     """How long a send tries before it raises `BrokerUnavailable`."""
     result_expires: Positive = 86_400.0
+    result_object_store: str = ""
+    """Where results above `result_inline_max_bytes` go, such as ``s3://bucket/prefix``; empty: with the others."""
+    result_inline_max_bytes: Count = 64 * 1024
     task_default_queue: str = "default"
     task_default_priority: Priority = 0
     """0-9, higher is more urgent."""

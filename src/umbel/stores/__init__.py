@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from umbel.engines.address import factory
+from umbel.stores.referring import ReferringStore
 
 if TYPE_CHECKING:
     from umbel.contracts.powers import ResultStore
@@ -16,6 +17,9 @@ BUILT_IN: Final = {
     "redis": "umbel.stores.redis:connect",
     "rediss": "umbel.stores.redis:connect",
     "redis+socket": "umbel.stores.redis:connect",
+    "redis+sentinel": "umbel.stores.redis:connect",
+    "rediss+sentinel": "umbel.stores.redis:connect",
+    "sentinel": "umbel.stores.redis:connect",
     "postgresql": "umbel.stores.postgres:connect",
     "postgres": "umbel.stores.postgres:connect",
     "db+postgresql": "umbel.stores.sql:connect",
@@ -36,9 +40,17 @@ BUILT_IN: Final = {
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 
+OBJECTS: Final[dict[str, str]] = dict.fromkeys(
+    ("s3", "gs", "gcs", "az", "azure", "file"), "umbel.stores.large:LargeRecords"
+)
+"""The same for ``result_object_store``; a factory takes (settings)."""
+
 
 def connect(url: str, settings: Settings) -> ResultStore:
     """The result store at *url*; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
     make: Any = factory(url, BUILT_IN, "umbel.stores", "result store")
     store: ResultStore = make(url, settings)
-    return store
+    if not settings.result_object_store:
+        return store
+    large: Any = factory(settings.result_object_store, OBJECTS, "umbel.stores.large", "object store")
+    return ReferringStore(store, large(settings))

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
@@ -36,12 +37,13 @@ _HEADER: Final = struct.Struct(">4scqH")  # what it is, kind, expiry in unix ms,
 _MAGIC: Final = b"UMB1"
 _RECORD: Final = b"R"
 _CLAIM: Final = b"C"
+LARGE: Final = b"L"
+"""The kind of an object that a record elsewhere refers to; see `large`."""
 
 
 def connect(url: str, settings: Settings, clock: Callable[[], float] = time.time) -> ThreadedStore:
     """The store at *url*, ``s3://bucket/prefix`` and so on; connects when used. Raises `ImproperlyConfigured`."""
-    make = Folder if url.startswith("file:") else Objects
-    objects = make(url, SETTING, settings.broker_send_deadline, settings.broker_connection_timeout)
+    objects = objects_at(url, SETTING, settings)
     return ThreadedStore(ObjectShelf(objects, clock), settings.broker_send_deadline)
 
 
@@ -52,6 +54,23 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     expires: int
     owner: str
     value: bytes
+
+    @classmethod
+    def unpack(cls, found: Found, name: str) -> Entry:
+        """What is in *found*, an object of the store *name*. Raises `BackendError`."""
+        body = found.body
+        if not body:
+            return cls(_CLAIM, 0, "", b"")  # a power failure may leave a file empty
+        if not body.startswith(_MAGIC) or len(body) < _HEADER.size:
+            raise BackendError(f"{name} holds an object that Umbel did not write, or a newer Umbel did")
+        _, kind, expires, length = _HEADER.unpack_from(body)
+        begin = _HEADER.size + length
+        return cls(kind, expires, body[_HEADER.size : begin].decode(errors="replace"), body[begin:])
+
+    def pack(self) -> bytes:
+        """The body of the object."""
+        owner = self.owner.encode()
+        return _HEADER.pack(_MAGIC, self.kind, self.expires, len(owner)) + owner + self.value
 
     @property
     def is_record(self) -> bool:
@@ -75,7 +94,7 @@ class ObjectShelf:
 
     def look(self, ids: Collection[str]) -> dict[str, bytes]:
         """The records of *ids* that are there, one request each."""
-        entries = zip(ids, _at_once(self._alive, ids), strict=True)
+        entries = zip(ids, at_once(self._alive, ids), strict=True)
         return {job_id: entry.value for job_id, entry in entries if entry is not None and entry.is_record}
 
     def put(self, records: Sequence[Record]) -> list[bool]:
@@ -84,26 +103,21 @@ class ObjectShelf:
         first: dict[str, Record] = {}
         for record in records:
             first.setdefault(record.id, record)
-        stored = dict(zip(first, _at_once(self._put, first.values()), strict=True))
+        stored = dict(zip(first, at_once(self._put, first.values()), strict=True))
         return [stored[record.id] == record.value for record in records]
 
     def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
         """Claim ids for their owner, or answer their records."""
         self._prove()
-        return _at_once(self._claim, claims)
+        return at_once(self._claim, claims)
 
     def forget(self, job_id: str) -> None:
         """Delete the object, if there is one."""
         self._objects.delete(key_of(job_id))
 
     def tidy(self) -> None:
-        """Delete what has expired from a folder. In a bucket nobody can, safely, but its lifecycle rule."""
-        if not isinstance(self._objects, Folder):
-            return
-        now = self._now()
-        for key, found in self._objects.entries():
-            if self._read(found).expires <= now:
-                self._objects.remove(key, found.version)
+        """Delete what has expired from a folder."""
+        tidy(self._objects, self._now())
 
     def close(self) -> None:
         """Nothing to give back: obstore keeps connections by itself."""
@@ -142,18 +156,10 @@ class ObjectShelf:
         return entry if entry is not None and entry.expires > self._now() else None
 
     def _read(self, found: Found) -> Entry:
-        body = found.body
-        if not body:
-            return Entry(_CLAIM, 0, "", b"")  # a power failure may leave a file empty
-        if not body.startswith(_MAGIC) or len(body) < _HEADER.size:
-            raise BackendError(f"{self.name} holds an object that Umbel did not write, or a newer Umbel did")
-        _, kind, expires, length = _HEADER.unpack_from(body)
-        begin = _HEADER.size + length
-        return Entry(kind, expires, body[_HEADER.size : begin].decode(errors="replace"), body[begin:])
+        return Entry.unpack(found, self.name)
 
     def _entry(self, kind: bytes, record: Record, value: bytes) -> bytes:
-        owner = record.owner.encode()
-        return _HEADER.pack(_MAGIC, kind, self._now() + round(record.ttl * 1000), len(owner)) + owner + value
+        return Entry(kind, self._now() + round(record.ttl * 1000), record.owner, value).pack()
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
@@ -178,14 +184,30 @@ class ObjectShelf:
         self._proven = True
 
 
+def objects_at(url: str, setting: str, settings: Settings) -> Objects:
+    """The objects at *url*, which comes from *setting*; connects when used. Raises `ImproperlyConfigured`."""
+    make = Folder if url.startswith("file:") else Objects
+    return make(url, setting, settings.broker_send_deadline, settings.broker_connection_timeout)
+
+
+def tidy(objects: Objects, now: int) -> None:
+    """Delete what has expired at *now*, unix ms, from a folder. In a bucket only its lifecycle rule can, safely."""
+    if not isinstance(objects, Folder):
+        return
+    for key, found in objects.entries():
+        with suppress(BackendError):  # a file of another program stays
+            if Entry.unpack(found, objects.name).expires <= now:
+                objects.remove(key, found.version)
+
+
 def key_of(job_id: str) -> str:
     """The name of the object of *job_id*: safe on every store, and another for each id."""
     name = _UNSAFE.sub(lambda found: f"={ord(found[0]):02X}", job_id)
     return name if len(name) <= LONGEST_NAME else f"=={hashlib.sha256(job_id.encode()).hexdigest()}"
 
 
-def _at_once(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
-    """The answers of *function*, several of them waited for at the same time."""
+def at_once(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
+    """The answers of *function* to each of *items*, several of them waited for at the same time."""
     work = list(items)
     if len(work) == 1:
         return [function(work[0])]

@@ -65,11 +65,15 @@ class Threads:
 
     def __init__(self, name: str, deadline: float) -> None:
         self._pool = ThreadPoolExecutor(THREADS, "umbel-store")
+        self._pid = os.getpid()
         self._name = name
         self._deadline = deadline
 
     def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run *function* some time soon."""
+        if self._pid != os.getpid():  # threads do not survive a fork
+            self._pool = ThreadPoolExecutor(THREADS, "umbel-store")
+            self._pid = os.getpid()
         return self._pool.submit(function, *args, **kwargs)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -95,7 +99,7 @@ class Threads:
 
 
 class InProcess(NamedTuple):
-    """What belongs to one process: neither threads nor a poller survive a fork."""
+    """What belongs to one process: a poller has a thread as well."""
 
     pid: int
     threads: Threads

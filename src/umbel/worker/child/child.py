@@ -15,6 +15,7 @@ from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
 from umbel.execution.executor import Executor, Finished
 from umbel.execution.runners import Gate
+from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.consumer import Consumer
@@ -113,7 +114,7 @@ async def _listen(channel: Channel, child: Child) -> None:
 
 def _ledger(app: Umbel, options: ChildOptions) -> Ledger:
     if app.same_engine:
-        return OwnEngine()
+        return OwnEngine(app.store.large if isinstance(app.store, ReferringStore) else None)
     return OtherStore(app.store, options.session, app.conf.result_expires)
 
 

@@ -7,13 +7,16 @@ the last two is repaired by the redelivery: the claim finds the record and the j
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.job import Delivery
+
+if TYPE_CHECKING:
+    from umbel.stores.large import LargeRecords
 
 
 class Ledger(Protocol):
@@ -29,7 +32,13 @@ class Ledger(Protocol):
 
 
 class OwnEngine:
-    """Broker and result store are one engine: its settle stores the record itself, in the same atomic step."""
+    """Broker and result store are one engine: its settle stores the record itself, in the same atomic step.
+
+    Records that *large* keeps are written before the record that refers to them.
+    """
+
+    def __init__(self, large: LargeRecords | None = None) -> None:
+        self._large = large
 
     async def ended(self, deliveries: Sequence[Delivery]) -> set[str]:
         """None: the fence of one engine leaves no gap between record and removal."""
@@ -37,8 +46,15 @@ class OwnEngine:
         return set()
 
     async def record(self, settlements: list[Settlement]) -> list[Settlement]:
-        """Everything is left to the broker."""
-        return settlements
+        """All is left to the broker, but large records, which become references."""
+        if self._large is None:
+            return settlements
+        records = [Record(one.delivery.id, one.delivery.queue, one.record, one.ttl) for one in settlements]
+        stowed = await self._large.stow(records)
+        return [
+            msgspec.structs.replace(one, record=record.value) if record.value != one.record else one
+            for one, record in zip(settlements, stowed, strict=True)
+        ]
 
 
 class OtherStore:
