@@ -6,7 +6,7 @@ The rule: a step that waits for another transaction's row, and then looks at wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,7 +84,7 @@ def command(steps: Any) -> Command:
 
 
 @contextmanager
-def as_one_statement(monkeypatch: pytest.MonkeyPatch, merged: dict[str, str]) -> Iterator[None]:
+def as_one_statement(monkeypatch: pytest.MonkeyPatch, merged: dict[str, str]) -> Generator[None]:
     """Let one of two statements do the work of both, in one WITH and so in one snapshot; the other does nothing."""
     with monkeypatch.context() as patch:
         for name, text in merged.items():

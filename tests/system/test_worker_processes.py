@@ -35,9 +35,10 @@ def version() -> int:
 """
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    url = f"sqlite:///{tmp_path}/jobs.db" if request.param == "sqlite" else request.getfixturevalue("redis_url")
+    at_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/jobs.db" if at_file else request.getfixturevalue(f"{request.param}_url")
     made = Stage(url, tmp_path)
     yield made
     made.end()

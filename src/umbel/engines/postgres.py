@@ -13,7 +13,7 @@ from umbel.engines.patience import Patience
 from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_command import Command, Rows
 from umbel.engines.postgres_connection import AsyncLine, Line, aconnect, agreet, connect, greet
-from umbel.engines.postgres_errors import again, lost, missing, refusal
+from umbel.engines.postgres_errors import again, lost, missing, plainly, refusal
 
 MAX_LINES: Final = 4
 """Connections of one event loop at most; two are in use while a child receives and settles."""
@@ -82,7 +82,7 @@ class Engine:
                     await asyncio.sleep(self._pause(patience, command, error, sent=line is not None))
                 except TimeoutError as error:
                     self._aforget(lane, line, None)
-                    raise patience.over(error) from error
+                    raise patience.over(ConnectionError("no answer in time")) from error
                 except BaseException:
                     if line is not None:
                         line.pgconn.finish()
@@ -113,9 +113,10 @@ class Engine:
             return 0.0
         if not lost(error):
             raise refusal(error, self._name) from error
+        reason = ConnectionError(plainly(error))
         if sent and any(query.once for query in command):
-            raise patience.over(error) from error
-        return patience.pause(error)
+            raise patience.over(reason) from error
+        return patience.pause(reason)
 
     def _taken(self, patience: Patience) -> Line:
         if self._pid != os.getpid():
@@ -144,7 +145,7 @@ class Engine:
 
     def _forget(self, line: Line | None, error: psycopg.Error | None) -> None:
         """Close *line*, and its idle neighbours: what broke one has mostly broken all."""
-        if line is not None and error is not None and again(error):
+        if line is not None and error is not None and again(error) and not line.closed:
             self._idle.append(line)
             return
         for each in [*([] if line is None else [line]), *self._idle]:
@@ -152,7 +153,7 @@ class Engine:
         self._idle.clear()
 
     def _aforget(self, lane: _Lane, line: AsyncLine | None, error: psycopg.Error | None) -> None:
-        if line is not None and error is not None and again(error):
+        if line is not None and error is not None and again(error) and not line.closed:
             lane.idle.append(line)
             return
         for each in [*([] if line is None else [line]), *lane.idle]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import select
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -22,12 +23,15 @@ SQL: Final = Statements("umbel.engines", "postgres_waking", "postgres_migrating"
 _INTERVAL_SECONDS: Final = 0.1
 _LOCK: Final = 0x756D62656C
 """Whoever changes the tables holds the advisory lock of this number: "umbel" in ASCII."""
+# A plan that was made while the tables were empty is kept when they are full: it must not read them as a whole.
 _SETTINGS: Final = (
-    b"select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),"
+    b"select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),"
+    b" set_config('jit', 'off', false),"
     b" set_config('idle_in_transaction_session_timeout', '60s', false),"
     b" case when current_setting('synchronous_commit') in ('off', 'local')"
     b" then set_config('synchronous_commit', 'on', false) end"
 )
+_BEGIN, _COMMIT = b"begin", b"commit"
 _POLL: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 
 
@@ -40,26 +44,38 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
         """The wait of psycopg, with our time limit; Ctrl-C does not ask the server, which may not answer."""
         del timeout
         end = time.monotonic() + self.limit
+        poll, socket = select.poll(), self.pgconn.socket
         try:
             wanted = next(gen)
             while True:
-                poll = select.poll()
-                poll.register(self.pgconn.socket, _POLL[wanted])
+                poll.register(socket, _POLL[wanted])
                 found = poll.poll(interval * 1000)
                 if not found and time.monotonic() > end:
-                    raise psycopg.OperationalError(f"no answer within {self.limit:g} s")
+                    gen.throw(psycopg.OperationalError(f"no answer within {self.limit:g} s"))
                 wanted = gen.send(_ready(found[0][1]) if found else Ready.NONE)
         except StopIteration as done:
             value: T = done.value
             return value
+        except BaseException:
+            _abandon(gen)
+            raise
 
     def run(self, command: Command) -> list[Rows]:
         """Carry out *command*; several statements are one transaction, sent together."""
         if len(command) == 1:
             cursor = self.execute(command[0].statement, command[0].values, binary=True)
             return [cursor.fetchall() if cursor.description else []]
-        with self.pipeline(), self.transaction():
-            cursors = [self.execute(query.statement, query.values, binary=True) for query in command]
+        failure: BaseException | None = None
+        cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
+        with _leaving(lambda: failure), self.pipeline() as pipeline:
+            try:
+                self.execute(_BEGIN)
+                cursors += [self.execute(query.statement, query.values, binary=True) for query in command]
+                self.execute(_COMMIT)
+                pipeline.sync()
+            except BaseException as error:  # noqa: BLE001 - raised below
+                self.pgconn.finish()  # or psycopg would wait once more, and log, to leave the pipeline in good order
+                failure = error
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     def ask(self, query: Query) -> Rows:
@@ -69,22 +85,40 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
 
 
 class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """A connection of one event loop. A call that was cancelled leaves it unusable: close it."""
+    """A connection of one event loop. A call that was cancelled leaves it closed."""
 
     async def wait(
         self, gen: Generator[Any, Any, T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None
     ) -> T:
         """The wait of psycopg; a cancelled one does not ask the server, which may not answer."""
         del timeout
-        return await wait_async(gen, self.pgconn.socket, interval=interval)
+        try:
+            return await wait_async(gen, self.pgconn.socket, interval=interval)
+        except Exception:
+            _abandon(gen)
+            raise
+        except BaseException:
+            _abandon(gen)
+            self.pgconn.finish()  # the answer is still to come on that line
+            raise
 
     async def run(self, command: Command) -> list[Rows]:
         """The async twin of `Line.run`."""
         if len(command) == 1:
             cursor = await self.execute(command[0].statement, command[0].values, binary=True)
             return [await cursor.fetchall() if cursor.description else []]
-        async with self.pipeline(), self.transaction():
-            cursors = [await self.execute(query.statement, query.values, binary=True) for query in command]
+        failure: BaseException | None = None
+        cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
+        with _leaving(lambda: failure):
+            async with self.pipeline() as pipeline:
+                try:
+                    await self.execute(_BEGIN)
+                    cursors += [await self.execute(query.statement, query.values, binary=True) for query in command]
+                    await self.execute(_COMMIT)
+                    await pipeline.sync()
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    self.pgconn.finish()  # see Line.run
+                    failure = error
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     async def ask(self, query: Query) -> Rows:
@@ -176,6 +210,25 @@ def _changes() -> dict[int, str]:
     return {
         int(file.name[:4]): file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name[:4].isdecimal()
     }
+
+
+@contextmanager
+def _leaving(failure: Callable[[], BaseException | None]) -> Generator[None]:
+    """Raise *failure*, if there was one in the block, and not what its end then stumbled over."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if (first := failure()) is not None:
+            raise first from None
+        raise error from None
+    if (first := failure()) is not None:
+        raise first
+
+
+def _abandon(gen: Generator[Any, Any, object]) -> None:
+    # Now, while the connection is still there to be looked at: it is closed next.
+    with suppress(Exception):
+        gen.close()
 
 
 def _ready(events: int) -> Ready:

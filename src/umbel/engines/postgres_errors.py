@@ -46,10 +46,14 @@ def lost(error: psycopg.Error) -> bool:
     return state in _UNREADY or state.startswith("08")
 
 
+def plainly(error: Exception) -> str:
+    """The error's words in one line."""
+    return " ".join(str(error).split())
+
+
 def refusal(error: psycopg.Error, server: str) -> BrokerError:
     """The error to raise when trying again will not help."""
-    text = str(error).strip().replace("\n", " ")
-    made = (BrokerFull if error.sqlstate in _FULL else BrokerError)(f"{server} refused: {text}")
+    made = (BrokerFull if error.sqlstate in _FULL else BrokerError)(f"{server} refused: {plainly(error)}")
     made.__cause__ = error
     return made
 

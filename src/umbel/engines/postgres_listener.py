@@ -159,8 +159,7 @@ class Hearing:
                 self._thread.start()
         if heard:
             wake()
-        else:
-            self._prod()
+        self._prod()  # in any case: the thread may be about to let go of a topic that nobody wanted a moment ago
 
     def leave(self, keys: Iterable[str], wake: Wake) -> None:
         """Take back what `join` did."""

@@ -35,8 +35,9 @@ def name(job_id: str) -> str:
 
 
 def texts(values: Iterable[str]) -> str:
-    """An array of any texts. PostgreSQL's texts have no NUL: it is replaced."""
-    return "{" + ",".join([f'"{_ESCAPED.sub(_escape, value)}"' for value in values]).replace("\0", "\ufffd") + "}"
+    """An array of any texts. What PostgreSQL's texts cannot hold is replaced: NUL, and half characters."""
+    text = "{" + ",".join([f'"{_ESCAPED.sub(_escape, value)}"' for value in values]).replace("\0", "?") + "}"
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def plain(values: Iterable[object]) -> str:

@@ -93,7 +93,9 @@ class Verbs:
         infos = {beat.session: beat.info for beat in beats}
         verb = SQL("heartbeat.open" if opening else "heartbeat.renew", plain(infos), Blobs(infos.values()))
         values = (*verb.values, texts(queues), str(lease), self.now())
-        _, rows = yield [self._contact(queues, lease), Query(verb.statement, values)]
+        # A session that is opened must outlive a crash of the server; a beat is soon followed by another.
+        before = [] if opening else [SQL("heartbeat.relax")]
+        *_, rows = yield [*before, self._contact(queues, lease), Query(verb.statement, values)]
         found = Counter(row[0] for row in rows)
         return [found[beat.session] == len(queues) for beat in beats]
 
@@ -104,6 +106,7 @@ class Verbs:
         started = [(each.session, job_id) for each in ended for job_id in each.started]
         pairs = plain(session for session, _ in started), keys(job_id for _, job_id in started)
         *_, moved, outlook = yield [
+            SQL("heartbeat.relax"),
             self._contact(queues, lease),
             SQL("reclaim.cut", names, str(lease), now),
             SQL("reclaim.bury", names, gone, now),

@@ -1,12 +1,14 @@
 -- heartbeat: open and renew sessions
 
+-- name: relax
+-- the transaction may be undone by a crash of the server: what it did is done again within seconds
+select set_config('synchronous_commit', 'off', true)
+
 -- name: contact
 -- $1 queues, $2 lease in seconds, $3 now or null. If nobody looked after a queue for half a lease, the server was down or all
 -- were stopped: the leases there get half a lease to be renewed.
-with moment as materialized (
-    select coalesce($3::timestamptz, now()) as now, set_config('synchronous_commit', 'off', true)
-)
-insert into umbel.queue as known(name, seen) select name, now from moment, unnest($1::text[]) as name order by name
+insert into umbel.queue as known(name, seen)
+select name, coalesce($3::timestamptz, now()) from unnest($1::text[]) as name order by name
 on conflict (name) do update set
     hold = case when abs(extract(epoch from excluded.seen - known.seen)) > $2::float8 / 2
         then excluded.seen + greatest($2::float8 / 2, 3) * interval '1 second' else known.hold end,

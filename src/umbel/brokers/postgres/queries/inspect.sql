@@ -17,9 +17,9 @@ select looked.queue,
     (select count(*)::int4 from umbel.job where queue = looked.queue and state = 3),
     (select count(*)::int4 from umbel.job where queue = looked.queue and state = 2),
     (
-        select first.envelope from generate_series(0, 9) as level cross join lateral (
+        select first.envelope from generate_series(0, 9) as step(level) cross join lateral (
             select job.envelope, job.run_at, job.seq from umbel.job
-            where job.queue = looked.queue and job.level = level::int2 and job.state = 0 and job.run_at <= looked.now
+            where job.queue = looked.queue and job.level = step.level::int2 and job.state = 0 and job.run_at <= looked.now
             order by job.run_at, job.seq limit 1
         ) as first
         order by first.run_at, first.seq limit 1

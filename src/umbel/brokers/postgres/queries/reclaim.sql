@@ -67,8 +67,8 @@ select
     ) - coalesce($2::timestamptz, now()))::float8,
     array(
         select distinct looked.queue from unnest($1::text[]) as looked(queue)
-        cross join generate_series(0, 9) as level cross join lateral (
-            select from umbel.job where job.queue = looked.queue and job.level = level::int2 and job.state = 0
+        cross join generate_series(0, 9) as step(level) cross join lateral (
+            select from umbel.job where job.queue = looked.queue and job.level = step.level::int2 and job.state = 0
                 and job.run_at <= coalesce($2::timestamptz, now())
             limit 1
         ) as ready

@@ -1,0 +1,358 @@
+"""PostgreSQL that is away, frozen, refused, emptied or far from idle; who is woken, and who is not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
+
+import psutil
+import psycopg
+import pytest
+
+from tests.servers import Postgres, Server, Service
+from umbel.brokers.postgres import PostgresBroker
+from umbel.brokers.postgres.operations import Verbs
+from umbel.contracts.broker import Beat, Settlement
+from umbel.engines.postgres_address import parse
+from umbel.engines.postgres_command import Query
+from umbel.engines.postgres_connection import connect, greet
+from umbel.engines.postgres_listener import POLLING_SECONDS, Listener, Nap
+from umbel.engines.postgres_topics import work
+from umbel.engines.postgres_values import Blobs
+from umbel.exceptions import BrokerError, BrokerUnavailable, ImproperlyConfigured
+from umbel.model.ids import new_id, new_session
+from umbel.model.job import Delivery, Job
+from umbel.settings import Settings
+from umbel.testing.conformance.eventually import soon
+
+QUEUE = "engine"
+LEASE = 60.0
+
+Launch = Callable[[Service], Server]
+Make = Callable[[str], PostgresBroker]
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    made: list[PostgresBroker] = []
+
+    def new(url: str) -> PostgresBroker:
+        made.append(PostgresBroker(url, Settings(broker_send_deadline=1.0, broker_connection_timeout=1.0)))
+        return made[-1]
+
+    yield new
+    for broker in made:
+        await broker.aclose()
+        broker.close()
+
+
+@contextmanager
+def frozen(server: Server) -> Generator[None]:
+    """All processes of *server* stand still: their connections stay open."""
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+async def opened(broker: PostgresBroker) -> str:
+    session = new_session()
+    assert await broker.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True) == [True]
+    return session
+
+
+def jobs(number: int = 1) -> list[Job]:
+    return [Job(new_id(), QUEUE, b"body") for _ in range(number)]
+
+
+# --- errors
+
+
+async def test_a_server_that_is_away_is_named_within_the_deadline_without_its_password(make: Make) -> None:
+    broker = make("postgresql://user:secret@127.0.0.1:1/base")
+    begun = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"postgresql://user:\*\*\*@127.0.0.1:1/base .*refused") as sync:
+        broker.send(jobs())
+    with pytest.raises(BrokerUnavailable, match=r"user:\*\*\*@") as twin:
+        await broker.asend(jobs())
+    assert 1.5 < time.monotonic() - begun < 5.0
+    assert "secret" not in f"{sync.value!r}{twin.value!r}"
+    assert "\n" not in str(sync.value)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"), [("a%20secret", "no", "password authentication"), ("/postgres", "/x", "not exist")]
+)
+async def test_what_will_not_get_better_is_said_at_once(
+    make: Make, postgres_url: str, right: str, wrong: str, reason: str
+) -> None:
+    head, _, tail = postgres_url.rpartition(right)
+    broker = make(head + wrong + tail)
+    begun = time.monotonic()
+    with pytest.raises(BrokerError, match=reason) as refused:
+        broker.send(jobs())
+    assert not isinstance(refused.value, BrokerUnavailable)
+    assert time.monotonic() - begun < 0.8
+
+
+def test_an_unknown_option_is_refused_before_anything_is_opened() -> None:
+    with pytest.raises(ImproperlyConfigured, match="nonsense") as refused:
+        PostgresBroker("postgresql://user:secret@127.0.0.1/base?nonsense=1", Settings())
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_frozen_server_holds_nobody_longer_than_the_deadline(make: Make, launch: Launch) -> None:
+    server = launch(Postgres(("fsync = off",)))
+    broker = make(server.url)
+    broker.send(jobs())
+    await broker.asend(jobs())
+    with frozen(server):
+        begun = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match="no answer"):
+            await asyncio.to_thread(broker.send, jobs())
+        with pytest.raises(BrokerUnavailable, match="no answer"):
+            await broker.asend(jobs())
+        assert time.monotonic() - begun < 4.0
+    broker.send(jobs())
+    await broker.asend(jobs())
+
+
+async def test_a_server_that_is_killed_is_found_again(make: Make, launch: Launch) -> None:
+    server = launch(Postgres(("fsync = off",)))
+    broker = make(server.url)
+    session = await opened(broker)
+    waiting = asyncio.create_task(broker.receive(session, [QUEUE], 1, wait=30))
+    await broker.asend([])
+    server.kill()
+    server.start()
+    await broker.asend(jobs())
+    found: list[Delivery] = []
+    try:
+        found = await soon(waiting, 10.0)
+    except BrokerUnavailable:  # the receive itself met the kill; a child reconciles then
+        await broker.reconcile(session, [QUEUE], [])
+    found = found or await soon(broker.receive(session, [QUEUE], 1, wait=30), 10.0)
+    assert len(found) == 1
+
+
+async def test_tables_that_somebody_dropped_are_made_again(make: Make, postgres_url: str) -> None:
+    broker = make(postgres_url)
+    broker.send(jobs())
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("drop schema umbel cascade")
+    broker.send(jobs())
+    await broker.asend(jobs())
+    assert (await broker.counts([QUEUE]))[0].ready == 2
+
+
+async def test_many_who_come_first_make_the_tables_once(make: Make, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("drop schema if exists umbel cascade")
+    await asyncio.gather(*(asyncio.to_thread(make(postgres_url).send, jobs()) for _ in range(8)))
+    assert (await make(postgres_url).counts([QUEUE]))[0].ready == 8
+
+
+async def test_a_forked_child_uses_no_connection_of_its_parent(make: Make, postgres_url: str) -> None:
+    broker = make(postgres_url)
+    broker.send(jobs())
+    await broker.asend(jobs())
+    child = os.fork()
+    if child == 0:
+        try:
+            broker.send(jobs())
+            asyncio.run(broker.asend(jobs()))
+        except BaseException:  # noqa: BLE001 - told by the exit code
+            os._exit(1)
+        os._exit(0)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert status == 0
+    broker.send(jobs())
+    await broker.asend(jobs())
+    assert (await broker.counts([QUEUE]))[0].ready == 6
+
+
+async def test_a_hostile_text_spoils_no_neighbour(make: Make, postgres_url: str) -> None:
+    broker = make(postgres_url)
+    session = await opened(broker)
+    await broker.asend(jobs(2))
+    first, second = await broker.receive(session, [QUEUE], 2, wait=0)
+    settlements = [Settlement(first, "park", task="a\0b"), Settlement(second, "park", task="\ud800")]
+    assert (await broker.settle(session, settlements))[0]
+    assert await broker.unpark([QUEUE], ["a\0b"]) == 1
+
+
+# --- waking
+
+
+async def test_one_job_wakes_one_of_many_that_wait(make: Make, postgres_url: str) -> None:
+    brokers = [make(postgres_url) for _ in range(5)]
+    waiting = [asyncio.create_task(each.receive(await opened(each), [QUEUE], 1, wait=2.0)) for each in brokers]
+    await asyncio.sleep(0.3)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        before = _received(admin)
+        await make(postgres_url).asend(jobs())
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done.pop().result()) == 1
+        assert _received(admin) - before <= 2, "each look of a session takes a number"
+    await asyncio.gather(*waiting)
+
+
+def _received(admin: psycopg.Connection[tuple[int]]) -> int:
+    row = admin.execute("select sum(received) from umbel.session").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_ring_for_somebody_who_has_left_goes_to_the_next(make: Make, postgres_url: str) -> None:
+    broker = make(postgres_url)
+    broker.send([])
+    leaver, stayer = Listener(parse(postgres_url, 1.0)), Listener(parse(postgres_url, 1.0))
+    gone, nap = Nap(), Nap()
+    with stayer.expecting([work(QUEUE)], nap.wake), leaver.expecting([work(QUEUE)], gone.wake):
+        assert await gone.sleep(3.0)
+        assert await nap.sleep(3.0)
+        (hearing,) = leaver._hearing.values()
+        hearing._waiting.clear()  # it left, and the server does not know yet
+        for _ in range(20):  # each goes to one of both, by chance
+            await broker.asend(jobs())
+            assert await nap.sleep(3.0)
+        hearing._waiting[work(QUEUE)] = {gone.wake}
+    leaver.close()
+    stayer.close()
+
+
+async def test_nobody_who_waits_costs_no_notification(make: Make, postgres_url: str) -> None:
+    broker = make(postgres_url)
+    await broker.asend(jobs())
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        before = _transactions(admin)
+        await broker._bells.aring(Counter({QUEUE: 1}))
+        assert _transactions(admin) == before, "a notification would have taken a transaction id"
+
+
+def _transactions(admin: psycopg.Connection[tuple[str]]) -> str:
+    row = admin.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def test_behind_a_pooler_without_a_way_around_it_one_looks_each_second(
+    make: Make, pgbouncer_server: Server, postgres_url: str
+) -> None:
+    broker = make(pgbouncer_server.url)
+    session = await opened(broker)
+    waiting = asyncio.create_task(broker.receive(session, [QUEUE], 1, wait=30))
+    await asyncio.sleep(0.3)
+    await broker.asend(jobs())
+    assert len(await soon(waiting, POLLING_SECONDS + 1.5)) == 1
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        row = admin.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone()
+    assert row == (0,), "a lock would stay with a server process that serves others"
+
+
+# --- the size of the backlog
+
+
+class Gauge:
+    """Prepares each statement while the tables are empty, as an idle worker does, and counts the pages it reads."""
+
+    def __init__(self, url: str) -> None:
+        self.line = connect(url, 5.0, 60.0)
+        greet(self.line, trusted=False)
+        self.line.execute(b"vacuum analyze umbel.job")
+        self._prepared: dict[bytes, bytes] = {}
+
+    def fill(self, backlog: int) -> None:
+        """Add *backlog* jobs that are ready, twice as many that are delayed, and as many records."""
+        self.line.execute(
+            b"insert into umbel.job(id, queue, level, run_at, delayed, envelope)"
+            b" select gen_random_uuid(), 'engine', level, now() + delay, delay > interval '0', 'body'"
+            b" from generate_series(1, $1::int4),"
+            b" (values (9, interval '0'), (0, '1 day'), (9, '1 day')) as sorts(level, delay)",
+            (str(backlog),),
+        )
+        self.line.execute(
+            b"insert into umbel.result(id, expires, writer, record)"
+            b" select gen_random_uuid(), now() + interval '1 day', '', 'record' from generate_series(1, $1::int4)",
+            (str(backlog),),
+        )
+
+    def pages(self, query: Query) -> int:
+        """Carry out *query*."""
+        name = self._prepared.get(query.statement)
+        if name is None:
+            name = self._prepared[query.statement] = b"gauged%d" % len(self._prepared)
+            self.line.execute(b"prepare %b as %b" % (name, query.statement), prepare=False)
+        values = ", ".join(map(literal, query.values))
+        call = b"%b(%b)" % (name, values.encode()) if values else name
+        explain = b"explain (analyze, buffers, format json) execute %b" % call
+        ((report,),) = self.line.execute(explain, prepare=False).fetchall()
+        plan = report[0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+    def verbs(self, number: int) -> dict[str, int]:
+        """Pages for each verb, once each; *number* is that of the receive."""
+        verbs, session = Verbs(), new_session()
+        self.line.run(next(verbs.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)))
+        _, sending = next(verbs.send(jobs(20), ()))
+        (receiving,) = next(verbs.receive(session, number, [QUEUE], 20))
+        spent = {"send": self.pages(sending), "receive": self.pages(receiving)}
+        ((held,),) = self.line.run([Query(b"select array_agg(id::text) from umbel.job where session = $1", (session,))])
+        ending = [Settlement(Delivery(job_id, QUEUE, 9, number, b""), "end", record=b"r") for job_id in held[0]]
+        half = len(ending) // 2
+        spent["end"] = self.pages(next(verbs.settle(session, ending[:half], ()))[0])
+        retries = [Settlement(each.delivery, "retry") for each in ending[half:]]
+        spent["retry"] = self.pages(next(verbs.settle(session, retries, ()))[0])
+        spent["reconcile"] = sum(map(self.pages, next(verbs.reconcile(session, number + 1, [QUEUE], ()))))
+        spent["reclaim"] = sum(map(self.pages, next(verbs.reclaim([QUEUE], LEASE, ()))))
+        return spent
+
+
+def literal(value: object) -> str:
+    """*value* as it is written in SQL."""
+    if value is None:
+        return "null"
+    if isinstance(value, Blobs):
+        return "array[" + ", ".join(f"'\\x{each.hex()}'" for each in value) + "]::bytea[]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@pytest.fixture
+def gauges() -> Generator[Callable[[str], Gauge]]:
+    made: list[Gauge] = []
+
+    def new(url: str) -> Gauge:
+        made.append(Gauge(url))
+        return made[-1]
+
+    yield new
+    for gauge in made:
+        gauge.line.close()
+
+
+def test_no_statement_reads_more_pages_before_a_long_backlog_whenever_it_was_planned(
+    gauges: Callable[[str], Gauge], postgres_url: str
+) -> None:
+    gauge = gauges(postgres_url)
+    few = gauge.verbs(1)
+    gauge.fill(20_000)
+    many = gauge.verbs(2)
+    # An index of some ten thousand rows is deeper: a page or two more for each row that is looked up.
+    dearer = {verb: (few[verb], many[verb]) for verb in few if many[verb] > few[verb] * 2 + 100}
+    assert dearer == {}
+
+
+def test_the_gauge_sees_a_statement_that_reads_everything(gauges: Callable[[str], Gauge], postgres_url: str) -> None:
+    gauge = gauges(postgres_url)
+    scan = Query(b"select count(*) from umbel.job where envelope = $1::bytea", ("x",))
+    few = gauge.pages(scan)
+    gauge.fill(5_000)
+    assert gauge.pages(scan) > few * 2 + 100
