@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from umbel.model.job import Job
 from umbel.states import Place
 
 
@@ -61,6 +62,32 @@ class Inspector(Protocol):
 
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
+        ...
+
+
+@runtime_checkable
+class TransactionalSender(Protocol):
+    """A broker that accepts jobs in a transaction of the user's own: they exist when it commits, and not before.
+
+    *connection* is one of a driver or toolkit that the engine understands, with its transaction open. Whoever waits for
+    work looks within 5 s after the commit; `announce`, called after it, lets somebody look at once.
+    Errors: those of the connection; `ImproperlyConfigured` for one that is not understood.
+    """
+
+    def send_in(self, jobs: Sequence[Job], connection: object) -> None:
+        """Accept *jobs* in the open transaction of *connection*."""
+        ...
+
+    async def asend_in(self, jobs: Sequence[Job], connection: object) -> None:
+        """The async twin of `send_in`, for an async connection."""
+        ...
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Wake workers for *jobs*, which were committed by now."""
+        ...
+
+    async def aannounce(self, jobs: Sequence[Job]) -> None:
+        """The async twin of `announce`."""
         ...
 
 

@@ -61,7 +61,9 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
             raise
 
     def run(self, command: Command) -> list[Rows]:
-        """Carry out *command*; several statements are one transaction, sent together."""
+        """Carry out *command*; several statements are one transaction, sent together; none only need the tables."""
+        if not command:
+            return []
         if len(command) == 1:
             cursor = self.execute(command[0].statement, command[0].values, binary=True)
             return [cursor.fetchall() if cursor.description else []]
@@ -104,6 +106,8 @@ class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     async def run(self, command: Command) -> list[Rows]:
         """The async twin of `Line.run`."""
+        if not command:
+            return []
         if len(command) == 1:
             cursor = await self.execute(command[0].statement, command[0].values, binary=True)
             return [await cursor.fetchall() if cursor.description else []]

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Final, TypeVar
 
@@ -17,6 +18,7 @@ from umbel.engines.operation import adrive, drive
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_bells import Bells
+from umbel.engines.postgres_guest import arun_in, run_in
 from umbel.engines.postgres_listener import Listener, Nap
 from umbel.engines.postgres_topics import work
 from umbel.model.job import Delivery, Job
@@ -35,7 +37,7 @@ def connect(url: str, settings: Settings) -> PostgresBroker:
 
 
 class PostgresBroker:
-    """`Broker` and `Inspector` in one PostgreSQL database (>= 13), also behind pgbouncer in transaction mode.
+    """`Broker`, `Inspector` and `TransactionalSender` in one PostgreSQL database (>= 13), also behind pgbouncer.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
@@ -66,6 +68,26 @@ class PostgresBroker:
         rung = await self._do(self._verbs.send(jobs, new))
         self._known |= new
         await self._bells.aring(rung)
+
+    # --- in a transaction of the user's own
+
+    def send_in(self, jobs: Sequence[Job], connection: object) -> None:
+        """Accept *jobs* in the open transaction of *connection*; see `TransactionalSender`."""
+        self._engine.call([])  # the tables are there before the user's transaction needs them
+        drive(self._verbs.send(jobs, {job.queue for job in jobs}), partial(run_in, connection))
+
+    async def asend_in(self, jobs: Sequence[Job], connection: object) -> None:
+        """The async twin of `send_in`."""
+        await self._engine.acall([])
+        await adrive(self._verbs.send(jobs, {job.queue for job in jobs}), partial(arun_in, connection))
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Wake workers for *jobs*, which were committed by now."""
+        self._bells.ring(Counter(job.queue for job in jobs))
+
+    async def aannounce(self, jobs: Sequence[Job]) -> None:
+        """The async twin of `announce`."""
+        await self._bells.aring(Counter(job.queue for job in jobs))
 
     def close(self) -> None:
         """Give back all connections of this process."""

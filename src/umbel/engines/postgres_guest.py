@@ -1,0 +1,94 @@
+"""Commands in a transaction of the user's own: on a connection of psycopg, of asyncpg, or of SQLAlchemy over psycopg.
+
+The statements become part of that transaction; nothing is committed, repeated or translated here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from umbel.engines.postgres_command import Command, Query, Rows
+from umbel.engines.postgres_values import Blobs, BlobsDumper
+from umbel.exceptions import ImproperlyConfigured
+
+_TEXT: Final = re.compile(r"(\$\d+)::(?!bytea)")
+_WELCOME: Final = "a connection of psycopg 3 or asyncpg, or a Connection or Session of SQLAlchemy over psycopg 3"
+
+
+def run_in(connection: object, command: Command) -> list[Rows]:
+    """Carry out *command* in the open transaction of *connection*, on this thread.
+
+    Raises `ImproperlyConfigured` if it is none that is understood, or has no transaction.
+    """
+    driver = _driver(connection)
+    if not isinstance(driver, psycopg.Connection):
+        raise ImproperlyConfigured(f"cannot send in a transaction of {type(connection).__qualname__}: give {_WELCOME}")
+    _require(driver.info.transaction_status, autocommit=driver.autocommit)
+    replies: list[Rows] = []
+    for query in command:
+        with psycopg.RawCursor(driver) as cursor:
+            cursor.adapters.register_dumper(Blobs, BlobsDumper)
+            cursor.execute(query.statement, query.values, binary=True)
+            replies.append(cursor.fetchall() if cursor.description else [])
+    return replies
+
+
+async def arun_in(connection: object, command: Command) -> list[Rows]:
+    """The async twin of `run_in`."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return await _arun_psycopg(connection, command)
+    if type(connection).__module__.partition(".")[0] == "asyncpg":
+        return await _arun_asyncpg(connection, command)
+    raise ImproperlyConfigured(f"cannot send in a transaction of {type(connection).__qualname__}: give {_WELCOME}")
+
+
+async def _arun_psycopg(connection: psycopg.AsyncConnection[Any], command: Command) -> list[Rows]:
+    _require(connection.info.transaction_status, autocommit=connection.autocommit)
+    replies: list[Rows] = []
+    for query in command:
+        async with psycopg.AsyncRawCursor(connection) as cursor:
+            cursor.adapters.register_dumper(Blobs, BlobsDumper)
+            await cursor.execute(query.statement, query.values, binary=True)
+            replies.append(await cursor.fetchall() if cursor.description else [])
+    return replies
+
+
+async def _arun_asyncpg(connection: Any, command: Command) -> list[Rows]:
+    if not connection.is_in_transaction():
+        raise _no_transaction()
+    return [[tuple(row) for row in await connection.fetch(_spelt(query), *_plain(query.values))] for query in command]
+
+
+def _driver(connection: Any) -> object:
+    """What is below SQLAlchemy's connection or session, or *connection* itself."""
+    if type(connection).__module__.partition(".")[0] != "sqlalchemy" and not hasattr(connection, "get_bind"):
+        return connection
+    if callable(connection.connection):  # a session makes its connection when it is asked for it
+        connection = connection.connection()
+    if not connection.in_transaction():  # it does not see what we do below, so its commit would do nothing
+        connection.begin()
+    return connection.connection.driver_connection
+
+
+def _require(status: TransactionStatus, *, autocommit: bool) -> None:
+    # Without autocommit psycopg opens the transaction by itself, with the first statement.
+    if autocommit and status is TransactionStatus.IDLE:
+        raise _no_transaction()
+
+
+def _no_transaction() -> ImproperlyConfigured:
+    return ImproperlyConfigured("the connection has no open transaction: jobs sent on it would not wait for a commit")
+
+
+def _spelt(query: Query) -> str:
+    # asyncpg asks the server for the type of each value; ours travel as text.
+    return _TEXT.sub(r"\1::text::", query.statement.decode())
+
+
+def _plain(values: Sequence[object]) -> list[object]:
+    return [list(value) if isinstance(value, Blobs) else value for value in values]
