@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from tests.servers import Redis, Server, Service
+from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
-from umbel.contracts.broker import Beat
+from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_command import Command, Word
 from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.model.ids import new_id
-from umbel.model.job import Job
+from umbel.model.job import Counts, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing.conformance.eventually import eventually, soon
@@ -302,7 +303,7 @@ FORKING = """
 import os, sys
 from umbel.brokers.redis import RedisBroker
 from umbel.model.ids import new_id
-from umbel.model.job import Job
+from umbel.model.job import Counts, Job
 from umbel.settings import Settings
 
 broker = RedisBroker(sys.argv[1], Settings())
@@ -325,3 +326,61 @@ async def test_a_call_about_no_queue_has_an_answer(broker: RedisBroker) -> None:
     assert (await soon(broker.reclaim([], 10.0), 1.0)).returned == 0
     await soon(broker.asend([]), 1.0)
     broker.send([])
+
+
+# --- a server that forgot
+
+
+async def test_what_a_server_acknowledged_and_lost_in_a_restart_is_sent_again(
+    launch: Callable[[Service], Server],
+) -> None:
+    server = launch(Redis())  # it keeps nothing: a restart loses all that it has acknowledged
+    broker = RedisBroker(server.url, Settings())
+    for _ in range(3):
+        broker.send([job()])
+        await broker.asend([job(), Job(new_id(), "other", b"envelope", delay=60.0)])
+    server.kill()
+    server.start()
+    found = await broker.counts([QUEUE, "other"])
+    assert [(each.ready, each.delayed) for each in found] == [(6, 0), (0, 3)]
+    assert await broker.queues() == ["other", QUEUE]
+    await broker.aclose()
+    broker.close()
+
+
+async def test_verdicts_that_a_server_acknowledged_and_lost_are_carried_out_again_before_anything_else(
+    launch: Callable[[Service], Server],
+) -> None:
+    server = launch(Redis())
+    broker, store = RedisBroker(server.url, Settings()), RedisResultStore(server.url, Settings())
+    await broker.asend([Job("ended", QUEUE, b"envelope"), Job("retried", QUEUE, b"envelope")])
+    await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
+    ended, retried = await broker.receive("s", [QUEUE], 10, wait=0)
+    assert command(server.port, "SAVE") == "+OK"
+    verdicts = [Settlement(ended, "end", record=b"record"), Settlement(retried, "retry", counts=Counts(retries=1))]
+    assert await broker.settle("s", verdicts) == [True, True]
+    server.kill()
+    server.start()  # with what it held when it was saved: both jobs are running
+    assert await broker.reconcile("s", [QUEUE], []) == 0
+    assert await store.afetch("ended", QUEUE) == b"record"
+    (again,) = await broker.receive("s", [QUEUE], 10, wait=0)
+    assert (again.id, again.counts.retries) == ("retried", 1)
+    for each in (broker, store):
+        await each.aclose()
+        each.close()
+
+
+async def test_a_server_that_may_not_be_asked_who_it_is_is_served_all_the_same(
+    launch: Callable[[Service], Server],
+) -> None:
+    server = launch(Redis())
+    assert command(server.port, "ACL SETUSER default -info") == "+OK"
+    broker = RedisBroker(server.url, Settings())
+    broker.send([job()])
+    await broker.asend([job()])
+    server.kill()
+    server.start()
+    broker.send([job()])
+    assert await ready(broker) == 1
+    await broker.aclose()
+    broker.close()

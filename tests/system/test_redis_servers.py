@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Redis, Server, Service
+from tests.servers.sentinel import Watched
 from tests.system.harness import eventually
 from tests.system.stage import Stage
 
@@ -49,3 +50,18 @@ def test_a_worker_has_nothing_to_say_of_a_server_that_keeps_jobs(
     assert stage.send("work", 0.0).get(timeout=10)
     eventually(lambda: stage.counts().running == 0, "all is quiet")
     assert "WARNING" not in worker.output
+
+
+def test_a_worker_goes_on_when_the_primary_of_its_sentinels_is_killed(tmp_path: Path, enter: Enter) -> None:
+    with Watched(tmp_path) as watched:
+        stage = enter(watched.url)
+        worker = stage.start().wait_ready()
+        results = stage.work_many([0.02] * 200)
+        stage.wait_started(*results[:20])
+        watched.primary.kill()
+        results += stage.work_many([0.0] * 50)
+        for result in results:
+            assert result.get(timeout=30) > 0
+        eventually(lambda: stage.counts().running == 0, "nothing is held")
+        assert worker.running()
+        assert worker.stop() == 0

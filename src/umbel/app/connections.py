@@ -46,6 +46,8 @@ def _place(url: str) -> tuple[str, ...]:
         # Three slashes begin a path in the current folder, four an absolute one.
         path = parts.netloc + parts.path
         return (scheme, str(Path(path.removeprefix("/") or path).absolute()) if scheme == "sqlite" else path.strip("/"))
+    if "," in parts.netloc or ";" in parts.netloc:
+        return (url,)  # several hosts: the same place if they are written alike
     host = parts.hostname or ""
     port = str(parts.port or _PORTS.get(str(parts.scheme)))
     options = dict(parse_qsl(parts.query))

@@ -16,6 +16,9 @@ BUILT_IN: Final = {
     "redis": "umbel.brokers.redis:connect",
     "rediss": "umbel.brokers.redis:connect",
     "redis+socket": "umbel.brokers.redis:connect",
+    "redis+sentinel": "umbel.brokers.redis:connect",
+    "rediss+sentinel": "umbel.brokers.redis:connect",
+    "sentinel": "umbel.brokers.redis:connect",
     "postgresql": "umbel.brokers.postgres:connect",
     "postgres": "umbel.brokers.postgres:connect",
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
@@ -15,13 +16,16 @@ from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.patience import Patience
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Command, Script, Word
-from umbel.engines.redis_connection import Connection, pack, unready
+from umbel.engines.redis_connection import Connection, Welcome, pack, unready
 from umbel.engines.redis_reply import code, refusal
+from umbel.engines.redis_sentinel import Sentinels
 from umbel.engines.redis_stream import Stream, connect
 
 _FIRST_WITH_FLAGS: Final = 7
 _RELOADS: Final = 3
 _WAIT_GRACE_SECONDS: Final = 5.0
+
+_logger = logging.getLogger("umbel.broker")
 
 
 class _Lane:
@@ -48,10 +52,18 @@ class Engine:
 
     Commands are repeated until *deadline* seconds have passed, then `BrokerUnavailable` is raised; so each must be
     safe to repeat, or marked `once`.
+
+    A server may be another one than before, or the same without its last moments: a failover and a restart lose what
+    was acknowledged lately. What *missed* answers is sent to it first, before anything else on that line.
     """
 
-    def __init__(self, address: Address, deadline: float) -> None:
+    def __init__(
+        self, address: Address, deadline: float, missed: Callable[[], Sequence[Command]] | None = None
+    ) -> None:
         self.address = address
+        self._sentinels = Sentinels(address, address.watch) if address.watch is not None else None
+        self._missed = missed
+        self._met: set[bytes] = set()
         self._deadline = deadline
         self._name = str(address)
         self._plain = False
@@ -82,7 +94,7 @@ class Engine:
         stream: Stream | None = None
         packed = pack(("BLPOP", *keys, max(0.001, seconds)))
         try:
-            stream = lane.waiter() or await self._opened(patience)
+            stream = lane.waiter() or await self._aopened(patience)
             (reply,) = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
         except BaseException as error:
             if stream is not None:
@@ -203,11 +215,46 @@ class Engine:
         try:
             return self._idle.pop()
         except IndexError:
-            connection = Connection(self.address, min(self.address.connect_timeout, patience.left))
-        self._plain = connection.version < _FIRST_WITH_FLAGS
+            connection = self._opened(patience)
         if patience.tries:
             connection.patience(min(patience.left, self.address.timeout))
         return connection
+
+    def _opened(self, patience: Patience) -> Connection:
+        seconds = min(self.address.connect_timeout, patience.left)
+        address = self.address if self._sentinels is None else self._sentinels.primary(seconds)
+        connection = Connection(address, seconds)
+        self._plain = connection.server.version < _FIRST_WITH_FLAGS
+        try:
+            packed = self._for_stranger(connection.server)
+            if packed:
+                self._told(connection.server, connection.exchange(packed, len(packed)))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _for_stranger(self, server: Welcome) -> list[bytes]:
+        """What to send first to *server*, in case that it missed something: nothing unless we know another one."""
+        if server.identity in self._met or not server.identity:
+            return []
+        commands = self._missed() if self._met and self._missed is not None else ()
+        if not commands:
+            self._met.add(server.identity)
+            return []
+        loads = {command.script: self._loading(command.script) for command in commands if command.script is not None}
+        return self._packed([*loads.values(), *commands])
+
+    def _told(self, server: Welcome, replies: Sequence[Any]) -> None:
+        """Note that *server* has what it missed, as far as it took it. Raises `OSError` to try again."""
+        _raise_unready(replies)
+        self._met.add(server.identity)
+        refused = [str(reply) for reply in replies if isinstance(reply, ReplyError)]
+        _logger.warning(
+            "%s has changed: what it acknowledged in the last seconds was sent again%s",
+            self._name,
+            f", in part refused: {refused[0]}" if refused else "",
+        )
 
     def _forget(self, connection: Connection | None) -> None:
         """Close *connection* and its idle neighbours: what broke one has mostly broken all."""
@@ -238,12 +285,22 @@ class Engine:
         if lane.stream is None or lane.stream.lost is not None:
             async with lane.opening:
                 if lane.stream is None or lane.stream.lost is not None:
-                    lane.stream = await self._opened(patience)
+                    stream = await self._aopened(patience)
+                    try:
+                        packed = self._for_stranger(stream.server)
+                        if packed:
+                            self._told(stream.server, await stream.exchange(packed, len(packed)))
+                    except BaseException:
+                        stream.close()
+                        raise
+                    lane.stream = stream
         return lane.stream
 
-    async def _opened(self, patience: Patience) -> Stream:
-        stream = await connect(self.address, min(self.address.connect_timeout, patience.left))
-        self._plain = stream.version < _FIRST_WITH_FLAGS
+    async def _aopened(self, patience: Patience) -> Stream:
+        seconds = min(self.address.connect_timeout, patience.left)
+        address = self.address if self._sentinels is None else await self._sentinels.aprimary(seconds)
+        stream = await connect(address, seconds)
+        self._plain = stream.server.version < _FIRST_WITH_FLAGS
         return stream
 
     def _mended(self, commands: Sequence[Command], replies: list[Any]) -> Operation[Sequence[Command], list[Any]]:

@@ -1,4 +1,4 @@
-"""A redis:// URL as values: where the server is, who asks, how the line is secured. Options have redis-py's names."""
+"""A redis:// URL as values: where the servers are, who asks, how the line is secured. Options have redis-py's names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from umbel.engines.address import masked
+from umbel.engines.redis_hosts import DEFAULT_PORT, SENTINEL_PORT, Host, hosts_in, joined
 from umbel.exceptions import ImproperlyConfigured
 
-DEFAULT_PORT: Final = 6379
 CLIENT_NAME: Final = "umbel"
 _VERIFY: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -33,6 +33,9 @@ _OPTIONS: Final = (
     "ssl_keyfile",
     "ssl_password",
     "ssl_check_hostname",
+    "master_name",
+    "sentinel_username",
+    "sentinel_password",
 )
 
 
@@ -68,10 +71,26 @@ class Security(msgspec.Struct, frozen=True):
             raise ImproperlyConfigured(f"ssl_certfile={certfile}{key} cannot be used: {error}") from error
 
 
+class Watch(msgspec.Struct, frozen=True):
+    """The Sentinels that know which server is the primary of *service*, and how to log in to them."""
+
+    hosts: tuple[Host, ...]
+    service: str
+    username: str | None = None
+    password: str | None = None
+
+
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """One database of one server. Seconds; *path* is a Unix socket, used instead of *host* and *port* if not empty."""
+    """One database of one server. Seconds; *path* is a Unix socket, used instead of *host* and *port* if not empty.
+
+    With a *watch*, the server has to be asked for first; with *nodes*, these are some of a Cluster. With *primary*, a
+    replica is no server for us.
+    """
 
     url: str
+    watch: Watch | None = None
+    nodes: tuple[Host, ...] = ()
+    primary: bool = False
     host: str = "localhost"
     port: int = DEFAULT_PORT
     path: str = ""
@@ -87,34 +106,66 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return masked(self.url)
 
+    def at(self, host: Host) -> Address:
+        """The same at a server that is known, and should be a primary."""
+        return msgspec.structs.replace(self, host=host[0], port=host[1], primary=True)
+
+    def sentinel(self, host: Host, username: str | None, password: str | None) -> Address:
+        """One Sentinel, which has users and passwords of its own."""
+        return msgspec.structs.replace(self, host=host[0], port=host[1], db=0, username=username, password=password)
+
 
 def parse(url: str, *, timeout: float, connect_timeout: float) -> Address:
     """The address in *url*; the two times, in seconds, hold where the URL has no `socket_timeout` of its own.
 
-    Forms: ``redis://[user:password@]host:port/db``, ``rediss://…`` with TLS, ``redis+socket:///path?db=0``.
+    Forms: ``redis://[user:password@]host:port/db``, ``rediss://…`` with TLS, ``redis+socket:///path?db=0``,
+    ``redis+sentinel://host:port,host:port/service/db``, ``redis+cluster://host:port,host:port``.
     Raises `ImproperlyConfigured`, naming the option that is unknown or has a wrong value.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(joined(url))
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         _refuse_unknown(options)
-        over_unix = parts.scheme == "redis+socket"
+        family, _, kind = parts.scheme.partition("+")
+        hosts = hosts_in(parts.netloc, SENTINEL_PORT if kind == "sentinel" else DEFAULT_PORT)
+        host, port = _first(hosts, kind)
+        watch, path = _watch(hosts, parts.path, options) if kind == "sentinel" else (None, parts.path)
         return Address(
             url=url,
-            host=parts.hostname or "localhost",
-            port=parts.port or DEFAULT_PORT,
-            path=unquote(parts.path) if over_unix else "",
-            db=_database("" if over_unix else parts.path, options),
+            watch=watch,
+            nodes=hosts if kind == "cluster" else (),
+            host=host,
+            port=port,
+            path=unquote(path) if kind == "socket" else "",
+            db=_database("" if kind == "socket" else path, options, kind),
             username=options.get("username") or _unquoted(parts.username),
             password=options.get("password") or _unquoted(parts.password),
             client_name=options.get("client_name", CLIENT_NAME),
             timeout=_seconds(options, "socket_timeout", timeout),
             connect_timeout=_seconds(options, "socket_connect_timeout", connect_timeout),
             keepalive=_flag(options, "socket_keepalive", default=True),
-            security=_security(options) if parts.scheme == "rediss" else None,
+            security=_security(options) if family == "rediss" else None,
         )
     except ValueError as error:
         raise ImproperlyConfigured(f"{masked(url)} is not an address of a Redis server: {error}") from error
+
+
+def _first(hosts: tuple[Host, ...], kind: str) -> Host:
+    first, *others = hosts
+    if others and kind not in ("sentinel", "cluster"):
+        raise ValueError("several hosts need redis+sentinel:// or redis+cluster://")
+    return first
+
+
+def _watch(hosts: tuple[Host, ...], path: str, options: Mapping[str, str]) -> tuple[Watch, str]:
+    """The Sentinels, and what is left of *path*: ``/service/db``, or ``/db`` if an option names the service."""
+    service, left = options.get("master_name", ""), path
+    if not service:
+        service, _, left = path.strip("/").partition("/")
+        service = unquote(service)
+    if not service:
+        raise ValueError("which service? Write redis+sentinel://host:port,host:port/<service>/<db> or ?master_name=")
+    return Watch(hosts, service, options.get("sentinel_username"), options.get("sentinel_password")), left
 
 
 def _refuse_unknown(options: Mapping[str, str]) -> None:
@@ -123,10 +174,12 @@ def _refuse_unknown(options: Mapping[str, str]) -> None:
             raise ValueError(f"unknown option {name!r}; known are {', '.join(_OPTIONS)}")
 
 
-def _database(path: str, options: Mapping[str, str]) -> int:
+def _database(path: str, options: Mapping[str, str], kind: str) -> int:
     text = options.get("db") or options.get("virtual_host") or path.strip("/") or "0"
     if not text.isdecimal():
         raise ValueError(f"the database must be a number, not {text!r}")
+    if kind == "cluster" and int(text):
+        raise ValueError("a Cluster has database 0 only")
     return int(text)
 
 

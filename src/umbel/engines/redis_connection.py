@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 from hiredis import pack_command as _pack_command  # pyright: ignore[reportUnknownVariableType] - its stub is unfinished
@@ -20,6 +21,7 @@ pack: Final = cast("Callable[[tuple[Word, ...]], bytes]", _pack_command)
 """The bytes of one command."""
 
 NO_REPLY: Final = object()
+_IDENTITY: Final = re.compile(rb"^master_replid:(\w+)", re.MULTILINE)
 _READ_BYTES: Final = 64 * 1024
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
@@ -30,19 +32,32 @@ def reader() -> Reader:
 
 
 def greeting(address: Address) -> list[tuple[Word, ...]]:
-    """The commands that open a connection: who we are, and which database."""
+    """The commands that open a connection: who we are, who the server is, and which database."""
     known = address.username is not None or address.password is not None
     login: tuple[Word, ...] = ("AUTH", address.username or "default", address.password or "") if known else ()
     hello: tuple[Word, ...] = ("HELLO", 3, *login, "SETNAME", address.client_name)
-    return [hello, ("SELECT", address.db)] if address.db else [hello]
+    words: list[tuple[Word, ...]] = [hello, ("INFO", "replication")]
+    return [*words, ("SELECT", address.db)] if address.db else words
 
 
-def welcome(replies: Sequence[Any], address: Address) -> int:
-    """The major version of the server that answered. Raises `BrokerError`, or `OSError` if it may recover."""
-    for reply in replies:
+class Welcome(NamedTuple):
+    """What a server told of itself. *identity* is another one after each restart and each promotion, or unknown."""
+
+    version: int = 0
+    identity: bytes = b""
+
+
+def welcome(replies: Sequence[Any], address: Address) -> Welcome:
+    """The server that answered a greeting. Raises `BrokerError`, or `OSError` if it may recover."""
+    hello, info, *others = replies
+    for reply in (hello, *others):
         if isinstance(reply, ReplyError):
             raise unready(reply) or refusal(str(reply), str(address)) from reply
-    return int(replies[0][b"version"].split(b".")[0])
+    if address.primary and hello[b"role"] != b"master":
+        raise ConnectionError("this server is a replica")
+    # A user without the right to ask learns no identity, and is served all the same.
+    found = None if isinstance(info, ReplyError) else _IDENTITY.search(info)
+    return Welcome(int(hello[b"version"].split(b".")[0]), found.group(1) if found else b"")
 
 
 def unready(reply: ReplyError) -> OSError | None:
@@ -94,7 +109,7 @@ class Connection:
             words = greeting(address)
             with trusting(address):
                 replies = self.exchange([pack(line) for line in words], len(words))
-            self.version = welcome(replies, address)
+            self.server = welcome(replies, address)
             self.patience(address.timeout)
         except BaseException:
             self.close()

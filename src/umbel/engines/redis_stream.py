@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from hiredis import ProtocolError, PushNotification
 
 from umbel.engines.redis_address import Address
-from umbel.engines.redis_connection import NO_REPLY, greeting, pack, reader, trusting, tune, welcome
+from umbel.engines.redis_connection import NO_REPLY, Welcome, greeting, pack, reader, trusting, tune, welcome
 
 _GRACE_SECONDS: Final = 1.0
 
@@ -33,7 +33,7 @@ class Stream(asyncio.Protocol):
     """One line to the server. Futures that it gives end with `OSError` when the line is lost."""
 
     def __init__(self, address: Address) -> None:
-        self.version = 0
+        self.server = Welcome()
         self.lost: BaseException | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ async def connect(address: Address, timeout: float) -> Stream:
             try:
                 words = greeting(address)
                 replies = await stream.exchange([pack(line) for line in words], len(words))
-                stream.version = welcome(replies, address)
+                stream.server = welcome(replies, address)
             except BaseException:
                 transport.abort()
                 if isinstance(stream.lost, ssl.SSLError):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps, named
+from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.operation import adrive, drive
@@ -29,8 +30,9 @@ class RedisBroker:
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
-        self._engine = Engine(address, settings.broker_send_deadline)
         self._calls = Calls(events(address.db), clock)
+        self._acknowledged = Acknowledged(self._calls)
+        self._engine = Engine(address, settings.broker_send_deadline, self._acknowledged.commands)
         self._known: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
@@ -41,6 +43,7 @@ class RedisBroker:
         new = queues - self._known
         drive(named(self._calls, queues, operations.send(self._calls, jobs, new)), self._engine.call)
         self._known |= new
+        self._acknowledged.sent(jobs)
 
     async def asend(self, jobs: Sequence[Job]) -> None:
         """The async twin of `send`."""
@@ -48,6 +51,7 @@ class RedisBroker:
         new = queues - self._known
         await adrive(named(self._calls, queues, operations.send(self._calls, jobs, new)), self._engine.acall)
         self._known |= new
+        self._acknowledged.sent(jobs)
 
     def close(self) -> None:
         """Give back all connections of this process."""
@@ -83,6 +87,8 @@ class RedisBroker:
         queues = follow_ups.union(item.delivery.queue for item in settlements)
         answers = await self._do(queues, operations.settle(self._calls, session, settlements, new))
         self._known |= new
+        if any(answers):
+            self._acknowledged.settled(session, settlements)
         return answers
 
     async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
