@@ -36,6 +36,8 @@ def parse(url: str, connect_timeout: float) -> Address:
     """
     try:
         parts = urlsplit(url)
+        if "," not in parts.netloc:  # several hosts are libpq's affair
+            _ = parts.port
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         listen = options.pop(_LISTEN, "")
         plain = urlunsplit(parts._replace(query=urlencode(options)))

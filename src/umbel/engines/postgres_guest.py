@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -27,7 +27,11 @@ def run_in(connection: object, command: Command) -> list[Rows]:
     """
     driver = _driver(connection)
     if not isinstance(driver, psycopg.Connection):
-        raise ImproperlyConfigured(f"cannot send in a transaction of {type(connection).__qualname__}: give {_WELCOME}")
+        raise _stranger(connection)
+    return _run_psycopg(cast("psycopg.Connection[Any]", driver), command)
+
+
+def _run_psycopg(driver: psycopg.Connection[Any], command: Command) -> list[Rows]:
     _require(driver.info.transaction_status, autocommit=driver.autocommit)
     replies: list[Rows] = []
     for query in command:
@@ -41,10 +45,10 @@ def run_in(connection: object, command: Command) -> list[Rows]:
 async def arun_in(connection: object, command: Command) -> list[Rows]:
     """The async twin of `run_in`."""
     if isinstance(connection, psycopg.AsyncConnection):
-        return await _arun_psycopg(connection, command)
+        return await _arun_psycopg(cast("psycopg.AsyncConnection[Any]", connection), command)
     if type(connection).__module__.partition(".")[0] == "asyncpg":
         return await _arun_asyncpg(connection, command)
-    raise ImproperlyConfigured(f"cannot send in a transaction of {type(connection).__qualname__}: give {_WELCOME}")
+    raise _stranger(connection)
 
 
 async def _arun_psycopg(connection: psycopg.AsyncConnection[Any], command: Command) -> list[Rows]:
@@ -79,6 +83,10 @@ def _require(status: TransactionStatus, *, autocommit: bool) -> None:
     # Without autocommit psycopg opens the transaction by itself, with the first statement.
     if autocommit and status is TransactionStatus.IDLE:
         raise _no_transaction()
+
+
+def _stranger(connection: object) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"no transaction of {type(connection).__qualname__} is understood: give {_WELCOME}")
 
 
 def _no_transaction() -> ImproperlyConfigured:
