@@ -6,7 +6,7 @@ from typing import Final
 
 import psycopg
 
-from umbel.exceptions import BrokerError, BrokerFull
+from umbel.exceptions import BrokerError, BrokerFull, ImproperlyConfigured
 
 _AGAIN: Final = frozenset({"40001", "40P01", "0A000"})
 """A deadlock or a plan that is out of date: the transaction was rolled back, and the next try meets neither."""
@@ -26,6 +26,10 @@ _REFUSED: Final = (
     "server does not support SSL",
     "certificate verify failed",
 )
+
+
+class Refused(BrokerError, ImproperlyConfigured):
+    """The server lets us not in: a wrong password, user, database or certificate."""
 
 
 def again(error: psycopg.Error) -> bool:
@@ -53,7 +57,8 @@ def plainly(error: Exception) -> str:
 
 def refusal(error: psycopg.Error, server: str) -> BrokerError:
     """The error to raise when trying again will not help."""
-    made = (BrokerFull if error.sqlstate in _FULL else BrokerError)(f"{server} refused: {plainly(error)}")
+    kind = BrokerFull if error.sqlstate in _FULL else Refused if error.sqlstate is None else BrokerError
+    made = kind(f"{server} refused: {plainly(error)}")
     made.__cause__ = error
     return made
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -26,9 +26,9 @@ def run_in(connection: object, command: Command) -> list[Rows]:
     Raises `ImproperlyConfigured` if it is none that is understood, or has no transaction.
     """
     driver = _driver(connection)
-    if not isinstance(driver, psycopg.Connection):
+    if not _is_psycopg(driver):
         raise _stranger(connection)
-    return _run_psycopg(cast("psycopg.Connection[Any]", driver), command)
+    return _run_psycopg(driver, command)
 
 
 def _run_psycopg(driver: psycopg.Connection[Any], command: Command) -> list[Rows]:
@@ -44,8 +44,8 @@ def _run_psycopg(driver: psycopg.Connection[Any], command: Command) -> list[Rows
 
 async def arun_in(connection: object, command: Command) -> list[Rows]:
     """The async twin of `run_in`."""
-    if isinstance(connection, psycopg.AsyncConnection):
-        return await _arun_psycopg(cast("psycopg.AsyncConnection[Any]", connection), command)
+    if _is_async_psycopg(connection):
+        return await _arun_psycopg(connection, command)
     if type(connection).__module__.partition(".")[0] == "asyncpg":
         return await _arun_asyncpg(connection, command)
     raise _stranger(connection)
@@ -66,6 +66,14 @@ async def _arun_asyncpg(connection: Any, command: Command) -> list[Rows]:
     if not connection.is_in_transaction():
         raise _no_transaction()
     return [[tuple(row) for row in await connection.fetch(_spelt(query), *_plain(query.values))] for query in command]
+
+
+def _is_psycopg(connection: object) -> TypeGuard[psycopg.Connection[Any]]:
+    return isinstance(connection, psycopg.Connection)
+
+
+def _is_async_psycopg(connection: object) -> TypeGuard[psycopg.AsyncConnection[Any]]:
+    return isinstance(connection, psycopg.AsyncConnection)
 
 
 def _driver(connection: Any) -> object:

@@ -18,7 +18,8 @@ from umbel.engines.postgres_command import Command, Statements
 from umbel.engines.postgres_listener import Listener, Nap
 from umbel.engines.postgres_topics import result
 from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
-from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.engines.unfit import Unfit
+from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable, ImproperlyConfigured
 from umbel.settings import Settings
 
 T = TypeVar("T")
@@ -163,6 +164,8 @@ def _translated() -> Generator[None]:
         yield
     except BrokerUnavailable:
         raise
+    except ImproperlyConfigured as error:
+        raise Unfit(str(error)) from error
     except BrokerError as error:
         raise BackendError(str(error)) from error
 

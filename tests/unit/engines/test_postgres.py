@@ -164,7 +164,9 @@ def test_what_will_not_pass_is_refused(error: psycopg.Error) -> None:
     assert not errors.lost(error)
     assert not errors.again(error)
     made = errors.refusal(error, "postgresql://u:***@db/base")
-    assert type(made) is BrokerError
+    assert isinstance(made, BrokerError)
+    assert not isinstance(made, BrokerFull)
+    assert isinstance(made, ImproperlyConfigured) == (error.sqlstate is None)
     assert "postgresql://u:***@db/base" in str(made)
     assert made.__cause__ is error
 
