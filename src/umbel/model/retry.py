@@ -9,7 +9,7 @@ from umbel.model.outcome import Failed, Retried
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Celery's retry options of a task, delays in seconds. No limit if *max_retries* is None, no growth if *backoff* is 0."""
+    """Celery's retry options of a task; delays in seconds. *max_retries* None: no limit; *backoff* 0: no growth."""
 
     autoretry_for: tuple[type[BaseException], ...] = ()
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
