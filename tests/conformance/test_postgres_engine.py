@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import psycopg
@@ -16,7 +17,7 @@ import pytest
 from tests.servers import Postgres, Server, Service
 from umbel.brokers.postgres import PostgresBroker
 from umbel.brokers.postgres.operations import Verbs
-from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.broker import Beat, Kind, Settlement
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_command import Query
 from umbel.engines.postgres_connection import connect, greet
@@ -286,7 +287,16 @@ class Gauge:
         )
 
     def pages(self, query: Query) -> int:
-        """Carry out *query*."""
+        """Carry out *query*; answers the pages it looked at."""
+        plan = self.plan(query)
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+    def rows(self, query: Query) -> int:
+        """Carry out *query*; answers the rows that its steps looked at."""
+        return _rows(self.plan(query))
+
+    def plan(self, query: Query) -> dict[str, Any]:
+        """Carry out *query*; answers what was done."""
         name = self._prepared.get(query.statement)
         if name is None:
             name = self._prepared[query.statement] = b"gauged%d" % len(self._prepared)
@@ -295,8 +305,16 @@ class Gauge:
         call = b"%b(%b)" % (name, values.encode()) if values else name
         explain = b"explain (analyze, buffers, format json) execute %b" % call
         ((report,),) = self.line.execute(explain, prepare=False).fetchall()
-        plan = report[0]["Plan"]
-        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        plan: dict[str, Any] = report[0]["Plan"]
+        return plan
+
+    def held(self, number: int) -> tuple[str, list[Delivery]]:
+        """A session that holds *number* new jobs."""
+        verbs, session = Verbs(), new_session()
+        self.line.run(next(verbs.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)))
+        self.line.run(next(verbs.send(jobs(number), ())))
+        (rows,) = self.line.run(next(verbs.receive(session, 1, [QUEUE], number)))
+        return session, [Delivery(row[2], QUEUE, 9, 1, b"") for row in rows]
 
     def verbs(self, number: int) -> dict[str, int]:
         """Pages for each verb, once each; *number* is that of the receive."""
@@ -314,6 +332,11 @@ class Gauge:
         spent["reconcile"] = sum(map(self.pages, next(verbs.reconcile(session, number + 1, [QUEUE], ()))))
         spent["reclaim"] = sum(map(self.pages, next(verbs.reclaim([QUEUE], LEASE, ()))))
         return spent
+
+
+def _rows(plan: dict[str, Any]) -> int:
+    looked = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
+    return int(looked * plan["Actual Loops"] + sum(map(_rows, plan.get("Plans", []))))
 
 
 def literal(value: object) -> str:
@@ -356,3 +379,16 @@ def test_the_gauge_sees_a_statement_that_reads_everything(gauges: Callable[[str]
     few = gauge.pages(scan)
     gauge.fill(5_000)
     assert gauge.pages(scan) > few * 2 + 100
+
+
+@pytest.mark.parametrize("kind", ["end", "retry"])
+def test_a_settle_of_twice_as_many_jobs_looks_at_twice_as_many_rows(
+    gauges: Callable[[str], Gauge], postgres_url: str, kind: Kind
+) -> None:
+    gauge = gauges(postgres_url)
+    spent: list[int] = []
+    for number in (1, 100, 200):
+        session, deliveries = gauge.held(number)
+        (query,) = next(Verbs().settle(session, [Settlement(each, kind) for each in deliveries], ()))
+        spent.append(gauge.rows(query))
+    assert spent[2] < 3 * spent[1]

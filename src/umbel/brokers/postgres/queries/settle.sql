@@ -1,6 +1,7 @@
 -- settle: carry out verdicts. Whoever declares a session dead waits for its settles, and a settle that comes later finds it
 -- dead; so one statement is enough. A job is only touched if it is held by this session from exactly that receive. It is
--- looked up and locked one by one, not joined: a generic plan would compare each verdict with each job.
+-- looked up and locked one by one, not joined: a generic plan would compare each verdict with each job. And "state + 0", so
+-- that the look-up is by id: the index of held jobs, which "state" would open, has all jobs of the session under one key.
 
 -- name: end
 -- $1 session; per job: $2 id, $3 receive number, $4 record, $5 seconds to keep it; $6 now or null.
@@ -14,7 +15,7 @@ ours as materialized (
         with ordinality as given(id, number, record, ttl, place)
     cross join lateral (
         select job.id from umbel.job
-        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state = 1
+        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state + 0 = 1
             and job.queue = any(array(select queue from alive))
         limit 1 for update
     ) as job
@@ -45,7 +46,7 @@ ours as materialized (
         with ordinality as given(id, number, kind, record, ttl, delay, retries, crashes, losses, envelope, task, place)
     cross join lateral (
         select from umbel.job
-        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state = 1
+        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state + 0 = 1
             and job.queue = any(array(select queue from alive))
         limit 1 for update
     ) as job
