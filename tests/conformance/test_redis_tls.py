@@ -20,7 +20,7 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 
 QUEUE = "q"
-AT_ONCE_SECONDS = 2.0
+AT_ONCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,14 @@ def lines(port: int, line: str) -> list[str]:
             return [_word(reply.readline().decode().rstrip(), reply.readline) for _ in range(int(head[1:]))]
 
 
+def bulk(port: int, line: str) -> str:
+    """The text that the server on *port* answers to a command."""
+    with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as connection:
+        connection.sendall(line.encode() + b"\r\n")
+        with connection.makefile("rb") as reply:
+            return reply.read(int(reply.readline()[1:])).decode()
+
+
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait until *condition* is true. Raises `TimeoutError`, naming *what*."""
     deadline = time.monotonic() + READY_SECONDS

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Redis, Server, Service
+from tests.servers.cluster import Cluster
 from tests.servers.sentinel import Watched
 from tests.system.harness import eventually
 from tests.system.stage import Stage
@@ -59,6 +60,21 @@ def test_a_worker_goes_on_when_the_primary_of_its_sentinels_is_killed(tmp_path: 
         results = stage.work_many([0.02] * 200)
         stage.wait_started(*results[:20])
         watched.primary.kill()
+        results += stage.work_many([0.0] * 50)
+        for result in results:
+            assert result.get(timeout=30) > 0
+        eventually(lambda: stage.counts().running == 0, "nothing is held")
+        assert worker.running()
+        assert worker.stop() == 0
+
+
+def test_a_worker_goes_on_when_the_node_of_its_queue_is_killed(tmp_path: Path, enter: Enter) -> None:
+    with Cluster(tmp_path) as cluster:
+        stage = enter(cluster.url)
+        worker = stage.start().wait_ready()
+        results = stage.work_many([0.02] * 200)
+        stage.wait_started(*results[:20])
+        cluster.owner("{default}").kill()
         results += stage.work_many([0.0] * 50)
         for result in results:
             assert result.get(timeout=30) > 0

@@ -19,6 +19,8 @@ BUILT_IN: Final = {
     "redis+sentinel": "umbel.brokers.redis:connect",
     "rediss+sentinel": "umbel.brokers.redis:connect",
     "sentinel": "umbel.brokers.redis:connect",
+    "redis+cluster": "umbel.brokers.redis:connect",
+    "rediss+cluster": "umbel.brokers.redis:connect",
     "postgresql": "umbel.brokers.postgres:connect",
     "postgres": "umbel.brokers.postgres:connect",
 }

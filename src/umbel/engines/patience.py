@@ -13,13 +13,17 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 class Patience:
-    """The tries of one operation against *server*, which is how it is named in errors."""
+    """The tries of one operation against *server*, which is how it is named in errors.
 
-    __slots__ = ("_seconds", "_server", "_until", "tries")
+    *sent* is for the engine: whether the try had a connection, and may have been carried out.
+    """
+
+    __slots__ = ("_seconds", "_server", "_until", "sent", "tries")
 
     def __init__(self, server: str, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
+        self.sent = False
         self.restart()
 
     def restart(self) -> None:

@@ -20,6 +20,7 @@ from umbel.engines.redis_connection import Connection, Welcome, pack, unready
 from umbel.engines.redis_reply import code, refusal
 from umbel.engines.redis_sentinel import Sentinels
 from umbel.engines.redis_stream import Stream, connect
+from umbel.engines.redis_subscription import AsyncSubscription, Subscription
 
 _FIRST_WITH_FLAGS: Final = 7
 _RELOADS: Final = 3
@@ -54,16 +55,21 @@ class Engine:
     safe to repeat, or marked `once`.
 
     A server may be another one than before, or the same without its last moments: a failover and a restart lose what
-    was acknowledged lately. What *missed* answers is sent to it first, before anything else on that line.
+    was acknowledged lately. What *missed* answers is sent to it first, before anything else on that line. *met* are the
+    identities of the servers that are known; nodes of a Cluster share them.
     """
 
     def __init__(
-        self, address: Address, deadline: float, missed: Callable[[], Sequence[Command]] | None = None
+        self,
+        address: Address,
+        deadline: float,
+        missed: Callable[[], Sequence[Command]] | None = None,
+        met: set[bytes] | None = None,
     ) -> None:
         self.address = address
         self._sentinels = Sentinels(address, address.watch) if address.watch is not None else None
         self._missed = missed
-        self._met: set[bytes] = set()
+        self._met = set[bytes]() if met is None else met
         self._deadline = deadline
         self._name = str(address)
         self._plain = False
@@ -76,36 +82,83 @@ class Engine:
 
         Raises `BrokerUnavailable`, `BrokerFull`, or `BrokerError` for the first one that is refused.
         """
-        replies = self._attempt(commands) if commands else []
-        return drive(self._mended(commands, replies), self._attempt) if _refused(replies) else replies
+        patience = Patience(self._name, self._deadline)
+        while commands:
+            try:
+                replies = self._exchange(commands, patience)
+                if not refused(replies):
+                    return replies
+                replies = drive(self._mended(commands, replies), lambda more: self._exchange(more, patience))
+            except OSError as error:
+                time.sleep(paused(patience, commands, error))
+            else:
+                return self.answered(commands, replies)
+        return []
 
     async def acall(self, commands: Sequence[Command]) -> list[Any]:
         """The async twin of `call`."""
-        replies = await self._aattempt(commands) if commands else []
-        return await adrive(self._mended(commands, replies), self._aattempt) if _refused(replies) else replies
+        patience = Patience(self._name, self._deadline)
+        while commands:
+            try:
+                replies = await self._aexchange(commands, patience)
+                if not refused(replies):
+                    return replies
+                replies = await adrive(self._mended(commands, replies), lambda more: self._aexchange(more, patience))
+            except OSError as error:
+                await asyncio.sleep(paused(patience, commands, error))
+            else:
+                return self.answered(commands, replies)
+        return []
+
+    def tried(self, commands: Sequence[Command], patience: Patience) -> list[Any]:
+        """One try: the replies, refusals among them. Raises `OSError` if there is no answer."""
+        replies = self._exchange(commands, patience)
+        if not refused(replies):
+            return replies
+        return drive(self._mended(commands, replies), lambda more: self._exchange(more, patience))
+
+    async def atried(self, commands: Sequence[Command], patience: Patience) -> list[Any]:
+        """The async twin of `tried`."""
+        replies = await self._aexchange(commands, patience)
+        if not refused(replies):
+            return replies
+        return await adrive(self._mended(commands, replies), lambda more: self._aexchange(more, patience))
+
+    def answered(self, commands: Sequence[Command], replies: list[Any]) -> list[Any]:
+        """*replies* to *commands*, if all are answers. Raises `BrokerError` for the first that is a refusal."""
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                text = self.text(command.script) if command.script else ""
+                raise refusal(str(reply), self._name, text) from reply
+        return replies
 
     async def pop(self, keys: Sequence[bytes], seconds: float) -> bytes | None:
         """Wait up to *seconds* for an element in one of the lists *keys*, take it; answers that key, or None.
 
         Has a connection to itself while it waits; cancelled, it gives that up. Raises `BrokerUnavailable`.
         """
-        lane = self._lane()
         patience = Patience(self._name, self._deadline)
-        stream: Stream | None = None
-        packed = pack(("BLPOP", *keys, max(0.001, seconds)))
         try:
-            stream = lane.waiter() or await self._aopened(patience)
-            (reply,) = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
-        except BaseException as error:
-            if stream is not None:
-                stream.close()
-            if isinstance(error, OSError):
-                raise patience.over(error) from error
-            raise
-        lane.idle.append(stream)
+            reply = await self.popped(keys, seconds, patience)
+        except OSError as error:
+            raise patience.over(error) from error
         if isinstance(reply, ReplyError):
             raise refusal(str(reply), self._name) from reply
         return reply[0] if reply else None
+
+    async def popped(self, keys: Sequence[bytes], seconds: float, patience: Patience) -> Any:
+        """The reply to one such wait, or its refusal. Raises `OSError`."""
+        lane = self._lane()
+        packed = pack(("BLPOP", *keys, max(0.001, seconds)))
+        stream = lane.waiter() or await self._aopened(patience)
+        try:
+            (reply,) = replies = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
+            _raise_unready(replies)
+        except BaseException:
+            stream.close()
+            raise
+        lane.idle.append(stream)
+        return reply
 
     @contextlib.contextmanager
     def subscription(self, channel: bytes) -> Generator[Subscription]:
@@ -113,7 +166,7 @@ class Engine:
         connection = self._taken(Patience(self._name, self._deadline))
         try:
             connection.subscribe(channel)
-            yield Subscription(self, connection)
+            yield Subscription(self.accepted, connection)
             connection.unsubscribe()
         except OSError:
             self._forget(connection)
@@ -129,7 +182,7 @@ class Engine:
         stream = await self._stream(Patience(self._name, self._deadline))
         message = stream.listen(channel)
         try:
-            yield AsyncSubscription(self, stream, message)
+            yield AsyncSubscription(self.accepted, stream, message)
         finally:
             stream.leave(channel, message)
 
@@ -160,51 +213,39 @@ class Engine:
         for stream in streams:
             await stream.closed
 
-    def _attempt(self, commands: Sequence[Command]) -> list[Any]:
-        patience = Patience(self._name, self._deadline)
-        while True:
-            connection: Connection | None = None
-            try:
-                connection = self._taken(patience)
-                replies = connection.exchange(self._packed(commands), len(commands))
-                _raise_unready(replies)
-            except OSError as error:
-                self._forget(connection)
-                time.sleep(self._pause(patience, commands, error, sent=connection is not None))
-            except BaseException:
-                # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
-                self._forget(connection)
-                raise
-            else:
-                if patience.tries:
-                    connection.patience(self.address.timeout)
-                self._idle.append(connection)
-                return replies
+    def _exchange(self, commands: Sequence[Command], patience: Patience) -> list[Any]:
+        patience.sent = False
+        connection: Connection | None = None
+        try:
+            connection = self._taken(patience)
+            patience.sent = True
+            replies = connection.exchange(self._packed(commands), len(commands))
+            _raise_unready(replies)
+        except BaseException:
+            # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
+            self._forget(connection)
+            raise
+        if patience.tries:
+            connection.patience(self.address.timeout)
+        self._idle.append(connection)
+        return replies
 
-    async def _aattempt(self, commands: Sequence[Command]) -> list[Any]:
-        patience = Patience(self._name, self._deadline)
-        while True:
-            stream: Stream | None = None
-            try:
-                stream = await self._stream(patience)
-                replies = await stream.exchange(self._packed(commands), len(commands), self._limit(patience))
-                _raise_unready(replies)
-            except OSError as error:
-                if stream is not None:
-                    stream.close()
-                await asyncio.sleep(self._pause(patience, commands, error, sent=stream is not None))
-            else:
-                return replies
+    async def _aexchange(self, commands: Sequence[Command], patience: Patience) -> list[Any]:
+        patience.sent = False
+        stream = await self._stream(patience)
+        patience.sent = True
+        try:
+            replies = await stream.exchange(self._packed(commands), len(commands), self._limit(patience))
+            _raise_unready(replies)
+        except OSError:
+            stream.close()
+            raise
+        return replies
 
     def _packed(self, commands: Sequence[Command]) -> list[bytes]:
         if not self._plain:
             return [pack(command.words) for command in commands]
         return [pack(_plain(command)) for command in commands]
-
-    def _pause(self, patience: Patience, commands: Sequence[Command], error: OSError, *, sent: bool) -> float:
-        if sent and any(command.once for command in commands):
-            raise patience.over(error) from error
-        return patience.pause(error)
 
     def _limit(self, patience: Patience) -> float | None:
         return min(patience.left, self.address.timeout) if patience.tries else None
@@ -304,7 +345,7 @@ class Engine:
         return stream
 
     def _mended(self, commands: Sequence[Command], replies: list[Any]) -> Operation[Sequence[Command], list[Any]]:
-        """Load the scripts that the server does not know, repeat what needed them; raise what stays refused."""
+        """Load the scripts that the server does not know, repeat what needed them; answer what stays refused."""
         for _ in range(_RELOADS):
             missing = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
             if not missing:
@@ -313,59 +354,29 @@ class Engine:
             repeated = yield [commands[place] for place in missing]
             for place, reply in zip(missing, repeated, strict=True):
                 replies[place] = reply
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ReplyError):
-                text = self._text(command.script) if command.script else ""
-                raise refusal(str(reply), self._name, text) from reply
         return replies
 
     def _loading(self, script: Script) -> Command:
-        return Command(("SCRIPT", "LOAD", self._text(script)))
+        return Command(("SCRIPT", "LOAD", self.text(script)))
 
-    def _text(self, script: Script) -> str:
+    def text(self, script: Script) -> str:
+        """What the server was given of *script*."""
         return script.plain_text if self._plain else script.text
 
 
-class Subscription:
-    """A channel listened to, and commands beside it; see `Engine.subscription`."""
-
-    def __init__(self, engine: Engine, connection: Connection) -> None:
-        self._engine = engine
-        self._connection = connection
-
-    def ask(self, question: Sequence[Command] | float) -> Any:
-        """The replies to plain commands, as of after the subscription; or the first message within so many seconds.
-
-        The message is None when there is none in that time. Raises `OSError`, or `BrokerError` for a refusal.
-        """
-        if isinstance(question, float | int):
-            return self._connection.message(question)
-        packed = [pack(command.words) for command in question]
-        return self._engine.accepted(self._connection.exchange(packed, len(packed)))
-
-
-class AsyncSubscription:
-    """The async twin of `Subscription`."""
-
-    def __init__(self, engine: Engine, stream: Stream, message: asyncio.Future[bytes]) -> None:
-        self._engine = engine
-        self._stream = stream
-        self._message = message
-
-    async def ask(self, question: Sequence[Command] | float) -> Any:
-        """The async twin of `Subscription.ask`."""
-        if isinstance(question, float | int):
-            await asyncio.wait([self._message], timeout=question)
-            return self._message.result() if self._message.done() else None
-        packed = [pack(command.words) for command in question]
-        return self._engine.accepted(await self._stream.exchange(packed, len(packed)))
-
-
-def _refused(replies: Sequence[Any]) -> bool:
+def refused(replies: Sequence[Any]) -> bool:
+    """Tell whether a refusal is among *replies*."""
     for reply in replies:  # noqa: SIM110 - runs with every call, and a generator costs more than the look
         if type(reply) is ReplyError:
             return True
     return False
+
+
+def paused(patience: Patience, commands: Sequence[Command], error: OSError) -> float:
+    """Seconds to wait before *commands* are sent again. Raises `BrokerUnavailable` if they must not be, or too late."""
+    if patience.sent and any(command.once for command in commands):
+        raise patience.over(error) from error
+    return patience.pause(error)
 
 
 def _raise_unready(replies: Sequence[Any]) -> None:

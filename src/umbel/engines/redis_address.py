@@ -110,6 +110,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         """The same at a server that is known, and should be a primary."""
         return msgspec.structs.replace(self, host=host[0], port=host[1], primary=True)
 
+    def node(self, host: Host) -> Address:
+        """The same at a server of any role, for a question that each can answer."""
+        return msgspec.structs.replace(self, host=host[0], port=host[1])
+
     def sentinel(self, host: Host, username: str | None, password: str | None) -> Address:
         """One Sentinel, which has users and passwords of its own."""
         return msgspec.structs.replace(self, host=host[0], port=host[1], db=0, username=username, password=password)

@@ -8,7 +8,7 @@ from typing import Final
 from umbel.exceptions import BrokerError, BrokerFull
 
 UNREADY: Final = frozenset(
-    {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MAXCLIENTS"}
+    {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MAXCLIENTS", "UNBLOCKED"}
 )
 """Codes of a server that may soon do what it refuses now: the same as no server."""
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from hiredis import ReplyError
 
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.redis_address import Address, Watch
-from umbel.engines.redis_connection import Connection, pack
-from umbel.engines.redis_hosts import Host
+from umbel.engines.redis_asking import aask, ask
 from umbel.engines.redis_reply import refusal
-from umbel.engines.redis_stream import connect
 from umbel.exceptions import BrokerError
 
 _ASK_SECONDS: Final = 1.0
@@ -26,21 +24,23 @@ class Sentinels:
         self._service = watch.service
         self._login = (watch.username, watch.password)
         self._order = list(watch.hosts)
-        self._question = pack(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watch.service))
+        self._question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", watch.service)
 
     def primary(self, seconds: float) -> Address:
         """The address of the primary. Raises `OSError` if no Sentinel can be reached, or `BrokerError`."""
-        return drive(self._looking(), lambda host: self._ask(host, min(_ASK_SECONDS, seconds)))
+        limit = min(_ASK_SECONDS, seconds)
+        return drive(self._looking(), lambda sentinel: ask(sentinel, self._question, limit))
 
     async def aprimary(self, seconds: float) -> Address:
         """The async twin of `primary`."""
-        return await adrive(self._looking(), lambda host: self._aask(host, min(_ASK_SECONDS, seconds)))
+        limit = min(_ASK_SECONDS, seconds)
+        return await adrive(self._looking(), lambda sentinel: aask(sentinel, self._question, limit))
 
-    def _looking(self) -> Operation[Host, Address]:
+    def _looking(self) -> Operation[Address, Address]:
         failure: OSError | None = None
         for host in tuple(self._order):
             try:
-                reply = yield host
+                reply = yield self._address.sentinel(host, *self._login)
             except OSError as error:
                 failure = error
                 continue
@@ -52,17 +52,3 @@ class Sentinels:
         if failure is not None:
             raise ConnectionError(f"no Sentinel tells where the primary is: {failure}") from failure
         raise BrokerError(f"{self._address}: no Sentinel knows a service {self._service!r}")
-
-    def _ask(self, host: Host, seconds: float) -> Any:
-        connection = Connection(self._address.sentinel(host, *self._login), seconds)
-        try:
-            return connection.exchange([self._question], 1)[0]
-        finally:
-            connection.close()
-
-    async def _aask(self, host: Host, seconds: float) -> Any:
-        stream = await connect(self._address.sentinel(host, *self._login), seconds)
-        try:
-            return (await stream.exchange([self._question], 1, seconds))[0]
-        finally:
-            stream.close()

@@ -20,6 +20,8 @@ BUILT_IN: Final = {
     "redis+sentinel": "umbel.stores.redis:connect",
     "rediss+sentinel": "umbel.stores.redis:connect",
     "sentinel": "umbel.stores.redis:connect",
+    "redis+cluster": "umbel.stores.redis:connect",
+    "rediss+cluster": "umbel.stores.redis:connect",
     "postgresql": "umbel.stores.postgres:connect",
     "postgres": "umbel.stores.postgres:connect",
     "db+postgresql": "umbel.stores.sql:connect",

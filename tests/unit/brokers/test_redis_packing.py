@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from umbel.brokers.redis.packing import batches, chunks, counts_of, counts_text
+from umbel.brokers.redis.packing import batches, chunks, counts_of, counts_text, posted
 from umbel.contracts.broker import Kind, Settlement
 from umbel.model.job import Counts, Delivery, Job
 
@@ -108,3 +108,17 @@ def test_verdicts_that_differ_in_anything_but_their_value_have_heads_of_their_ow
 def test_counts_are_read_as_they_were_written() -> None:
     assert counts_of(counts_text(Counts(3, 2, 1, marked=True)).encode()) == Counts(3, 2, 1)
     assert counts_of(b"0:1:2:q") == Counts(0, 1, 2, marked=True)
+
+
+def test_a_follow_up_in_an_outbox_is_read_as_it_was_written() -> None:
+    text = b"2 1700000000123 11 other queueen vel\nope"
+    assert posted(b"id", text) == Job("id", "other queue", b"en vel\nope", 7, eta=1_700_000_000.123)
+    assert posted(b"id", b"9 0 1 q") == Job("id", "q", b"")
+
+
+def test_only_follow_ups_of_other_queues_go_by_the_outbox() -> None:
+    delivery = Delivery("id", "home", 9, 1, b"")
+    follow_ups = (Job("near", "home", b""), Job("far", "away", b""))
+    (batch,) = batches([Settlement(delivery, "end", follow_ups=follow_ups)], apart=True)
+    assert batch.operations[0::6] == ["J", "O"]
+    assert batch.operations[1::6] == [b"umbel:{home}:", "away"]

@@ -13,9 +13,9 @@ from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.operation import adrive, drive
-from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
+from umbel.engines.redis_opening import opened
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 
 class RedisBroker:
-    """`Broker`, `Inspector` and `Advisor` on one database of a Redis server (>= 6.2).
+    """`Broker`, `Inspector` and `Advisor` on one database of a Redis server (>= 6.2), or on a Cluster.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
-        self._calls = Calls(events(address.db), clock)
+        self._calls = Calls(events(address.db), clock, clustered=bool(address.nodes))
         self._acknowledged = Acknowledged(self._calls)
-        self._engine = Engine(address, settings.broker_send_deadline, self._acknowledged.commands)
+        self._engine = opened(address, settings.broker_send_deadline, self._acknowledged.commands)
         self._known: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()

@@ -16,11 +16,13 @@ _EVALSHA: Final = b"EVALSHA"
 class Calls:
     """Makes commands of script names. *channel* is what channels of records begin with.
 
-    *clock* answers unix seconds and is for tests; without it the server's own clock counts.
+    *clock* answers unix seconds and is for tests; without it the server's own clock counts. *clustered* queues may be
+    on different nodes, so that no script can reach two of them.
     """
 
-    def __init__(self, channel: bytes, clock: Callable[[], float] | None) -> None:
+    def __init__(self, channel: bytes, clock: Callable[[], float] | None, *, clustered: bool = False) -> None:
         self.channel = channel
+        self.clustered = clustered
         self.scripts: dict[str, Script] = {}
         self._clock = clock
         self._keys: dict[str, tuple[bytes, bytes]] = {}

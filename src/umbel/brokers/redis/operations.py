@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
+from umbel.brokers.redis import outbox
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.packing import Batch, batches, chunks, counts_of
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
@@ -93,7 +94,7 @@ def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: C
     answers = [False] * len(settlements)
     if new:
         yield [calls.register(new)]
-    for batch in batches(settlements):
+    for batch in batches(settlements, apart=calls.clustered):
         try:
             answered = yield from _settled(calls, session, batch)
         except (BrokerUnavailable, BrokerFull):
@@ -102,6 +103,8 @@ def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: C
             answered = yield from _one_by_one(calls, session, [settlements[place] for place in batch.places])
         for place, answer in zip(batch.places, answered, strict=True):
             answers[place] = answer
+    if calls.clustered and any(item.follow_ups for item in settlements):
+        yield from outbox.delivered(calls, [item for item, answer in zip(settlements, answers, strict=True) if answer])
     return answers
 
 
@@ -133,6 +136,8 @@ def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[E
             (closed,) = yield [calls.make("close", queue, (end.session, budget, milliseconds, *end.started))]
             budget -= closed
     returned = MAX_MOVED - budget
+    if calls.clustered:
+        yield from outbox.emptied(calls, queues)
     share = max(min(budget, 1), budget // max(1, len(queues)))
     replies = yield [calls.make("reclaim", queue, (milliseconds, share)) for queue in queues]
     promoted = 0
@@ -173,7 +178,7 @@ def _one_by_one(calls: Calls, session: str, settlements: Sequence[Settlement]) -
     """Settle each alone. An item that fails is left to the session's end, unless it is the queue that is damaged."""
     answers: list[bool] = []
     for settlement in settlements:
-        (batch,) = batches([settlement])
+        (batch,) = batches([settlement], apart=calls.clustered)
         try:
             answers += yield from _settled(calls, session, batch)
         except (BrokerUnavailable, BrokerFull):

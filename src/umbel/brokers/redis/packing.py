@@ -50,8 +50,8 @@ def chunks(jobs: Sequence[Job]) -> Iterator[tuple[str, list[Word]]]:
     yield from gathered.items()
 
 
-def batches(settlements: Sequence[Settlement]) -> list[Batch]:
-    """*settlements* by queue, in their order."""
+def batches(settlements: Sequence[Settlement], *, apart: bool = False) -> list[Batch]:
+    """*settlements* by queue, in their order. *apart*: follow-ups in other queues go by the outbox of this one."""
     done: list[Batch] = []
     filling: dict[str, Batch] = {}
     alike: tuple[object, ...] = ()
@@ -59,7 +59,7 @@ def batches(settlements: Sequence[Settlement]) -> list[Batch]:
     for place, settlement in enumerate(settlements):
         delivery = settlement.delivery
         kind = settlement.kind
-        operations = _operations(settlement) if settlement.follow_ups or settlement.envelope else _NONE
+        operations = _operations(settlement, apart=apart) if settlement.follow_ups or settlement.envelope else _NONE
         value: Word = settlement.record if kind in _TERMINAL else _value(settlement)
         size = len(settlement.record) + operations.size
         batch = filling.get(delivery.queue)
@@ -85,6 +85,14 @@ def counts_of(text: bytes) -> Counts:
     """The counts in *text*."""
     retries, crashes, losses, mark = text.split(b":")
     return Counts(int(retries), int(crashes), int(losses), mark == b"q")
+
+
+def posted(job_id: bytes, text: bytes) -> Job:
+    """The follow-up that lies in an outbox under *job_id* as *text*: ``level at length queue envelope``."""
+    level, at, length, rest = text.split(b" ", 3)
+    end = int(length)
+    eta = int(at) / 1000 if int(at) else None
+    return Job(job_id.decode(), rest[:end].decode(), rest[end:], MAX_PRIORITY - int(level), eta=eta)
 
 
 def milliseconds(seconds: float) -> int:
@@ -126,10 +134,11 @@ def _head(settlement: Settlement, operations: int) -> str:
     return f"{delivery.level}:{delivery.number} {settlement.kind} {more} {operations}"
 
 
-def _operations(settlement: Settlement) -> _Operations:
+def _operations(settlement: Settlement, *, apart: bool) -> _Operations:
     found = _Operations()
     for job in settlement.follow_ups:
-        found.words += ("J", prefix(job.queue), job.id, MAX_PRIORITY - job.priority, _at(job), job.envelope)
+        kind, place = ("O", job.queue) if apart and job.queue != settlement.delivery.queue else ("J", prefix(job.queue))
+        found.words += (kind, place, job.id, MAX_PRIORITY - job.priority, _at(job), job.envelope)
         found.count += 1
         found.size += len(job.envelope)
     if settlement.envelope and settlement.kind == "retry":

@@ -103,7 +103,7 @@ class Acknowledged:
 def _settling(calls: Calls, session: str, settlements: Sequence[Settlement]) -> list[Command]:
     return [
         calls.make("settle", batch.queue, (session, calls.channel, len(batch.places), *batch.items, *batch.operations))
-        for batch in batches(settlements)
+        for batch in batches(settlements, apart=calls.clustered)
     ]
 
 

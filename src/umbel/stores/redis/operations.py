@@ -46,7 +46,7 @@ def forget(job_id: str, queue: str | None) -> Steps[None]:
     """Delete the record of *job_id*."""
     names = [queue] if queue is not None else (yield from _names())
     if names:
-        yield [Command((b"DEL", *(record_key(name, job_id) for name in names)))]
+        yield [Command((b"DEL", record_key(name, job_id))) for name in names]
 
 
 def put(scripts: Scripts, records: Sequence[Record], new: Collection[str], channel: bytes) -> Steps[list[bool]]:

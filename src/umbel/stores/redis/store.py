@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from umbel.contracts.powers import Record
 from umbel.engines.operation import adrive, drive
-from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
+from umbel.engines.redis_opening import opened
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.settings import Settings
 from umbel.stores.redis import operations
@@ -25,7 +25,7 @@ class RedisResultStore:
 
     def __init__(self, url: str, settings: Settings) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
-        self._engine = Engine(address, settings.broker_send_deadline)
+        self._engine = opened(address, settings.broker_send_deadline)
         self._channel = events(address.db)
         self._scripts = Scripts()
         self._known: set[str] = set()

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from umbel.engines.operation import adrive, drive
 from umbel.engines.patience import Patience
-from umbel.engines.redis import Engine
 from umbel.engines.redis_command import Command
+from umbel.engines.redis_opening import AnyEngine
 from umbel.stores.redis.operations import gets, queues, record_in
 
 LOOK_AGAIN_SECONDS: Final = 15.0
 """A silent line may be a dead one: it is asked this often."""
 
 
-def watch(engine: Engine, channel: bytes, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+def watch(engine: AnyEngine, channel: bytes, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
     """The record of *job_id*, or None if it does not come within *timeout* seconds (None: for ever).
 
     A line that is lost is made again. Raises `BrokerUnavailable` when that fails for the whole send deadline.
@@ -36,7 +36,9 @@ def watch(engine: Engine, channel: bytes, job_id: str, queue: str | None, timeou
         time.sleep(min(pause, _left(end)))
 
 
-async def awatch(engine: Engine, channel: bytes, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
+async def awatch(
+    engine: AnyEngine, channel: bytes, job_id: str, queue: str | None, timeout: float | None
+) -> bytes | None:
     """The async twin of `watch`."""
     end = _end(timeout)
     patience = engine.patience()

@@ -21,7 +21,7 @@ end
 look('wake', 'list')
 look('delayed', 'zset')
 look('dead', 'zset')
-for _, name in ipairs({ 'jobs', 'counts', 'meta', 'info' }) do
+for _, name in ipairs({ 'jobs', 'counts', 'meta', 'info', 'outbox' }) do
   look(name, 'hash')
 end
 if look('sessions', 'zset') then

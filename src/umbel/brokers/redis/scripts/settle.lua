@@ -6,6 +6,7 @@
 --   kind       end, dead: value is the record, more its ttl in ms | retry: value the delay in ms, more the counts or -
 --              park: value is the task | release
 --   operation  J prefix id level at envelope: a follow-up job | E envelope: replaces the job's own
+--              O queue id level at envelope: a follow-up job for another node, left in the outbox of this queue
 -- Answer: {'ok', per item 1 if it was ours, else 0} | {'dead'}
 -- Order of writes: record, follow-ups, new place, envelope, old place. A cut between two of them repeats, never loses.
 -- includes: now alive wake defer returned
@@ -27,6 +28,11 @@ local function follow(place, id, level, at, envelope)
   end
   redis.call('HSET', place .. 'jobs', id, envelope)
   wake(place)
+end
+
+local function post(queue, id, level, at, envelope)
+  local text = string.format('%s %.0f %d ', level, at < 0 and now - at or at, #queue)
+  redis.call('HSET', prefix .. 'outbox', id, text .. queue .. envelope)
 end
 
 local function finish(id, record, ttl)
@@ -102,16 +108,17 @@ for i, id in ipairs(ids) do
     finish(id, value, more)
   end
   for _ = 1, tonumber(head[4]) do
-    if ARGV[at] == 'J' then
-      if valid then
-        follow(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
-      end
-      at = at + 6
-    else
+    if ARGV[at] == 'E' then
       if valid then
         redis.call('HSET', jobs, id, ARGV[at + 1])
       end
       at = at + 2
+    else
+      if valid then
+        local leave = ARGV[at] == 'J' and follow or post
+        leave(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+      end
+      at = at + 6
     end
   end
   if valid then

@@ -1,0 +1,292 @@
+"""The specification on a Redis Cluster, and what becomes of those at work when nodes go or slots move."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import Server
+from tests.servers.cluster import Cluster
+from tests.servers.redis import command
+from tests.servers.sentinel import bulk
+from umbel.brokers import connect
+from umbel.brokers.redis import RedisBroker, operations
+from umbel.brokers.redis.calls import Calls
+from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.powers import Record
+from umbel.engines.redis_address import parse
+from umbel.engines.redis_command import Command
+from umbel.engines.redis_opening import opened
+from umbel.exceptions import BrokerError, BrokerUnavailable
+from umbel.model.ids import new_id
+from umbel.model.job import Job
+from umbel.settings import Settings
+from umbel.stores.redis import RedisResultStore
+from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.eventually import soon
+
+# Slots 15495, 3300 and 7365: one queue on each primary.
+QUEUES = ("a", "b", "c")
+QUEUE = QUEUES[0]
+PATIENT = Settings(broker_send_deadline=20.0)
+
+
+@pytest.fixture(scope="module")
+def cluster_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(cluster_for_all: Cluster) -> Cluster:
+    """The nodes, empty; for tests that leave them as they are."""
+    cluster_for_all.flush()
+    return cluster_for_all
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Nodes for a test that kills some."""
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+class OnCluster:
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def _server(self, cluster: Cluster) -> None:
+        self.url = cluster.url
+
+    def make(self, clock: Callable[[], float]) -> RedisBroker:
+        return RedisBroker(self.url, Settings(), clock)
+
+    def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
+
+
+class TestBroker(OnCluster, BrokerConformance):
+    pass
+
+
+class TestRecords(OnCluster, RecordConformance):
+    pass
+
+
+class TestInspector(OnCluster, InspectorConformance):
+    pass
+
+
+class TestStore(ResultStoreConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, cluster: Cluster) -> None:
+        self.url = cluster.url
+
+    def make(self, clock: Callable[[], float]) -> RedisResultStore:
+        return RedisResultStore(self.url, Settings())
+
+
+def job(queue: str = QUEUE, job_id: str = "") -> Job:
+    return Job(job_id or new_id(), queue, b"envelope")
+
+
+async def close(*each: Any) -> None:
+    for one in each:
+        await one.aclose()
+        one.close()
+
+
+def owners(cluster: Cluster) -> set[int]:
+    return {cluster.owner(f"{{{queue}}}").port for queue in QUEUES}
+
+
+# --- several nodes
+
+
+async def test_queues_are_spread_over_the_nodes_and_served_as_one(cluster: Cluster) -> None:
+    assert len(owners(cluster)) == 3
+    broker = RedisBroker(cluster.url, Settings())
+    broker.send([job(queue) for queue in QUEUES])
+    await broker.asend([job(queue) for queue in QUEUES])
+    assert await broker.queues() == list(QUEUES)
+    assert [each.ready for each in await broker.counts(QUEUES)] == [2, 2, 2]
+    assert await broker.heartbeat([Beat("s")], QUEUES, 10.0, opening=True) == [True]
+    deliveries = await broker.receive("s", QUEUES, 10, wait=0)
+    assert sorted(each.queue for each in deliveries) == sorted(QUEUES * 2)
+    assert await broker.settle("s", [Settlement(each, "end", record=b"record") for each in deliveries]) == [True] * 6
+    await close(broker)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+async def test_a_wait_for_several_queues_hears_of_each(cluster: Cluster, queue: str) -> None:
+    broker = RedisBroker(cluster.url, Settings())
+    await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    waiting = asyncio.create_task(broker.receive("s", QUEUES, 1, wait=30.0))
+    await asyncio.sleep(0.1)  # into its wait
+    await broker.asend([job(queue)])
+    (delivery,) = await soon(waiting, 2.0)
+    assert delivery.queue == queue
+    await close(broker)
+
+
+async def test_a_record_is_heard_of_on_any_node_and_found_without_its_queue(cluster: Cluster) -> None:
+    store = RedisResultStore(cluster.url, Settings())
+    for queue in QUEUES:
+        job_id = f"in-{queue}"
+        watching = [
+            asyncio.create_task(store.awatch(job_id, queue, 10.0)),
+            asyncio.create_task(asyncio.to_thread(store.watch, job_id, None, 10.0)),
+        ]
+        await asyncio.sleep(0.2)  # into their waits, which look again after 15 s only
+        await store.put([Record(job_id, queue, b"record", 60.0)])
+        assert await soon(asyncio.gather(*watching), 2.0) == [b"record"] * 2
+        assert store.fetch(job_id, None) == b"record"
+        store.forget(job_id, None)
+        assert await store.afetch(job_id, queue) is None
+    await close(store)
+
+
+# --- follow-ups on other nodes
+
+
+async def test_follow_ups_on_every_node_are_there_when_the_settle_is(cluster: Cluster) -> None:
+    broker = RedisBroker(cluster.url, Settings())
+    await broker.asend([job()])
+    await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    (delivery,) = await broker.receive("s", [QUEUE], 1, wait=0)
+    follow_ups = (*(job(queue) for queue in QUEUES), Job("later", "b", b"envelope", delay=60.0))
+    assert await broker.settle("s", [Settlement(delivery, "end", follow_ups=follow_ups)]) == [True]
+    found = await broker.counts(QUEUES)
+    assert [(each.ready, each.delayed) for each in found] == [(1, 0), (1, 1), (1, 0)]
+    assert command(cluster.owner("{a}").port, "EXISTS umbel:{a}:outbox") == ":0"
+    await close(broker)
+
+
+async def test_follow_ups_that_a_dead_worker_left_behind_are_sent_by_the_next_reclaim(cluster: Cluster) -> None:
+    broker = RedisBroker(cluster.url, Settings())
+    engine = opened(parse(cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
+    await broker.asend([job()])
+    await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    (delivery,) = await broker.receive("s", [QUEUE], 1, wait=0)
+    # It dies with the answer to its settle: the step after that one is never made.
+    follow_ups = (Job("urgent", "b", b"en vel\nope", priority=9), Job("later", "c", b"envelope", delay=60.0))
+    verdict = Settlement(delivery, "end", follow_ups=follow_ups)
+    steps = operations.settle(Calls(b"umbel:0:e:", None, clustered=True), "s", [verdict], ())
+    await engine.acall(next(steps))
+    steps.close()
+    assert command(cluster.owner("{a}").port, "HLEN umbel:{a}:outbox") == ":2"
+    await broker.reclaim([QUEUE], 10.0)
+    found = await broker.counts(QUEUES)
+    assert [(each.ready, each.delayed) for each in found] == [(0, 0), (1, 0), (0, 1)]
+    assert command(cluster.owner("{a}").port, "EXISTS umbel:{a}:outbox") == ":0"
+    await broker.heartbeat([Beat("t")], ["b"], 10.0, opening=True)
+    (urgent,) = await broker.receive("t", ["b"], 1, wait=0)
+    assert (urgent.id, urgent.level, urgent.envelope) == ("urgent", 0, b"en vel\nope")
+    await close(broker, engine)
+
+
+# --- nodes that go, slots that move
+
+
+async def test_when_a_primary_dies_its_replica_takes_over_for_everybody(own_cluster: Cluster) -> None:
+    broker, store = RedisBroker(own_cluster.url, PATIENT), RedisResultStore(own_cluster.url, PATIENT)
+    broker.send([job(queue, f"before-{queue}") for queue in QUEUES])
+    victim = own_cluster.owner("{a}")
+    assert command(victim.port, "WAIT 1 5000") == ":1"
+    watching = [
+        asyncio.create_task(store.awatch("id", QUEUE, 30.0)),
+        asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 30.0)),
+    ]
+    victim.kill()
+    await soon(
+        asyncio.gather(broker.asend([job()]), asyncio.to_thread(broker.send, [job(queue) for queue in QUEUES])), 20.0
+    )
+    assert [each.ready for each in await broker.counts(QUEUES)] == [3, 2, 2]
+    await store.put([Record("id", QUEUE, b"record", 60.0)])
+    assert await soon(asyncio.gather(*watching), 20.0) == [b"record"] * 2
+    await close(broker, store)
+
+
+async def test_what_a_primary_acknowledged_and_its_replica_never_heard_of_is_said_again(own_cluster: Cluster) -> None:
+    broker = RedisBroker(own_cluster.url, PATIENT)
+    broker.send([job("b"), job("c")])
+    victim = own_cluster.owner("{a}")
+    (replica,) = [
+        each
+        for each in own_cluster.nodes
+        if each not in own_cluster.primaries and f"master_port:{victim.port}" in info(each)
+    ]
+    replica.pause()
+    assert command(victim.port, "CLIENT KILL TYPE replica") == ":1"
+    broker.send([job(job_id="sent")])
+    await broker.asend([job(job_id="sent too")])
+    victim.kill()
+    replica.resume()
+    assert [each.ready for each in await soon(broker.counts(QUEUES), 20.0)] == [2, 1, 1]
+    await close(broker)
+
+
+async def test_an_empty_queue_that_moves_to_another_node_is_followed(own_cluster: Cluster) -> None:
+    broker = RedisBroker(own_cluster.url, Settings())
+    assert [each.ready for each in await broker.counts(QUEUES)] == [0, 0, 0]  # so it knows who has which slot
+    move(own_cluster, "{a}")
+    broker.send([job()])
+    await broker.asend([job()])
+    assert (await broker.counts([QUEUE]))[0].ready == 2
+    await close(broker)
+
+
+# --- what cannot be
+
+
+async def test_a_server_that_is_no_cluster_is_said_at_once(redis_url: str) -> None:
+    broker = RedisBroker(redis_url.replace("redis:", "redis+cluster:"), Settings(broker_send_deadline=30.0))
+    begun = time.monotonic()
+    for sending in (asyncio.to_thread(broker.send, [job()]), broker.asend([job()])):
+        with pytest.raises(BrokerError, match="cluster support disabled") as failed:
+            await sending
+        assert not isinstance(failed.value, BrokerUnavailable)
+    assert time.monotonic() - begun < 5.0
+
+
+async def test_without_a_node_a_send_fails_within_its_deadline() -> None:
+    broker = connect("redis+cluster://user:secret@127.0.0.1:1,127.0.0.1:2", Settings(broker_send_deadline=0.5))
+    for sending in (asyncio.to_thread(broker.send, [job()]), broker.asend([job()])):
+        with pytest.raises(BrokerUnavailable, match=r"user:\*\*\*@127\.0\.0\.1:1,127\.0\.0\.1:2 could not be reached"):
+            await sending
+
+
+async def test_a_slot_that_is_being_moved_is_asked_for_where_it_goes(own_cluster: Cluster) -> None:
+    source, target = own_cluster.owner("{a}"), own_cluster.owner("{b}")
+    slot = command(source.port, "CLUSTER KEYSLOT {a}")[1:]
+    engine = opened(parse(own_cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
+    engine.call([Command((b"SET", b"{a}here", b"1"))])
+    assert command(target.port, f"CLUSTER SETSLOT {slot} IMPORTING {node_id(source)}") == "+OK"
+    assert command(source.port, f"CLUSTER SETSLOT {slot} MIGRATING {node_id(target)}") == "+OK"
+    assert engine.call([Command((b"SET", b"{a}new", b"2")), Command((b"GET", b"{a}here"))]) == [b"OK", b"1"]
+    assert await engine.acall([Command((b"GET", b"{a}new"))]) == [b"2"]
+    await close(engine)
+
+
+def info(node: Server) -> str:
+    return bulk(node.port, "INFO replication")
+
+
+def node_id(node: Server) -> str:
+    return bulk(node.port, "CLUSTER MYID")
+
+
+def move(cluster: Cluster, key: str) -> None:
+    """Give the slot of *key*, which is empty, to another primary."""
+    source = cluster.owner(key)
+    target = next(each for each in cluster.primaries if each is not source)
+    slot = command(source.port, f"CLUSTER KEYSLOT {key}")[1:]
+    assert command(target.port, f"CLUSTER SETSLOT {slot} IMPORTING {node_id(source)}") == "+OK"
+    assert command(source.port, f"CLUSTER SETSLOT {slot} MIGRATING {node_id(target)}") == "+OK"
+    for node in (target, source):
+        assert command(node.port, f"CLUSTER SETSLOT {slot} NODE {node_id(target)}") == "+OK"

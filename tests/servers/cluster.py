@@ -1,0 +1,112 @@
+"""A Redis Cluster: three primaries, and a replica of each."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from tests.servers.ports import Reservation, reserve
+from tests.servers.redis import Redis, command
+from tests.servers.sentinel import bulk, lines, until
+from tests.servers.server import Server
+
+PRIMARIES = 3
+SLOTS = 16384
+NODE_TIMEOUT_MILLISECONDS = 1000
+
+
+@dataclass
+class Cluster:
+    """Six nodes; also a context manager. *config* is for each."""
+
+    folder: Path
+    config: tuple[str, ...] = ()
+    nodes: list[Server] = field(default_factory=list)
+    _buses: list[Reservation] = field(default_factory=list)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def url(self) -> str:
+        """The address of the Cluster, known by its first two nodes."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{each.port}" for each in self.nodes[:2])
+
+    @property
+    def primaries(self) -> list[Server]:
+        """The nodes that are primaries now, and run."""
+        return [each for each in self.nodes if each.running and lines(each.port, "ROLE")[0] == "master"]
+
+    def owner(self, key: str) -> Server:
+        """The primary that holds *key*."""
+        slot = int(command(self.primaries[0].port, f"CLUSTER KEYSLOT {key}")[1:])
+        return next(each for each in self.primaries if slot in self._slots(each))
+
+    def start(self) -> Self:
+        """Start all, join them, and wait until each takes commands."""
+        for number in range(2 * PRIMARIES):
+            self._buses.append(reserve())
+            self._stack.callback(self._buses[-1].release)
+            server = Server(Redis(config=(*self.config, *self._lines(number))), self.folder / f"node-{number}")
+            self._stack.callback(server.close)
+            self.nodes.append(server.start())
+        for number, node in enumerate(self.nodes[:PRIMARIES]):
+            first, last = SLOTS * number // PRIMARIES, SLOTS * (number + 1) // PRIMARIES - 1
+            _do(node, f"CLUSTER ADDSLOTSRANGE {first} {last}")
+        for node, bus in zip(self.nodes[1:], self._buses[1:], strict=True):
+            _do(self.nodes[0], f"CLUSTER MEET 127.0.0.1 {node.port} {bus.port}")
+        until(lambda: all(_info(each)["cluster_known_nodes"] == str(len(self.nodes)) for each in self.nodes), "all met")
+        for primary, replica in zip(self.nodes[:PRIMARIES], self.nodes[PRIMARIES:], strict=True):
+            _do(replica, f"CLUSTER REPLICATE {bulk(primary.port, 'CLUSTER MYID')}")
+        until(self.whole, "the Cluster is whole")
+        return self
+
+    def whole(self) -> bool:
+        """Tell whether every node takes commands and every replica follows."""
+        if not all(_info(each)["cluster_state"] == "ok" for each in self.nodes):
+            return False
+        replicas = [each for each in self.nodes if each not in self.primaries]
+        return len(replicas) == PRIMARIES and all(lines(each.port, "ROLE")[3] == "connected" for each in replicas)
+
+    def flush(self) -> None:
+        """Empty all primaries."""
+        for each in self.primaries:
+            _do(each, "FLUSHALL")
+
+    def close(self) -> None:
+        """End all."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lines(self, number: int) -> tuple[str, ...]:
+        return (
+            "cluster-enabled yes",
+            f"cluster-port {self._buses[number].port}",
+            f"cluster-node-timeout {NODE_TIMEOUT_MILLISECONDS}",
+            "cluster-replica-validity-factor 0",
+            "repl-diskless-sync-delay 0",
+        )
+
+    def _slots(self, node: Server) -> range:
+        for line in bulk(node.port, "CLUSTER NODES").splitlines():
+            if "myself" in line:
+                first, _, last = line.split()[8].partition("-")
+                return range(int(first), int(last or first) + 1)
+        return range(0)
+
+
+def _do(node: Server, line: str) -> None:
+    reply = command(node.port, line)
+    if reply != "+OK":
+        raise OSError(f"{line}: {reply}")
+
+
+def _info(node: Server) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in bulk(node.port, "CLUSTER INFO").splitlines() if ":" in line)
