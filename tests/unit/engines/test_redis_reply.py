@@ -40,6 +40,8 @@ def test_a_refusal_becomes_the_error_that_says_what_to_do(text: str, kind: type[
         "LOADING Redis is loading the dataset in memory",
         "ERR max number of clients reached",
         "BUSY Redis is busy running a script.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "CLUSTERDOWN The cluster is down",
         "ERR Error running script (call to f_68f1): @user_script:9: READONLY You can't write",
     ],
 )
