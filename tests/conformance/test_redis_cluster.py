@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_redis_acl import rules
 from tests.servers import Server
 from tests.servers.cluster import Cluster
 from tests.servers.redis import command
@@ -239,6 +240,31 @@ async def test_an_empty_queue_that_moves_to_another_node_is_followed(own_cluster
     await broker.asend([job()])
     assert (await broker.counts([QUEUE]))[0].ready == 2
     await close(broker)
+
+
+# --- users
+
+
+async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(own_cluster: Cluster) -> None:
+    for node in own_cluster.nodes:
+        assert command(node.port, f"{rules('producer')} +cluster|slots +asking +ping") == "+OK"
+        assert command(node.port, f"{rules('worker')} +cluster|slots +asking +ping +hrandfield") == "+OK"
+    sender = own_cluster.url.replace("://", "://producer:secret@")
+    producer, results = RedisBroker(sender, Settings()), RedisResultStore(sender, Settings())
+    worker = RedisBroker(own_cluster.url.replace("://", "://worker:secret@"), Settings())
+    producer.send([job(queue) for queue in QUEUES])
+    await worker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    first, *others = await worker.receive("s", QUEUES, 10, wait=0)
+    follow_ups = tuple(job(queue) for queue in QUEUES)
+    verdicts = [Settlement(first, "end", record=b"record", follow_ups=follow_ups)]
+    verdicts += [Settlement(each, "end", record=b"record") for each in others]
+    assert await worker.settle("s", verdicts) == [True] * 3
+    assert results.watch(first.id, None, 1.0) == b"record"
+    assert await results.awatch(others[0].id, None, 1.0) == b"record"
+    await worker.reclaim(QUEUES, 60.0)
+    assert len(await worker.receive("s", QUEUES, 10, wait=0)) == 3
+    assert await worker.receive("s", QUEUES, 10, wait=0.05) == []
+    await close(producer, results, worker)
 
 
 # --- what cannot be
