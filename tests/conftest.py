@@ -8,8 +8,22 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import MariaDB, Objects, PgBouncer, Postgres, Redis, Server, Service, mariadb, objects, postgres
+from tests.servers import (
+    MariaDB,
+    Objects,
+    PgBouncer,
+    Postgres,
+    RabbitMQ,
+    Redis,
+    Server,
+    Service,
+    mariadb,
+    objects,
+    postgres,
+    rabbitmq,
+)
 from tests.servers.redis import flush
+from umbel.testing.conformance.stage import OTHER, QUEUE
 
 SYSTEM = Path(__file__).parent / "system"
 
@@ -111,6 +125,22 @@ def pgbouncer_url(pgbouncer_server: Server, postgres_url: str) -> str:
     """The address of the empty `postgres_server` through `pgbouncer_server`, and without it for those who listen."""
     pgbouncer_server.ensure_running()
     return f"{pgbouncer_server.url}?{urlencode({'listen': postgres_url})}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One RabbitMQ for the whole run; a test that kills or pauses it need not repair it."""
+    server = Server(RabbitMQ(), tmp_path_factory.mktemp("rabbitmq")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: Server) -> str:
+    """The address of `rabbitmq_server`, empty."""
+    rabbitmq_server.ensure_running()
+    rabbitmq.empty(rabbitmq_server.port, ("default", QUEUE, OTHER))
+    return rabbitmq_server.url
 
 
 @pytest.fixture

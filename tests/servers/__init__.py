@@ -13,7 +13,19 @@ from tests.servers.mariadb import MariaDB
 from tests.servers.objects import Objects
 from tests.servers.ports import reserve
 from tests.servers.postgres import PgBouncer, Postgres
+from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.redis import Redis
 from tests.servers.server import Server, ServerError, Service
 
-__all__ = ["MariaDB", "Objects", "PgBouncer", "Postgres", "Redis", "Server", "ServerError", "Service", "reserve"]
+__all__ = [
+    "MariaDB",
+    "Objects",
+    "PgBouncer",
+    "Postgres",
+    "RabbitMQ",
+    "Redis",
+    "Server",
+    "ServerError",
+    "Service",
+    "reserve",
+]

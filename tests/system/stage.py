@@ -18,17 +18,19 @@ from umbel.contracts.powers import Inspector, QueueCounts
 class Stage:
     """One broker, one ledger, and workers between them."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, backend: str = "") -> None:
         self.url = url
+        self.backend = backend or url
         self.folder = folder
         self.ledger = Ledger(folder / "ledger")
         self.workers = Workers(folder)
-        self.app = Umbel("ledger_tasks", broker=url, backend=url)
+        self.app = Umbel("ledger_tasks", broker=url, backend=self.backend)
         self._work = self.app.task(name="ledger_tasks.work")(_work)
 
     def start(self, *words: str, **place: Any) -> Worker:
         """A worker with two children of one thread each, unless *words* say otherwise."""
         place |= {"UMBEL_TEST_BROKER": self.url, "UMBEL_TEST_LEDGER": str(self.ledger.path)}
+        place |= {"UMBEL_TEST_BACKEND": self.backend}
         return self.workers.start("--processes=2", "--threads=1", *words, **place)
 
     def end(self) -> None:

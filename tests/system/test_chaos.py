@@ -33,7 +33,7 @@ TOMORROW = """
 import os
 from umbel import Umbel
 
-app = Umbel("tomorrow", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.environ["UMBEL_TEST_BROKER"])
+app = Umbel("tomorrow", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.environ["UMBEL_TEST_BACKEND"])
 
 @app.task(name="ledger_tasks.of_tomorrow")
 def of_tomorrow() -> str:

@@ -15,6 +15,8 @@ from umbel.stores import connect as store_at
 DISABLED: Final = "disabled"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
+_RECORDING_ELSEWHERE: Final = frozenset({"amqp", "amqps"})
+"""Brokers that settle in the result store itself."""
 _PORTS: Final = {"redis": 6379, "rediss": 6379}
 
 __all__ = ["DISABLED", "Broker", "ResultStore", "broker_at", "default_url", "is_disabled", "same_engine", "store_at"]
@@ -34,6 +36,8 @@ def is_disabled(url: str) -> bool:
 def same_engine(settings: Settings) -> bool:
     """Tell whether jobs and results of *settings* are in one place, so that one step can write both."""
     backend = settings.result_backend
+    if settings.broker_url.partition(":")[0] in _RECORDING_ELSEWHERE:
+        return True
     return is_disabled(backend) or _place(settings.broker_url) == _place(backend)
 
 

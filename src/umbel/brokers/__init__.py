@@ -23,6 +23,8 @@ BUILT_IN: Final = {
     "rediss+cluster": "umbel.brokers.redis:connect",
     "postgresql": "umbel.brokers.postgres:connect",
     "postgres": "umbel.brokers.postgres:connect",
+    "amqp": "umbel.brokers.rabbitmq:connect",
+    "amqps": "umbel.brokers.rabbitmq:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -14,6 +14,8 @@ _EXTRAS: Final = {
     "rediss": "redis",
     "sentinel": "redis",
     "postgresql": "postgres",
+    "amqp": "rabbitmq",
+    "amqps": "rabbitmq",
     "db": "sql",
     "file": "s3",
     "gs": "s3",

@@ -88,8 +88,8 @@ def test_nothing_is_opened_before_it_is_used(tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_an_error_that_names_those_that_are_known() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"no broker knows .* 'amqp' of 'amqp://u:\*\*\*@h': use"):
-        _ = app("m", broker="amqp://u:pa55@h").broker
+    with pytest.raises(ImproperlyConfigured, match=r"no broker knows .* 'sqs' of 'sqs://u:\*\*\*@h': use"):
+        _ = app("m", broker="sqs://u:pa55@h").broker
 
 
 def test_a_broker_may_be_an_instance_and_wants_a_backend_then() -> None:

@@ -1,0 +1,21 @@
+"""The broker on RabbitMQ: it carries the jobs, and a claim store keeps who runs them (`umbel.contracts.claims`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from umbel import claims
+from umbel.brokers.rabbitmq.broker import RabbitMQBroker
+
+if TYPE_CHECKING:
+    from umbel.settings import Settings
+
+__all__ = ["RabbitMQBroker", "connect"]
+
+
+def connect(url: str, settings: Settings) -> RabbitMQBroker:
+    """The broker at *url*, with its claims at ``result_backend``; nothing is opened before its first use.
+
+    Raises `ImproperlyConfigured`.
+    """
+    return RabbitMQBroker(url, settings, claims.connect(settings.result_backend, settings))

@@ -1,0 +1,215 @@
+"""What the verbs do, as generators of script calls. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
+from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.powers import Location, SessionInfo
+from umbel.engines.redis_command import Command, Script, Word, load
+from umbel.engines.redis_layout import QUEUES, prefix
+from umbel.model.job import Counts, Delivery
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
+
+FOLDER: Final = Path(__file__).parent / "scripts"
+MAX_FREED: Final = 200
+MAX_SETTLED: Final = 256
+_SOMEWHERE: Final = "ready"
+"""What is assumed of a job that nobody has received yet: RabbitMQ cannot be asked for one message."""
+
+
+class Calls:
+    """Makes commands of script names. *channel* is what channels of records begin with.
+
+    *clock* answers unix seconds and is for tests; without it the server's own clock counts.
+    """
+
+    def __init__(self, channel: bytes, clock: Callable[[], float] | None) -> None:
+        self.channel = channel
+        self._clock = clock
+        self._scripts: dict[str, Script] = {}
+
+    def make(self, name: str, queue: str, *words: Word) -> Command:
+        """The call of script *name* on *queue* with *words* as its own arguments."""
+        place = self.place(queue)
+        now: Word = b"" if self._clock is None else int(self._clock() * 1000)
+        script = self._script(name)
+        return Command((b"EVALSHA", script.sha, 1, place + b"holders", place, now, *words), script)
+
+    def register(self, queues: Sequence[str]) -> Command:
+        """The call that makes *queues* known by name."""
+        script = self._script("register")
+        return Command((b"EVALSHA", script.sha, 1, QUEUES, *queues), script)
+
+    def place(self, queue: str) -> bytes:
+        """What the keys of *queue* begin with: apart from those of a queue that is kept in Redis itself."""
+        return prefix(queue) + b"c:"
+
+    def records(self, queue: str) -> bytes:
+        """What the keys of records begin with; see `engines.redis_layout.record_key`."""
+        return prefix(queue) + b"r:"
+
+    def _script(self, name: str) -> Script:
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = load(FOLDER, name)
+        return script
+
+
+def heartbeat(
+    calls: Calls, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool
+) -> Steps[list[bool]]:
+    """Renew or open; a session counts as alive if it is so in every queue."""
+    words = (int(lease * 1000), int(opening), *(word for beat in beats for word in (beat.session, beat.info)))
+    commands = [calls.make("heartbeat", queue, *words) for queue in queues]
+    if opening:
+        commands.append(calls.register(queues))
+    replies = yield commands
+    return [all(reply[place] == 1 for reply in replies[: len(queues)]) for place in range(len(beats))]
+
+
+def claim(
+    calls: Calls, session: str, number: int, queue: str, pointers: Sequence[Pointer]
+) -> Steps[list[Answer] | None]:
+    """Lease the jobs of *pointers*."""
+    words: list[Word] = [session, number, calls.records(queue)]
+    for pointer in pointers:
+        words += (pointer.id, pointer.generation, int(pointer.copy))
+    (reply,) = yield [calls.make("claim", queue, *words)]
+    if reply[0] == b"dead":
+        raise SessionDead(session)
+    return None if reply[0] == b"stale" else [_answer(each) for each in reply[1:]]
+
+
+def settle(calls: Calls, session: str, verdicts: Sequence[Verdict]) -> Steps[list[bool]]:
+    """Carry out *verdicts*, in atomic steps a queue."""
+    answers = [False] * len(verdicts)
+    places: dict[str, list[int]] = {}
+    for place, verdict in enumerate(verdicts):
+        places.setdefault(verdict.delivery.queue, []).append(place)
+    for queue, all_mine in places.items():
+        for start in range(0, len(all_mine), MAX_SETTLED):
+            mine = all_mine[start : start + MAX_SETTLED]
+            words = [word for place in mine for word in _words(verdicts[place])]
+            (reply,) = yield [calls.make("settle", queue, session, calls.records(queue), calls.channel, *words)]
+            for place, ours in zip(mine, reply, strict=True):
+                answers[place] = ours == 1
+    return answers
+
+
+def published(calls: Calls, queue: str, job_id: str, parcel: bytes, task: str) -> Steps[None]:
+    """Forget *parcel*; the job is parked under *task*, if that is not empty."""
+    yield [calls.make("published", queue, job_id, parcel, task)]
+
+
+def reconcile(
+    calls: Calls, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]
+) -> Steps[list[str]]:
+    """Give up what the session has beyond *held*."""
+    tags: dict[str, list[Word]] = {queue: [] for queue in queues}
+    for delivery in held:
+        if delivery.queue in tags:
+            tags[delivery.queue] += (delivery.id, delivery.number)
+    replies = yield [calls.make("reconcile", queue, session, number, *words) for queue, words in tags.items()]
+    if all(reply[0] == b"dead" for reply in replies):
+        raise SessionDead(session)
+    return [job_id.decode() for reply in replies if reply[0] == b"ok" for job_id in reply[1:]]
+
+
+def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
+    """Mark *delivery* as about to start."""
+    (reply,) = yield [calls.make("mark", delivery.queue, session, delivery.id, delivery.number)]
+    return bool(reply == 1)
+
+
+def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Reclaimed]:
+    """Close the *ended* sessions in each queue, then look after the lapsed ones; all within one budget of jobs."""
+    milliseconds = int(lease * 1000)
+    budget = MAX_FREED
+    for queue in queues:
+        for end in ended:
+            (closed,) = yield [calls.make("close", queue, end.session, budget, milliseconds, *end.started)]
+            budget -= closed
+    returned = MAX_FREED - budget
+    share = max(min(budget, 1), budget // max(1, len(queues)))
+    replies = yield [calls.make("reclaim", queue, milliseconds, share) for queue in queues]
+    deadlines = [reply[1] / 1000 for reply in replies if reply[1] >= 0]
+    returned += sum(reply[0] for reply in replies)
+    return Reclaimed(returned=returned, next_deadline=min(deadlines, default=None))
+
+
+def parked(calls: Calls, queues: Sequence[str]) -> Steps[list[dict[str, int]]]:
+    """The names under which jobs are parked, and how often jobs were parked there."""
+    replies = yield [Command((b"HGETALL", calls.place(queue) + b"parked")) for queue in queues]
+    return [{name.decode(): int(times) for name, times in reply.items()} for reply in replies]
+
+
+def unparked(calls: Calls, queue: str, tasks: Mapping[str, int]) -> Steps[None]:
+    """Nothing is parked under *tasks* any more, unless it was parked after they were counted."""
+    yield [calls.make("unparked", queue, *(word for pair in tasks.items() for word in pair))]
+
+
+def queues() -> Steps[list[str]]:
+    """The names of all queues in which a session was opened."""
+    (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
+    return sorted(name.decode() for name in reply)
+
+
+def running(calls: Calls, names: Sequence[str]) -> Steps[list[int]]:
+    """How many jobs are leased in each queue."""
+    replies = (yield [Command((b"HLEN", calls.place(name) + b"holders")) for name in names]) if names else []
+    return [int(reply) for reply in replies]
+
+
+def sessions(calls: Calls, names: Sequence[str]) -> Steps[list[SessionInfo]]:
+    """Each open session once: the shortest lease, the jobs of all queues."""
+    replies = (yield [calls.make("sessions", name) for name in names]) if names else []
+    found: dict[str, SessionInfo] = {}
+    for session, info, left, ids in (entry for reply in replies for entry in reply):
+        name = session.decode()
+        held = tuple(job_id.decode() for job_id in ids)
+        other = found.get(name)
+        found[name] = (
+            SessionInfo(name, info, left / 1000, held)
+            if other is None
+            else SessionInfo(name, other.info or info, min(other.lease_left, left / 1000), other.held + held)
+        )
+    return list(found.values())
+
+
+def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
+    """Where *job_id* is, in every queue if *queue* is None."""
+    names = [queue] if queue is not None else (yield from queues())
+    replies = (yield [calls.make("locate", name, job_id, calls.records(name)) for name in names]) if names else []
+    for name, (place, retries) in zip(names, replies, strict=True):
+        if place:
+            return Location(place.decode(), name, int(retries))
+    return Location(_SOMEWHERE, queue or "")
+
+
+def _answer(reply: list[Any]) -> Answer:
+    match reply[0]:
+        case b"held":
+            return Answer("held", seconds=int(reply[1]) / 1000)
+        case b"over":
+            return Answer("over", parcel=reply[1])
+        case _ if len(reply) > 1:
+            retries, crashes, losses, marked = (int(word) for word in reply[1:5])
+            return Answer("ours", Counts(retries, crashes, losses, bool(marked)), returned=True)
+        case _:
+            return Answer("ours")
+
+
+def _words(verdict: Verdict) -> tuple[Word, ...]:
+    delivery, counts = verdict.delivery, verdict.counts
+    value: Word = verdict.task if verdict.kind == "park" else verdict.record
+    more = int(verdict.delay * 1000) if verdict.kind == "retry" else max(1, int(verdict.ttl * 1000))
+    told = f"{counts.retries}:{counts.crashes}:{counts.losses}"
+    return (
+        delivery.id, delivery.number, verdict.kind, value, more, verdict.generation, told, verdict.parcel
+    )  # fmt: skip

@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- close: a session whose process is gone, as its own supervisor saw; at most `limit` claims are freed a call.
+-- KEYS[1] holders   ARGV prefix now session limit lease id*   the jobs it had started: each is charged a crash
+-- Answer: how many were freed. Dead first, then emptied: from the first write on it settles nothing.
+-- The score -deadline leaves the rest to the next close; reclaim takes over after the lease, if none comes.
+-- includes: now free
+local prefix, session = ARGV[1], ARGV[3]
+if not redis.call('ZSCORE', prefix .. 'sessions', session) then
+  return 0
+end
+local started = {}
+for i = 6, #ARGV do
+  started[ARGV[i]] = 1
+end
+redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+redis.call('ZADD', prefix .. 'sessions', -(now + tonumber(ARGV[5])), session)
+return free(prefix, session, tonumber(ARGV[4]), function(id)
+  return started[id] or 0, 0
+end)

@@ -1,0 +1,131 @@
+"""RabbitMQ: one node with a name, ports and folders of its own; Erlang's distribution stays on loopback."""
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pamqp import commands, frame
+
+from tests.servers.packages import program
+from tests.servers.ports import Reservation, reserve
+
+PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server",)
+PACKAGE = "rabbitmq-server"
+ANSWER_SECONDS = 10.0
+GREETING = b"AMQP\x00\x00\x09\x01"
+PARTS = ("c0", "c1", "c2", "c3", "parked", "dead")
+RUNGS = 25
+
+_further: dict[Path, tuple[Reservation, Reservation]] = {}
+
+# The name service of Erlang is started beside the node, as its child: it ends with the node, and serves no other.
+_SCRIPT = 'setpriv --pdeathsig KILL -- epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
+
+
+@dataclass(frozen=True)
+class RabbitMQ:
+    """A private RabbitMQ. *config* are further lines of rabbitmq.conf."""
+
+    config: tuple[str, ...] = ()
+    name: str = "rabbitmq"
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        """Give the command, and write rabbitmq.conf into *folder*."""
+        if folder not in _further:
+            _further[folder] = (reserve(), reserve())
+        epmd, distribution = _further[folder]
+        settings = folder / "rabbitmq.conf"
+        settings.write_text("\n".join(["log.console.level = warning", "log.file = false", *self.config]) + "\n")
+        plugins = folder / "plugins"
+        plugins.write_text("[].\n")
+        variables = {
+            "HOME": folder,
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": epmd.port,
+            "RUNNING_UNDER_SYSTEMD": "1",  # the Erlang machine takes the place of the shell: one process to kill
+            "RABBITMQ_NODENAME": f"umbel{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": port,
+            "RABBITMQ_DIST_PORT": distribution.port,
+            "RABBITMQ_MNESIA_BASE": folder / "mnesia",
+            "RABBITMQ_LOG_BASE": folder / "log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_CONFIG_FILE": settings,
+            "RABBITMQ_ENABLED_PLUGINS_FILE": plugins,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none "
+            "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        words = [f"{name}={value}" for name, value in variables.items()]
+        return ["env", *words, "sh", "-c", _SCRIPT, program(PROGRAMS, PACKAGE)]
+
+    def answers(self, port: int) -> bool:
+        """Tell whether it greets clients."""
+        try:
+            with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as connection:
+                connection.sendall(GREETING)
+                return connection.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+    def url(self, port: int) -> str:
+        """Give the amqp:// address of its first virtual host."""
+        return f"amqp://guest:guest@127.0.0.1:{port}/"
+
+
+class Line:
+    """A plain connection with one channel. Shares nothing with the client under test. Raises `OSError`."""
+
+    def __init__(self, port: int) -> None:
+        """Connect and log in as guest."""
+        self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
+        self._data = b""
+        self._socket.sendall(GREETING)
+        self._read()
+        self.ask(commands.Connection.StartOk({}, "PLAIN", "\x00guest\x00guest", "en_US"), 0)
+        self._send(commands.Connection.TuneOk(8, 131_072, 0), 0)
+        self.ask(commands.Connection.Open("/"), 0)
+        self.ask(commands.Channel.Open(), 1)
+
+    def ask(self, command: Any, channel: int = 1) -> Any:
+        """The answer to one command."""
+        self._send(command, channel)
+        return self._read()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _send(self, command: Any, channel: int) -> None:
+        self._socket.sendall(frame.marshal(command, channel))
+
+    def _read(self) -> Any:
+        while len(self._data) < 7 or len(self._data) < 8 + int.from_bytes(self._data[3:7], "big"):
+            data = self._socket.recv(65_536)
+            if not data:
+                raise ConnectionResetError("RabbitMQ closed the connection")
+            self._data += data
+        size, _, answer = frame.unmarshal(self._data)
+        self._data = self._data[size:]
+        return answer
+
+
+def empty(port: int, queues: Iterable[str]) -> None:
+    """Delete all that Umbel keeps for *queues* on the RabbitMQ on *port*, and every delayed message."""
+    line = Line(port)
+    try:
+        for name in [f"umbel.{queue}.{part}" for queue in queues for part in PARTS]:
+            line.ask(commands.Queue.Delete(queue=name))
+        for rung in range(RUNGS):
+            line.ask(commands.Queue.Delete(queue=f"umbel.wait.{rung}"))
+    finally:
+        line.close()
+
+
+def install() -> str:
+    """Give the path of the server's program, installed if it was missing. Raises `FileNotFoundError`."""
+    # Debian's package starts a node of its own, which would only take up memory here.
+    os.environ["RUNLEVEL"] = "1"
+    return program(PROGRAMS, PACKAGE)

@@ -1,0 +1,71 @@
+"""Real workers on RabbitMQ, claims and results in Redis: what must survive on every broker, and a kill of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RabbitMQ, Server, Service
+from tests.system.harness import eventually
+from tests.system.stage import Stage
+from tests.system.test_chaos import (
+    test_a_hog_that_outlasts_three_leases_runs_once,
+    test_a_poison_job_among_two_thousand_harms_no_other,
+    test_a_worker_that_was_frozen_for_two_leases_changes_nothing,
+    test_an_unknown_task_waits_for_a_worker_that_knows_it,
+    test_hostile_messages_are_buried_with_a_reason_and_the_others_run,
+    test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seconds,
+    test_twenty_killed_children_and_five_killed_supervisors_lose_nothing,
+    wait_ended,
+)
+
+pytestmark = pytest.mark.timeout(180)
+
+__all__ = [
+    "test_a_hog_that_outlasts_three_leases_runs_once",
+    "test_a_poison_job_among_two_thousand_harms_no_other",
+    "test_a_worker_that_was_frozen_for_two_leases_changes_nothing",
+    "test_an_unknown_task_waits_for_a_worker_that_knows_it",
+    "test_hostile_messages_are_buried_with_a_reason_and_the_others_run",
+    "test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seconds",
+    "test_twenty_killed_children_and_five_killed_supervisors_lose_nothing",
+]
+
+
+@pytest.fixture
+def stage(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(rabbitmq_url, tmp_path, redis_url)
+    yield made
+    made.end()
+
+
+def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
+    stage.start().wait_ready()
+    assert stage.send("work", 0.0).get(timeout=10) > 0
+    assert stage.send("work_async", 0.0).get(timeout=10) > 0
+
+
+def test_a_rabbitmq_that_is_killed_three_times_under_load_loses_nothing(
+    launch: Callable[[Service], Server], redis_url: str, tmp_path: Path
+) -> None:
+    server = launch(RabbitMQ())
+    stage = Stage(server.url, tmp_path, redis_url)
+    try:
+        stage.app.conf.broker_send_deadline = 30.0
+        stage.start(UMBEL_WORKER_LEASE="3").wait_ready()
+        results = []
+        for _ in range(3):
+            for _ in range(20):
+                results += stage.work_many([0.001] * 50)
+            server.kill()
+            server.start()
+            seen = len(stage.ledger.lines())
+            results.append(stage.send("work", 0.0))
+            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", 15.0)  # noqa: B023
+        wait_ended(stage, len(results), 60)
+        assert {result.state for result in results} == {"SUCCESS"}
+        assert set(stage.ledger.ends()) == {result.id for result in results}
+    finally:
+        stage.end()
