@@ -23,6 +23,22 @@ from umbel import Umbel
 app = Umbel("dying", broker=os.environ["UMBEL_TEST_BROKER"])
 os.register_at_fork(after_in_child=lambda: os._exit(9))
 """
+SLAIN_APP = """
+import os, signal
+from umbel import Umbel
+
+app = Umbel("slain", broker=os.environ["UMBEL_TEST_BROKER"])
+
+def born() -> None:
+    with open("births", "a+") as births:
+        births.write("x")
+        births.flush()
+        births.seek(0)
+        if len(births.read()) <= 12:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+os.register_at_fork(after_in_child=born)
+"""
 CHANGING_APP = """
 import os
 from umbel import Umbel
@@ -207,6 +223,15 @@ def test_an_app_whose_children_die_at_birth_ends_the_worker(workers: Workers, tm
     worker = workers.start(app="dying", folder=tmp_path, UMBEL_TEST_BROKER=f"sqlite:///{tmp_path}/jobs.db")
     assert worker.wait(20) == 3
     assert "died of exit status 9" in worker.output
+
+
+def test_children_that_are_killed_from_outside_before_they_are_ready_are_replaced(
+    workers: Workers, tmp_path: Path
+) -> None:
+    (tmp_path / "slain.py").write_text(SLAIN_APP)
+    worker = workers.start(app="slain", folder=tmp_path, UMBEL_TEST_BROKER=f"sqlite:///{tmp_path}/jobs.db")
+    worker.wait_ready(40)
+    assert worker.output.count("died of SIGKILL") == 12
 
 
 def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:

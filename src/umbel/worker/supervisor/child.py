@@ -39,6 +39,7 @@ class Child:
         self.lost = False
         self.stopped = False
         self.killed = False
+        self.slain = False
         self._plan = plan
         self._channel = channel
         self._process = -1

@@ -186,6 +186,7 @@ class Children:
 
     def _settle_account(self, child: Child, exited: Exited | None) -> None:
         running = child.running()
+        child.slain = exited is not None and exited.status == -signal.SIGKILL
         if exited is not None and not child.asked(exited):
             names = ", ".join(f"{job.task}[{job.id}]" for job in running) or "nothing"
             peak = f", peak memory {exited.peak / 2**20:.0f} MB" if exited.peak else ""
@@ -201,12 +202,16 @@ class Children:
         if child.ready or child.stopped or self._stopping:
             place.early_deaths = 0
             return
-        now = time.monotonic()
+        # Who is killed from outside, by an operator or a kernel short of memory, says nothing about the app.
+        if not child.slain:
+            self._count_early_death(time.monotonic())
+        await asyncio.sleep(min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**place.early_deaths))
+        place.early_deaths += 1
+
+    def _count_early_death(self, now: float) -> None:
         self._early_deaths.append(now)
         if len(self._early_deaths) == MAX_EARLY_DEATHS and now - self._early_deaths[0] < EARLY_DEATHS_SECONDS:
             raise CrashLoop(f"{MAX_EARLY_DEATHS} children died within a minute before they were ready")
-        await asyncio.sleep(min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**place.early_deaths))
-        place.early_deaths += 1
 
 
 def cause(status: int) -> str:
