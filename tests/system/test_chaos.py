@@ -131,7 +131,8 @@ def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: 
     assert stage.ledger.extra_starts() <= 40 * len(hunt.killed)
 
 
-def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seconds(stage: Stage) -> None:
+def recovery(stage: Stage) -> float:
+    """Kill a supervisor whose children run jobs; answers after how many seconds another worker has started them all."""
     victim = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     results = [stage.send("work", 30.0) for _ in range(2)]
     stage.wait_started(*results)
@@ -140,7 +141,11 @@ def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seco
     killed = time.time()
     stage.wait_started(*results, times=2)
     again = [line.at for line in stage.ledger.lines() if line.phase == "S"][2:]
-    assert max(again) - killed < LEASE + 2.0
+    return max(again) - killed
+
+
+def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seconds(stage: Stage) -> None:
+    assert recovery(stage) < LEASE + 2.0
 
 
 @pytest.mark.parametrize("hog", ["hold_gil", "block_loop"])

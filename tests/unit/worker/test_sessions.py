@@ -111,3 +111,30 @@ async def test_a_session_that_was_removed_gets_no_trust(sessions: Sessions) -> N
     sessions.remove(holder)
     await sessions._beat()
     assert holder.until == 0.0
+
+
+async def test_who_ended_while_the_beat_was_on_its_way_is_told_nothing(sessions: Sessions, broker: SlowBroker) -> None:
+    session, _ = await sessions.open(b"")
+    holder = Holder(session)
+    sessions.add(holder)
+    asked, answered = asyncio.Event(), asyncio.Event()
+    heartbeat = broker.heartbeat
+
+    async def late(beats: Sequence[Beat], queues: Sequence[str], lease: float) -> list[bool]:
+        answer = await heartbeat(beats, queues, lease)
+        asked.set()
+        await answered.wait()
+        return answer
+
+    broker.heartbeat = late  # type: ignore[method-assign,assignment]
+    beating = asyncio.create_task(sessions.run())
+    await asked.wait()
+    sessions.remove(holder)
+    asked.clear()
+    answered.set()
+    # The loop goes on after that answer: it sleeps until the next beat, and no sooner is the answer dealt with.
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not beating.done()
+    assert holder.until == 0.0
+    beating.cancel()

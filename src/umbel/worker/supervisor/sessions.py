@@ -86,6 +86,8 @@ class Sessions:
         sent = boot_seconds()
         alive = await self._broker.heartbeat(beats, self._plan.queues, self._plan.lease)
         for holder, lives in zip(holders, alive, strict=True):
+            if self._holders.get(holder.session) is not holder:
+                continue  # it ended while the beat was on its way: nobody is left to be told
             if lives:
                 holder.trust(sent + self._plan.trust)
                 continue
