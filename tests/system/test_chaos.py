@@ -161,13 +161,14 @@ def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -
     frozen = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     results = [stage.send("work", 1.0) for _ in range(2)]
     stage.wait_started(*results)
+    old = {child.pid for child in frozen.children()}
     frozen.signal_group(signal.SIGSTOP)
     other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     stage.wait_started(*results, times=2)
     values = [result.get(timeout=4 * LEASE) for result in results]
     frozen.signal_group(signal.SIGCONT)
     last = stage.send("work", 0.0)
-    frozen.wait_for("lease", 3 * LEASE)
+    eventually(lambda: not old & {child.pid for child in frozen.children()}, "its children are replaced", 5 * LEASE)
     assert last.get(timeout=10)
     assert [result.get(timeout=1) for result in results] == values
     assert set(values) <= {child.pid for child in other.children()}
