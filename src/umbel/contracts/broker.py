@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from umbel.model.flow import Join
 from umbel.model.job import Counts, Delivery, Job
 
 Kind = Literal["end", "dead", "retry", "release", "park"]
@@ -28,6 +29,10 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     release  back to the front of its level, nothing charged
     park     set aside under the task name *task* until a worker asks for that name
     ======== =====================================================================================================
+
+    *follow_ups* are sent, *added* (flow, home, node) wait for one member more, and then *joins* are carried out: all in
+    the same step, and only if the delivery was still ours. Joins go with `end` and `dead`; a broker that is no
+    `FlowHolder` is never handed one.
     """
 
     delivery: Delivery
@@ -39,6 +44,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     envelope: bytes = b""
     task: str = ""
     follow_ups: tuple[Job, ...] = ()
+    joins: tuple[Join, ...] = ()
+    added: tuple[tuple[str, str, int], ...] = ()
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.exceptions import DecodeError, EncodeError
+from umbel.model.flow import Part
 
 VERSION: Final = 1
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024
@@ -28,6 +29,7 @@ _NAMES: Final = {
     "origin": "o",
     "eta": "e",
     "priority": "q",
+    "part": "f",
 }
 _EMPTY_LIST: Final = b"\x90"
 _EMPTY_MAP: Final = b"\x80"
@@ -53,6 +55,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, g
     origin: str | None = None
     eta: float | None = None
     priority: int = 0
+    part: Part | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

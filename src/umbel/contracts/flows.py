@@ -1,0 +1,74 @@
+"""FlowStore: the power of a broker to hold flows. A broker that has it is a `FlowHolder`; see `umbel.model.flow`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from umbel.model.flow import Flow, FlowView, Input
+from umbel.model.job import Job
+
+
+class FlowStore(Protocol):
+    """The verbs of flows. Joins are not among them: they are carried by `Settlement.joins`, in the settle's own step.
+
+    A join counts once for a (node, member), whatever is repeated. The join that completes a node opens it in the same
+    atomic step: its jobs are sent, at most 256 at once; `receive` and `reclaim` send the rest, in order.
+    """
+
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+        """Store *flow* with the jobs of each node, (node, job), in batches, then open node 0 in one atomic step.
+
+        Before that step nothing of it exists for anybody, and what was stored expires. A flow started twice is kept
+        once. Nodes that wait for no member, beside node 0, are opened too. Errors as `Sender.send`.
+        """
+        ...
+
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+        """The async twin of `start`."""
+        ...
+
+    async def inputs(self, home: str, flow: str, node: int, start: int, count: int) -> list[Input] | None:
+        """What members *start* to *start* + *count* - 1 of *node* brought, in order; None when the flow is unknown.
+
+        Asked by the worker that runs a job of *node*; members that have not joined are left out.
+        """
+        ...
+
+    async def standing(self, home: str, flow: str, node: int) -> tuple[FlowView, int] | None:
+        """The flow without its nodes, and the first member of *node* that failed, or -1; None: unknown flow."""
+        ...
+
+    def flow(self, flow: str, home: str | None) -> FlowView | None:
+        """One flow with its nodes; *home* None looks in every queue."""
+        ...
+
+    async def aflow(self, flow: str, home: str | None) -> FlowView | None:
+        """The async twin of `flow`."""
+        ...
+
+    def flows(self, homes: Sequence[str], limit: int) -> list[FlowView]:
+        """The newest flows of the queues *homes*, without their nodes."""
+        ...
+
+    async def aflows(self, homes: Sequence[str], limit: int) -> list[FlowView]:
+        """The async twin of `flows`."""
+        ...
+
+    def revoke_flow(self, flow: str, home: str | None) -> bool:
+        """Revoke a running flow: jobs of it that have not started never will; answers whether it was running."""
+        ...
+
+    async def arevoke_flow(self, flow: str, home: str | None) -> bool:
+        """The async twin of `revoke_flow`."""
+        ...
+
+
+@runtime_checkable
+class FlowHolder(Protocol):
+    """A broker that holds flows."""
+
+    @property
+    def flow_store(self) -> FlowStore:
+        """The verbs of flows on this engine."""
+        ...
