@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers import (
+    Disk,
     MariaDB,
     Objects,
     PgBouncer,
@@ -154,3 +155,14 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Servi
             return server.start()
 
         yield start
+
+
+@pytest.fixture
+def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Disk]]:
+    """Mount small disks for one test alone: `mount(16)` has 16 megabytes. Ask for it before `launch`."""
+    with ExitStack() as stack:
+
+        def make(megabytes: int) -> Disk:
+            return stack.enter_context(Disk(tmp_path_factory.mktemp("disk"), megabytes))
+
+        yield make

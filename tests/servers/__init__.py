@@ -9,6 +9,7 @@ Every copy listens on a free loopback port, keeps its files in a folder given to
 started it, however that process ends. A server that is not on this machine is installed; failing that is an error.
 """
 
+from tests.servers.disk import Disk, DiskError
 from tests.servers.mariadb import MariaDB
 from tests.servers.objects import Objects
 from tests.servers.ports import reserve
@@ -18,6 +19,8 @@ from tests.servers.redis import Redis
 from tests.servers.server import Server, ServerError, Service
 
 __all__ = [
+    "Disk",
+    "DiskError",
     "MariaDB",
     "Objects",
     "PgBouncer",

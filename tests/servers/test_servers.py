@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Redis, Server, ServerError, Service
+from tests.servers import Disk, Redis, Server, ServerError, Service
 from tests.servers.redis import command
 
 Launch = Callable[[Service], Server]
@@ -85,10 +85,19 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     server.close()
 
 
+def test_a_full_disk_takes_nothing_more_until_it_is_freed(mount: Callable[[int], Disk]) -> None:
+    disk = mount(2)
+    disk.fill()
+    with pytest.raises(OSError, match="No space left"):
+        (disk.path / "more").write_bytes(b"x" * 5000)
+    disk.free()
+    (disk.path / "more").write_bytes(b"x" * 5000)
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_servers_end_with_the_process_that_started_them(tmp_path: Path, end: signal.Signals) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from tests.servers import Redis, Server\n"
+        "import sys, time; from pathlib import Path; from tests.servers import Disk, Redis, Server\n"
         "server = Server(Redis(), Path(sys.argv[1])).start()\n"
         "print(server.pid, flush=True); time.sleep(60)"
     )
