@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import psutil
 PROJECTS = Path(__file__).parent / "projects"
 DEADLINE_SECONDS = 20.0
 POLL_SECONDS = 0.01
+
+_SUCCESS = re.compile(r"/(\d+)\] Task [^\[]+\[([^\]]+)\] succeeded")
 
 T = TypeVar("T")
 
@@ -141,6 +144,11 @@ class Workers:
         worker = Worker(command, folder, environment(**variables), log)
         self._started.append(worker)
         return worker
+
+    def successes(self) -> set[tuple[int, str]]:
+        """Which process (its pid) was told that the success of which job (its id) is settled: it logs that then."""
+        logs = (worker.output for worker in self._started)
+        return {(int(pid), job) for log in logs for pid, job in _SUCCESS.findall(log)}
 
     def end(self) -> None:
         """End all processes of all workers."""
