@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
+from umbel.contracts.capabilities import MEMORY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.memory import Ear, Space, space
 from umbel.engines.memory_queue import Entry, Queue
@@ -30,6 +31,8 @@ class MemoryBroker:
 
     *clock* answers unix seconds. Two brokers over one space are two clients: each counts its receives by itself.
     """
+
+    powers: Final = MEMORY
 
     def __init__(self, space: Space, clock: Callable[[], float] | None = None) -> None:
         self._space = space

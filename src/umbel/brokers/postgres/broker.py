@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from umbel.brokers.postgres import inspector, operations
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
+from umbel.contracts.capabilities import POSTGRES
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.operation import adrive, drive
 from umbel.engines.postgres import Engine
@@ -41,6 +42,8 @@ class PostgresBroker:
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
+
+    powers: Final = POSTGRES
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, settings.broker_connection_timeout)

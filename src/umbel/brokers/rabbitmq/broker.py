@@ -18,6 +18,7 @@ from umbel.brokers.rabbitmq import inspector, posts
 from umbel.brokers.rabbitmq.desk import Desk, Held
 from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
+from umbel.contracts.capabilities import RABBITMQ
 from umbel.contracts.claims import ClaimStore, Verdict
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.amqp import Engine
@@ -31,6 +32,8 @@ AT_ONCE_SECONDS: Final = 0.1
 
 class RabbitMQBroker:
     """`Broker` and `Inspector` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*."""
+
+    powers: Final = RABBITMQ
 
     def __init__(self, url: str, settings: Settings, claims: ClaimStore) -> None:
         address = parse(url, timeout=settings.broker_connection_timeout)

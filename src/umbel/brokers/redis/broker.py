@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps, named
 from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
+from umbel.contracts.capabilities import REDIS
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
@@ -27,6 +28,8 @@ class RedisBroker:
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
+
+    powers: Final = REDIS
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)

@@ -11,6 +11,7 @@ from typing import Final
 from umbel.brokers.sqlite import inspector, operations, sessions
 from umbel.brokers.sqlite.operations import Received
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
+from umbel.contracts.capabilities import SQLITE
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import WORK, Bell, Bells
@@ -36,6 +37,8 @@ class SqliteBroker:
 
     *clock* answers unix seconds; it then stands for the wall clock and for the clock of leases.
     """
+
+    powers: Final = SQLITE
 
     def __init__(self, file: File, clock: Callable[[], float] | None = None) -> None:
         self._engine = SqliteEngine(file)
