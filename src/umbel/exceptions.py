@@ -57,7 +57,12 @@ class TaskPredicate(UmbelError):
 
 
 class Ignore(TaskPredicate):
-    """End the job without a record."""
+    """End the job without a record. If a flow waits for it, what follows there is revoked.
+
+    *handed_on* tells that another job has taken its place in the flow, so that its own end is not counted there.
+    """
+
+    handed_on: bool = False
 
 
 class Reject(TaskPredicate):
@@ -130,6 +135,10 @@ class MaxRetriesExceededError(TaskError):
 
 class TaskRevokedError(TaskError):
     """The job was revoked or had expired before it started."""
+
+
+class ChordError(TaskError):
+    """A member of a chord failed, so its body does not run; the cause is the member's own error."""
 
 
 class UnknownResult(TaskError):

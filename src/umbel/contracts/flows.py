@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from umbel.model.flow import Flow, FlowView, Input
+from umbel.model.flow import Flow, FlowView, Page, Standing
 from umbel.model.job import Job
 
 
 class FlowStore(Protocol):
     """The verbs of flows. Joins are not among them: they are carried by `Settlement.joins`, in the settle's own step.
 
-    A join counts once for a (node, member), whatever is repeated. The join that completes a node opens it in the same
-    atomic step: its jobs are sent, at most 256 at once; `receive` and `reclaim` send the rest, in order.
+    A join counts once for a (node, member), whatever is repeated; a join of an unknown flow or node does nothing. The
+    join that completes a node opens it in the same atomic step: its jobs are sent, at most 256 at once; `receive` and
+    `reclaim` send the rest, in order. A flow that has ended is counted on as before and forgotten after its *ttl*.
     """
 
     def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
@@ -28,15 +29,11 @@ class FlowStore(Protocol):
         """The async twin of `start`."""
         ...
 
-    async def inputs(self, home: str, flow: str, node: int, start: int, count: int) -> list[Input] | None:
-        """What members *start* to *start* + *count* - 1 of *node* brought, in order; None when the flow is unknown.
+    async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """What the nodes of *pages* were brought, in one round trip; None for a flow that is unknown.
 
-        Asked by the worker that runs a job of *node*; members that have not joined are left out.
+        Asked by the worker before it runs jobs of those nodes; members that have not joined are left out.
         """
-        ...
-
-    async def standing(self, home: str, flow: str, node: int) -> tuple[FlowView, int] | None:
-        """The flow without its nodes, and the first member of *node* that failed, or -1; None: unknown flow."""
         ...
 
     def flow(self, flow: str, home: str | None) -> FlowView | None:

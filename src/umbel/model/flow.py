@@ -1,7 +1,8 @@
 """Flow: a graph of jobs whose state an engine holds. Node: jobs that wait until all members of it have ended.
 
-A member is a job that a node waits for, named by its number in that node. An envelope carries only the job's `Part`, so
-that its size depends neither on the depth of the flow nor on the number of members.
+A member is a job that a node waits for, named by its number in that node: from 0 without gaps at the start; one that is
+added later has any larger number below 2**53 that is its own. An envelope carries only the job's `Part`, so that its
+size depends neither on the depth of the flow nor on the number of members.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import msgspec
+
+from umbel.model.failure import Failure
 
 NOTHING: Final = 0
 ONE: Final = 1
@@ -20,7 +23,9 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a job is in its flow. *home* is the queue that the flow's state lives with.
 
     *needs* is the node that sent the job when it opened (0: the start), *takes* what the job takes of its members'
-    values. *feeds* names each node that waits for this job, with the job's number there.
+    values. *feeds* names each node that waits for this job, with the job's number there. *chord* tells that a member's
+    failure reaches the job as a `ChordError`; else as it was, and revoked if the member was. *outer* names nodes of other
+    flows that wait for this job as well: flow, its home, node, number.
     """
 
     flow: str
@@ -28,6 +33,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     needs: int
     takes: int
     feeds: tuple[tuple[int, int], ...]
+    chord: bool = False
+    outer: tuple[tuple[str, str, int, int], ...] = ()
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +63,10 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Join(msgspec.Struct, frozen=True, gc=False):
-    """The end of a member, for one node that waits for it. *value* is its encoded value, or failure if *failed*."""
+    """The end of a member, for one node that waits for it. *value* is its encoded value, or a `Cause` if *failed*.
+
+    An engine that is told of a node without jobs need not keep the value: nobody takes it.
+    """
 
     flow: str
     home: str
@@ -64,6 +74,13 @@ class Join(msgspec.Struct, frozen=True, gc=False):
     member: int
     value: bytes
     failed: bool = False
+
+
+class Cause(msgspec.Struct, frozen=True, array_like=True):
+    """Why a member brought no value: the id of its job, and what that job ended with."""
+
+    job: str
+    failure: Failure
 
 
 class Input(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +92,25 @@ class Input(msgspec.Struct, frozen=True, gc=False):
 
 
 FlowState = Literal["running", "succeeded", "failed", "revoked"]
+
+
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a node: its first *count* inputs in order whose member number is greater than *after*."""
+
+    flow: str
+    home: str
+    node: int
+    after: int = -1
+    count: int = 0
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """How a flow stands, and what one node of it was brought: the first member in order that failed, and a page."""
+
+    state: FlowState
+    expires: float | None
+    failed: Input | None
+    inputs: list[Input]
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from umbel.model.failure import Failure
+from umbel.model.job import Job
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,10 +25,12 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
-    """The task returned; *value* is encoded."""
+    """The task returned; *value* is encoded. *follow_ups* and *added* go into the settlement as they are."""
 
     value: bytes
     run: float = 0.0
+    follow_ups: tuple[Job, ...] = ()
+    added: tuple[tuple[str, str, int], ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -55,9 +58,10 @@ class Revoked(msgspec.Struct, frozen=True):
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """The job ended without a record."""
+    """The job ended without a record. *handed_on*: another job has taken its place in its flow."""
 
     run: float = 0.0
+    handed_on: bool = False
 
 
 class Released(msgspec.Struct, frozen=True):
