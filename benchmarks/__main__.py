@@ -8,9 +8,9 @@ from pathlib import Path
 from benchmarks import backlog, environments, options, report
 from benchmarks.contenders import CONTENDERS, LOOP, UMBEL, Contender
 from benchmarks.options import Options
-from benchmarks.redis_server import RedisServer
 from benchmarks.report import Findings
 from benchmarks.rounds import Rounds
+from benchmarks.servers import Servers
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -32,24 +32,24 @@ def main(arguments: list[str]) -> int:
         contenders = [contender for contender in contenders if contender.packages]
     for contender in {contender.environment: contender for contender in contenders}.values():
         environments.prepare(contender, fresh=asked.fresh)
-    with RedisServer() as server:
-        text = report.markdown(_measure(contenders, server, asked))
+    with Servers() as servers:
+        text = report.markdown(_measure(contenders, servers, asked))
     print(f"\n{text}")
     if asked.write:
         RESULTS.write_text(text)
     return 0
 
 
-def _measure(contenders: list[Contender], server: RedisServer, asked: Options) -> Findings:
+def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> Findings:
     """Run the rounds, then the backlog."""
-    rounds = Rounds(contenders, server, asked)
+    rounds = Rounds(contenders, servers, asked)
     rounds.run()
     umbel = next((contender for contender in contenders if contender.name == UMBEL), None)
-    large = backlog.measure(umbel, server, asked.backlog) if umbel and asked.backlog else None
+    large = backlog.measure(umbel, servers, asked.backlog) if umbel and asked.backlog else None
     versions = {
         contender.environment: environments.versions(contender) for contender in contenders if contender.name != LOOP
     }
-    return Findings(rounds.book, contenders, versions, server.version(), asked.rounds, large)
+    return Findings(rounds.book, contenders, versions, servers.versions(), asked.rounds, large)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from benchmarks.metrics import Summary
 from benchmarks.passes import MEGABYTE
 from benchmarks.probe import Probe
 from benchmarks.process_tree import ProcessTree
-from benchmarks.redis_server import RedisServer
+from benchmarks.servers import Servers
 from benchmarks.stage import ContenderFailed, Mode, Stage, staged
 
 SMALL = 10_000  # jobs
@@ -34,10 +34,10 @@ class Backlog:
         return self.large / self.small.middle
 
 
-def measure(contender: Contender, server: RedisServer, jobs: int) -> Backlog:
+def measure(contender: Contender, servers: Servers, jobs: int) -> Backlog:
     """Drain small backlogs, then a part of *jobs* queued beside *jobs* delayed ones."""
     assert contender.name == UMBEL
-    with staged(contender, Mode("def", results=True), server) as stage:
+    with staged(contender, Mode("def", results=True), servers) as stage:
         print(f"backlog: {TIMES} times {SMALL:,} jobs", flush=True)
         rates, memory_small = _small(stage)
         stage.clear()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 REDIS = "Redis"
 SQLITE = "SQLite"
+RABBITMQ = "RabbitMQ"
 UMBEL = "umbel"
 LOOP = "bare loop"
 
@@ -59,5 +60,11 @@ CONTENDERS = (
     Contender(LOOP, UMBEL, (), "late", variant="loop", workers=2),
     Contender("umbel-sqlite", UMBEL, (), "late", has_bulk=True, has_async=True, engine=SQLITE, results_only=True),
     Contender("potatoq-sqlite", "potatoq", POTATOQ, "late", has_bulk=True, engine=SQLITE, results_only=True),
+    Contender("umbel-rabbitmq", UMBEL, (), "late", has_bulk=True, engine=RABBITMQ, results_only=True),
+    Contender("celery-rabbitmq", "celery", CELERY, "early", engine=RABBITMQ, variant="early", results_only=True),
+    Contender("celery-rabbitmq-late", "celery", CELERY, "late", engine=RABBITMQ, variant="late", results_only=True),
+    Contender(
+        "celery-rabbitmq-solo", "celery", CELERY, "late", engine=RABBITMQ, variant="solo", workers=2, results_only=True
+    ),
     Contender("huey-sqlite", "huey", HUEY, "early", engine=SQLITE, results_only=True),
 )

@@ -2,17 +2,18 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 
-def lines(redis_version: str) -> list[str]:
-    """Date, processor, memory, kernel and versions as a Markdown list."""
+def lines(servers: Sequence[str]) -> list[str]:
+    """Date, processor, memory, kernel and the versions of *servers* as a Markdown list."""
     return [
         f"* {datetime.now(UTC):%Y-%m-%d}",
         f"* {_processor()}, {os.cpu_count()} cores, {_memory():.0f} GB of memory",
         f"* {platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
-        f"* Redis {redis_version} on the same machine, without persistence",
+        *(f"* {server}" for server in servers),
     ]
 
 

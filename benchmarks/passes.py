@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks import drain
 from benchmarks.contenders import LOOP, REDIS, Contender
-from benchmarks.redis_server import RedisServer
+from benchmarks.servers import Servers
 from benchmarks.stage import ContenderFailed, Mode, Stage, staged
 
 COUNTED = 10_000  # jobs queued to see what one takes
@@ -51,10 +51,10 @@ def wanted(contender: Contender, mode: Mode, metrics: Collection[str]) -> frozen
     return frozenset(possible.intersection(metrics))
 
 
-def run(contender: Contender, mode: Mode, server: RedisServer, sizes: Sizes, names: frozenset[str]) -> dict[str, float]:
+def run(contender: Contender, mode: Mode, servers: Servers, sizes: Sizes, names: frozenset[str]) -> dict[str, float]:
     """Put *contender* on the stage and measure *names*."""
     measured: dict[str, float] = {}
-    with staged(contender, mode, server) as stage:
+    with staged(contender, mode, servers) as stage:
         for name in sorted(names):
             verb = name.partition("-")[0]
             if verb in ("enqueue", "bulk"):
@@ -75,9 +75,9 @@ def _sending(stage: Stage, verb: str, count: int) -> float:
 
 def _bytes_a_job(stage: Stage) -> float:
     """How much the server's memory grows for one queued job."""
-    before = stage.server.used_memory()
+    before = stage.servers.redis.used_memory()
     stage.drive("fill", COUNTED)
-    grown = stage.server.used_memory() - before
+    grown = stage.servers.redis.used_memory() - before
     stage.clear()
     return grown / COUNTED
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from benchmarks import backlog, machine
 from benchmarks.backlog import Backlog
-from benchmarks.contenders import LOOP, REDIS, SQLITE, UMBEL, Contender
+from benchmarks.contenders import LOOP, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
 from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
 
-BASELINE = "celery-late"
-PLACE = re.compile(r"(redis://\S+|(/[\w.+@-]+){2,})")
+BASELINE = "late"  # the variant of Celery that promises the same
+PLACE = re.compile(r"((redis|amqp)://\S+|(/[\w.+@-]+){2,})")
 HEADER = """# Results
 
 Written by `make bench`: every contender at its latest version in an environment of its own, at the fastest settings
@@ -27,7 +27,7 @@ class Findings:
     book: Book
     contenders: Sequence[Contender]
     versions: dict[str, dict[str, str]]
-    redis_version: str
+    servers: Sequence[str]
     rounds: int
     backlog: Backlog | None
 
@@ -36,11 +36,14 @@ def markdown(found: Findings) -> str:
     """The whole report."""
     on_redis = [contender for contender in found.contenders if contender.engine == REDIS]
     on_sqlite = [contender for contender in found.contenders if contender.engine == SQLITE]
-    parts = [HEADER, "\n".join([*machine.lines(found.redis_version), f"* rounds: {found.rounds}"]), _versions(found)]
+    on_rabbitmq = [contender for contender in found.contenders if contender.engine == RABBITMQ]
+    parts = [HEADER, "\n".join([*machine.lines(found.servers), f"* rounds: {found.rounds}"]), _versions(found)]
     parts += _section("On Redis, results stored", found.book, on_redis, RESULTS_ON)
     parts += _section("On Redis, results off", found.book, on_redis, RESULTS_OFF)
     parts += _section("On SQLite, results stored", found.book, on_sqlite, RESULTS_ON)
+    parts += _section("On RabbitMQ, results in Redis", found.book, on_rabbitmq, RESULTS_ON)
     parts += _ratios("How many times better Umbel is, on Redis", found.book, on_redis)
+    parts += _ratios("How many times better Umbel is, on RabbitMQ", found.book, on_rabbitmq)
     parts += _limit(found.book)
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
@@ -78,21 +81,24 @@ def _section(title: str, book: Book, contenders: Sequence[Contender], metrics: S
 
 def _ratios(title: str, book: Book, contenders: Sequence[Contender]) -> list[str]:
     """A table: a row a metric, Umbel against Celery and against the best peer; above 1 is better."""
-    peers = [contender.name for contender in contenders if contender.name not in (UMBEL, LOOP)]
-    late = [contender.name for contender in contenders if contender.name in peers and contender.settles == "late"]
-    table = [_row("", f"than {BASELINE}", "than the best that settles late", "than the best"), _row(*["---"] * 4)]
+    ours = next((one.name for one in contenders if one.environment == UMBEL and one.name != LOOP), UMBEL)
+    peers = [one for one in contenders if one.environment != UMBEL]
+    baseline = next((one.name for one in peers if one.environment == "celery" and one.variant == BASELINE), "")
+    late = [one.name for one in peers if one.settles == "late"]
+    table = [_row("", f"than {baseline}", "than the best that settles late", "than the best"), _row(*["---"] * 4)]
     for name, metric in METRICS.items():
-        if book.summary(name, UMBEL) is None or book.best(name, peers) is None:
+        best = book.best(name, [one.name for one in peers])
+        if book.summary(name, ours) is None or best is None:
             continue
         title_cell = metric.title + (", results off" if name in RESULTS_OFF else "")
-        versus = [BASELINE, book.best(name, late), book.best(name, peers)]
-        table.append(_row(title_cell, *(_versus(book, name, other, named=other != BASELINE) for other in versus)))
+        cells = [_versus(book, name, ours, other) for other in (book.best(name, late), best)]
+        table.append(_row(title_cell, _versus(book, name, ours, baseline, named=False), *cells))
     return [f"## {title}", "\n".join(table)] if len(table) > 2 else []
 
 
-def _versus(book: Book, metric: str, other: str | None, *, named: bool) -> str:
-    """The ratio to *other*, with its name."""
-    ratio = book.ratio(metric, UMBEL, other) if other else None
+def _versus(book: Book, metric: str, ours: str, other: str | None, *, named: bool = True) -> str:
+    """How many times better *ours* is than *other*, with its name."""
+    ratio = book.ratio(metric, ours, other) if other else None
     return _cell(ratio, 2) + (f" {other}" if named and ratio else "")
 
 

@@ -8,7 +8,7 @@ from benchmarks.contenders import Contender
 from benchmarks.metrics import METRICS, Book
 from benchmarks.options import Options
 from benchmarks.passes import Sizes
-from benchmarks.redis_server import RedisServer
+from benchmarks.servers import Servers
 from benchmarks.stage import ContenderFailed, Mode
 
 MODES = (
@@ -22,10 +22,10 @@ MODES = (
 class Rounds:
     """One run over *contenders*; what it measures is in *book*."""
 
-    def __init__(self, contenders: list[Contender], server: RedisServer, options: Options) -> None:
+    def __init__(self, contenders: list[Contender], servers: Servers, options: Options) -> None:
         self.book = Book()
         self._contenders = contenders
-        self._server = server
+        self._servers = servers
         self._options = options
         self._sizes: dict[tuple[str, str], Sizes] = {}
         self._started = time.monotonic()
@@ -50,7 +50,7 @@ class Rounds:
         if not names or self.book.gave_up(contender.name, what):
             return
         try:
-            measured = passes.run(contender, mode, self._server, self._sizes.get(place, Sizes()), names)
+            measured = passes.run(contender, mode, self._servers, self._sizes.get(place, Sizes()), names)
         except ContenderFailed as error:
             self.book.fail(contender.name, what, str(error))
             print(f"{contender.name}, {what}: {error}", flush=True)

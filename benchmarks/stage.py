@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import REDIS, Contender
+from benchmarks.contenders import Contender
 from benchmarks.environments import ROOT, interpreter
 from benchmarks.probe import VARIABLE, Probe
 from benchmarks.process_tree import ProcessTree
-from benchmarks.redis_server import RedisServer
+from benchmarks.servers import Servers
 
 DRIVER_SECONDS = 300
 LOG_TAIL = 1500  # characters
@@ -36,15 +36,15 @@ class Mode:
 class Stage:
     """Verbs on one contender in one mode. A worker is started and stopped by `worker`."""
 
-    def __init__(self, contender: Contender, mode: Mode, server: RedisServer, folder: Path) -> None:
+    def __init__(self, contender: Contender, mode: Mode, servers: Servers, folder: Path) -> None:
         self.contender = contender
-        self.server = server
+        self.servers = servers
         self._folder = folder
         self._files = folder / "files"
-        broker = server.url if contender.engine == REDIS else str(self._files / "jobs.sqlite3")
         self._environment = os.environ | {
             "PYTHONPATH": str(ROOT),
-            "UMBEL_BENCH_BROKER": broker,
+            "UMBEL_BENCH_BROKER": servers.broker(contender.engine, self._files),
+            "UMBEL_BENCH_BACKEND": servers.backend(contender.engine),
             "UMBEL_BENCH_RESULTS": "1" if mode.results else "0",
             "UMBEL_BENCH_KIND": mode.kind,
             "UMBEL_BENCH_VARIANT": contender.variant,
@@ -53,7 +53,7 @@ class Stage:
 
     def clear(self) -> None:
         """Empty the broker."""
-        self.server.flush()
+        self.servers.clear(self.contender.engine)
         shutil.rmtree(self._files, ignore_errors=True)
         self._files.mkdir()
 
@@ -95,10 +95,10 @@ class Stage:
 
 
 @contextmanager
-def staged(contender: Contender, mode: Mode, server: RedisServer) -> Generator[Stage]:
+def staged(contender: Contender, mode: Mode, servers: Servers) -> Generator[Stage]:
     """A stage in a temporary folder of its own, with an empty broker before and after."""
     folder = Path(tempfile.mkdtemp(prefix="umbel-bench-"))
-    stage = Stage(contender, mode, server, folder)
+    stage = Stage(contender, mode, servers, folder)
     try:
         stage.clear()
         yield stage

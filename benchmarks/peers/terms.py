@@ -3,7 +3,10 @@
 import os
 
 BROKER = os.environ.get("UMBEL_BENCH_BROKER", "redis://127.0.0.1:6379/0")
-"""A ``redis://`` URL, or the path of a SQLite file."""
+"""A ``redis://`` or ``amqp://`` URL, or the path of a SQLite file."""
+
+BACKEND = os.environ.get("UMBEL_BENCH_BACKEND") or BROKER
+"""Where results are kept; what `BROKER` says if that can do it."""
 
 RESULTS = os.environ.get("UMBEL_BENCH_RESULTS", "1") == "1"
 """Whether the value of each job is stored."""

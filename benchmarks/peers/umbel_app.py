@@ -1,11 +1,11 @@
-"""Umbel at its defaults, on Redis or on SQLite.
+"""Umbel at its defaults, on Redis, on SQLite, or on RabbitMQ with claims and results in Redis.
 
 Settings: two child processes; everything else as it comes: late settlement, leases, results in the broker. hiredis and
 uvloop are used when the environment has them, as a user's would. Bulk: ``delay_many``. Variant ``loop``: the bare
 protocol, see `benchmarks.protocol_loop`.
 """
 
-from benchmarks.peers.terms import ASYNC, BROKER, PROCESSES, RESULTS, VALUE, VARIANT
+from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE, VARIANT
 from benchmarks.probe import hit
 from benchmarks.timing import timed
 from umbel import Umbel
@@ -13,7 +13,12 @@ from umbel import Umbel
 BATCH = 5000
 AN_HOUR = 3600
 
-app = Umbel("bench", broker=BROKER if "://" in BROKER else f"sqlite:///{BROKER}", task_ignore_result=not RESULTS)
+app = Umbel(
+    "bench",
+    broker=BROKER if "://" in BROKER else f"sqlite:///{BROKER}",
+    backend="" if BACKEND == BROKER else BACKEND,
+    task_ignore_result=not RESULTS,
+)
 
 if ASYNC:
 

@@ -83,7 +83,7 @@ class Line:
         self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
         self._data = b""
         self._socket.sendall(GREETING)
-        self._read()
+        self.version = str(self._read().server_properties["version"])
         self.ask(commands.Connection.StartOk({}, "PLAIN", "\x00guest\x00guest", "en_US"), 0)
         self._send(commands.Connection.TuneOk(8, 131_072, 0), 0)
         self.ask(commands.Connection.Open("/"), 0)
