@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadgroup
 CODE := $(wildcard src tests examples benchmarks)
 
-.PHONY: help install demo test check format unit conformance system bench clean
+.PHONY: help install demo test check docs format unit conformance system bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +46,9 @@ check: $(INSTALLED)  ## lint, format, types, imports and the structure of the ho
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(PYTEST) tests/house
+
+docs: $(INSTALLED)  ## write the pages that are made from the code
+	@$(BIN)/python -m tests.guarantees --write
 
 format: $(INSTALLED)  ## let ruff format and repair what it can
 	@$(BIN)/ruff check --fix $(CODE)
