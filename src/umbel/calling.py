@@ -43,6 +43,7 @@ class Said(msgspec.Struct, frozen=True):
     soft_time_limit: float | None = None
     time_limit: float | None = None
     headers: dict[str, Any] | None = None
+    connection: Any = None
 
 
 NOTHING_SAID: Final = Said()
@@ -109,6 +110,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "soft_time_limit": lambda value: seconds(value, "soft_time_limit"),
     "time_limit": lambda value: seconds(value, "time_limit"),
     "headers": _headers,
+    "connection": lambda value: value,
 }
 
 

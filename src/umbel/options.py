@@ -64,7 +64,8 @@ class AppOptions(TypedDict, total=False):
 class CallOptions(TypedDict, total=False):
     """What a call may say beside its arguments; None says nothing.
 
-    *countdown* wins over *eta*; two calls with one *task_id* are one job.
+    *countdown* wins over *eta*; two calls with one *task_id* are one job. With *connection*, one to the database that
+    is the broker, the job is sent in its open transaction: it exists when that commits, and not before.
     """
 
     countdown: Seconds | None
@@ -74,6 +75,7 @@ class CallOptions(TypedDict, total=False):
     priority: int | None
     task_id: str | None
     headers: Mapping[str, Any] | None
+    connection: object | None
     ignore_result: bool | None
     max_retries: int | None
     retry_policy: RetryOptions | None

@@ -37,6 +37,7 @@ from umbel.request import Request, called_directly, running
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
 from umbel.result import EagerResult
 from umbel.retrying import RetryCall, retry_of
+from umbel.sending import asend, send
 from umbel.wire import envelope
 from umbel.wire.arguments import Arguments
 
@@ -128,7 +129,10 @@ class Task(Generic[P, R]):
         job, handle = self._job(host, args, kwargs, self._said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        host.broker.send((job,))
+        if self._said.connection is None:  # not left to `send`: every call pays for each call
+            host.broker.send((job,))
+        else:
+            send(host.broker, (job,), self._said.connection)
         return handle
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -140,10 +144,11 @@ class Task(Generic[P, R]):
     ) -> Handle[R]:
         """Send one job with options; see `delay` and `CallOptions`."""
         host = self._host or self.app
-        job, handle = self._job(host, args, kwargs, self._saying(options))
+        said = self._saying(options)
+        job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        host.broker.send((job,))
+        send(host.broker, (job,), said.connection)
         return handle
 
     async def aapply_async(
@@ -162,7 +167,7 @@ class Task(Generic[P, R]):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [self._eager(host, job) for job, _ in made]
-        host.broker.send([job for job, _ in made])
+        send(host.broker, [job for job, _ in made], self._said.connection)
         return [handle for _, handle in made]
 
     async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
@@ -171,7 +176,7 @@ class Task(Generic[P, R]):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [await self._aeager(host, job) for job, _ in made]
-        await host.broker.asend([job for job, _ in made])
+        await asend(host.broker, [job for job, _ in made], self._said.connection)
         return [handle for _, handle in made]
 
     def apply(
@@ -339,7 +344,7 @@ class Task(Generic[P, R]):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return await self._aeager(host, job)
-        await host.broker.asend((job,))
+        await asend(host.broker, (job,), said.connection)
         return handle
 
     def _eager(self, host: Host, job: Job, throw: bool | None = None) -> EagerResult[R]:

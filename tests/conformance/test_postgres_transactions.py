@@ -113,7 +113,7 @@ async def test_a_connection_without_a_transaction_is_refused(broker: PostgresBro
 
 
 async def test_what_is_no_connection_is_refused_with_what_is(broker: PostgresBroker) -> None:
-    with pytest.raises(ImproperlyConfigured, match="psycopg 3 or asyncpg"):
+    with pytest.raises(ImproperlyConfigured, match="object is understood here: give a connection of psycopg 3"):
         broker.send_in(jobs(), object())
     with pytest.raises(ImproperlyConfigured, match="psycopg 3 or asyncpg"):
         await broker.asend_in(jobs(), object())

@@ -17,6 +17,7 @@ from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import AppOptions, CallOptions
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
+from umbel.sending import asend, send
 from umbel.settings import Settings, sources
 from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
@@ -237,8 +238,9 @@ class Umbel:
         **options: Unpack[CallOptions],
     ) -> Handle[Any]:
         """Send a job of the task *name*, which need not be known here; see `Task.apply_async`. Never runs in place."""
-        (result,) = self._sent([self._named(name, args, kwargs, options)])
-        return result
+        job, handle = self._named(name, args, kwargs, options)
+        send(self.broker, (job,), options.get("connection"))
+        return handle
 
     async def asend_task(
         self,
@@ -249,26 +251,29 @@ class Umbel:
     ) -> Handle[Any]:
         """The async twin of `send_task`."""
         job, handle = self._named(name, args, kwargs, options)
-        await self.broker.asend((job,))
+        await asend(self.broker, (job,), options.get("connection"))
         return handle
 
-    def send_many(self, calls: Iterable[Call[Any]]) -> list[Handle[Any]]:
+    def send_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
         """Send the jobs of several tasks in one round trip: ``app.send_many([add.call(1, 2), mail.call("x")])``.
 
-        Options: ``add.options(queue="q").call(1, 2)``. Raises as `Task.delay` does, before anything is sent.
+        Options: ``add.options(queue="q").call(1, 2)``; *connection* is as in `CallOptions`, for all of them. Raises as
+        `Task.delay` does, before anything is sent.
         """
         made = list(calls)
         if self.conf.task_always_eager:
             return [call.task.apply_async(call.args, call.kwargs) for call in made]
-        return self._sent([call.task._job(self, call.args, call.kwargs, call.task._said) for call in made])  # noqa: SLF001
+        jobs = self._called(made)
+        send(self.broker, [job for job, _ in jobs], connection)
+        return [handle for _, handle in jobs]
 
-    async def asend_many(self, calls: Iterable[Call[Any]]) -> list[Handle[Any]]:
+    async def asend_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
         """The async twin of `send_many`."""
         made = list(calls)
         if self.conf.task_always_eager:
             return [await call.task.aapply_async(call.args, call.kwargs) for call in made]
-        jobs = [call.task._job(self, call.args, call.kwargs, call.task._said) for call in made]  # noqa: SLF001
-        await self.broker.asend([job for job, _ in jobs])
+        jobs = self._called(made)
+        await asend(self.broker, [job for job, _ in jobs], connection)
         return [handle for _, handle in jobs]
 
     def AsyncResult(self, task_id: str) -> Handle[Any]:  # noqa: N802 - Celery's name
@@ -287,9 +292,10 @@ class Umbel:
         task = self.tasks.get(name) or _stranger(name)
         return task._job(self, args, kwargs, task._saying(options))  # noqa: SLF001
 
-    def _sent(self, made: list[tuple[Job, Handle[Any]]]) -> list[Handle[Any]]:
-        self.broker.send([job for job, _ in made])
-        return [handle for _, handle in made]
+    def _called(self, calls: Sequence[Call[Any]]) -> list[tuple[Job, Handle[Any]]]:
+        if any(call.task._said.connection is not None for call in calls):  # noqa: SLF001
+            raise TypeError("the jobs of send_many are sent together: give connection= to send_many, not to a call")
+        return [call.task._job(self, call.args, call.kwargs, call.task._said) for call in calls]  # noqa: SLF001
 
     # --- being the current one
 

@@ -76,13 +76,16 @@ class PostgresBroker:
 
     def send_in(self, jobs: Sequence[Job], connection: object) -> None:
         """Accept *jobs* in the open transaction of *connection*; see `TransactionalSender`."""
-        self._engine.call([])  # the tables are there before the user's transaction needs them
-        drive(self._verbs.send(jobs, {job.queue for job in jobs}), partial(run_in, connection))
+        # Beside that transaction: were a new name written in it, whoever looks after the queue would wait for its end.
+        self._engine.call(self._verbs.naming({job.queue for job in jobs} - self._known))
+        self._known |= {job.queue for job in jobs}
+        drive(self._verbs.send(jobs, ()), partial(run_in, connection))
 
     async def asend_in(self, jobs: Sequence[Job], connection: object) -> None:
         """The async twin of `send_in`."""
-        await self._engine.acall([])
-        await adrive(self._verbs.send(jobs, {job.queue for job in jobs}), partial(arun_in, connection))
+        await self._engine.acall(self._verbs.naming({job.queue for job in jobs} - self._known))
+        self._known |= {job.queue for job in jobs}
+        await adrive(self._verbs.send(jobs, ()), partial(arun_in, connection))
 
     def announce(self, jobs: Sequence[Job]) -> None:
         """Wake workers for *jobs*, which were committed by now."""

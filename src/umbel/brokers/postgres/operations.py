@@ -84,6 +84,10 @@ class Verbs:
             rung.update(dict(rows))
         return +rung
 
+    def naming(self, new: Collection[str]) -> Command:
+        """What keeps the names in *new*, and otherwise only sees to it that the tables are there."""
+        return [_name(new)] if new else []
+
     # --- sessions
 
     def heartbeat(

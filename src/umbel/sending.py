@@ -1,0 +1,38 @@
+"""How jobs leave: to the broker at once, or into a transaction of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from umbel.contracts.broker import Sender
+from umbel.contracts.powers import TransactionalSender
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.job import Job
+
+
+def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
+    """Send *jobs*; with *connection* they exist when its open transaction commits. Raises as `Sender.send`.
+
+    `ImproperlyConfigured` for a broker that cannot do that, or a connection that it does not understand.
+    """
+    if connection is None:
+        broker.send(jobs)
+    else:
+        _transactional(broker).send_in(jobs, connection)
+
+
+async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
+    """The async twin of `send`, for an async connection."""
+    if connection is None:
+        await broker.asend(jobs)
+    else:
+        await _transactional(broker).asend_in(jobs, connection)
+
+
+def _transactional(broker: Sender) -> TransactionalSender:
+    if isinstance(broker, TransactionalSender):
+        return broker
+    raise ImproperlyConfigured(
+        f"connection= sends jobs in a transaction of your own: with PostgreSQL as the broker, not with "
+        f"{type(broker).__name__}"
+    )
