@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -104,6 +105,17 @@ def test_a_file_of_a_newer_version_is_refused(connect: Connect, path: Path) -> N
     newer.close()
     with pytest.raises(ImproperlyConfigured, match="made by a newer Umbel"):
         connect(path).send([job()])
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(connect: Connect, path: Path) -> None:
+    schema = files("umbel.engines").joinpath("sqlite_schema")
+    older = apsw.Connection(str(path))
+    older.execute(schema.joinpath("0001_first.sql").read_text())
+    older.pragma("application_id", APPLICATION_ID)
+    older.pragma("user_version", 1)
+    older.close()
+    connect(path).send([job()])
+    assert apsw.Connection(str(path)).pragma("user_version") == SCHEMA_VERSION == len(list(schema.iterdir()))
 
 
 def test_a_full_disk_refuses_jobs_and_loses_none(connect: Connect, path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
@@ -14,11 +15,11 @@ from urllib.parse import unquote
 import apsw
 
 from umbel.engines.address import masked
-from umbel.engines.statements import text
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured, OperationalError
 
 APPLICATION_ID: Final = 0x554D424C  # "UMBL", in the header of each file that Umbel made
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""The number of the last change of the tables, see the files of ``sqlite_schema``."""
 CHECKPOINT_PAGES: Final = 4000
 """16 MiB of log between checkpoints: a page that changes again before one is written once; 25 % faster than 1000."""
 CACHE_KIBIBYTES: Final = 4096
@@ -155,7 +156,9 @@ class File:
         try:
             if not self._is_current(connection):
                 self._refuse_foreign(connection)
-                connection.execute(text("umbel.engines", "sqlite_schema.sql"))
+                ours = connection.pragma("application_id") == APPLICATION_ID
+                for change in _changes()[connection.pragma("user_version") if ours else 0 :]:
+                    connection.execute(change)
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", SCHEMA_VERSION)
         except BaseException:
@@ -174,7 +177,7 @@ class File:
         return bool(ours and version == SCHEMA_VERSION)
 
     def _refuse_foreign(self, connection: apsw.Connection) -> None:
-        if connection.pragma("schema_version"):
+        if connection.pragma("schema_version") and connection.pragma("application_id") != APPLICATION_ID:
             raise ImproperlyConfigured(
                 f"{self.setting}: {self.path} is the database of another program: name a file of its own"
             )
@@ -252,6 +255,13 @@ def refuse_network(magic: int, folder: Path, setting: str) -> None:
             f"{setting}: the folder {folder} is on {name}, where processes cannot share a SQLite file safely: "
             "name a file on a local disk, or use Redis"
         )
+
+
+def _changes() -> list[str]:
+    """The statements of each change of the tables, in their order; the place of a change is the version before it."""
+    folder = files("umbel.engines").joinpath("sqlite_schema")
+    found = sorted(change.name for change in folder.iterdir() if change.name.endswith(".sql"))
+    return [folder.joinpath(name).read_text(encoding="utf-8") for name in found]
 
 
 def _prepare(connection: apsw.Connection) -> None:

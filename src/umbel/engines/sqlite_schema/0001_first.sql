@@ -1,4 +1,4 @@
--- schema       the tables of one file, version 1; run once, in one transaction, on an empty file
+-- 0001 first   the tables of one file; each change of them runs once, in one transaction
 --
 -- job          one row per job that has not ended
 --   state      0 ready, 1 held by a session, 2 dead letter, 3 parked, 4 delayed
