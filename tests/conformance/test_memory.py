@@ -10,6 +10,7 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.engines.memory import Space
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.flows import FlowConformance
 
 
 class OnMemory:
@@ -29,6 +30,10 @@ class OnMemory:
 
 
 class TestMemoryBroker(OnMemory, BrokerConformance):
+    pass
+
+
+class TestMemoryFlows(OnMemory, FlowConformance):
     pass
 
 

@@ -6,13 +6,16 @@ import asyncio
 import heapq
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
 from umbel.engines.address import masked
+from umbel.engines.memory_flow import RunningFlow
 from umbel.engines.memory_queue import Queue
 from umbel.exceptions import ImproperlyConfigured
+from umbel.model.job import Job
 
 _URL: Final = re.compile(r"memory:(?://)?([A-Za-z0-9._-]*)")
 
@@ -64,7 +67,8 @@ class Ear:
 class Space:
     """All queues and records of one name; every step on them is taken under *lock*, which nobody holds while waiting.
 
-    *work* rings by queue name when there is something to receive, *news* by job id when its record arrives.
+    *work* rings by queue name when there is something to receive, *news* by job id when its record arrives. *opening*
+    are the jobs that opened nodes of flows have left to send.
     """
 
     def __init__(self) -> None:
@@ -72,6 +76,8 @@ class Space:
         self.queues: dict[str, Queue] = {}
         self.records: dict[str, tuple[bytes, float]] = {}
         self.claims: dict[str, tuple[str, float]] = {}
+        self.flows: dict[str, RunningFlow] = {}
+        self.opening: deque[deque[Job]] = deque()
         self.work = Bell()
         self.news = Bell()
         self._expiring: list[tuple[float, str]] = []

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from umbel.brokers.memory.flows import MemoryFlows
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import MEMORY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
@@ -39,6 +40,12 @@ class MemoryBroker:
         self._clock = clock or time.time
         self._numbers: dict[str, int] = {}
         self._turn = 0
+        self._flows = MemoryFlows(space, self._clock, self._put)
+
+    @property
+    def flow_store(self) -> MemoryFlows:
+        """The verbs of flows on this engine."""
+        return self._flows
 
     # --- the producer's half
 
@@ -129,6 +136,7 @@ class MemoryBroker:
     def _ready(self, session: str, queues: Sequence[str]) -> Iterator[Delivery]:
         """Lease one ready job after the other, as long as the caller asks for more."""
         now, number = self._clock(), self._next_number(session)
+        self._flows.send_opened(now)
         for name in self._in_turn(session, queues):
             queue = self._space.queue(name)
             holder = queue.sessions[session]
@@ -202,6 +210,7 @@ class MemoryBroker:
             self._space.keep(delivery.id, settlement.record, settlement.ttl, now)
         for job in settlement.follow_ups:
             self._put(job, now)
+        self._flows.settled(settlement, now)
         self._move(queue, settlement, now)
         del queue.sessions[session].held[delivery.id]
         return True
@@ -233,6 +242,8 @@ class MemoryBroker:
         now = self._clock()
         promoted = returned = 0
         with self._space.lock:
+            self._flows.forget(now)
+            promoted += self._flows.send_opened(now, MAX_MOVED)
             for name in queues:
                 queue = self._space.queue(name)
                 queue.contact(now, lease)
