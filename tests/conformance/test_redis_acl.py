@@ -160,7 +160,7 @@ async def test_without_the_right_to_ask_for_settings_a_worker_still_works(
     broker = RedisBroker(url, Settings())
     try:
         with pytest.raises(BrokerError, match="'info'"):
-            await broker.advice()
+            await broker.examine()
         await broker.asend([Job(new_id(), QUEUE, b"envelope")])
         assert (await broker.counts([QUEUE]))[0].ready == 1
     finally:

@@ -124,6 +124,16 @@ class ClusterEngine:
         """The tries of one operation that reconnects by itself."""
         return Patience(self._name, self._deadline)
 
+    async def primaries(self) -> dict[str, Engine]:
+        """The engine of each node that has slots, by the node's address. Raises `BrokerUnavailable`."""
+        patience = self.patience()
+        try:
+            await adrive(self._learned(), lambda errand: self._arun(errand, patience))
+        except OSError as error:
+            raise patience.over(error) from error
+        hosts = sorted({host for host in self._owners if host is not None})
+        return {f"{name}:{port}": self._node((name, port)) for name, port in hosts}
+
     def close(self) -> None:
         """Close this process's connections that no thread is using."""
         for node in tuple(self._nodes.values()):

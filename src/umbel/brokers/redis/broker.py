@@ -13,10 +13,12 @@ from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import REDIS
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
+from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
@@ -24,7 +26,7 @@ T = TypeVar("T")
 
 
 class RedisBroker:
-    """`Broker`, `Inspector` and `Advisor` on one database of a Redis server (>= 6.2), or on a Cluster.
+    """`Broker`, `Inspector` and `Examiner` on one database of a Redis server (>= 6.2), or on a Cluster.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
@@ -123,9 +125,10 @@ class RedisBroker:
         """The open sessions of *queues*."""
         return await self._do(queues, inspector.sessions(self._calls, queues))
 
-    async def advice(self) -> list[str]:
-        """What on the server endangers jobs: a policy that deletes them, no file that keeps them, an old version."""
-        return await self._do((), inspector.advice())
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the server, or with each node of the Cluster; see `Examiner`."""
+        del thorough
+        return await redis_health.examine(self._engine)
 
     def locate(self, job_id: str, queue: str | None) -> Location:
         """Find one job; *queue* None looks in every queue."""

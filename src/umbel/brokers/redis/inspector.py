@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from umbel.brokers.redis.advice import SECTIONS, facts, sentences
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps
 from umbel.brokers.redis.packing import counts_of
@@ -20,12 +19,6 @@ def queues() -> Steps[list[str]]:
     """The names of all queues ever used, sorted."""
     (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
     return sorted(name.decode() for name in reply)
-
-
-def advice() -> Steps[list[str]]:
-    """What the server's settings endanger. Needs the right to use INFO alone, which services with no CONFIG have."""
-    replies = yield [Command((b"INFO", section)) for section in SECTIONS]
-    return sentences(facts(b"\n".join(replies)))
 
 
 def counts(calls: Calls, names: Sequence[str]) -> Steps[list[QueueCounts]]:

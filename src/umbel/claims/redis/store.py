@@ -9,10 +9,12 @@ from umbel.claims.redis.operations import Calls
 from umbel.contracts.broker import Beat, Ended, Reclaimed
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.powers import Location, SessionInfo
+from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
+from umbel.model.finding import Finding
 from umbel.model.job import Delivery
 from umbel.settings import Settings
 
@@ -86,6 +88,11 @@ class RedisClaims:
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
         return await adrive(operations.locate(self._calls, job_id, queue), self._engine.acall)
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the server; see `Examiner`."""
+        del thorough
+        return await redis_health.examine(self._engine)
 
     def close(self) -> None:
         """Give back all connections of this process."""

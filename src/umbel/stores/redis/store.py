@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from umbel.contracts.powers import Record
+from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.model.finding import Finding
 from umbel.settings import Settings
 from umbel.stores.redis import operations
 from umbel.stores.redis.operations import Scripts, Steps
@@ -73,6 +75,12 @@ class RedisResultStore:
         answers = await self._ado(operations.claim(self._scripts, claims, new))
         self._known |= new
         return answers
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the server; see `Examiner`."""
+        del thorough
+        with _translated():
+            return await redis_health.examine(self._engine)
 
     def close(self) -> None:
         """Give back all connections of this process."""

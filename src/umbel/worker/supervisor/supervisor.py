@@ -12,7 +12,7 @@ from typing import Final
 
 from umbel.brokers import connect
 from umbel.contracts.broker import Broker
-from umbel.contracts.powers import Advisor
+from umbel.contracts.examiner import Examiner
 from umbel.exceptions import BrokerError, ImproperlyConfigured, UmbelError
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
@@ -183,9 +183,10 @@ class Supervisor:
 
 async def _warn(broker: object, plan: Plan) -> None:
     """Say once what on the broker's server endangers jobs, if the engine can tell."""
-    if isinstance(broker, Advisor):
-        for sentence in await broker.advice():
-            logger.warning("Broker %s: %s", plan.broker, sentence)
+    if isinstance(broker, Examiner):
+        for finding in await broker.examine():
+            if finding.advice:
+                logger.warning("Broker %s: %s", plan.broker, finding.advice)
 
 
 async def _first(*events: asyncio.Event) -> None:
