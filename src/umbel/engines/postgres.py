@@ -39,6 +39,8 @@ class Engine:
 
     def __init__(self, address: Address, deadline: float) -> None:
         self.address = address
+        self.pooled = False
+        """Whether the last connection that was opened leads to a pooler."""
         self._deadline = deadline
         self._name = str(address)
         self._trusted = False
@@ -126,7 +128,7 @@ class Engine:
         except IndexError:
             line = connect(self.address.conninfo, min(self.address.connect_timeout, patience.left), self._deadline)
         try:
-            greet(line, trusted=self._trusted)
+            self.pooled = greet(line, trusted=self._trusted).pooled
         except BaseException:
             line.pgconn.finish()
             raise
@@ -136,7 +138,7 @@ class Engine:
     async def _opened(self, patience: Patience) -> AsyncLine:
         line = await aconnect(self.address.conninfo, min(self.address.connect_timeout, patience.left))
         try:
-            await agreet(line, trusted=self._trusted)
+            self.pooled = (await agreet(line, trusted=self._trusted)).pooled
         except BaseException:
             line.pgconn.finish()
             raise
