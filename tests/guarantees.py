@@ -24,8 +24,8 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "guarantees.md"
 COMMAND: Final = "python -m tests.guarantees --write"
 _STORE: Final = "results"
 _ORDER: Final = (
-    "sending", "receiving", "waiting", "sessions", "settling", "reconciling", "reclaiming", "limits", "records",
-    "inspector",
+    "sending", "resending", "receiving", "order", "delays", "waiting", "sessions", "settling", "reconciling",
+    "reclaiming", "limits", "records", "inspector",
 )  # fmt: skip
 """The suites in the order of a job's life; those not named come after them, and result stores last."""
 

@@ -18,6 +18,8 @@ class Power(Enum):
 
     PROCESSES = "is shared by several processes"
     HOSTS = "is shared by several hosts"
+    LEASES = "knows who runs a job, gives a lost one back and refuses the verdict of whoever lost it"
+    SENT_ONCE = "runs a job once that is sent twice"
     ATOMIC_SETTLE = "writes a result and removes its job in one atomic step"
     EXACT_DELAYS = "makes a delayed job ready at its due time, to the millisecond, not in the next whole second"
     DUE_TIMES = "tells when the next delayed job is due"
@@ -44,6 +46,8 @@ class Capable(Protocol):
 
 _DATABASE: Final = frozenset(
     {
+        Power.LEASES,
+        Power.SENT_ONCE,
         Power.ATOMIC_SETTLE,
         Power.EXACT_DELAYS,
         Power.DUE_TIMES,
@@ -52,6 +56,7 @@ _DATABASE: Final = frozenset(
         Power.TEN_PRIORITIES,
         Power.EXACT_COUNTS,
         Power.LOOKUP,
+        Power.SCHEDULES,
         Power.PUSHED_RESULTS,
     }
 )
@@ -59,7 +64,7 @@ MEMORY: Final = _DATABASE
 SQLITE: Final = _DATABASE | {Power.PROCESSES}
 REDIS: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
-RABBITMQ: Final = frozenset({Power.PROCESSES, Power.HOSTS, Power.PUSHED_RESULTS})
+RABBITMQ: Final = frozenset({Power.LEASES, Power.SENT_ONCE, Power.PROCESSES, Power.HOSTS, Power.PUSHED_RESULTS})
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
     {"memory": MEMORY, "SQLite": SQLITE, "Redis": REDIS, "PostgreSQL": POSTGRES, "RabbitMQ": RABBITMQ}

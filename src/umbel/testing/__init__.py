@@ -9,24 +9,34 @@ if TYPE_CHECKING:
     from umbel.testing.clock import Clock
     from umbel.testing.conformance import (
         BrokerConformance,
+        CarrierConformance,
         InspectorConformance,
+        LeaseConformance,
         RecordConformance,
+        ResendConformance,
         ResultStoreConformance,
+        SightConformance,
     )
     from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other, one_in
     from umbel.testing.patience import Patient
+    from umbel.testing.proxy import Proxy
     from umbel.testing.thread_worker import worker
 
 __all__ = [
     "BrokerConformance",
+    "CarrierConformance",
     "Clock",
     "FailBefore",
     "InspectorConformance",
+    "LeaseConformance",
     "LoseReplies",
     "Patient",
+    "Proxy",
     "RecordConformance",
     "ReplyLost",
+    "ResendConformance",
     "ResultStoreConformance",
+    "SightConformance",
     "every_other",
     "one_in",
     "worker",
@@ -37,6 +47,7 @@ _HOMES: Final = {
     "FailBefore": "umbel.testing.faults",
     "LoseReplies": "umbel.testing.faults",
     "Patient": "umbel.testing.patience",
+    "Proxy": "umbel.testing.proxy",
     "ReplyLost": "umbel.testing.faults",
     "every_other": "umbel.testing.faults",
     "one_in": "umbel.testing.faults",

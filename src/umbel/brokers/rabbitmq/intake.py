@@ -87,7 +87,7 @@ class Intake:
             patience = self._engine.patience()
             while True:
                 try:
-                    await self._begin(queues, prefetch)
+                    await self._begun(queues, prefetch)
                 except Refused as error:
                     if error.code != NOT_FOUND:
                         raise BrokerError(f"{self._engine.address} refused: {error}") from error
@@ -166,6 +166,14 @@ class Intake:
         if self._channel is None or self._channel.lost is not None or not self._consumers:
             return False
         return queues == self._queues and prefetch <= self._prefetch <= 4 * prefetch
+
+    async def _begun(self, queues: Sequence[str], prefetch: int) -> None:
+        """Consume; broken off, whoever else waits shall begin anew."""
+        try:
+            await self._begin(queues, prefetch)
+        except BaseException:
+            self._news.set()
+            raise
 
     async def _begin(self, queues: Sequence[str], prefetch: int) -> None:
         channel = await self._ready()

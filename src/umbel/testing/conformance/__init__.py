@@ -1,7 +1,8 @@
 """The specification of every engine: behaviour tests whose names are the guarantees in English. Needs pytest.
 
-Subclass a suite as ``class TestMine(BrokerConformance)`` and write its hook; a power that an engine lacks is a missing
-subclass, never a skipped test. The tests are `async`: run them with pytest-asyncio in its auto mode.
+Subclass a suite as ``class TestMine(BrokerConformance)`` and write its hook. A suite names the `power` that an engine
+must declare to be asked it; a power that an engine lacks is a missing subclass, never a skipped test. The tests are
+`async`: run them with pytest-asyncio in its auto mode.
 """
 
 from __future__ import annotations
@@ -13,9 +14,21 @@ import pytest
 # So that a failed assert of a suite shows its values; before the first import of each.
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
-from umbel.testing.conformance.broker import BrokerConformance  # noqa: E402
-from umbel.testing.conformance.inspector import InspectorConformance  # noqa: E402
+from umbel.testing.conformance.broker import BrokerConformance, CarrierConformance, LeaseConformance  # noqa: E402
+from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
+from umbel.testing.conformance.inspector import InspectorConformance, SightConformance  # noqa: E402
 from umbel.testing.conformance.records import RecordConformance  # noqa: E402
+from umbel.testing.conformance.resending import ResendConformance  # noqa: E402
 from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E402
 
-__all__ = ["BrokerConformance", "InspectorConformance", "RecordConformance", "ResultStoreConformance"]
+__all__ = [
+    "BrokerConformance",
+    "CarrierConformance",
+    "FlowConformance",
+    "InspectorConformance",
+    "LeaseConformance",
+    "RecordConformance",
+    "ResendConformance",
+    "ResultStoreConformance",
+    "SightConformance",
+]

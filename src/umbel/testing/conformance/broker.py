@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from umbel.testing.conformance.delays import DelayConformance, DueTimeConformance
 from umbel.testing.conformance.limits import LimitConformance
+from umbel.testing.conformance.order import FrontConformance, PriorityConformance
 from umbel.testing.conformance.receiving import ReceivingConformance
 from umbel.testing.conformance.reclaiming import ReclaimingConformance
 from umbel.testing.conformance.reconciling import ReconcilingConformance
+from umbel.testing.conformance.resending import FirstSendConformance, ResendConformance
 from umbel.testing.conformance.sending import SendingConformance
 from umbel.testing.conformance.sessions import SessionConformance
 from umbel.testing.conformance.settling import SettlingConformance
-from umbel.testing.conformance.waiting import WaitingConformance
+from umbel.testing.conformance.waiting import DueWaitingConformance, ReturnWaitingConformance, WaitingConformance
+
+
+class CarrierConformance(
+    SendingConformance, ReceivingConformance, WaitingConformance, SettlingConformance, LimitConformance
+):
+    """What every broker guarantees, whatever its powers. The hook is ``make(clock)``, see `BrokerStage.make`."""
+
+
+class LeaseConformance(SessionConformance, ReconcilingConformance, ReclaimingConformance, ReturnWaitingConformance):
+    """What a broker guarantees that knows who runs a job."""
 
 
 class BrokerConformance(
-    SendingConformance,
-    ReceivingConformance,
-    WaitingConformance,
-    SessionConformance,
-    SettlingConformance,
-    ReconcilingConformance,
-    ReclaimingConformance,
-    LimitConformance,
+    CarrierConformance,
+    LeaseConformance,
+    ResendConformance,
+    FirstSendConformance,
+    DelayConformance,
+    DueTimeConformance,
+    DueWaitingConformance,
+    FrontConformance,
+    PriorityConformance,
 ):
-    """What every broker guarantees. The hook is ``make(clock)``, see `BrokerStage.make`."""
+    """All that a broker can guarantee. One without some powers subclasses the parts that it can keep."""

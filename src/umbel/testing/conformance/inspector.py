@@ -7,13 +7,14 @@ from typing import cast
 import pytest
 
 from umbel.contracts.broker import Beat, Ended, Settlement
+from umbel.contracts.capabilities import Power
 from umbel.contracts.powers import Inspector, Location, QueueCounts
 from umbel.model.job import Counts
 from umbel.states import Place
 from umbel.testing.conformance.stage import LEASE, OTHER, QUEUE, BrokerStage, body
 
 
-class InspectorConformance(BrokerStage):
+class InspectorStage(BrokerStage):
     """The power `Inspector` of a broker."""
 
     @property
@@ -21,14 +22,23 @@ class InspectorConformance(BrokerStage):
         """The broker under test, as an inspector."""
         return cast(Inspector, self.broker)
 
+    async def place(self, job_id: str = "job") -> Place:
+        """Where a job is, asked in each of the four ways."""
+        answers: set[Place] = {
+            self.inspector.locate(job_id, QUEUE).place,
+            self.inspector.locate(job_id, None).place,
+            (await self.inspector.alocate(job_id, QUEUE)).place,
+            (await self.inspector.alocate(job_id, None)).place,
+        }
+        assert len(answers) == 1
+        return answers.pop()
+
+
+class SightConformance(InspectorStage):
+    """What every inspector tells: sessions, numbers of a queue, and where a job is that was received once."""
+
     async def test_it_is_found_by_isinstance(self) -> None:
         assert isinstance(self.broker, Inspector)
-
-    async def test_queues_are_known_once_something_was_sent_to_them(self) -> None:
-        assert await self.inspector.queues() == []
-        await self.send("1", queue=OTHER)
-        await self.send("2")
-        assert await self.inspector.queues() == [QUEUE, OTHER]
 
     async def test_a_queue_that_was_emptied_is_still_known(self) -> None:
         session, delivery = await self.started()
@@ -38,28 +48,11 @@ class InspectorConformance(BrokerStage):
     async def test_an_empty_queue_counts_nothing(self) -> None:
         assert await self.inspector.counts([QUEUE]) == [QueueCounts(QUEUE)]
 
-    async def test_every_job_is_counted_in_one_place(self) -> None:
-        await self.send(*(f"delayed-{number}" for number in range(4)), delay=60.0)
-        await self.send(*(str(number) for number in range(6)))
-        session = await self.open()
-        park, dead, end, *_ = await self.take(session, 5)
-        settlements = [Settlement(park, "park", task="task"), Settlement(dead, "dead"), Settlement(end, "end")]
-        await self.settle(session, *settlements)
-        (counts,) = await self.inspector.counts([QUEUE])
-        assert (counts.ready, counts.delayed, counts.running, counts.parked, counts.dead) == (1, 4, 2, 1, 1)
-
     async def test_each_queue_is_counted_by_itself_in_the_order_asked_for(self) -> None:
         await self.send("1", "2")
         await self.send("3", queue=OTHER)
         counts = await self.inspector.counts([OTHER, QUEUE])
         assert [(each.queue, each.ready) for each in counts] == [(OTHER, 1), (QUEUE, 2)]
-
-    async def test_the_oldest_ready_job_is_shown(self) -> None:
-        await self.send("first")
-        await self.advance(1)
-        await self.send("second")
-        (counts,) = await self.inspector.counts([QUEUE])
-        assert counts.oldest == body("first")
 
     async def test_a_queue_with_delayed_jobs_only_has_no_oldest_ready_one(self) -> None:
         await self.send("later", delay=60.0)
@@ -103,16 +96,56 @@ class InspectorConformance(BrokerStage):
 
     # --- where a job is
 
-    async def place(self, job_id: str = "job") -> Place:
-        """Where a job is, asked in each of the four ways."""
-        answers: set[Place] = {
-            self.inspector.locate(job_id, QUEUE).place,
-            self.inspector.locate(job_id, None).place,
-            (await self.inspector.alocate(job_id, QUEUE)).place,
-            (await self.inspector.alocate(job_id, None)).place,
-        }
-        assert len(answers) == 1
-        return answers.pop()
+    async def test_a_dead_letter_is_called_dead(self) -> None:
+        session, delivery = await self.started()
+        await self.settle(session, Settlement(delivery, "dead", record=b"record"))
+        assert await self.place() == "dead"
+
+    async def test_a_job_of_a_dead_session_is_called_ready(self) -> None:
+        session, _ = await self.started()
+        await self.reclaim(Ended(session))
+        assert await self.place() == "ready"
+
+    async def test_a_location_names_queue_and_retries(self) -> None:
+        session, delivery = await self.started()
+        await self.settle(session, Settlement(delivery, "retry", delay=5.0, counts=Counts(retries=2)))
+        assert self.inspector.locate("job", None) == Location("delayed", QUEUE, 2)
+        assert await self.inspector.alocate("job", QUEUE) == Location("delayed", QUEUE, 2)
+
+
+class CountConformance(InspectorStage):
+    """Exact numbers."""
+
+    power = Power.EXACT_COUNTS
+
+    async def test_every_job_is_counted_in_one_place(self) -> None:
+        await self.send(*(f"delayed-{number}" for number in range(4)), delay=60.0)
+        await self.send(*(str(number) for number in range(6)))
+        session = await self.open()
+        park, dead, end, *_ = await self.take(session, 5)
+        settlements = [Settlement(park, "park", task="task"), Settlement(dead, "dead"), Settlement(end, "end")]
+        await self.settle(session, *settlements)
+        (counts,) = await self.inspector.counts([QUEUE])
+        assert (counts.ready, counts.delayed, counts.running, counts.parked, counts.dead) == (1, 4, 2, 1, 1)
+
+    async def test_the_oldest_ready_job_is_shown(self) -> None:
+        await self.send("first")
+        await self.advance(1)
+        await self.send("second")
+        (counts,) = await self.inspector.counts([QUEUE])
+        assert counts.oldest == body("first")
+
+
+class LookupConformance(InspectorStage):
+    """Every job is found, and every queue that holds one."""
+
+    power = Power.LOOKUP
+
+    async def test_queues_are_known_once_something_was_sent_to_them(self) -> None:
+        assert await self.inspector.queues() == []
+        await self.send("1", queue=OTHER)
+        await self.send("2")
+        assert await self.inspector.queues() == [QUEUE, OTHER]
 
     async def test_a_job_is_followed_through_its_life(self) -> None:
         assert await self.place() == "unknown"
@@ -131,25 +164,13 @@ class InspectorConformance(BrokerStage):
         await self.end(session, await self.take_one(session, "job"))
         assert await self.place() == "ended"
 
-    async def test_a_dead_letter_is_called_dead(self) -> None:
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "dead", record=b"record"))
-        assert await self.place() == "dead"
-
-    async def test_a_job_of_a_dead_session_is_called_ready(self) -> None:
-        session, _ = await self.started()
-        await self.reclaim(Ended(session))
-        assert await self.place() == "ready"
-
-    async def test_a_location_names_queue_and_retries(self) -> None:
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "retry", delay=5.0, counts=Counts(retries=2)))
-        assert self.inspector.locate("job", None) == Location("delayed", QUEUE, 2)
-        assert await self.inspector.alocate("job", QUEUE) == Location("delayed", QUEUE, 2)
-
     async def test_a_job_is_not_found_in_another_queue(self) -> None:
         await self.send("job")
         assert self.inspector.locate("job", OTHER).place == "unknown"
 
     async def test_an_unknown_job_has_no_queue(self) -> None:
         assert self.inspector.locate("job", None) == Location("unknown")
+
+
+class InspectorConformance(SightConformance, CountConformance, LookupConformance):
+    """All of the power `Inspector`."""

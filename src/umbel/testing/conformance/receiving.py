@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-import pytest
-
-from umbel.contracts.broker import SessionDead
-from umbel.model.ids import new_session
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
-
-DAY = 86_400.0
 
 
 class ReceivingConformance(BrokerStage):
@@ -34,11 +28,6 @@ class ReceivingConformance(BrokerStage):
         await self.send("plain")
         await self.send("urgent", priority=9)
         assert ids(await self.take(await self.open())) == ["urgent", "plain"]
-
-    async def test_ten_priorities_come_from_the_highest_to_the_lowest(self) -> None:
-        for priority in (4, 0, 9, 2, 7, 1, 8, 3, 6, 5):
-            await self.send(str(priority), priority=priority)
-        assert ids(await self.take(await self.open())) == ["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]
 
     async def test_the_limit_of_a_receive_is_kept(self) -> None:
         await self.send("1", "2", "3")
@@ -93,71 +82,13 @@ class ReceivingConformance(BrokerStage):
         await self.send("1", "2", "3")
         assert len({each.number for each in await self.take(await self.open())}) == 1
 
-    async def test_an_unknown_session_receives_nothing(self) -> None:
-        await self.send("job")
-        with pytest.raises(SessionDead):
-            await self.take(new_session())
-        await self.take_one(await self.open(), "job")
-
-    async def test_a_session_receives_nothing_from_a_queue_it_was_not_opened_in(self) -> None:
-        await self.send("job", queue=OTHER)
-        session = await self.open(QUEUE)
-        with pytest.raises(SessionDead):
-            await self.take(session, queues=[OTHER])
-
     # --- delays
-
-    async def test_a_delayed_job_comes_exactly_when_it_is_due(self) -> None:
-        await self.send("job", delay=30.0)
-        session = await self.open()
-        await self.advance(29.75)
-        assert await self.take(session) == []
-        await self.advance(0.25)
-        await self.take_one(session, "job")
-
-    async def test_a_job_with_an_eta_comes_exactly_then(self) -> None:
-        await self.send("job", eta=self.clock() + 30.0)
-        session = await self.open()
-        await self.advance(29.75)
-        assert await self.take(session) == []
-        await self.advance(0.25)
-        await self.take_one(session, "job")
 
     async def test_an_eta_in_the_past_is_now(self) -> None:
         await self.send("job", eta=self.clock() - 30.0)
         await self.take_one(await self.open(), "job")
 
-    async def test_a_job_may_be_delayed_for_thirty_days(self) -> None:
-        await self.send("delayed", delay=30 * DAY)
-        await self.send("eta", eta=self.clock() + 30 * DAY + 1)
-        await self.advance(30 * DAY - 1)
-        assert await self.take(await self.open()) == []
-        await self.advance(2)
-        assert ids(await self.take(await self.open())) == ["delayed", "eta"]
-
-    async def test_delayed_jobs_come_in_the_order_they_are_due(self) -> None:
-        for delay in (3.0, 1.0, 5.0, 2.0, 4.0):
-            await self.send(str(delay), delay=delay)
-        await self.advance(10)
-        assert ids(await self.take(await self.open())) == ["1.0", "2.0", "3.0", "4.0", "5.0"]
-
-    async def test_a_delayed_job_keeps_its_priority(self) -> None:
-        await self.send("plain", delay=1.0)
-        await self.send("urgent", delay=2.0, priority=9)
-        await self.advance(3)
-        assert ids(await self.take(await self.open())) == ["urgent", "plain"]
-
     async def test_jobs_that_are_not_due_hide_no_job_that_is(self) -> None:
         await self.send(*(f"later-{number}" for number in range(50)), delay=60.0, priority=9)
         await self.send("now")
         assert ids(await self.take(await self.open())) == ["now"]
-
-    async def test_a_thousand_jobs_due_at_once_all_come(self) -> None:
-        names = [str(number) for number in range(1000)]
-        await self.send(*names, delay=5.0)
-        await self.advance(5)
-        session = await self.open()
-        received: list[str] = []
-        while deliveries := await self.take(session, 100):
-            received += ids(deliveries)
-        assert sorted(received, key=int) == names

@@ -7,8 +7,10 @@ from typing import Final
 import pytest
 
 from umbel.contracts.broker import Beat, Ended, Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.ids import new_session
 from umbel.model.job import Counts
+from umbel.testing.conformance.sending import HOSTILE_IDS
 from umbel.testing.conformance.stage import LEASE, OTHER, QUEUE, BrokerStage, body, ids
 
 MAX_MOVED: Final = 200
@@ -17,6 +19,8 @@ MAX_MOVED: Final = 200
 
 class ReclaimingConformance(BrokerStage):
     """Ended and lapsed sessions, due jobs, quarantine marks."""
+
+    power = Power.LEASES
 
     async def test_a_job_of_a_lapsed_session_returns_with_one_loss(self) -> None:
         _, lost = await self.started()
@@ -161,26 +165,6 @@ class ReclaimingConformance(BrokerStage):
 
     # --- due times and deadlines
 
-    async def test_due_jobs_are_made_ready(self) -> None:
-        await self.send("1", "2", delay=5.0)
-        await self.send("3", delay=50.0)
-        assert (await self.reclaim()).promoted == 0
-        await self.advance(5)
-        assert (await self.reclaim()).promoted == 2
-        assert sorted(ids(await self.take(await self.open()))) == ["1", "2"]
-
-    async def test_it_answers_when_the_next_job_is_due(self) -> None:
-        assert (await self.broker.reclaim([QUEUE], LEASE)).next_due is None
-        await self.send("late", delay=60.0)
-        await self.send("early", delay=30.0)
-        await self.advance(10)
-        assert (await self.broker.reclaim([QUEUE], LEASE)).next_due == pytest.approx(20.0, abs=0.1)
-
-    async def test_the_next_due_time_is_the_first_of_all_queues(self) -> None:
-        await self.send("late", delay=60.0)
-        await self.send("early", delay=30.0, queue=OTHER)
-        assert (await self.broker.reclaim([QUEUE, OTHER], LEASE)).next_due == pytest.approx(30.0, abs=0.1)
-
     async def test_it_answers_when_the_next_lease_ends(self) -> None:
         assert (await self.broker.reclaim([QUEUE], LEASE)).next_deadline is None
         await self.open()
@@ -203,3 +187,25 @@ class ReclaimingConformance(BrokerStage):
     async def test_reclaiming_an_empty_queue_does_nothing(self) -> None:
         answer = await self.broker.reclaim([QUEUE, OTHER], LEASE)
         assert (answer.promoted, answer.returned, answer.next_due, answer.next_deadline) == (0, 0, None, None)
+
+    async def test_a_call_moves_at_most_two_hundred_jobs_of_an_ended_session(self) -> None:
+        names = [str(number) for number in range(2 * MAX_MOVED + 50)]
+        await self.send(*names)
+        session = await self.open()
+        while await self.take(session, 100):
+            pass
+        moved: list[int] = []
+        while step := (await self.broker.reclaim([QUEUE], LEASE, [Ended(session, ("0", "449"))])).returned:
+            moved.append(step)
+        assert sum(moved) == len(names)
+        assert max(moved) <= MAX_MOVED
+        survivor = await self.open()
+        received = [each for _ in range(5) for each in await self.take(survivor, 100)]
+        assert sorted(ids(received), key=int) == names
+        assert {each.id for each in received if each.counts.crashes} == {"0", "449"}
+
+    async def test_hostile_ids_survive_a_lost_session(self) -> None:
+        await self.send(*HOSTILE_IDS)
+        assert len(await self.take(await self.open(), 100)) == len(HOSTILE_IDS)
+        assert (await self.lapse()).returned == len(HOSTILE_IDS)
+        assert sorted(ids(await self.take(await self.open(), 100))) == sorted(HOSTILE_IDS)

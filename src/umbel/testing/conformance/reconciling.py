@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from umbel.contracts.broker import Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.job import Counts
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, body, ids
 
 
 class ReconcilingConformance(BrokerStage):
     """Reconcile, and receives that come late."""
+
+    power = Power.LEASES
 
     async def test_a_job_the_child_does_not_list_is_ready_again(self) -> None:
         session, lost = await self.started()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.model.ids import new_id
 from umbel.model.job import MAX_PRIORITY, Counts, Job
-from umbel.testing.conformance.stage import LEASE, OTHER, QUEUE, BrokerStage, body, ids
+from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, body, ids
 
 HOSTILE_IDS = (
     "!",
@@ -54,73 +53,6 @@ class SendingConformance(BrokerStage):
         await asyncio.gather(*(asyncio.to_thread(self.broker.send, [Job(each, QUEUE, b"1")]) for each in names))
         assert sorted(ids(await self.take(await self.open(), 100))) == sorted(names)
 
-    async def test_an_id_sent_twice_is_kept_once_as_it_was_first(self) -> None:
-        await self.broker.asend([Job("job", QUEUE, b"first")])
-        await self.broker.asend([Job("job", QUEUE, b"second", priority=9)])
-        session = await self.open()
-        delivery = await self.take_one(session, "job")
-        assert (delivery.envelope, delivery.level) == (b"first", MAX_PRIORITY)
-        assert await self.take(session) == []
-
-    async def test_an_id_twice_in_one_batch_is_kept_once(self) -> None:
-        await self.broker.asend([Job("job", QUEUE, b"first"), Job("job", QUEUE, b"second")])
-        session = await self.open()
-        assert [each.envelope for each in await self.take(session)] == [b"first"]
-
-    async def test_the_same_id_sent_at_once_by_many_is_kept_once(self) -> None:
-        await asyncio.gather(*(asyncio.to_thread(self.broker.send, [Job("job", QUEUE, b"1")]) for _ in range(10)))
-        await asyncio.gather(*(self.broker.asend([Job("job", QUEUE, b"1")]) for _ in range(10)))
-        assert ids(await self.take(await self.open())) == ["job"]
-
-    async def test_a_delayed_job_sent_again_keeps_its_first_due_time(self) -> None:
-        await self.send("job", delay=30.0)
-        await self.send("job")
-        assert await self.take(await self.open()) == []
-
-    async def test_a_running_job_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.send("job")
-        assert await self.take(session) == []
-        assert await self.end(session, delivery) == [True]
-        assert await self.take(session) == []
-
-    async def test_a_job_that_ended_without_a_record_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.end(session, delivery)
-        await self.send("job")
-        assert await self.take(session) == []
-
-    async def test_a_job_whose_record_lives_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.end(session, delivery, record=b"record")
-        await self.send("job")
-        assert await self.take(session) == []
-
-    async def test_the_done_mark_of_a_job_lasts_for_two_minutes(self) -> None:
-        session, delivery = await self.started()
-        await self.end(session, delivery)
-        await self.advance(DONE_MARK_SECONDS - 1)
-        await self.send("job")
-        assert await self.take(await self.open()) == []
-
-    async def test_a_retried_job_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "retry", delay=30.0, counts=Counts(retries=1)))
-        await self.send("job")
-        assert await self.take(session) == []
-
-    async def test_a_parked_job_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "park", task="unknown"))
-        await self.send("job")
-        assert await self.take(session) == []
-
-    async def test_a_dead_letter_is_not_accepted_again(self) -> None:
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "dead"))
-        await self.send("job")
-        assert await self.take(session) == []
-
     async def test_an_empty_batch_sends_nothing(self) -> None:
         self.broker.send([])
         await self.broker.asend([])
@@ -155,19 +87,11 @@ class SendingConformance(BrokerStage):
 
     async def test_hostile_ids_are_only_ids(self) -> None:
         await self.send(*HOSTILE_IDS)
-        await self.send(*HOSTILE_IDS)
         session = await self.open()
         deliveries = await self.take(session, 100)
         assert ids(deliveries) == list(HOSTILE_IDS)
         assert await self.end(session, *deliveries) == [True] * len(HOSTILE_IDS)
         assert (await self.lapse()).returned == 0
-
-    async def test_hostile_ids_survive_a_delay_and_a_lost_session(self) -> None:
-        await self.send(*HOSTILE_IDS, delay=LEASE)
-        await self.advance(LEASE)
-        assert len(await self.take(await self.open(), 100)) == len(HOSTILE_IDS)
-        assert (await self.lapse()).returned == len(HOSTILE_IDS)
-        assert sorted(ids(await self.take(await self.open(), 100))) == sorted(HOSTILE_IDS)
 
     async def test_every_valid_queue_name_is_a_queue_of_its_own(self) -> None:
         names = ["a", "a:b", "a.b", "a@b", "A", "0", "a-b_c", "q" * 128, ":", "jobs", "ready:0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.ids import new_session
 from umbel.model.job import Job
 from umbel.testing.conformance.stage import LEASE, OTHER, QUEUE, BrokerStage, ids
@@ -12,6 +13,8 @@ from umbel.testing.conformance.stage import LEASE, OTHER, QUEUE, BrokerStage, id
 
 class SessionConformance(BrokerStage):
     """Opening, beating, dying."""
+
+    power = Power.LEASES
 
     async def beat(self, *sessions: str, queues: tuple[str, ...] = (QUEUE,), opening: bool = False) -> list[bool]:
         """One heartbeat for all *sessions*."""
@@ -183,3 +186,22 @@ class SessionConformance(BrokerStage):
         await self.started()
         await self.advance(-3600.0)
         assert (await self.lapse()).returned + (await self.lapse()).returned == 1
+
+    async def test_an_unknown_session_receives_nothing(self) -> None:
+        await self.send("job")
+        with pytest.raises(SessionDead):
+            await self.take(new_session())
+        await self.take_one(await self.open(), "job")
+
+    async def test_a_session_receives_nothing_from_a_queue_it_was_not_opened_in(self) -> None:
+        await self.send("job", queue=OTHER)
+        session = await self.open(QUEUE)
+        with pytest.raises(SessionDead):
+            await self.take(session, queues=[OTHER])
+
+    async def test_a_settle_by_a_session_that_ended_meanwhile_is_refused_whole(self) -> None:
+        await self.send("1", "2", "3")
+        session = await self.open()
+        deliveries = await self.take(session)
+        await self.reclaim(Ended(session))
+        assert await self.end(session, *deliveries) == [False] * 3

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from umbel.contracts.broker import Beat, Broker, Ended, Reclaimed, Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.ids import new_session
 from umbel.model.job import Delivery, Job
 from umbel.testing.clock import Clock
@@ -22,6 +23,9 @@ class BrokerStage:
 
     The hook is `make`. An engine without an injected clock overrides `advance` too, and really waits.
     """
+
+    power: ClassVar[Power | None] = None
+    """What an engine must declare to be asked this; None: every engine is. Each suite says it for itself."""
 
     clock: Clock
     broker: Broker

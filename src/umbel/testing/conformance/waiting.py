@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from umbel.contracts.broker import Broker, Ended, Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.job import Counts, Delivery, Job
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
@@ -18,7 +19,7 @@ SETTLING_SECONDS = 0.1
 """How long a test lets a receiver fall asleep; it passes as well when the receiver is not asleep yet."""
 
 
-class WaitingConformance(BrokerStage):
+class WaitingStage(BrokerStage):
     """Wake-ups, on the real clock. A receiver may answer an empty list early, so each asks again as a worker does."""
 
     def real_time(self) -> None:
@@ -38,6 +39,10 @@ class WaitingConformance(BrokerStage):
         await asyncio.sleep(SETTLING_SECONDS)
         await act()
         return (await soon(waiting, PROMPT_SECONDS))[0]
+
+
+class WaitingConformance(WaitingStage):
+    """Wake-ups by what is sent or comes back."""
 
     async def test_a_receiver_that_waits_is_woken_by_a_send(self) -> None:
         self.real_time()
@@ -81,6 +86,81 @@ class WaitingConformance(BrokerStage):
         await self.send("later", delay=10.0)
         assert await soon(self.broker.receive(session, [QUEUE], 1, wait=0), PROMPT_SECONDS) == []
 
+    async def test_a_receiver_that_waits_is_woken_by_a_release(self) -> None:
+        self.real_time()
+        session, delivery = await self.started()
+        assert (await self.woken_by(lambda: self.settle(session, Settlement(delivery, "release")))).id == "job"
+
+    async def test_a_receiver_that_waits_is_woken_by_a_follow_up(self) -> None:
+        self.real_time()
+        session, delivery = await self.started()
+        end = Settlement(delivery, "end", follow_ups=(Job("next", QUEUE, b"1"),))
+        assert (await self.woken_by(lambda: self.settle(session, end))).id == "next"
+
+    async def test_a_receiver_that_waits_is_woken_by_an_unparked_job(self) -> None:
+        self.real_time()
+        session, delivery = await self.started()
+        await self.settle(session, Settlement(delivery, "park", task="unknown"))
+        assert (await self.woken_by(lambda: self.broker.unpark([QUEUE], ["unknown"]))).id == "job"
+
+    # --- several receivers
+
+    async def test_two_sleepers_and_two_sends_serve_both(self) -> None:
+        self.real_time()
+        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
+        await asyncio.sleep(SETTLING_SECONDS)
+        await self.send("1")
+        await self.send("2")
+        received = await soon(asyncio.gather(*waiting), PROMPT_SECONDS)
+        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
+
+    async def test_two_sleepers_and_one_batch_serve_both(self) -> None:
+        self.real_time()
+        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
+        await asyncio.sleep(SETTLING_SECONDS)
+        await self.send("1", "2")
+        received = await soon(asyncio.gather(*waiting), PROMPT_SECONDS)
+        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
+
+    async def test_many_clients_sleep_and_none_oversleeps(self) -> None:
+        self.real_time()
+        clients = [self.client(time.time) for _ in range(6)]
+        waiting = [asyncio.create_task(_first(each, await self.open(broker=each))) for each in clients]
+        await asyncio.sleep(SETTLING_SECONDS)
+        await self.send(*"123456")
+        received = await soon(asyncio.gather(*waiting), 2 * PROMPT_SECONDS)
+        assert sorted(each.id for each in received) == list("123456")
+
+    async def test_a_cancelled_wait_loses_no_job(self) -> None:
+        self.real_time()
+        session = await self.open()
+        for number in range(5):
+            await self.cancelled(session)
+            await self.send(str(number))
+            assert ids(await soon(self.wait_for(session), PROMPT_SECONDS)) == [str(number)]
+
+    async def test_a_receiver_that_was_cancelled_takes_no_wake_up_with_it(self) -> None:
+        self.real_time()
+        sleeper = asyncio.create_task(self.wait_for(await self.open()))
+        leaver = await self.open()
+        await self.cancelled(leaver)
+        await self.send("job")
+        assert ids(await soon(sleeper, PROMPT_SECONDS)) == ["job"]
+
+    async def cancelled(self, session: str) -> None:
+        """Begin to wait and give up."""
+        waiting = asyncio.create_task(self.broker.receive(session, [QUEUE], 1, wait=30))
+        await asyncio.sleep(SETTLING_SECONDS / 2)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+
+
+class DueWaitingConformance(WaitingStage):
+    """Wake-ups at due times, to the millisecond."""
+
+    power = Power.EXACT_DELAYS
+
     async def test_a_receiver_wakes_when_a_delayed_job_is_due(self) -> None:
         self.real_time()
         session = await self.open()
@@ -112,22 +192,20 @@ class WaitingConformance(BrokerStage):
         retry = Settlement(delivery, "retry", delay=0.2, counts=Counts(retries=1))
         assert (await self.woken_by(lambda: self.settle(session, retry))).counts.retries == 1
 
-    async def test_a_receiver_that_waits_is_woken_by_a_release(self) -> None:
+    async def test_two_sleepers_and_two_due_times_serve_both(self) -> None:
         self.real_time()
-        session, delivery = await self.started()
-        assert (await self.woken_by(lambda: self.settle(session, Settlement(delivery, "release")))).id == "job"
+        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
+        await asyncio.sleep(SETTLING_SECONDS)
+        await self.send("1", delay=0.2)
+        await self.send("2", delay=0.4)
+        received = await soon(asyncio.gather(*waiting), 0.4 + PROMPT_SECONDS)
+        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
 
-    async def test_a_receiver_that_waits_is_woken_by_a_follow_up(self) -> None:
-        self.real_time()
-        session, delivery = await self.started()
-        end = Settlement(delivery, "end", follow_ups=(Job("next", QUEUE, b"1"),))
-        assert (await self.woken_by(lambda: self.settle(session, end))).id == "next"
 
-    async def test_a_receiver_that_waits_is_woken_by_an_unparked_job(self) -> None:
-        self.real_time()
-        session, delivery = await self.started()
-        await self.settle(session, Settlement(delivery, "park", task="unknown"))
-        assert (await self.woken_by(lambda: self.broker.unpark([QUEUE], ["unknown"]))).id == "job"
+class ReturnWaitingConformance(WaitingStage):
+    """Wake-ups by what comes back from another session."""
+
+    power = Power.LEASES
 
     async def test_a_receiver_that_waits_is_woken_by_the_jobs_of_an_ended_session(self) -> None:
         self.real_time()
@@ -138,51 +216,6 @@ class WaitingConformance(BrokerStage):
         self.real_time()
         session, _ = await self.started()
         assert (await self.woken_by(lambda: self.broker.reconcile(session, [QUEUE], []))).id == "job"
-
-    # --- several receivers
-
-    async def test_two_sleepers_and_two_sends_serve_both(self) -> None:
-        self.real_time()
-        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
-        await asyncio.sleep(SETTLING_SECONDS)
-        await self.send("1")
-        await self.send("2")
-        received = await soon(asyncio.gather(*waiting), PROMPT_SECONDS)
-        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
-
-    async def test_two_sleepers_and_one_batch_serve_both(self) -> None:
-        self.real_time()
-        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
-        await asyncio.sleep(SETTLING_SECONDS)
-        await self.send("1", "2")
-        received = await soon(asyncio.gather(*waiting), PROMPT_SECONDS)
-        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
-
-    async def test_two_sleepers_and_two_due_times_serve_both(self) -> None:
-        self.real_time()
-        waiting = [asyncio.create_task(self.wait_for(await self.open())) for _ in range(2)]
-        await asyncio.sleep(SETTLING_SECONDS)
-        await self.send("1", delay=0.2)
-        await self.send("2", delay=0.4)
-        received = await soon(asyncio.gather(*waiting), 0.4 + PROMPT_SECONDS)
-        assert sorted(each.id for batch in received for each in batch) == ["1", "2"]
-
-    async def test_many_clients_sleep_and_none_oversleeps(self) -> None:
-        self.real_time()
-        clients = [self.client(time.time) for _ in range(6)]
-        waiting = [asyncio.create_task(_first(each, await self.open(broker=each))) for each in clients]
-        await asyncio.sleep(SETTLING_SECONDS)
-        await self.send(*"123456")
-        received = await soon(asyncio.gather(*waiting), 2 * PROMPT_SECONDS)
-        assert sorted(each.id for each in received) == list("123456")
-
-    async def test_a_cancelled_wait_loses_no_job(self) -> None:
-        self.real_time()
-        session = await self.open()
-        for number in range(5):
-            await self.cancelled(session)
-            await self.send(str(number))
-            assert ids(await soon(self.wait_for(session), PROMPT_SECONDS)) == [str(number)]
 
     async def test_a_receive_cancelled_beside_a_send_loses_no_job(self) -> None:
         self.real_time()
@@ -201,22 +234,6 @@ class WaitingConformance(BrokerStage):
             held = held or await soon(self.wait_for(session), PROMPT_SECONDS)
             assert ids(held) == [str(number)]
             assert await self.end(session, *held) == [True]
-
-    async def test_a_receiver_that_was_cancelled_takes_no_wake_up_with_it(self) -> None:
-        self.real_time()
-        sleeper = asyncio.create_task(self.wait_for(await self.open()))
-        leaver = await self.open()
-        await self.cancelled(leaver)
-        await self.send("job")
-        assert ids(await soon(sleeper, PROMPT_SECONDS)) == ["job"]
-
-    async def cancelled(self, session: str) -> None:
-        """Begin to wait and give up."""
-        waiting = asyncio.create_task(self.broker.receive(session, [QUEUE], 1, wait=30))
-        await asyncio.sleep(SETTLING_SECONDS / 2)
-        waiting.cancel()
-        with suppress(asyncio.CancelledError):
-            await waiting
 
 
 async def _first(broker: Broker, session: str) -> Delivery:
