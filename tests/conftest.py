@@ -129,9 +129,17 @@ def pgbouncer_url(pgbouncer_server: Server, postgres_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def rabbitmq_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rabbitmq.Tls]:
+    """The way into `rabbitmq_server` over TLS."""
+    tls = rabbitmq.Tls(tmp_path_factory.mktemp("certificates"))
+    yield tls
+    tls.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory, rabbitmq_tls: rabbitmq.Tls) -> Iterator[Server]:
     """One RabbitMQ for the whole run; a test that kills or pauses it need not repair it."""
-    server = Server(RabbitMQ(), tmp_path_factory.mktemp("rabbitmq")).start()
+    server = Server(RabbitMQ(rabbitmq_tls.config), tmp_path_factory.mktemp("rabbitmq")).start()
     yield server
     server.close()
 

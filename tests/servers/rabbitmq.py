@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pamqp import commands, frame
 
+from tests.servers.certificates import Authority
 from tests.servers.packages import program
 from tests.servers.ports import Reservation, reserve
 
@@ -18,6 +20,10 @@ ANSWER_SECONDS = 10.0
 GREETING = b"AMQP\x00\x00\x09\x01"
 PARTS = ("c0", "c1", "c2", "c3", "parked", "dead")
 RUNGS = 25
+
+EVAL_PROGRAMS = ("/usr/bin/erl_call",)
+EVAL_PACKAGE = "erlang-base"
+EVAL_SECONDS = 20.0
 
 _further: dict[Path, tuple[Reservation, Reservation]] = {}
 
@@ -110,6 +116,51 @@ class Line:
         size, _, answer = frame.unmarshal(self._data)
         self._data = self._data[size:]
         return answer
+
+
+class Tls:
+    """A further way into a node, over TLS: its certificate is for 127.0.0.1 alone, and it asks for that of a client."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make certificates in *folder* and reserve a port; `config` is for the node."""
+        self.authority = Authority(folder)
+        self._reservation = reserve()
+        self._own, self._client = self.authority.sign("server", "127.0.0.1"), self.authority.sign("client")
+
+    @property
+    def config(self) -> tuple[str, ...]:
+        """The lines of rabbitmq.conf that open it."""
+        return (
+            f"listeners.ssl.1 = 127.0.0.1:{self._reservation.port}",
+            f"ssl_options.cacertfile = {self.authority.certificate}",
+            f"ssl_options.certfile = {self._own.certificate}",
+            f"ssl_options.keyfile = {self._own.key}",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = true",
+        )
+
+    def url(self, host: str = "127.0.0.1", **options: str) -> str:
+        """An address at which everything is right, but for *options*; an empty one is left out."""
+        right = {"cacertfile": self.authority.certificate, "certfile": self._client.certificate}
+        given = {**right, "keyfile": self._client.key, "verify": "verify_peer", **options}
+        words = "&".join(f"{name}={value}" for name, value in given.items() if value)
+        return f"amqps://guest:guest@{host}:{self._reservation.port}/?{words}"
+
+    def close(self) -> None:
+        """Give the port away."""
+        self._reservation.release()
+
+
+def evaluate(folder: Path, expression: str) -> str:
+    """What the node with its data in *folder* answers to an Erlang *expression*. Raises `RuntimeError`."""
+    cookie = (folder / ".erlang.cookie").read_text()
+    _, distribution = _further[folder]
+    words = [program(EVAL_PROGRAMS, EVAL_PACKAGE), "-address", f"127.0.0.1:{distribution.port}", "-c", cookie, "-e"]
+    text = f"{expression}."
+    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=EVAL_SECONDS, check=False)
+    if done.returncode or not done.stdout.startswith("{ok"):
+        raise RuntimeError(f"{expression}: {done.stdout} {done.stderr}")
+    return done.stdout
 
 
 def empty(port: int, queues: Iterable[str]) -> None:

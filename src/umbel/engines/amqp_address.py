@@ -16,6 +16,7 @@ _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 _OPTIONS: Final = ("connection_timeout", "cacertfile", "certfile", "keyfile", "verify")
 _VERIFY: Final = {"verify_peer": ssl.CERT_REQUIRED, "verify_none": ssl.CERT_NONE}
 _GUEST: Final = "guest"
+_LOCAL: Final = "localhost"
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -34,13 +35,24 @@ class Security(msgspec.Struct, frozen=True):
     keyfile: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """A context for connections. Raises `OSError` if a file cannot be read."""
-        context = ssl.create_default_context(cafile=self.cacertfile)
+        """A context for connections. Raises `ImproperlyConfigured` if a file cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.cacertfile)
+        except OSError as error:
+            raise ImproperlyConfigured(f"cacertfile={self.cacertfile} cannot be used: {error}") from error
         context.check_hostname = self.verify != ssl.CERT_NONE
         context.verify_mode = self.verify
         if self.certfile is not None:
-            context.load_cert_chain(self.certfile, self.keyfile)
+            self._show(context, self.certfile)
         return context
+
+    def _show(self, context: ssl.SSLContext, certfile: str) -> None:
+        try:
+            # Without a password given, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(certfile, self.keyfile, "")
+        except OSError as error:
+            key = f" with keyfile={self.keyfile}" if self.keyfile else ""
+            raise ImproperlyConfigured(f"certfile={certfile}{key} cannot be used: {error}") from error
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +73,9 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 def parse(url: str, *, timeout: float) -> Address:
     """The address in *url*; *timeout*, in seconds, holds where the URL has no `connection_timeout` of its own.
 
-    Forms: ``amqp://user:password@host:port/vhost``, ``amqps://…`` with TLS; further nodes follow after a semicolon, as
-    ``amqp://…@one/vhost;amqp://…@two`` or ``…;two:5672``; they share the first one's user and virtual host.
+    Forms: ``amqp://user:password@host:port/vhost``, ``amqps://…`` with TLS. Further nodes follow after commas, as
+    ``amqp://…@one,two:5672/vhost``, or after semicolons, as ``amqp://…@one/vhost;amqp://…@two`` or ``…/vhost;two``;
+    they share the first one's user and virtual host.
     Raises `ImproperlyConfigured`, naming the option that is unknown or has a wrong value.
     """
     first, *others = [part.strip() for part in url.split(";")]
@@ -73,7 +86,7 @@ def parse(url: str, *, timeout: float) -> Address:
         port = _PORTS[parts.scheme]
         return Address(
             url=url,
-            nodes=(Node(parts.hostname or "localhost", parts.port or port), *(_node(other, port) for other in others)),
+            nodes=tuple(_node(text, port) for text in (*_hosts(parts.netloc), *others)),
             virtual_host=unquote(parts.path[1:]) or "/",
             username=unquote(parts.username) if parts.username else _GUEST,
             password=unquote(parts.password) if parts.password is not None else _GUEST,
@@ -85,10 +98,17 @@ def parse(url: str, *, timeout: float) -> Address:
         raise ImproperlyConfigured(f"{shown} is not an address of RabbitMQ: {error}") from error
 
 
+def _hosts(netloc: str) -> list[str]:
+    hosts = netloc.rpartition("@")[2]
+    if hosts.startswith(":"):
+        hosts = _LOCAL + hosts
+    return hosts.split(",") if hosts else [_LOCAL]
+
+
 def _node(text: str, port: int) -> Node:
     parts = urlsplit(text if "://" in text else f"//{text}")
     if not parts.hostname:
-        raise ValueError("a semicolon is followed by no further node")
+        raise ValueError("a comma or a semicolon is followed by no further node")
     return Node(parts.hostname, parts.port or port)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import ssl
 from typing import Any, Final, cast
 
 from pamqp import commands, frame
@@ -17,6 +18,7 @@ from pamqp.exceptions import PAMQPException
 from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp_address import Address, Node
 from umbel.engines.amqp_channel import Channel, Refused
+from umbel.engines.tls import trusting
 from umbel.exceptions import BrokerError
 
 _GREETING: Final = b"AMQP\x00\x00\x09\x01"
@@ -188,29 +190,34 @@ class Connection(asyncio.Protocol):
 async def connect(address: Address, heartbeat: float, timeout: float) -> Connection:
     """Connect to the first node that lets us in, within *timeout* seconds. *heartbeat* seconds are offered.
 
-    Raises `OSError`, or `BrokerError` if a server refuses us.
+    Raises `OSError`, `BrokerError` if a server refuses us and no other takes us, or `ImproperlyConfigured`.
     """
+    context = address.security.context() if address.security is not None else None
+    end = asyncio.get_running_loop().time() + timeout
     nodes = random.sample(address.nodes, len(address.nodes))
-    failed: OSError = ConnectionRefusedError("no node")
+    failed: OSError | BrokerError = ConnectionRefusedError("no node")
     for place, node in enumerate(nodes):
         try:
-            async with asyncio.timeout(timeout / (len(nodes) - place)):
-                return await _connect(address, node, heartbeat)
-        except OSError as error:
-            failed = error
+            async with asyncio.timeout((end - asyncio.get_running_loop().time()) / (len(nodes) - place)):
+                return await _connect(address, node, context, heartbeat)
+        except (OSError, BrokerError) as error:
+            failed = failed if isinstance(failed, BrokerError) else error
     raise failed
 
 
-async def _connect(address: Address, node: Node, heartbeat: float) -> Connection:
+async def _connect(address: Address, node: Node, context: ssl.SSLContext | None, heartbeat: float) -> Connection:
     loop = asyncio.get_running_loop()
-    context = address.security.context() if address.security is not None else None
     connection = Connection(address, heartbeat)
-    await loop.create_connection(lambda: connection, node.host, node.port, ssl=context)
-    try:
-        await connection.shake()
-    except BaseException:
-        connection.abort(ConnectionAbortedError("given up"))
-        raise
+    with trusting(address):
+        await loop.create_connection(lambda: connection, node.host, node.port, ssl=context)
+        try:
+            await connection.shake()
+        except BaseException:
+            lost = connection.lost
+            connection.abort(ConnectionAbortedError("given up"))
+            if isinstance(lost, ssl.SSLError):  # a certificate of ours is refused only after the handshake
+                raise lost from None
+            raise
     return connection
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import ssl
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
@@ -15,7 +14,7 @@ from hiredis import pack_command as _pack_command  # pyright: ignore[reportUnkno
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_reply import UNREADY, code, refusal
-from umbel.exceptions import BrokerError
+from umbel.engines.tls import trusting
 
 pack: Final = cast("Callable[[tuple[Word, ...]], bytes]", _pack_command)
 """The bytes of one command."""
@@ -63,19 +62,6 @@ def welcome(replies: Sequence[Any], address: Address) -> Welcome:
 def unready(reply: ReplyError) -> OSError | None:
     """The lost connection that *reply* amounts to, if the server may soon do what it refuses now."""
     return ConnectionError(str(reply)) if code(str(reply)) in UNREADY else None
-
-
-@contextlib.contextmanager
-def trusting(address: Address) -> Generator[None]:
-    """Within it an error of TLS itself is a `BrokerError`: between the same two parties it would come again."""
-    try:
-        yield
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        raise
-    except ssl.SSLCertVerificationError as error:
-        raise BrokerError(f"{address}: its certificate is not trusted: {error.verify_message}") from error
-    except ssl.SSLError as error:
-        raise BrokerError(f"{address}: no secure connection: {error.reason or error}") from error
 
 
 def tune(connected: socket.socket, address: Address) -> None:

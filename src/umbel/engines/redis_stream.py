@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 from hiredis import ProtocolError, PushNotification
 
 from umbel.engines.redis_address import Address
-from umbel.engines.redis_connection import NO_REPLY, Welcome, greeting, pack, reader, trusting, tune, welcome
+from umbel.engines.redis_connection import NO_REPLY, Welcome, greeting, pack, reader, tune, welcome
+from umbel.engines.tls import trusting
 
 _GRACE_SECONDS: Final = 1.0
 

@@ -11,6 +11,7 @@ def test_what_a_url_leaves_out_is_what_rabbitmq_has_by_default() -> None:
     assert address.nodes == (Node("localhost", 5672),)
     assert (address.virtual_host, address.username, address.password) == ("/", "guest", "guest")
     assert (address.timeout, address.security) == (4.0, None)
+    assert parse("amqp://:1234", timeout=4.0).nodes == (Node("localhost", 1234),)
 
 
 def test_quoted_parts_are_unquoted() -> None:
@@ -24,11 +25,13 @@ def test_the_virtual_host_of_no_name_is_the_first_one(path: str) -> None:
     assert parse(f"amqp://rabbit{path}", timeout=4.0).virtual_host == "/"
 
 
-@pytest.mark.parametrize("others", ["two:5;three", "amqp://two:5;amqp://u:p@three/other"])
-def test_further_nodes_follow_after_semicolons(others: str) -> None:
-    address = parse(f"amqp://u:p@one/v;{others}", timeout=4.0)
+@pytest.mark.parametrize(
+    "rest", ["one/v;two:5;three", "one/v;amqp://two:5;amqp://u:p@three/other", "one,two:5,three/v", "one,two:5/v;three"]
+)
+def test_further_nodes_follow_after_commas_and_semicolons(rest: str) -> None:
+    address = parse(f"amqp://u:p@{rest}", timeout=4.0)
     assert address.nodes == (Node("one", 5672), Node("two", 5), Node("three", 5672))
-    assert address.virtual_host == "v"
+    assert (address.username, address.password, address.virtual_host) == ("u", "p", "v")
 
 
 def test_tls_has_its_own_port_and_trusts_nobody_unchecked() -> None:
@@ -56,6 +59,7 @@ def test_the_time_for_connecting_is_in_milliseconds() -> None:
         ("amqps://rabbit?verify=maybe", "verify must be one of"),
         ("amqp://rabbit:port", "Port could not be cast"),
         ("amqp://rabbit;", "no further node"),
+        ("amqp://rabbit,", "no further node"),
     ],
 )
 def test_a_wrong_url_is_refused_with_the_reason(url: str, reason: str) -> None:
