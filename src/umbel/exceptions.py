@@ -149,6 +149,10 @@ class LeaseLost(TaskError):
     """The worker lost its lease on the job: whatever it still does is refused."""
 
 
+class NotCommitted(TaskError):
+    """The task ended its job in a transaction of its own and returned, but that was never committed."""
+
+
 class WorkerLostError(TaskError):
     """The job killed the process that ran it, three times."""
 

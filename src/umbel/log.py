@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TextIO
 import msgspec
 
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Retried, Revoked, Succeeded
+from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Released, Retried, Revoked, Succeeded
 from umbel.request import running
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
@@ -132,7 +132,7 @@ def refused(task: str, job_id: str) -> None:
     logger.warning("Task %s[%s] lost its lease: its result is dropped, the job runs again", task, job_id, extra=extra)
 
 
-def _succeeded(task: str, job_id: str, outcome: Succeeded) -> None:
+def _succeeded(task: str, job_id: str, outcome: Succeeded | Completed) -> None:
     if logger.isEnabledFor(logging.INFO):
         extra = _job(task, job_id, "succeeded", outcome.run)
         logger.info("Task %s[%s] succeeded in %.3fs", task, job_id, outcome.run, extra=extra)
@@ -177,6 +177,7 @@ def _parked(task: str, job_id: str, _: Parked) -> None:
 
 _LINES: Final[dict[type, Callable[[str, str, Any], None]]] = {
     Succeeded: _succeeded,
+    Completed: _succeeded,
     Failed: _failed,
     Retried: _retried,
     Revoked: _revoked,

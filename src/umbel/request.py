@@ -5,18 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, overload
 
-from umbel.exceptions import Retry
+from umbel.exceptions import NotCommitted, Retry
 from umbel.model.job import Delivery
 from umbel.wire.envelope import Envelope
 from umbel.wire.values import decode, pack
+
+T = TypeVar("T")
 
 
 class Named(Protocol):
     """What a request knows of its task."""
 
     name: str
+
+    def encode_result(self, value: object) -> bytes:
+        """The return value as bytes. Raises `EncodeError`."""
+        ...
+
+
+class Desk(Protocol):
+    """Where a run ends its own job, in a transaction of the user's own. *value* is encoded."""
+
+    def complete(self, request: Request, value: bytes, connection: object) -> None:
+        """End the job of *request* with success when *connection* commits. Raises `LeaseLost`."""
+
+    async def acomplete(self, request: Request, value: bytes, connection: object) -> None:
+        """The async twin of `complete`."""
+
+    def confirm(self, request: Request) -> bool:
+        """Whether that was committed, or cannot be told now; raises nothing."""
+        ...
+
+    async def aconfirm(self, request: Request) -> bool:
+        """The async twin of `confirm`."""
+        ...
 
 
 class Request:
@@ -32,6 +56,12 @@ class Request:
     called_directly: bool = False
     retrying: Retry | None = None
     """What ``self.retry(throw=False)`` decided: the run goes on, and is a retry whatever it returns."""
+    desk: Desk | None = None
+    """Where `complete_in` is carried out; none where there is no broker: eager, or in a plain call."""
+    began: float = 0.0
+    """When the run began, by ``time.perf_counter``."""
+    completing: bool = False
+    """Whether `complete_in` was carried out; its transaction may be open yet, or undone."""
     exhausted: bool = False
     """Whether ``self.retry`` found the limit reached: if the run fails now, its job is kept as a dead letter."""
 
@@ -152,6 +182,50 @@ class Request:
         """The job as it travelled."""
         return self._envelope
 
+    @property
+    def delivery(self) -> Delivery:
+        """The job as it is leased to this worker."""
+        return self._delivery
+
+    @overload
+    def complete_in(self, connection: object) -> None: ...
+    @overload
+    def complete_in(self, connection: object, value: T) -> T: ...
+    def complete_in(self, connection: object, value: Any = None) -> Any:
+        """End this job with the result *value* in the open transaction of *connection*, and answer *value*.
+
+        Result, end of the job and whatever else is written there are committed together, or nothing is: so the effect
+        counts exactly once. Call it last before the commit. *connection* is one to the database that is broker and
+        result store, as in ``connection=`` of a call. Eager and in a plain call it does nothing.
+
+        Raises `LeaseLost` if another worker has the job by now: let it out of the transaction, which is undone then.
+        `ImproperlyConfigured` if broker or connection cannot do this.
+        """
+        if self.desk is not None:
+            self.desk.complete(self, self.task_object.encode_result(value), connection)
+            self.completing = True
+        return value
+
+    @overload
+    async def acomplete_in(self, connection: object) -> None: ...
+    @overload
+    async def acomplete_in(self, connection: object, value: T) -> T: ...
+    async def acomplete_in(self, connection: object, value: Any = None) -> Any:
+        """The async twin of `complete_in`, for an async connection."""
+        if self.desk is not None:
+            await self.desk.acomplete(self, self.task_object.encode_result(value), connection)
+            self.completing = True
+        return value
+
+    @property
+    def completed(self) -> bool:
+        """Whether `complete_in` was carried out and its transaction committed; asks the broker."""
+        return self.completing and self.desk is not None and self.desk.confirm(self)
+
+    async def acompleted(self) -> bool:
+        """The async twin of `completed`."""
+        return self.completing and self.desk is not None and await self.desk.aconfirm(self)
+
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute or custom header *name*, or *default*."""
         return getattr(self, name, default)
@@ -166,6 +240,10 @@ class Request:
         """End the run as `retrying` says; what the executor does after a body that went on."""
         if self.retrying is not None:
             raise self.retrying
+
+    def not_committed(self) -> NotCommitted:
+        """The error of a run that returned before the transaction of `complete_in` was committed."""
+        return NotCommitted("complete_in was called, but its transaction was not committed when the task returned")
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in (self._envelope.headers or {}):

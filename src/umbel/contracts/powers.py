@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from umbel.contracts.broker import Settlement
 from umbel.model.job import Job
 from umbel.states import Place
 
@@ -91,6 +92,31 @@ class TransactionalSender(Protocol):
         ...
 
 
+@runtime_checkable
+class TransactionalSettler(Protocol):
+    """A broker that ends a job in a transaction of the user's own: what else is written there counts exactly once.
+
+    *connection* and errors are as in `TransactionalSender`. Until it ends, the transaction keeps the session from being
+    declared dead, so an engine must not let it be silent for long.
+    """
+
+    def settle_in(self, session: str, settlement: Settlement, connection: object) -> bool:
+        """Carry out *settlement* in the transaction of *connection*; answers whether the delivery is still ours."""
+        ...
+
+    async def asettle_in(self, session: str, settlement: Settlement, connection: object) -> bool:
+        """The async twin of `settle_in`, for an async connection."""
+        ...
+
+    def confirm(self, session: str, settlement: Settlement) -> bool:
+        """Whether `settle_in` was committed, asked when its transaction is over; wakes whoever waits for it."""
+        ...
+
+    async def aconfirm(self, session: str, settlement: Settlement) -> bool:
+        """The async twin of `confirm`."""
+        ...
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A terminal record on its way into a store that is not the broker; *ttl* seconds; *owner* is the fence."""
 
@@ -153,12 +179,3 @@ class ResultStore(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections of this event loop."""
-
-
-@runtime_checkable
-class Advisor(Protocol):
-    """An engine that can look at its own server's settings."""
-
-    async def advice(self) -> list[str]:
-        """What on the server endangers jobs, a sentence each with its cure; empty if nothing does. Reads only."""
-        ...

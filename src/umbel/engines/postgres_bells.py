@@ -34,11 +34,11 @@ class Bells:
         self._pending: dict[asyncio.AbstractEventLoop, _Pending] = {}
         self._spawned: set[asyncio.Task[Any]] = set()
 
-    def ring(self, queues: Counter[str]) -> None:
-        """Wake for *queues*, on this thread."""
-        if queues:
+    def ring(self, queues: Counter[str], ended: Sequence[str] = ()) -> None:
+        """Wake for *queues* and *ended*, on this thread."""
+        if queues or ended:
             with suppress(BrokerError):
-                self._engine.call([ring(queues)])
+                self._engine.call([ring(queues, ended)])
 
     async def aring(self, queues: Counter[str], ended: Sequence[str] = ()) -> None:
         """Wake for *queues* and *ended*."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -17,13 +18,14 @@ from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Retry, Wo
 from umbel.execution import hooks
 from umbel.model.failure import Failure, capture
 from umbel.model.job import Delivery
-from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
+from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
-from umbel.request import Request, running
+from umbel.request import Desk, Request, running
 from umbel.task import Task
 from umbel.wire.envelope import Envelope, decode, encode
 
 AnyTask: TypeAlias = Task[..., Any]
+_logger = logging.getLogger("umbel.worker")
 _MAX_DELAY: Final = 100 * 365 * 86_400.0
 
 
@@ -50,6 +52,9 @@ class Executor:
     *hostname* is what the request tells the task; *max_crashes* the number of crashes at which a job is buried;
     *max_bytes* limits envelopes, *ignore_results* and *store_errors* (even if ignored) are the app's defaults.
     """
+
+    desk: Desk | None = None
+    """Where runs may end their jobs themselves."""
 
     def __init__(
         self,
@@ -104,6 +109,7 @@ class Executor:
         except DecodeError as error:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
+        request.desk, request.began = self.desk, began
         running.set(request)
         try:
             if "before_start" in task.hooks:
@@ -111,9 +117,9 @@ class Executor:
             value = task.body(*args, **kwargs)
             if request.retrying is not None:
                 request.give_up()
-            outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
+            outcome = self._returned(request, value, completed=request.completing and request.completed)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
-            outcome = self._failed(run, request, error, time.perf_counter() - began)
+            outcome = self._raised(run, request, error, completed=request.completing and request.completed)
             if task.hooks:
                 hooks.after_error(task, request, outcome, error)
         else:
@@ -133,6 +139,7 @@ class Executor:
         except DecodeError as error:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
+        request.desk, request.began = self.desk, began
         running.set(request)
         try:
             if "before_start" in task.hooks:
@@ -140,10 +147,10 @@ class Executor:
             value = await task.body(*args, **kwargs)
             if request.retrying is not None:
                 request.give_up()
-            outcome: Outcome = Succeeded(task.encode_result(value), time.perf_counter() - began)
+            outcome = self._returned(request, value, completed=request.completing and await request.acompleted())
         except BaseException as error:  # noqa: BLE001 - as above
             self._let_go(error)
-            outcome = self._failed(run, request, error, time.perf_counter() - began)
+            outcome = self._raised(run, request, error, completed=request.completing and await request.acompleted())
             if task.hooks:
                 await hooks.aafter_error(task, request, outcome, error)
         else:
@@ -167,8 +174,20 @@ class Executor:
         if self._abandoned and isinstance(error, asyncio.CancelledError):
             raise error
 
-    def _failed(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
+    def _returned(self, request: Request, value: object, *, completed: bool) -> Outcome:
+        """The outcome of a run that returned *value*. Raises `EncodeError` or `NotCommitted`: then it has failed."""
+        if completed:
+            return Completed(time.perf_counter() - request.began)
+        if request.completing:
+            raise request.not_committed()
+        return Succeeded(request.task_object.encode_result(value), time.perf_counter() - request.began)
+
+    def _raised(self, run: Run, request: Request, error: BaseException, *, completed: bool) -> Outcome:
         """The outcome of a run that raised *error*; FAILURE with what is wrong if it asks for the impossible."""
+        seconds = time.perf_counter() - request.began
+        if completed:
+            _logger.error("task %s[%s] has ended its job and raised then", request.task, request.id, exc_info=error)
+            return Completed(seconds)
         try:
             return self._steered(run, request, error, seconds)
         except Exception as wrong:  # noqa: BLE001 - a delay or arguments that cannot travel

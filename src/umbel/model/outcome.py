@@ -74,7 +74,13 @@ class Parked(msgspec.Struct, frozen=True):
     task: str
 
 
-Outcome: TypeAlias = Succeeded | Failed | Retried | Revoked | Ignored | Released | Parked
+class Completed(msgspec.Struct, frozen=True, gc=False):
+    """The task has ended its job itself, in a transaction of its own: nothing is left to be settled."""
+
+    run: float = 0.0
+
+
+Outcome: TypeAlias = Succeeded | Failed | Retried | Revoked | Ignored | Released | Parked | Completed
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import POSTGRES
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines import postgres_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_address import parse
@@ -22,6 +23,7 @@ from umbel.engines.postgres_bells import Bells
 from umbel.engines.postgres_guest import arun_in, run_in
 from umbel.engines.postgres_listener import Listener, Nap
 from umbel.engines.postgres_topics import work
+from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
@@ -38,7 +40,7 @@ def connect(url: str, settings: Settings) -> PostgresBroker:
 
 
 class PostgresBroker:
-    """`Broker`, `Inspector` and `TransactionalSender` in one PostgreSQL database (>= 13), also behind pgbouncer.
+    """`Broker` and all powers but flows in one PostgreSQL database (>= 13), also behind pgbouncer.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
@@ -94,6 +96,30 @@ class PostgresBroker:
     async def aannounce(self, jobs: Sequence[Job]) -> None:
         """The async twin of `announce`."""
         await self._bells.aring(Counter(job.queue for job in jobs))
+
+    def settle_in(self, session: str, settlement: Settlement, connection: object) -> bool:
+        """Carry out *settlement* in the open transaction of *connection*; see `TransactionalSettler`."""
+        if new := self._unknown((settlement,)):
+            self._engine.call(self._verbs.naming(new))
+        return drive(self._verbs.complete(session, settlement), partial(run_in, connection))
+
+    async def asettle_in(self, session: str, settlement: Settlement, connection: object) -> bool:
+        """The async twin of `settle_in`."""
+        if new := self._unknown((settlement,)):
+            await self._engine.acall(self._verbs.naming(new))
+        return await adrive(self._verbs.complete(session, settlement), partial(arun_in, connection))
+
+    def confirm(self, session: str, settlement: Settlement) -> bool:
+        """Whether it was committed; wakes whoever waits for it."""
+        confirmed = drive(self._verbs.confirm(session, settlement), self._engine.call)
+        self._bells.ring(confirmed.rung, confirmed.ended)
+        return confirmed.ours[0]
+
+    async def aconfirm(self, session: str, settlement: Settlement) -> bool:
+        """The async twin of `confirm`."""
+        confirmed = await self._do(self._verbs.confirm(session, settlement))
+        self._bells.ring_later(confirmed.rung, confirmed.ended)
+        return confirmed.ours[0]
 
     def close(self) -> None:
         """Give back all connections of this process."""
@@ -178,7 +204,7 @@ class PostgresBroker:
 
     async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
         """Carry out *settlements*, in atomic steps of 512; a dead session answers False for each."""
-        new = {job.queue for each in settlements for job in each.follow_ups} - self._known
+        new = self._unknown(settlements)
         settled = await self._do(self._verbs.settle(session, settlements, new))
         self._known |= new
         self._bells.ring_later(settled.rung, settled.ended)
@@ -191,6 +217,11 @@ class PostgresBroker:
         return returned.total()
 
     # --- inspection
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the server and our tables; see `Examiner`."""
+        del thorough
+        return await postgres_health.examine(self._engine)
 
     async def queues(self) -> list[str]:
         """The names of all queues ever used, sorted."""
@@ -211,6 +242,10 @@ class PostgresBroker:
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
         return await self._do(inspector.locate(job_id, queue, self._verbs.now()))
+
+    def _unknown(self, settlements: Sequence[Settlement]) -> set[str]:
+        """The queues of their follow-ups that may not be named yet."""
+        return {job.queue for each in settlements for job in each.follow_ups} - self._known
 
     async def _do(self, steps: Steps[T]) -> T:
         return await adrive(steps, self._engine.acall)

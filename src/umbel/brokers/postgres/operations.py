@@ -29,6 +29,8 @@ MAX_EXPIRED: Final = 1000
 REMEMBERED_SECONDS: Final = 86_400.0
 DEAD_LETTER_SECONDS: Final = 30 * 86_400.0
 MAX_DEAD_LETTERS: Final = 100_000
+PATIENCE: Final = "10s"
+"""How long a transaction of the user's own, in which a job ends, may be idle before its commit."""
 SQL: Final = Statements(
     "umbel.brokers.postgres.queries", "send", "receive", "settle", "heartbeat", "reclaim", "unpark", "inspect"
 )
@@ -179,6 +181,20 @@ class Verbs:
                 settled.ours[places[index]] = True
                 _note(settled, batch[index])
         return settled
+
+    def complete(self, session: str, settlement: Settlement) -> Steps[bool]:
+        """Carry out one verdict in a transaction that others end; whatever goes wrong is theirs to see."""
+        yield [SQL("settle.hurry", PATIENCE)]
+        return bool((yield from self._settled(session, [settlement])))
+
+    def confirm(self, session: str, settlement: Settlement) -> Steps[Settled]:
+        """Whether `complete` was committed; whom to wake if so."""
+        fence = key(settlement.delivery.id), str(settlement.delivery.number)
+        (rows,) = yield [SQL("settle.stands", session, *fence)]
+        confirmed = Settled([not rows])
+        if not rows:
+            _note(confirmed, settlement)
+        return confirmed
 
     def _settled(self, session: str, batch: Sequence[Settlement]) -> Steps[list[int]]:
         if packing.is_plain(batch):

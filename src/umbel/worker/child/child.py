@@ -19,6 +19,7 @@ from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.consumer import Consumer
+from umbel.worker.child.desk import Desk
 from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
@@ -48,6 +49,7 @@ class Child:
         kinds = {task.is_async for task in app.tasks.values()}
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
+        executor.desk = Desk(link, executor, self._settler.settlement)
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._app = app
 

@@ -40,6 +40,11 @@ class OwnEngine:
     def __init__(self, large: LargeRecords | None = None) -> None:
         self._large = large
 
+    @property
+    def refers(self) -> bool:
+        """Whether some records are elsewhere, and only referred to."""
+        return self._large is not None
+
     async def ended(self, deliveries: Sequence[Delivery]) -> set[str]:
         """None: the fence of one engine leaves no gap between record and removal."""
         del deliveries

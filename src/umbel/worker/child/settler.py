@@ -17,7 +17,7 @@ from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.execution.executor import Finished
 from umbel.execution.verdict import settlement_of
 from umbel.model.failure import capture
-from umbel.model.outcome import Failed
+from umbel.model.outcome import Completed, Failed
 from umbel.worker.child.link import Link
 
 MAX_BATCH: Final = 256
@@ -52,7 +52,10 @@ class Settler:
         return len(self._waiting) + self._refused
 
     def add(self, finished: Finished) -> None:
-        """Settle it with the next batch."""
+        """Settle it with the next batch, unless its task has done so itself."""
+        if isinstance(finished.outcome, Completed):
+            self._settled([finished], [True])
+            return
         self._waiting.append(finished)
         self._more.set()
         self._idle.clear()
@@ -74,7 +77,7 @@ class Settler:
     async def _settle(self, batch: list[Finished]) -> None:
         """Settle *batch*, repeating it until there is an answer: a repeat changes nothing."""
         now = time.time()
-        settlements = [self._settlement(finished, now) for finished in batch]
+        settlements = [self.settlement(finished, now) for finished in batch]
         told = False
         while True:
             try:
@@ -109,7 +112,8 @@ class Settler:
         self._refused -= 1
         self.add(finished)
 
-    def _settlement(self, finished: Finished, now: float) -> Settlement:
+    def settlement(self, finished: Finished, now: float) -> Settlement:
+        """What the broker is to do about *finished* at unix time *now*."""
         try:
             return settlement_of(finished, self._worker, now, self._expires)
         except Exception as error:

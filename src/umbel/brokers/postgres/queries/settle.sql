@@ -99,3 +99,14 @@ update umbel.job set marked = true
 where id = $2::uuid and session = $1::uuid and number = $3::int4 and state = 1
     and queue = any(array(select queue from alive))
 returning 1
+
+-- name: hurry
+-- $1 seconds: how long the client of this transaction may be silent before the server ends it. Until its end nobody can
+-- declare the session dead, and whoever wants to waits; that must not be up to a process that is frozen.
+select set_config('idle_in_transaction_session_timeout', $1::text, true)
+where current_setting('idle_in_transaction_session_timeout')::interval not between interval '1 ms' and $1::text::interval
+
+-- name: stands
+-- $1 session, $2 id, $3 receive number; answers a row if the job is held, by what is committed up to now
+select 1 from umbel.job
+where id = $2::uuid and session = $1::uuid and number = $3::int4 and state + 0 = 1

@@ -1,0 +1,87 @@
+"""Desk: where a run ends its own job, in a transaction of the user's own, ahead of the settler."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, cast
+
+from umbel.contracts.broker import Settlement
+from umbel.contracts.powers import TransactionalSettler
+from umbel.exceptions import ImproperlyConfigured, LeaseLost, UmbelError
+from umbel.execution.executor import AnyTask, Executor, Finished, Run
+from umbel.model.outcome import Succeeded
+from umbel.request import Request
+from umbel.worker.child.ledger import OwnEngine
+from umbel.worker.child.link import Link
+
+_logger: Final = logging.getLogger("umbel.worker")
+
+
+class Desk:
+    """Ends jobs of the session of *link*; *settle* makes the settlement of a finished run at a unix time."""
+
+    def __init__(self, link: Link, executor: Executor, settle: Callable[[Finished, float], Settlement]) -> None:
+        self._link = link
+        self._executor = executor
+        self._settle = settle
+
+    def complete(self, request: Request, value: bytes, connection: object) -> None:
+        """Carry it out on *connection*; see `umbel.request.Desk`."""
+        settlement = self._settlement(request, value)
+        if not self._broker().settle_in(self._link.session, settlement, connection):
+            raise _lost(request)
+
+    async def acomplete(self, request: Request, value: bytes, connection: object) -> None:
+        """The async twin of `complete`."""
+        settlement = self._settlement(request, value)
+        if not await self._broker().asettle_in(self._link.session, settlement, connection):
+            raise _lost(request)
+
+    def confirm(self, request: Request) -> bool:
+        """Whether it was committed. True if nobody knows: the next reconcile gives the job back if it was not."""
+        try:
+            return self._broker().confirm(self._link.session, self._settlement(request, b""))
+        except UmbelError as error:
+            return _unknown(request, error)
+
+    async def aconfirm(self, request: Request) -> bool:
+        """The async twin of `confirm`."""
+        try:
+            return await self._broker().aconfirm(self._link.session, self._settlement(request, b""))
+        except UmbelError as error:
+            return _unknown(request, error)
+
+    def _settlement(self, request: Request, value: bytes) -> Settlement:
+        run = Run(request.delivery, request.envelope, cast("AnyTask", request.task_object))
+        outcome = Succeeded(value, time.perf_counter() - request.began)
+        finished = Finished(run.delivery, outcome, run.task.name, self._executor.keeps(run, outcome))
+        if finished.keep_result and not self._keeps_records():
+            raise ImproperlyConfigured(
+                "complete_in needs the result in the database of the job: leave result_backend out, or give the task "
+                "ignore_result=True"
+            )
+        return self._settle(finished, time.time())
+
+    def _keeps_records(self) -> bool:
+        ledger = self._link.ledger
+        return isinstance(ledger, OwnEngine) and not ledger.refers
+
+    def _broker(self) -> TransactionalSettler:
+        broker = self._link.broker
+        if isinstance(broker, TransactionalSettler):
+            return broker
+        raise ImproperlyConfigured(
+            f"complete_in ends a job in a transaction of your own: with PostgreSQL as the broker, not with "
+            f"{type(broker).__name__}"
+        )
+
+
+def _lost(request: Request) -> LeaseLost:
+    return LeaseLost(f"{request.task}[{request.id}] is not this worker's any more: its transaction must not commit")
+
+
+def _unknown(request: Request, error: UmbelError) -> bool:
+    _logger.warning("whether %s[%s] has ended is not known yet: %s", request.task, request.id, error)
+    return True
