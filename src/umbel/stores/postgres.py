@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from umbel.contracts.powers import Record
+from umbel.engines import postgres_health
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_address import parse
@@ -20,6 +21,7 @@ from umbel.engines.postgres_topics import result
 from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable, ImproperlyConfigured
+from umbel.model.finding import Finding
 from umbel.settings import Settings
 
 T = TypeVar("T")
@@ -99,6 +101,12 @@ class PostgresStore:
     async def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
         """Claim ids for their owner; see `ResultStore.claim`."""
         return await self._ado(self._claim(claims)) if claims else []
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the server and our tables; see `Examiner`."""
+        del thorough
+        with _translated():
+            return await postgres_health.examine(self._engine)
 
     def close(self) -> None:
         """Give back all connections of this process."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from umbel.contracts.powers import Record
+from umbel.engines import sqlite_health
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import Bells
 from umbel.engines.sqlite_file import Connection, File
@@ -15,6 +16,7 @@ from umbel.engines.sqlite_lease import Clock
 from umbel.engines.sqlite_listener import Ear, Listener
 from umbel.engines.statements import statements
 from umbel.exceptions import BackendError
+from umbel.model.finding import Finding
 from umbel.settings import Settings
 
 STORE: Final = statements("umbel.stores", "sqlite.sql")
@@ -108,6 +110,10 @@ class SqliteStore:
             return answers
 
         return await self._engine.submit(step, durable=Durability.ANSWERED)
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the file and its disk; *thorough* checks every page. See `Examiner`."""
+        return await sqlite_health.examine(self._engine, thorough=thorough)
 
     def close(self) -> None:
         """Close the file in this process; the next use opens it again."""

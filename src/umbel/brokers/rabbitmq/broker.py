@@ -20,9 +20,12 @@ from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import RABBITMQ
 from umbel.contracts.claims import ClaimStore, Verdict
+from umbel.contracts.examiner import Examiner
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines import amqp_health
 from umbel.engines.amqp import Engine
 from umbel.engines.amqp_address import parse
+from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
@@ -133,6 +136,14 @@ class RabbitMQBroker:
                 moved += await self._mail.unpark(queue, wanted)
                 await self._claims.unparked(queue, wanted)
         return moved
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with RabbitMQ and with the claim store; see `Examiner`."""
+        found = await amqp_health.examine(self._engine)
+        if not isinstance(self._claims, Examiner):
+            return found
+        behind = await self._claims.examine(thorough=thorough)
+        return [*found, *(msgspec.structs.replace(each, name=f"claims: {each.name}") for each in behind)]
 
     async def queues(self) -> list[str]:
         """The names of all queues that a worker has served, sorted."""

@@ -13,10 +13,12 @@ from umbel.brokers.sqlite.operations import Received
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import SQLITE
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
+from umbel.engines import sqlite_health
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import WORK, Bell, Bells
 from umbel.engines.sqlite_file import Connection, File
 from umbel.engines.sqlite_lease import Clock, Lifeline
+from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
@@ -252,6 +254,10 @@ class SqliteBroker:
         return returned.total()
 
     # --- inspection
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the file and its disk; *thorough* checks every page. See `Examiner`."""
+        return await sqlite_health.examine(self._engine, thorough=thorough)
 
     async def queues(self) -> list[str]:
         """Names of all queues; see `Inspector.queues`."""
