@@ -11,6 +11,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.flows import FlowConformance
 
 
 class OnOneFile:
@@ -34,6 +35,10 @@ class TestBroker(OnOneFile, BrokerConformance):
 
 
 class TestRecords(OnOneFile, RecordConformance):
+    pass
+
+
+class TestFlows(OnOneFile, FlowConformance):
     pass
 
 

@@ -60,8 +60,8 @@ _DATABASE: Final = frozenset(
         Power.PUSHED_RESULTS,
     }
 )
-MEMORY: Final = _DATABASE
-SQLITE: Final = _DATABASE | {Power.PROCESSES}
+MEMORY: Final = _DATABASE | {Power.FLOWS}
+SQLITE: Final = _DATABASE | {Power.FLOWS, Power.PROCESSES}
 REDIS: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ: Final = frozenset({Power.LEASES, Power.SENT_ONCE, Power.PROCESSES, Power.HOSTS, Power.PUSHED_RESULTS})

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from umbel.brokers.sqlite import inspector, operations, sessions
+from umbel.brokers.sqlite import inspector, nodes, operations, sessions
+from umbel.brokers.sqlite.flows import SqliteFlows
 from umbel.brokers.sqlite.operations import Received
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import SQLITE
@@ -52,6 +53,12 @@ class SqliteBroker:
         self._turn = 0
         self._cleaned = 0.0
         self._tidied = 0.0
+        self._flows = SqliteFlows(self._engine, self._clock, self._ring)
+
+    @property
+    def flow_store(self) -> SqliteFlows:
+        """The verbs of flows on this engine."""
+        return self._flows
 
     # --- the producer's half
 
@@ -116,12 +123,21 @@ class SqliteBroker:
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Make due jobs ready and return those of dead sessions; see `Broker.reclaim`."""
         moved = await self._engine.submit(
-            lambda connection: sessions.reclaim(connection, self._terms(lease), self._clock.wall(), queues, ended),
+            lambda connection: self._reclaim(connection, lease, queues, ended),
             durable=Durability.NONE,
             after=lambda moved: self._ring(moved.rung),
         )
         await self._clean(queues)
         return Reclaimed(moved.promoted, moved.returned, _first(moved.dues), _first(moved.deadlines))
+
+    def _reclaim(
+        self, connection: Connection, lease: float, queues: Sequence[str], ended: Sequence[Ended]
+    ) -> sessions.Moved:
+        moved = sessions.reclaim(connection, self._terms(lease), self._clock.wall(), queues, ended)
+        sent, rung = nodes.send_opened(connection, self._clock, sessions.MAX_MOVED - moved.promoted - moved.returned)
+        moved.promoted += sent
+        moved.rung += rung
+        return moved
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make parked jobs ready again; see `Broker.unpark`."""
@@ -139,7 +155,10 @@ class SqliteBroker:
             expired = await self._engine.submit(
                 lambda connection: sessions.expire(connection, self._clock), durable=Durability.NONE
             )
-            if expired < sessions.MAX_EXPIRED:
+            forgotten = await self._engine.submit(
+                lambda connection: nodes.forget(connection, self._clock, sessions.MAX_EXPIRED), durable=Durability.NONE
+            )
+            if max(expired, forgotten) < sessions.MAX_EXPIRED:
                 break
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
@@ -195,7 +214,7 @@ class SqliteBroker:
         order = [*queues[start:], *queues[:start]]
         number = self._next_number(session)
         future = self._engine.submit(
-            lambda connection: operations.receive(connection, self._clock, (session, number), order, limit),
+            lambda connection: nodes.receive(connection, self._clock, (session, number), order, limit),
             durable=Durability.NONE,
             after=self._pass_on,
         )
@@ -213,8 +232,10 @@ class SqliteBroker:
         return number
 
     def _pass_on(self, found: Received) -> None:
+        rung = found.rung
         if found.left:
-            self._bells.ring({found.left: 1})
+            rung = rung | Counter({found.left: 1})
+        self._ring(rung)
 
     def _give_back(self, session: str, done: asyncio.Future[Received]) -> None:
         """Release what a cancelled receive was handed."""
@@ -237,7 +258,7 @@ class SqliteBroker:
                 self._bells.tell(settled.ended)
 
         settled = await self._engine.submit(
-            lambda connection: operations.settle(connection, self._clock, session, settlements), after=announce
+            lambda connection: nodes.settle(connection, self._clock, session, settlements), after=announce
         )
         return settled.ours
 

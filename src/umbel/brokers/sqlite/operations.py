@@ -38,12 +38,16 @@ class Place(NamedTuple):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What a receive found. *next_due* is unix ms; *left* names a queue in which something is ready or delayed."""
+    """What a receive found. *next_due* is unix ms; *left* names a queue in which something is ready or delayed.
+
+    *rung* are the jobs that it sent besides, a queue.
+    """
 
     deliveries: list[Delivery]
     next_due: int | None = None
     left: str = ""
     dead: bool = False
+    rung: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Settled(msgspec.Struct, frozen=True):

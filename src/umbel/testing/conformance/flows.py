@@ -90,7 +90,7 @@ class FlowConformance(JoiningConformance):
     # --- what is told
 
     async def test_inputs_come_in_pages_in_order(self) -> None:
-        await self.start({0: ["a", "b", "c"]}, {1: 4})
+        await self.start({0: ["a", "b", "c"], 1: ["body"]}, {1: 4, 2: 1})
         session = await self.open()
         for number, each in enumerate(await self.take(session)):
             await self.join(session, each, at(1, 3 - number, b"%d" % (3 - number)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 from umbel.contracts.broker import Settlement
+from umbel.contracts.capabilities import Power
 from umbel.model.flow import Input, Join
 from umbel.testing.conformance.flow_stage import FLOW, FlowStage, a_job, at, member_of
 from umbel.testing.conformance.stage import QUEUE, ids
@@ -14,6 +16,8 @@ PAST_FIRST_PORTION = 600
 
 class JoiningConformance(FlowStage):
     """Joins in settles, failed members, opening in portions, and members that are added."""
+
+    power: ClassVar = Power.FLOWS
 
     # --- joins
 
