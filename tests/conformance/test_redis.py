@@ -10,6 +10,7 @@ from umbel.brokers.redis import RedisBroker
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.flows import FlowConformance
 
 
 class OnOneServer:
@@ -33,6 +34,10 @@ class TestBroker(OnOneServer, BrokerConformance):
 
 
 class TestRecords(OnOneServer, RecordConformance):
+    pass
+
+
+class TestFlows(OnOneServer, FlowConformance):
     pass
 
 

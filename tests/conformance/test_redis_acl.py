@@ -16,12 +16,14 @@ from umbel.contracts.broker import Beat
 from umbel.contracts.powers import Record
 from umbel.engines.redis_command import load
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.model.flow import Flow, Node
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.flows import FlowConformance
 
 QUEUE = "q"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
@@ -33,6 +35,12 @@ def rules(user: str) -> str:
     found = re.search(rf"^ACL SETUSER {user} [^`]*", DOCUMENT.read_text(), re.MULTILINE)
     assert found is not None
     return " ".join(found.group().split())
+
+
+def more_rights() -> set[str]:
+    """What a producer needs beside its rules to start flows, as the document says."""
+    _, second = re.findall(r"^ACL SETUSER producer [^`]*", DOCUMENT.read_text(), re.MULTILINE)
+    return set(re.findall(r"\+(\S+)", second))
 
 
 def called(*texts: str) -> set[str]:
@@ -50,6 +58,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(Redis(), tmp_path_factory.mktemp("guarded")) as server:
         for user in ("producer", "worker"):
             assert command(server.port, rules(user)) == "+OK"
+        more = " ".join(f"+{right}" for right in more_rights())
+        assert command(server.port, f"{rules('producer')} {more}".replace("producer", "starter")) == "+OK"
         yield server
 
 
@@ -84,6 +94,10 @@ class TestRecords(AsWorker, RecordConformance):
     pass
 
 
+class TestFlows(AsWorker, FlowConformance):
+    pass
+
+
 class TestInspector(AsWorker, InspectorConformance):
     pass
 
@@ -105,6 +119,23 @@ def test_a_worker_has_no_right_that_no_script_needs() -> None:
 
 def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() -> None:
     assert set(re.findall(r"\+(\S+)", rules("producer"))) == scripts(FOLDER, ("send", "register")) | BESIDE_SCRIPTS
+
+
+def test_who_starts_flows_has_no_right_that_these_do_not_need() -> None:
+    needed = scripts(FOLDER, ("flow_store", "flow_start", "flow_views", "flow_revoke"))
+    assert more_rights() == needed - set(re.findall(r"\+(\S+)", rules("producer")))
+
+
+async def test_a_producer_with_these_rights_starts_flows_shows_and_revokes_them(url_of: Callable[[str], str]) -> None:
+    broker = RedisBroker(url_of("starter"), Settings())
+    flow = Flow("flow", QUEUE, (Node(0, 0), Node(1, 3000)))
+    broker.flow_store.start(flow, ((0, Job(f"{number}", QUEUE, b"envelope")) for number in range(3000)))
+    found = await broker.flow_store.aflow("flow", None)
+    assert found is not None
+    assert [each.id for each in broker.flow_store.flows([QUEUE], 10)] == [found.id]
+    assert await broker.flow_store.arevoke_flow("flow", None)
+    await broker.aclose()
+    broker.close()
 
 
 async def test_a_producer_sends_and_reads_results(url_of: Callable[[str], str]) -> None:

@@ -30,6 +30,7 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.eventually import soon
+from umbel.testing.conformance.flows import FlowConformance
 
 # Slots 15495, 3300 and 7365: one queue on each primary.
 QUEUES = ("a", "b", "c")
@@ -76,6 +77,10 @@ class TestBroker(OnCluster, BrokerConformance):
 
 
 class TestRecords(OnCluster, RecordConformance):
+    pass
+
+
+class TestFlows(OnCluster, FlowConformance):
     pass
 
 

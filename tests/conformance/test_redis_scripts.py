@@ -74,7 +74,7 @@ def _moved(text: str, part: str, before: str) -> str:
     lines = text.split("\n")
     (place,) = (number for number, line in enumerate(lines) if part in line)
     line = lines.pop(place).replace("unpack(ours)", "unpack(ids)")
-    target = next(number for number, each in enumerate(lines) if each.startswith(before))
+    target = next(number for number, each in enumerate(lines) if each.lstrip().startswith(before))
     lines.insert(target, line)
     return "\n".join(lines)
 

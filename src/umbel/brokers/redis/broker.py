@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.operations import Steps, named
 from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
@@ -41,6 +42,7 @@ class RedisBroker:
         self._known: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
+        self.flow_store = RedisFlows(self._calls, self._engine, self._acknowledged, self._known)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""

@@ -103,7 +103,7 @@ def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: C
             answered = yield from _one_by_one(calls, session, [settlements[place] for place in batch.places])
         for place, answer in zip(batch.places, answered, strict=True):
             answers[place] = answer
-    if calls.clustered and any(item.follow_ups for item in settlements):
+    if calls.clustered and any(item.follow_ups or item.joins for item in settlements):
         yield from outbox.delivered(calls, [item for item, answer in zip(settlements, answers, strict=True) if answer])
     return answers
 
@@ -168,7 +168,7 @@ def unpark(calls: Calls, queues: Sequence[str], tasks: Collection[str]) -> Steps
 
 def _settled(calls: Calls, session: str, batch: Batch) -> Steps[list[bool]]:
     words = (session, calls.channel, len(batch.places), *batch.items, *batch.operations)
-    (reply,) = yield [calls.make("settle", batch.queue, words)]
+    (reply,) = yield [calls.make(batch.script, batch.queue, words)]
     if reply[0] != b"ok":
         return [False] * len(batch.places)
     return [answer == 1 for answer in reply[1:]]

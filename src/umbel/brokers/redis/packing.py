@@ -26,6 +26,7 @@ class Batch(msgspec.Struct, gc=False):
     """Settlements of one queue for one call; *places* are their places in the list that was asked for."""
 
     queue: str
+    script: str = "settle"
     places: list[int] = []
     items: list[Word] = []
     operations: list[Word] = []
@@ -43,7 +44,7 @@ def chunks(jobs: Sequence[Job]) -> Iterator[tuple[str, list[Word]]]:
             words = gathered[queue] = []
             sizes[queue] = 0
         envelope = job.envelope
-        words += (job.id, MAX_PRIORITY - job.priority, _at(job) if job.delay or job.eta else 0, envelope)
+        words += (job.id, MAX_PRIORITY - job.priority, due(job) if job.delay or job.eta else 0, envelope)
         sizes[queue] += len(envelope)
         if len(words) >= 4 * MAX_SENT or sizes[queue] >= MAX_SENT_BYTES:
             yield queue, gathered.pop(queue)
@@ -59,7 +60,7 @@ def batches(settlements: Sequence[Settlement], *, apart: bool = False) -> list[B
     for place, settlement in enumerate(settlements):
         delivery = settlement.delivery
         kind = settlement.kind
-        operations = _operations(settlement, apart=apart) if settlement.follow_ups or settlement.envelope else _NONE
+        operations = _operations(settlement, apart=apart) if _has_more(settlement) else _NONE
         value: Word = settlement.record if kind in _TERMINAL else _value(settlement)
         size = len(settlement.record) + operations.size
         batch = filling.get(delivery.queue)
@@ -72,6 +73,8 @@ def batches(settlements: Sequence[Settlement], *, apart: bool = False) -> list[B
         batch.places.append(place)
         batch.items += (delivery.id, head, value)
         batch.operations += operations.words
+        if operations.joins:
+            batch.script = "settle_joins"
         batch.size += size
     return done
 
@@ -100,19 +103,69 @@ def milliseconds(seconds: float) -> int:
     return math.ceil(seconds * 1000)
 
 
+class Parcel(msgspec.Struct, frozen=True, array_like=True):
+    """What one settlement leaves for other nodes of a Cluster, in the order in which it is delivered.
+
+    *added* is (home, flow, node, by whom), *jobs* are (id, queue, level, at, envelope), *joins* are (home, flow, node,
+    member, failed, value).
+    """
+
+    added: tuple[tuple[str, str, int, str], ...] = ()
+    jobs: tuple[tuple[str, str, int, int, bytes], ...] = ()
+    joins: tuple[tuple[str, str, int, int, bool, bytes], ...] = ()
+
+
+def parcel(settlement: Settlement) -> Parcel:
+    """What leaves the queue of *settlement* beside plain follow-ups: joins and new members of flows with other homes.
+
+    A node must have heard of a new member before that can join it: so where a node with another home has one, all
+    follow-ups go this way.
+    """
+    home = settlement.delivery.queue
+    added = tuple(
+        (place, flow, node, f"{settlement.delivery.id}:{number}")
+        for number, (flow, place, node) in enumerate(settlement.added)
+        if place != home
+    )
+    follow_ups = settlement.follow_ups if added else ()
+    return Parcel(
+        added,
+        tuple((job.id, job.queue, job.level, due(job), job.envelope) for job in follow_ups),
+        tuple(
+            (join.home, join.flow, join.node, join.member, join.failed, join.value)
+            for join in settlement.joins
+            if join.home != home
+        ),
+    )
+
+
+def parcel_name(settlement: Settlement) -> str:
+    """Under which name the parcel of *settlement* lies in the outbox; no job has such an id."""
+    return f"#{settlement.delivery.id}"
+
+
 class _Operations(msgspec.Struct, gc=False):
-    """What happens beside one verdict: follow-up jobs, a new envelope."""
+    """What happens beside one verdict: follow-up jobs, a new envelope, joins."""
 
     words: list[Word] = []
     count: int = 0
     size: int = 0
+    joins: bool = False
+
+    def add(self, *words: Word, size: int = 0) -> None:
+        """One operation more, whose payload has *size* bytes."""
+        self.words += words
+        self.count += 1
+        self.size += size
 
 
 _NONE: Final = _Operations()
+_encode: Final = msgspec.msgpack.encode
 _TERMINAL: Final = frozenset({"end", "dead"})
 
 
-def _at(job: Job) -> int:
+def due(job: Job) -> int:
+    """When *job* is to start: 0 at once, > 0 at that millisecond, < 0 in so many of them."""
     if job.eta is not None:
         return max(0, milliseconds(job.eta))
     return -milliseconds(max(0.0, job.delay))
@@ -134,15 +187,36 @@ def _head(settlement: Settlement, operations: int) -> str:
     return f"{delivery.level}:{delivery.number} {settlement.kind} {more} {operations}"
 
 
+def _has_more(settlement: Settlement) -> bool:
+    return bool(settlement.follow_ups or settlement.envelope or settlement.joins or settlement.added)
+
+
 def _operations(settlement: Settlement, *, apart: bool) -> _Operations:
     found = _Operations()
-    for job in settlement.follow_ups:
+    follow_ups = settlement.follow_ups
+    if settlement.joins or settlement.added:
+        follow_ups = _flows(found, settlement, apart=apart)
+    for job in follow_ups:
         kind, place = ("O", job.queue) if apart and job.queue != settlement.delivery.queue else ("J", prefix(job.queue))
-        found.words += (kind, place, job.id, MAX_PRIORITY - job.priority, _at(job), job.envelope)
-        found.count += 1
-        found.size += len(job.envelope)
+        found.add(kind, place, job.id, MAX_PRIORITY - job.priority, due(job), job.envelope, size=len(job.envelope))
     if settlement.envelope and settlement.kind == "retry":
-        found.words += ("E", settlement.envelope)
-        found.count += 1
-        found.size += len(settlement.envelope)
+        found.add("E", settlement.envelope, size=len(settlement.envelope))
     return found
+
+
+def _flows(found: _Operations, settlement: Settlement, *, apart: bool) -> tuple[Job, ...]:
+    """The operations on flows; answers the follow-ups that are left to be sent."""
+    found.joins = True
+    home, job_id = settlement.delivery.queue, settlement.delivery.id
+    left = parcel(settlement) if apart else Parcel()
+    if left != Parcel():
+        text = _encode(left)
+        found.add("P", parcel_name(settlement), text, size=len(text))
+    for number, (flow, place, node) in enumerate(settlement.added):
+        if not apart or place == home:
+            found.add("A", prefix(place), flow, node, f"{job_id}:{number}")
+    for join in settlement.joins:
+        if not apart or join.home == home:
+            words = prefix(join.home), join.flow, join.node, join.member, int(join.failed), join.value
+            found.add("N", *words, size=len(join.value))
+    return () if left.jobs else settlement.follow_ups

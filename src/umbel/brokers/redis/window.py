@@ -77,6 +77,7 @@ class Acknowledged:
         self._calls = calls
         self._sends: Window[Job] = Window()
         self._settles: Window[Settlement] = Window()
+        self._starts: Window[Command] = Window()
 
     def sent(self, jobs: Sequence[Job]) -> None:
         """Keep *jobs*, which were just accepted."""
@@ -87,6 +88,10 @@ class Acknowledged:
         size = sum([len(each.record) + len(each.envelope) + len(each.delivery.envelope) for each in settlements])
         self._settles.keep(settlements, size, session)
 
+    def started(self, commands: Sequence[Command], size: int) -> None:
+        """Keep *commands*, which started a flow."""
+        self._starts.keep(commands, size)
+
     def commands(self) -> list[Command]:
         """All of it again: jobs that are known or have ended and verdicts that were carried out change nothing."""
         jobs = [_aged(job, age) for age, _, items in self._sends.recent() for job in items]
@@ -96,13 +101,16 @@ class Acknowledged:
         return [
             *([self._calls.register(queues)] if queues else ()),
             *(self._calls.make("send", queue, words) for queue, words in chunks(jobs)),
+            *(command for _, _, items in self._starts.recent() for command in items),
             *(command for _, session, items in settles for command in _settling(self._calls, session, items)),
         ]
 
 
 def _settling(calls: Calls, session: str, settlements: Sequence[Settlement]) -> list[Command]:
     return [
-        calls.make("settle", batch.queue, (session, calls.channel, len(batch.places), *batch.items, *batch.operations))
+        calls.make(
+            batch.script, batch.queue, (session, calls.channel, len(batch.places), *batch.items, *batch.operations)
+        )
         for batch in batches(settlements, apart=calls.clustered)
     ]
 

@@ -18,9 +18,12 @@ end
 for level = 0, 9 do
   look('ready:' .. level, 'list')
 end
-look('wake', 'list')
-look('delayed', 'zset')
-look('dead', 'zset')
+for _, name in ipairs({ 'wake', 'opening', 'posting' }) do
+  look(name, 'list')
+end
+for _, name in ipairs({ 'delayed', 'dead', 'flows', 'flows:over' }) do
+  look(name, 'zset')
+end
 for _, name in ipairs({ 'jobs', 'counts', 'meta', 'info', 'outbox' }) do
   look(name, 'hash')
 end

@@ -3,7 +3,7 @@
 -- KEYS[1] jobs   ARGV prefix now session number want room
 -- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'}
 -- (session, number) is the fence: a number is used once, so an answer that was given up cannot be given again.
--- includes: now alive promote wake levels
+-- includes: now alive promote wake levels pump
 local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
 local held = prefix .. 'held:' .. session
@@ -17,7 +17,10 @@ redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a scri
 promote(prefix, 100)
 
 local answer, got = { 'ok', -1 }, 0
-local came_back = redis.call('EXISTS', prefix .. 'counts') == 1
+local opening = prefix .. 'opening'
+local unusual = redis.call('EXISTS', prefix .. 'counts', opening)
+local came_back = unusual > 0 and redis.call('EXISTS', prefix .. 'counts') == 1
+local opened = unusual > (came_back and 1 or 0) and pump(opening, want)
 local urgent = redis.call('EXISTS', unpack(levels, 1, 9)) > 0
 for level = urgent and 0 or 9, 9 do
   local list = levels[level + 1]
@@ -56,7 +59,8 @@ end
 if got == 0 then
   local head = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')
   answer[2] = head[2] and math.max(0, tonumber(head[2]) - now) or -1
-elseif redis.call('EXISTS', prefix .. 'delayed', unpack(levels)) > 0 then
+end
+if (got > 0 or opened) and redis.call('EXISTS', prefix .. 'delayed', opening, unpack(levels)) > 0 then
   wake(prefix) -- we are busy now: the next one takes the rest, and keeps the time
 end
 return answer

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- reclaim: due jobs become ready, jobs of lapsed sessions return, the oldest dead letters go. Never buries a job.
+-- reclaim: due jobs become ready, jobs of lapsed sessions return, nodes of flows that have opened go on sending, the oldest
+-- dead letters and the names of forgotten flows go. Never buries a job.
 -- KEYS[1] jobs   ARGV prefix now lease limit
 -- Answer: {promoted, returned, ms until the next job is due, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen promote charge empty wake levels
+-- includes: now seen promote charge empty wake levels pump
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions, dead = prefix .. 'sessions', prefix .. 'dead'
 local DEAD_MS, MOST_DEAD = 30 * 86400000, 100000
@@ -39,6 +40,20 @@ for _, session in ipairs(lapsed) do
   end
 end
 
+for _, list in ipairs({ 'opening', 'posting' }) do
+  if promoted + returned < limit then
+    promoted = promoted + pump(prefix .. list, limit - promoted - returned)
+  end
+end
+local over = redis.call('ZRANGE', prefix .. 'flows:over', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+if #over > 0 then
+  for _, flow in ipairs(over) do
+    redis.call('DEL', prefix .. 'flow:' .. flow, prefix .. 'flow-more:' .. flow)
+  end
+  redis.call('ZREM', prefix .. 'flows', unpack(over))
+  redis.call('ZREM', prefix .. 'flows:over', unpack(over))
+end
+
 local old = redis.call('ZRANGE', dead, '-inf', now - DEAD_MS, 'BYSCORE', 'LIMIT', 0, limit)
 local excess = redis.call('ZCARD', dead) - MOST_DEAD
 if #old == 0 and excess > 0 then
@@ -48,7 +63,7 @@ if #old > 0 then
   forget(old)
 end
 
-if redis.call('EXISTS', unpack(levels)) > 0 then
+if redis.call('EXISTS', prefix .. 'opening', unpack(levels)) > 0 then
   wake(prefix)
 end
 local due = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')[2]

@@ -1,0 +1,151 @@
+"""What the verbs of flows do, as generators of script calls. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from umbel.brokers.redis import outbox
+from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.draft import MAX_FIELDS, Draft
+from umbel.brokers.redis.inspector import queues
+from umbel.brokers.redis.operations import Steps
+from umbel.brokers.redis.window import MAX_KEPT_BYTES
+from umbel.engines.redis_command import Command, Word
+from umbel.exceptions import BrokerError
+from umbel.model.flow import Flow, FlowView, Input, Page, Progress, Standing
+from umbel.model.job import Job
+
+_EXPIRED: Final = -1
+_WINDOW: Final = 2 * MAX_FIELDS
+
+
+class Started:
+    """What a start did: the queues it made known, and its calls, to be said again if the server forgets them."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self.known = known
+        self.commands: list[Command] = []
+        self.size = 0
+
+
+def start(calls: Calls, flow: Flow, jobs: Iterable[tuple[int, Job]], started: Started) -> Steps[None]:
+    """Store *flow* and its *jobs* in parts of 1 MiB, then open it."""
+    draft = Draft(flow, clustered=calls.clustered)
+    parts = _Parts(calls, flow, started)
+    for node, job in jobs:
+        draft.add(node, job)
+        if draft.full:
+            size = draft.size
+            if not (yield from parts.store(draft.taken(), size)):
+                return
+    roots, fields = draft.finish()
+    while len(fields) > _WINDOW:
+        part, fields = fields[:_WINDOW], fields[_WINDOW:]
+        if not (yield from parts.store(part, 0)):
+            return
+    names = draft.queues
+    new = set(names).difference(started.known)
+    started.known = names
+    yield from parts.open(roots, fields, new)
+    if calls.clustered:
+        yield from outbox.flushed(calls, [flow.home])
+
+
+class _Parts:
+    """The calls of one start, in their order."""
+
+    def __init__(self, calls: Calls, flow: Flow, started: Started) -> None:
+        self._calls = calls
+        self._flow = flow
+        self._started = started
+        self._first = True
+
+    def store(self, fields: list[Word], size: int) -> Steps[bool]:
+        """Keep *fields*; answers whether there is more to do."""
+        return (yield from self._call("flow_store", fields, size, ()))
+
+    def open(self, roots: list[Word], fields: list[Word], new: Collection[str]) -> Steps[bool]:
+        """Keep *fields* and open the *roots*; queues named in *new* are registered first."""
+        before = [self._calls.register(new)] if new else []
+        return (yield from self._call("flow_start", [len(roots), *roots, *fields], 0, before))
+
+    def _call(self, name: str, words: list[Word], size: int, before: Sequence[Command]) -> Steps[bool]:
+        flow, started = self._flow, self._started
+        command = self._calls.make(name, flow.home, (flow.id, int(self._first), *words))
+        self._first = False
+        started.size += size + len(words) * 16
+        if started.size <= MAX_KEPT_BYTES:
+            started.commands += (*before, command)
+        *_, reply = yield [*before, command]
+        if reply == _EXPIRED:
+            raise BrokerError(f"flow {flow.id} took more than an hour to store and is not started: start it again")
+        return bool(reply == 1)
+
+
+def inputs(calls: Calls, pages: Sequence[Page]) -> Steps[list[Standing | None]]:
+    """What the nodes of *pages* were brought."""
+    commands = [calls.make("flow_page", page.home, (page.flow, page.node, page.after, page.count)) for page in pages]
+    replies = (yield commands) if commands else []
+    return [None if reply is None else _standing(reply) for reply in replies]
+
+
+def find(calls: Calls, flow: str, home: str | None) -> Steps[FlowView | None]:
+    """One flow with its nodes; in every queue if *home* is None."""
+    names = [home] if home is not None else (yield from queues())
+    replies = (yield [calls.make("flow_views", name, (1, flow)) for name in names]) if names else []
+    for name, reply in zip(names, replies, strict=True):
+        if reply:
+            return _view(name, reply[0])
+    return None
+
+
+def newest(calls: Calls, homes: Sequence[str], limit: int) -> Steps[list[FlowView]]:
+    """The newest flows of *homes*, without their nodes."""
+    if not homes or limit < 1:
+        return []
+    listed = yield [Command((b"ZRANGE", calls.place(home) + b"flows", 0, limit - 1, b"REV")) for home in homes]
+    asked = [(home, ids) for home, ids in zip(homes, listed, strict=True) if ids]
+    replies = (yield [calls.make("flow_views", home, (0, *ids)) for home, ids in asked]) if asked else []
+    found = [_view(home, each) for (home, _), reply in zip(asked, replies, strict=True) for each in reply]
+    found.sort(key=lambda view: view.created, reverse=True)
+    return found[:limit]
+
+
+def revoke(calls: Calls, flow: str, home: str | None) -> Steps[bool]:
+    """Revoke a running flow; answers whether it was running."""
+    names = [home] if home is not None else (yield from queues())
+    replies = (yield [calls.make("flow_revoke", name, (flow,)) for name in names]) if names else []
+    return any(replies)
+
+
+def _standing(reply: list[Any]) -> Standing:
+    state, expires, failed, cause, *rest = reply
+    return Standing(
+        state.decode(),
+        float(expires) if expires else None,
+        None if failed == b"-1" else _input(failed, cause),
+        [_input(member, value) for member, value in zip(rest[::2], rest[1::2], strict=True)],
+    )
+
+
+def _input(member: bytes, value: bytes) -> Input:
+    return Input(int(member), value[1:], value[:1] == b"0")
+
+
+def _view(home: str, reply: list[Any]) -> FlowView:
+    flow, state, created, ended, plan, *nodes = reply
+    return FlowView(
+        flow.decode(),
+        home,
+        state.decode(),
+        int(created) / 1000,
+        int(ended) / 1000 if ended is not None else None,
+        plan,
+        tuple(_progress(key, text) for key, text in zip(nodes[::2], nodes[1::2], strict=True)),
+    )
+
+
+def _progress(key: int, text: bytes) -> Progress:
+    members, added, joined, failed, _, sent, _ = text.split(b" ", 6)
+    return Progress(key, int(members) + int(added), int(joined), int(failed), sent == b"1")

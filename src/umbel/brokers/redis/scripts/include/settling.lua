@@ -1,0 +1,143 @@
+-- includes: now alive wake defer returned
+-- settling: a whole settle; see settle. `flows` carries out the operations on flows that it names, each answers where the
+-- next one begins, and `done` when all verdicts are known: before anything that was held is let go.
+local function settling(flows)
+  local prefix, session, channel, n = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
+  local jobs, held = prefix .. 'jobs', prefix .. 'held:' .. session
+  local DONE_MARK_MS, MOST_PARKED_NAMES = '120000', 1000
+
+  local function follow(place, id, level, at, envelope)
+    if redis.call('HEXISTS', place .. 'jobs', id) == 1 or redis.call('EXISTS', place .. 'r:' .. id) == 1 then
+      return
+    end
+    if at < 0 then
+      at = now - at
+    end
+    if at > now then
+      defer(place, level, id, at)
+    else
+      redis.call('RPUSH', place .. 'ready:' .. level, id)
+    end
+    redis.call('HSET', place .. 'jobs', id, envelope)
+    wake(place)
+  end
+
+  local function post(queue, id, level, at, envelope)
+    local text = string.format('%s %.0f %d ', level, at < 0 and now - at or at, #queue)
+    redis.call('HSET', prefix .. 'outbox', id, text .. queue .. envelope)
+  end
+
+  local function finish(id, record, ttl)
+    redis.call('SET', prefix .. 'r:' .. id, record, 'NX', 'PX', ttl)
+  end
+
+  local ends, releases, again = {}, {}, false
+  local place = {
+    ['end'] = function(id, _, record)
+      redis.call('PUBLISH', channel .. id, record)
+      ends[#ends + 1] = id
+    end,
+    dead = function(id, _, record)
+      redis.call('ZADD', prefix .. 'dead', now, id)
+      redis.call('PUBLISH', channel .. id, record)
+    end,
+    retry = function(id, level, delay, counts)
+      if counts == '-' then
+        returned(prefix, id)
+      else
+        redis.call('HSET', prefix .. 'counts', id, counts)
+      end
+      if tonumber(delay) > 0 then
+        defer(prefix, level, id, now + tonumber(delay))
+      else
+        redis.call('RPUSH', prefix .. 'ready:' .. level, id)
+        again = true
+      end
+    end,
+    release = function(id, level)
+      returned(prefix, id)
+      releases[level] = releases[level] or {}
+      table.insert(releases[level], 1, id)
+    end,
+  }
+  place.park = function(id, level, task)
+    local names = prefix .. 'parked'
+    if redis.call('SCARD', names) >= MOST_PARKED_NAMES and redis.call('SISMEMBER', names, task) == 0 then
+      finish(id, '', DONE_MARK_MS)
+      return place.dead(id, level, '')
+    end
+    returned(prefix, id)
+    redis.call('SADD', names, task) -- the name first: what is parked is always found
+    redis.call('RPUSH', prefix .. 'parked:' .. task, level .. id)
+  end
+
+  if not alive(prefix, session) then
+    return { 'dead' }
+  end
+  redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+  local ids = {}
+  for i = 1, n do
+    ids[i] = ARGV[3 * i + 3]
+  end
+  local tags = redis.call('HMGET', held, unpack(ids))
+  local answer, ours, seen, heads, at = { 'ok' }, {}, {}, {}, 3 * n + 6
+  for i, id in ipairs(ids) do
+    local text, value = ARGV[3 * i + 4], ARGV[3 * i + 5]
+    local head = heads[text]
+    if not head then
+      head = { string.match(text, '^(%S+) (%S+) (%S+) (%d+)$') }
+      heads[text] = head
+    end
+    local tag, kind, more = head[1], head[2], head[3]
+    local mine = tags[i] == tag and not seen[id] -- the fence
+    -- A job may be held twice after a cut script: it ends once, the second holder is refused here.
+    local valid = mine and redis.call('HEXISTS', jobs, id) == 1
+    if mine then
+      seen[id] = true
+      ours[#ours + 1] = id
+    end
+    if valid and (kind == 'end' or kind == 'dead') then
+      finish(id, value, more)
+    end
+    for _ = 1, tonumber(head[4]) do
+      local operation = ARGV[at]
+      if operation == 'E' then
+        if valid then
+          redis.call('HSET', jobs, id, ARGV[at + 1])
+        end
+        at = at + 2
+      elseif operation == 'J' or operation == 'O' then
+        if valid then
+          local leave = operation == 'J' and follow or post
+          leave(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+        end
+        at = at + 6
+      else
+        at = flows[operation](at, valid)
+      end
+    end
+    if valid then
+      place[kind](id, string.sub(tag, 1, 1), value, more)
+    end
+    answer[i + 1] = valid and 1 or 0
+  end
+
+  if flows then
+    flows.done()
+  end
+  for level, released in pairs(releases) do -- together: they come first in the order that they have here
+    redis.call('LPUSH', prefix .. 'ready:' .. level, unpack(released))
+    again = true
+  end
+  if #ends > 0 then
+    redis.call('HDEL', jobs, unpack(ends))
+    redis.call('HDEL', prefix .. 'counts', unpack(ends))
+  end
+  if #ours > 0 then
+    redis.call('HDEL', held, unpack(ours))
+  end
+  if again then
+    wake(prefix)
+  end
+  return answer
+end
