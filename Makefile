@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVERS := $(BIN)/python -m tests.servers
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n 2 --dist loadgroup
+# Three, on two cores: one of them works through the tests that mostly wait.
+PARALLEL := -n 3 --dist loadgroup
 CODE := $(wildcard src tests examples benchmarks)
 
 .PHONY: help install demo test check docs format unit conformance system bench clean

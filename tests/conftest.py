@@ -35,9 +35,14 @@ settings.load_profile("umbel")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let system tests and those marked `quiet` run one after the other under `-n 2 --dist loadgroup`."""
+    """Let system tests and those marked `quiet` run one after the other under `-n 3 --dist loadgroup`.
+
+    Those marked `patient` mostly wait: they run in a row of their own, beside the others.
+    """
     for item in items:
-        if item.path.is_relative_to(SYSTEM) or item.get_closest_marker("quiet"):
+        if item.get_closest_marker("patient"):
+            item.add_marker(pytest.mark.xdist_group("patient"))
+        elif item.path.is_relative_to(SYSTEM) or item.get_closest_marker("quiet"):
             item.add_marker(pytest.mark.xdist_group("quiet"))
 
 
