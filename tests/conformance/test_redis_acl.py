@@ -14,7 +14,7 @@ from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.calls import FOLDER
 from umbel.contracts.broker import Beat
 from umbel.contracts.powers import Record
-from umbel.engines.redis_command import load
+from umbel.engines.redis_command import SHARED, load
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.model.flow import Flow, Node
 from umbel.model.ids import new_id
@@ -112,7 +112,7 @@ class TestStore(ResultStoreConformance):
 
 
 def test_a_worker_has_no_right_that_no_script_needs() -> None:
-    ours = scripts(FOLDER, (each.stem for each in FOLDER.glob("*.lua")))
+    ours = scripts(FOLDER, (each.stem for folder in (FOLDER, SHARED) for each in folder.glob("*.lua")))
     ours |= scripts(STORE_FOLDER, (each.stem for each in STORE_FOLDER.glob("*.lua")))
     assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_claims import OnRedis
 from tests.conformance.test_redis_acl import rules
 from tests.servers import Server
 from tests.servers.cluster import Cluster
@@ -86,6 +87,12 @@ class TestFlows(OnCluster, FlowConformance):
 
 class TestInspector(OnCluster, InspectorConformance):
     pass
+
+
+class TestClaims(OnRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, cluster: Cluster) -> None:
+        self.url = cluster.url
 
 
 class TestStore(ResultStoreConformance):

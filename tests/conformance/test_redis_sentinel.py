@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_claims import OnRedis
 from tests.servers.redis import command, flush
 from tests.servers.sentinel import SERVICE, Watched
 from umbel.brokers import connect
@@ -67,6 +68,13 @@ class TestRecords(BehindSentinel, RecordConformance):
 
 class TestInspector(BehindSentinel, InspectorConformance):
     pass
+
+
+class TestClaims(OnRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, watched_for_all: Watched) -> None:
+        flush(watched_for_all.primary.port)
+        self.url = watched_for_all.url
 
 
 class TestStore(ResultStoreConformance):

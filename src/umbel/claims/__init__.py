@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from umbel.contracts.claims import ClaimStore
     from umbel.settings import Settings
 
-BUILT_IN: Final = {"redis": "umbel.claims.redis:connect", "rediss": "umbel.claims.redis:connect"}
+_SCHEMES: Final = ("redis", "rediss", "redis+socket")
+_SENTINEL: Final = ("redis+sentinel", "rediss+sentinel", "sentinel")
+_CLUSTER: Final = ("redis+cluster", "rediss+cluster")
+BUILT_IN: Final = dict.fromkeys((*_SCHEMES, *_SENTINEL, *_CLUSTER), "umbel.claims.redis:connect")
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 
 

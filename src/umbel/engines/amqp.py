@@ -6,7 +6,6 @@ Consuming has connections of its own: a server that is short of memory blocks th
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from umbel.engines.amqp_address import Address
 from umbel.engines.amqp_channel import Channel, Refused
 from umbel.engines.amqp_connection import Connection, connect
 from umbel.engines.amqp_letter import Letter, copied
+from umbel.engines.lanes import Lanes
 from umbel.engines.patience import Patience
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 
@@ -118,8 +118,7 @@ class Engine:
         self._deadline = deadline
         self._heartbeat = heartbeat
         self._name = str(address)
-        self._pid = os.getpid()
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._lanes = Lanes(_Lane, self._reborn)
         self._thread: _Thread | None = None
         self._starting = threading.Lock()
 
@@ -165,8 +164,7 @@ class Engine:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """The answer of *work*, run in the event loop of a thread of this engine's own."""
-        if self._pid != os.getpid():
-            self._reborn()
+        self._lanes.adopt()
         with self._starting:
             if self._thread is None:
                 self._thread = _Thread()
@@ -177,13 +175,13 @@ class Engine:
         """Close the connection of the thread, and end it."""
         with self._starting:
             thread, self._thread = self._thread, None
-            if thread is not None and self._pid == os.getpid():
+            if thread is not None and not self._lanes.inherited:
                 thread.call(self.aclose())
                 thread.end()
 
     async def aclose(self) -> None:
         """Close the connection of the running loop."""
-        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        lane = self._lanes.leave()
         if lane is not None and lane.connection is not None:
             await lane.connection.aclose()
 
@@ -218,7 +216,7 @@ class Engine:
         await asyncio.sleep(pause)
 
     async def _ready(self, patience: Patience) -> _Lane:
-        lane = self._lane()
+        lane = self._lanes.here()
         if not lane.healthy():
             async with lane.turn:
                 if not lane.healthy():
@@ -239,22 +237,10 @@ class Engine:
                 lane.adopt(connection, channel)
                 return
 
-    def _lane(self) -> _Lane:
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            if self._pid != os.getpid():
-                self._reborn()
-            for other in [other for other in self._lanes if other.is_closed()]:
-                del self._lanes[other]
-            lane = self._lanes[loop] = _Lane()
-        return lane
-
     def _reborn(self) -> None:
         """We are a forked child: connections and thread are the parent's, and so may be whoever has the lock."""
-        self._pid = os.getpid()
         self._starting = threading.Lock()
-        self._lanes, self._thread = {}, None
+        self._thread = None
 
 
 class _Thread:

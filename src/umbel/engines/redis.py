@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
 
+from umbel.engines.lanes import Lanes
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.patience import Patience
 from umbel.engines.redis_address import Address
@@ -73,9 +73,8 @@ class Engine:
         self._deadline = deadline
         self._name = str(address)
         self._plain = False
-        self._pid = os.getpid()
         self._idle: list[Connection] = []
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._lanes = Lanes(_Lane, self._reborn)
 
     def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send *commands* together, answer their replies.
@@ -148,7 +147,7 @@ class Engine:
 
     async def popped(self, keys: Sequence[bytes], seconds: float, patience: Patience) -> Any:
         """The reply to one such wait, or its refusal. Raises `OSError`."""
-        lane = self._lane()
+        lane = self._lanes.here()
         packed = pack(("BLPOP", *keys, max(0.001, seconds)))
         stream = lane.waiter() or await self._aopened(patience)
         try:
@@ -204,7 +203,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        lane = self._lanes.leave()
         if lane is None:
             return
         streams = [*lane.idle, *([lane.stream] if lane.stream is not None else [])]
@@ -251,8 +250,7 @@ class Engine:
         return min(patience.left, self.address.timeout) if patience.tries else None
 
     def _taken(self, patience: Patience) -> Connection:
-        if self._pid != os.getpid():
-            self._reborn()
+        self._lanes.adopt()
         try:
             return self._idle.pop()
         except IndexError:
@@ -305,24 +303,12 @@ class Engine:
 
     def _reborn(self) -> None:
         """We are a forked child: the connections belong to the parent, close our ends of them unused."""
-        self._pid = os.getpid()
-        inherited, self._idle, self._lanes = self._idle, [], {}
+        inherited, self._idle = self._idle, []
         for connection in inherited:
             connection.close()
 
-    def _lane(self) -> _Lane:
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            if self._pid != os.getpid():
-                self._reborn()
-            for other in [other for other in self._lanes if other.is_closed()]:
-                del self._lanes[other]
-            lane = self._lanes[loop] = _Lane()
-        return lane
-
     async def _stream(self, patience: Patience) -> Stream:
-        lane = self._lane()
+        lane = self._lanes.here()
         if lane.stream is None or lane.stream.lost is not None:
             async with lane.opening:
                 if lane.stream is None or lane.stream.lost is not None:

@@ -11,6 +11,9 @@ import msgspec
 
 Word: TypeAlias = bytes | str | int | float
 
+SHARED: Final = Path(__file__).parent / "redis_scripts"
+"""Scripts, and parts to include, that brokers, claims and stores have in common: what belongs to sessions."""
+
 _INCLUDES: Final = re.compile(r"^-- includes: *(.+)$", re.MULTILINE)
 _SHEBANG: Final = re.compile(r"\A#!lua[^\n]*\n")
 
@@ -38,12 +41,15 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 def load(folder: Path, name: str) -> Script:
-    """The script ``<name>.lua`` of *folder*, with what its line ``-- includes: a b`` names from ``include/``."""
-    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+    """The script ``<name>.lua`` of *folder*, with what its line ``-- includes: a b`` names from ``include/``.
+
+    What *folder* lacks, a script or a part, is taken from `SHARED`.
+    """
+    text = _text(folder, f"{name}.lua")
     shebang = _SHEBANG.search(text)
     head = shebang.group() if shebang else ""
     parts: dict[str, str] = {}
-    _gather(folder / "include", text, parts)
+    _gather(folder, text, parts)
     return Script(name, "".join([head, *parts.values(), text[len(head) :]]))
 
 
@@ -51,9 +57,14 @@ def _gather(folder: Path, text: str, parts: dict[str, str]) -> None:
     found = _INCLUDES.search(text)
     for name in found.group(1).split() if found else ():
         if name not in parts:
-            included = (folder / f"{name}.lua").read_text(encoding="utf-8")
+            included = _text(folder, f"include/{name}.lua")
             _gather(folder, included, parts)
             parts[name] = included
+
+
+def _text(folder: Path, name: str) -> str:
+    path = folder / name
+    return (path if path.exists() else SHARED / name).read_text(encoding="utf-8")
 
 
 def _sha(text: str) -> str:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from umbel.brokers.redis.calls import FOLDER as BROKER
-from umbel.engines.redis_command import Script, load
+from umbel.claims.redis.operations import FOLDER as CLAIMS
+from umbel.engines.redis_command import SHARED, Script, load
 from umbel.stores.redis.operations import FOLDER as STORE
 
-SCRIPTS = [(folder, path.stem) for folder in (BROKER, STORE) for path in sorted(folder.glob("*.lua"))]
+ROOMS = (BROKER, CLAIMS, STORE)
+SCRIPTS = [(folder, path.stem) for folder in (*ROOMS, SHARED) for path in sorted(folder.glob("*.lua"))]
+LOADED = [(room, name) for folder, name in SCRIPTS for room in ((BROKER, CLAIMS) if folder == SHARED else (folder,))]
 
 
 def test_a_script_gets_what_it_includes_once_and_in_order(tmp_path: Path) -> None:
@@ -47,9 +50,14 @@ def test_only_a_send_is_refused_by_a_full_server(folder: Path, name: str) -> Non
     assert (first == "#!lua") == (name == "send")
 
 
-@pytest.mark.parametrize(("folder", "name"), SCRIPTS, ids=[name for _, name in SCRIPTS])
+@pytest.mark.parametrize(("folder", "name"), LOADED, ids=[f"{room.parts[-3]} {name}" for room, name in LOADED])
 def test_no_script_carries_what_it_does_not_use(folder: Path, name: str) -> None:
     text = load(folder, name).text
-    for path in (folder / "include").glob("*.lua"):
+    for path in (*(folder / "include").glob("*.lua"), *(SHARED / "include").glob("*.lua")):
         if path.read_text() in text:
             assert text.count(path.stem) > path.read_text().count(path.stem) + 1, path.stem
+
+
+def test_what_is_shared_stands_in_no_room() -> None:
+    names = [path.relative_to(SHARED) for path in SHARED.rglob("*.lua")]
+    assert [room / name for room in ROOMS for name in names if (room / name).exists()] == []

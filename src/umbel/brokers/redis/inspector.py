@@ -8,6 +8,7 @@ from typing import Final
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps
 from umbel.brokers.redis.packing import counts_of
+from umbel.claims.sessions import merged
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.redis_command import Command
 from umbel.engines.redis_layout import QUEUES
@@ -30,17 +31,7 @@ def counts(calls: Calls, names: Sequence[str]) -> Steps[list[QueueCounts]]:
 def sessions(calls: Calls, names: Sequence[str]) -> Steps[list[SessionInfo]]:
     """Each open session once: the shortest lease, the jobs of all queues."""
     replies = (yield [calls.make("sessions", name) for name in names]) if names else []
-    found: dict[str, SessionInfo] = {}
-    for session, info, left, ids in (entry for reply in replies for entry in reply):
-        name = session.decode()
-        held = tuple(job_id.decode() for job_id in ids)
-        other = found.get(name)
-        found[name] = (
-            SessionInfo(name, info, left / 1000, held)
-            if other is None
-            else SessionInfo(name, other.info or info, min(other.lease_left, left / 1000), other.held + held)
-        )
-    return list(found.values())
+    return merged(entry for reply in replies for entry in reply)
 
 
 def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
+from umbel.claims.sessions import merged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.powers import Location, SessionInfo
@@ -118,7 +119,7 @@ def reconcile(
     replies = yield [calls.make("reconcile", queue, session, number, *words) for queue, words in tags.items()]
     if all(reply[0] == b"dead" for reply in replies):
         raise SessionDead(session)
-    return [job_id.decode() for reply in replies if reply[0] == b"ok" for job_id in reply[1:]]
+    return [job_id.decode() for reply in replies if reply[0] == b"ok" for job_id in reversed(reply[2:])]
 
 
 def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
@@ -169,17 +170,7 @@ def running(calls: Calls, names: Sequence[str]) -> Steps[list[int]]:
 def sessions(calls: Calls, names: Sequence[str]) -> Steps[list[SessionInfo]]:
     """Each open session once: the shortest lease, the jobs of all queues."""
     replies = (yield [calls.make("sessions", name) for name in names]) if names else []
-    found: dict[str, SessionInfo] = {}
-    for session, info, left, ids in (entry for reply in replies for entry in reply):
-        name = session.decode()
-        held = tuple(job_id.decode() for job_id in ids)
-        other = found.get(name)
-        found[name] = (
-            SessionInfo(name, info, left / 1000, held)
-            if other is None
-            else SessionInfo(name, other.info or info, min(other.lease_left, left / 1000), other.held + held)
-        )
-    return list(found.values())
+    return merged(entry for reply in replies for entry in reply)
 
 
 def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:

@@ -11,23 +11,23 @@ from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
-from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
+from umbel.engines.redis_opening import opened
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery
 from umbel.settings import Settings
 
 
 class RedisClaims:
-    """`ClaimStore` on one database of a Redis server (>= 6.2), beside the records of the result store there.
+    """`ClaimStore` on one database of a Redis server (>= 6.2) or on a Cluster, beside the records of the result store.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
-        self._engine = Engine(address, settings.broker_send_deadline)
+        self._engine = opened(address, settings.broker_send_deadline)
         self._calls = Calls(events(address.db), clock)
 
     async def heartbeat(

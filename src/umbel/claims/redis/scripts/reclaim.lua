@@ -3,9 +3,16 @@
 -- KEYS[1] holders   ARGV prefix now lease limit
 -- Answer: {freed, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen free
+-- includes: now seen charge empty
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions = prefix .. 'sessions'
+
+local function account(id)
+  charge(prefix, id, function(marked)
+    return marked and 1 or 0, marked and 0 or 1
+  end)
+end
+
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 local hold = seen(prefix, lease)
 -- A deadline beyond two leases was set by a clock that has been set back since.
@@ -20,9 +27,7 @@ end
 local freed = 0
 for _, session in ipairs(lapsed) do
   if freed < limit then
-    freed = freed + free(prefix, session, limit - freed, function(_, marked)
-      return marked and 1 or 0, marked and 0 or 1
-    end)
+    freed = freed + empty(prefix, session, limit - freed, account)
   end
 end
 local deadline = redis.call('ZRANGE', sessions, 0, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]

@@ -1,3 +1,4 @@
+-- includes: back
 -- empty: jobs of a dead session, at most `limit`, to the front of their levels, charged by `account(id)`.
 -- An emptied session is forgotten; its `held` stays a day, so that its id is not opened again.
 local function empty(prefix, session, limit, account)
@@ -10,9 +11,9 @@ local function empty(prefix, session, limit, account)
         return moved
       end
       moved = moved + 1
-      if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
+      if back.is_there(prefix, id) then
         account(id)
-        redis.call('LPUSH', prefix .. 'ready:' .. string.sub(entries[i + 1], 1, 1), id)
+        back.one(prefix, id, entries[i + 1])
       end
       redis.call('HDEL', held, id)
     end

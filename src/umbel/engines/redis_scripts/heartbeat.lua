@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- heartbeat: renew sessions, or open them.
--- KEYS[1] jobs   ARGV prefix now lease opening(1|0) (session info)*
+-- KEYS[1] a key of the queue   ARGV prefix now lease opening(1|0) (session info)*
 -- Answer: per session 1 if it is open, else 0. An id that is or was open is not opened.
 -- includes: now alive seen
 local prefix, lease, opening = ARGV[1], tonumber(ARGV[3]), ARGV[4] == '1'

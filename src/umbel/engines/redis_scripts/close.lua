@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- close: a session whose process is gone, as its own supervisor saw; its jobs return, at most `limit` a call.
--- KEYS[1] jobs   ARGV prefix now session limit lease id*   the jobs it had started: each is charged a crash
+-- KEYS[1] a key of the queue   ARGV prefix now session limit lease id*   the jobs it had started: each a crash
 -- Answer: how many returned. Dead first, then emptied: from the first write on it settles nothing.
 -- The score -deadline leaves the rest to the next close; reclaim takes over after the lease, if none comes.
--- includes: now charge empty wake
+-- includes: now charge empty back
 local prefix, session = ARGV[1], ARGV[3]
 if not redis.call('ZSCORE', prefix .. 'sessions', session) then
   return 0
@@ -19,7 +19,5 @@ local moved = empty(prefix, session, tonumber(ARGV[4]), function(id)
     return started[id] or 0, 0
   end)
 end)
-if moved > 0 then
-  wake(prefix)
-end
+back.all(prefix, moved)
 return moved

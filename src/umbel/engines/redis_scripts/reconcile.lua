@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- reconcile: give back what a session holds here but does not know of, uncharged, to the front.
--- KEYS[1] jobs   ARGV prefix now session number (id tag)*   the tags of what it knows of
--- Answer: {'ok', how many} | {'dead'} | {'stale'}. The number refuses a receive that is still on its way.
--- includes: alive returned wake
+-- KEYS[1] a key of the queue   ARGV prefix now session number (id tag)*   the tags of what it knows of
+-- Answer: {'ok', how many, id*} | {'dead'} | {'stale'}. The number refuses a receive that is still on its way.
+-- includes: alive returned back
 local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local held = prefix .. 'held:' .. session
 if not alive(prefix, session) then
@@ -17,19 +17,18 @@ local known = {}
 for i = 5, #ARGV, 2 do
   known[ARGV[i] .. ' ' .. ARGV[i + 1]] = true -- a job may be listed under an earlier number too
 end
-local entries, moved = redis.call('HGETALL', held), 0
+local entries, answer = redis.call('HGETALL', held), { 'ok', 0 }
 for i = #entries - 1, 1, -2 do -- from the end: what was taken first comes first again
   local id, tag = entries[i], entries[i + 1]
   if id ~= '#' and not known[id .. ' ' .. tag] then
-    if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
+    if back.is_there(prefix, id) then
       returned(prefix, id)
-      redis.call('LPUSH', prefix .. 'ready:' .. string.sub(tag, 1, 1), id)
-      moved = moved + 1
+      back.one(prefix, id, tag)
+      answer[2] = answer[2] + 1
+      answer[#answer + 1] = id
     end
     redis.call('HDEL', held, id)
   end
 end
-if moved > 0 then
-  wake(prefix)
-end
-return { 'ok', moved }
+back.all(prefix, answer[2])
+return answer

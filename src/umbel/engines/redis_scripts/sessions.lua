@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- sessions: who is here.
--- KEYS[1] jobs   ARGV prefix now
+-- KEYS[1] a key of the queue   ARGV prefix now
 -- Answer: per open session {session, info, ms left of its lease, {id*}}
 -- includes: now
 local prefix = ARGV[1]
