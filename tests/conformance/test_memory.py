@@ -11,6 +11,7 @@ from umbel.engines.memory import Space
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 
 class OnMemory:
@@ -34,6 +35,10 @@ class TestMemoryBroker(OnMemory, BrokerConformance):
 
 
 class TestMemoryFlows(OnMemory, FlowConformance):
+    pass
+
+
+class TestMemorySchedules(OnMemory, ScheduleConformance):
     pass
 
 

@@ -18,6 +18,7 @@ from umbel.testing import (
     ResultStoreConformance,
     every_other,
 )
+from umbel.testing.conformance.schedules import ScheduleConformance
 from umbel.testing.faults import VERBS
 from umbel.testing.patience import Patient
 
@@ -47,6 +48,10 @@ class TestRecords(OnOneServer, RecordConformance):
 
 
 class TestInspector(OnOneServer, InspectorConformance):
+    pass
+
+
+class TestSchedules(OnOneServer, ScheduleConformance):
     pass
 
 
@@ -106,6 +111,10 @@ class TestRecordsBehindPgBouncer(BehindPgBouncer, RecordConformance):
 
 
 class TestInspectorBehindPgBouncer(BehindPgBouncer, InspectorConformance):
+    pass
+
+
+class TestSchedulesBehindPgBouncer(BehindPgBouncer, ScheduleConformance):
     pass
 
 

@@ -11,6 +11,7 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 
 class OnOneServer:
@@ -38,6 +39,10 @@ class TestRecords(OnOneServer, RecordConformance):
 
 
 class TestFlows(OnOneServer, FlowConformance):
+    pass
+
+
+class TestSchedules(OnOneServer, ScheduleConformance):
     pass
 
 

@@ -32,6 +32,7 @@ from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 # Slots 15495, 3300 and 7365: one queue on each primary.
 QUEUES = ("a", "b", "c")
@@ -82,6 +83,10 @@ class TestRecords(OnCluster, RecordConformance):
 
 
 class TestFlows(OnCluster, FlowConformance):
+    pass
+
+
+class TestSchedules(OnCluster, ScheduleConformance):
     pass
 
 

@@ -25,6 +25,7 @@ from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.eventually import soon
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
 PATIENT = Settings(broker_send_deadline=20.0)
@@ -67,6 +68,10 @@ class TestRecords(BehindSentinel, RecordConformance):
 
 
 class TestInspector(BehindSentinel, InspectorConformance):
+    pass
+
+
+class TestSchedules(BehindSentinel, ScheduleConformance):
     pass
 
 

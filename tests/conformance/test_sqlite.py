@@ -12,6 +12,7 @@ from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 
 class OnOneFile:
@@ -39,6 +40,10 @@ class TestRecords(OnOneFile, RecordConformance):
 
 
 class TestFlows(OnOneFile, FlowConformance):
+    pass
+
+
+class TestSchedules(OnOneFile, ScheduleConformance):
     pass
 
 

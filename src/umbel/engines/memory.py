@@ -76,6 +76,8 @@ class Space:
         self.queues: dict[str, Queue] = {}
         self.records: dict[str, tuple[bytes, float]] = {}
         self.claims: dict[str, tuple[str, float]] = {}
+        self.schedules: dict[str, tuple[int, bytes]] = {}
+        self.schedule_revision = 0
         self.flows: dict[str, RunningFlow] = {}
         self.opening: deque[deque[Job]] = deque()
         self.work = Bell()

@@ -15,6 +15,7 @@ from umbel.brokers.sqlite.broker import SqliteBroker
 from umbel.contracts.capabilities import BROKERS, Power, demand, powers_of
 from umbel.contracts.flows import FlowHolder
 from umbel.contracts.powers import TransactionalSender
+from umbel.contracts.schedules import ScheduleHolder
 from umbel.engines.memory import Space
 from umbel.exceptions import ImproperlyConfigured
 
@@ -31,7 +32,14 @@ def test_every_built_in_broker_declares_its_powers() -> None:
     assert {name: cls.powers for name, cls in CLASSES.items()} == dict(BROKERS)
 
 
-@pytest.mark.parametrize(("power", "protocol"), [(Power.FLOWS, FlowHolder), (Power.TRANSACTIONS, TransactionalSender)])
+@pytest.mark.parametrize(
+    ("power", "protocol"),
+    [
+        (Power.FLOWS, FlowHolder),
+        (Power.SCHEDULES, ScheduleHolder),
+        (Power.TRANSACTIONS, TransactionalSender),
+    ],
+)
 def test_a_broker_declares_a_power_exactly_when_it_has_its_verbs(power: Power, protocol: type) -> None:
     verbs = {name for name in protocol.__dict__ if not name.startswith("_")}
     having = {name for name, cls in CLASSES.items() if verbs <= set(dir(cls))}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from umbel.brokers.memory.flows import MemoryFlows
+from umbel.brokers.memory.schedules import MemorySchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import MEMORY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
@@ -46,6 +47,11 @@ class MemoryBroker:
     def flow_store(self) -> MemoryFlows:
         """The verbs of flows on this engine."""
         return self._flows
+
+    @property
+    def schedule_store(self) -> MemorySchedules:
+        """The verbs of schedules on this engine."""
+        return MemorySchedules(self._space, self._clock, self._put)
 
     # --- the producer's half
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from umbel.brokers.postgres import inspector, operations
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
+from umbel.brokers.postgres.schedules import PostgresSchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import POSTGRES
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
@@ -57,6 +58,11 @@ class PostgresBroker:
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
         self._cleaned = self._tidied = 0.0
+
+    @property
+    def schedule_store(self) -> PostgresSchedules:
+        """The verbs of schedules on this engine."""
+        return PostgresSchedules(self._engine, self._bells, self._verbs.now)
 
     # --- the producer's half
 

@@ -10,6 +10,7 @@ from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.operations import Steps, named
+from umbel.brokers.redis.schedules import RedisSchedules
 from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import REDIS
@@ -43,6 +44,11 @@ class RedisBroker:
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
         self.flow_store = RedisFlows(self._calls, self._engine, self._acknowledged, self._known)
+
+    @property
+    def schedule_store(self) -> RedisSchedules:
+        """The verbs of schedules on this engine."""
+        return RedisSchedules(self._calls, self._engine.call, self._engine.acall, self._acknowledged.sent)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""

@@ -11,6 +11,7 @@ from typing import Final
 from umbel.brokers.sqlite import inspector, nodes, operations, sessions
 from umbel.brokers.sqlite.flows import SqliteFlows
 from umbel.brokers.sqlite.operations import Received
+from umbel.brokers.sqlite.schedules import SqliteSchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import SQLITE
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
@@ -59,6 +60,11 @@ class SqliteBroker:
     def flow_store(self) -> SqliteFlows:
         """The verbs of flows on this engine."""
         return self._flows
+
+    @property
+    def schedule_store(self) -> SqliteSchedules:
+        """The verbs of schedules on this engine."""
+        return SqliteSchedules(self._engine, self._clock, self._ring)
 
     # --- the producer's half
 

@@ -12,6 +12,6 @@ alter table umbel.schedule alter column value set storage external;
 create index schedule_revision on umbel.schedule(revision);
 
 create table umbel.schedule_clock(
+    one boolean primary key default true check (one),
     revision bigint not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
-insert into umbel.schedule_clock values (0);
