@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from umbel import brokers
+from umbel import brokers, stores
 from umbel.contracts.examiner import Examiner
 from umbel.model.finding import Finding
 from umbel.model.job import Job
@@ -72,3 +72,33 @@ def with_wrong_index(path: Path) -> None:
     file.execute("pragma writable_schema = on")
     file.execute("update sqlite_schema set sql = replace(sql, 'state = 2', 'state = 0') where name = 'job_dead'")
     file.close()
+
+
+async def stored(url: str) -> dict[str, Finding]:
+    store = stores.connect(url, Settings())
+    assert isinstance(store, Examiner)
+    try:
+        return {each.name: each for each in await store.examine(thorough=True)}
+    finally:
+        await store.aclose()
+        store.close()
+
+
+async def test_mariadb_tells_of_itself(mariadb_url: str) -> None:
+    found = await stored(mariadb_url)
+    assert found["version"].value.startswith("mariadb 1")
+    assert {"durability", "clock"} <= set(found)
+    assert not [each for each in found.values() if each.broken]
+
+
+async def test_postgresql_as_a_sql_database_tells_of_itself(postgres_results_url: str) -> None:
+    found = await stored(postgres_results_url)
+    assert found["version"].value.startswith("postgresql 1")
+    assert found["durability"].advice.startswith("fsync is off")
+
+
+async def test_an_object_store_tells_of_its_clock_and_keeps_nothing(objects_url: str, tmp_path: Path) -> None:
+    assert (await stored(objects_url))["clock"].advice == ""
+    found = await stored(f"file://{tmp_path}/results")
+    assert {"kind", "free space", "clock"} == set(found)
+    assert [path.name for path in (tmp_path / "results").iterdir() if not path.name.startswith(".")] == []

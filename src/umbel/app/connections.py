@@ -19,7 +19,17 @@ _RECORDING_ELSEWHERE: Final = frozenset({"amqp", "amqps"})
 """Brokers that settle in the result store itself."""
 _PORTS: Final = {"redis": 6379, "rediss": 6379}
 
-__all__ = ["DISABLED", "Broker", "ResultStore", "broker_at", "default_url", "is_disabled", "same_engine", "store_at"]
+__all__ = [
+    "DISABLED",
+    "Broker",
+    "ResultStore",
+    "broker_at",
+    "default_url",
+    "is_disabled",
+    "results_elsewhere",
+    "same_engine",
+    "store_at",
+]
 
 
 def default_url(main: str | None) -> str:
@@ -39,6 +49,16 @@ def same_engine(settings: Settings) -> bool:
     if settings.broker_url.partition(":")[0] in _RECORDING_ELSEWHERE:
         return True
     return is_disabled(backend) or _place(settings.broker_url) == _place(backend)
+
+
+def results_elsewhere(settings: Settings, *, same: bool) -> str:
+    """The URL of the store for results that the broker does not keep itself; empty if there is none.
+
+    *same*: broker and result store are one engine, see `same_engine`; large results may still go elsewhere.
+    """
+    if is_disabled(settings.result_backend) or (same and not settings.result_object_store):
+        return ""
+    return settings.result_backend
 
 
 def _place(url: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "call": ("umbel.cli.ask:call", "Send a job by the name of its task."),
+    "doctor": ("umbel.cli.doctor:doctor", "Look at broker and result store: what endangers jobs, and the cure."),
     "result": ("umbel.cli.ask:result", "Show the result of a job."),
     "status": ("umbel.cli.status:status", "Show queues, workers and what they are running."),
     "worker": ("umbel.cli.run:worker", "Start a worker."),

@@ -39,7 +39,7 @@ def open_inspector(frame: Frame) -> tuple[Broker, Inspector, str]:
 
     With `-b` the app is not needed. Raises `ImproperlyConfigured`.
     """
-    settings = _settings(frame)
+    settings = read_settings(frame)
     url = masked(settings.broker_url)
     if url.startswith("memory:"):
         raise ImproperlyConfigured(f"{url} lives inside one process and cannot be asked from another: use its own app")
@@ -49,7 +49,8 @@ def open_inspector(frame: Frame) -> tuple[Broker, Inspector, str]:
     return broker, broker, url
 
 
-def _settings(frame: Frame) -> Settings:
+def read_settings(frame: Frame) -> Settings:
+    """The settings of the app, or with `-b` those of file and environment. Raises `ImproperlyConfigured`."""
     if not frame.broker:
         return open_app(frame).conf
     settings = Settings()

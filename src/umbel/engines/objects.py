@@ -18,6 +18,7 @@ from umbel.engines.address import masked
 from umbel.engines.patience import Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable, ImproperlyConfigured, OperationalError
+from umbel.model.finding import Finding
 
 T = TypeVar("T")
 
@@ -79,6 +80,18 @@ class Objects:
             self._do(lambda: obstore.delete(self._store, key))
         except FileNotFoundError:
             return
+
+    def about(self) -> list[Finding]:
+        """What there is to say about the store without asking it."""
+        return [Finding("kind", type(self._store).__name__.removesuffix("Store"))]
+
+    def stamped(self, key: str) -> float:
+        """When the store says that an object was written that we write now, in unix seconds; it is deleted again."""
+        self.overwrite(key, b"")
+        try:
+            return float(self._do(lambda: obstore.head(self._store, key))["last_modified"].timestamp())
+        finally:
+            self.delete(key)
 
     def _do(self, call: Callable[[], T]) -> T:
         _refuse_after_fork()

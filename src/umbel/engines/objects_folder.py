@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from umbel.engines.objects import Found, Objects
+from umbel.model.finding import Finding
 
 _LOCK: Final = ".lock"
 
@@ -55,6 +56,11 @@ class Folder(Objects):
             found = None if path.name.startswith(".") else self.read(path.name)
             if found is not None:
                 yield path.name, found
+
+    def about(self) -> list[Finding]:
+        """The disk below the folder."""
+        state = os.statvfs(self._path)
+        return [Finding("kind", "files"), Finding("free space", f"{state.f_bavail * state.f_frsize / 2**20:,.0f} MB")]
 
     @contextmanager
     def _locked(self) -> Generator[None]:

@@ -20,6 +20,7 @@ from umbel.engines.objects_folder import Folder
 from umbel.engines.patience import Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable
+from umbel.model.finding import Finding, clock
 from umbel.settings import Settings
 from umbel.stores.threaded import ThreadedStore
 
@@ -118,6 +119,16 @@ class ObjectShelf:
     def tidy(self) -> None:
         """Delete what has expired from a folder."""
         tidy(self._objects, self._now())
+
+    def examine(self, *, thorough: bool) -> list[Finding]:
+        """How it stands with the store; *thorough* writes an object to learn its clock. See `Examiner`."""
+        found = self._objects.about()
+        if thorough:
+            key = f"clock-{secrets.token_hex(8)}"
+            before = time.time()
+            told = self._objects.stamped(key)
+            found.append(clock(told - (before + time.time()) / 2))
+        return found
 
     def close(self) -> None:
         """Nothing to give back: obstore keeps connections by itself."""

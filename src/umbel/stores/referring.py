@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from umbel.contracts.examiner import Examiner
 from umbel.contracts.powers import Record, ResultStore
+from umbel.model.finding import Finding
 
 if TYPE_CHECKING:  # it needs a driver
     from umbel.stores.large import LargeRecords
@@ -53,6 +55,10 @@ class ReferringStore:
     async def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
         """Claim ids for their owner; see `ResultStore.claim`."""
         return [await self.large.aread(found) for found in await self._store.claim(claims)]
+
+    async def examine(self, *, thorough: bool = False) -> Sequence[Finding]:
+        """How it stands with the server of the store; see `Examiner`."""
+        return await self._store.examine(thorough=thorough) if isinstance(self._store, Examiner) else ()
 
     def close(self) -> None:
         """Give back all connections of this process."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from umbel.contracts.powers import Record
-from umbel.engines import sql_table
+from umbel.engines import sql_health, sql_table
 from umbel.engines.sql import Connection, SqlEngine
 from umbel.engines.sqlite_file import file_system, refuse_network
 from umbel.exceptions import ImproperlyConfigured
+from umbel.model.finding import Finding
 from umbel.settings import Settings
 from umbel.stores.threaded import ThreadedStore
 
@@ -87,6 +88,13 @@ class SqlShelf:
         """Delete what has expired, a few rows at a time, so that no lock is held for long."""
         while self._engine.run(lambda connection: sql_table.clean(connection, self._now(), TIDY_ROWS)) == TIDY_ROWS:
             pass
+
+    def examine(self, *, thorough: bool) -> list[Finding]:
+        """How it stands with the database; see `Examiner`."""
+        del thorough
+        before = time.time()
+        state = self._engine.run(sql_health.look)
+        return sql_health.findings(state, (before + time.time()) / 2)
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

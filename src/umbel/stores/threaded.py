@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from umbel.contracts.powers import Record
 from umbel.exceptions import BrokerUnavailable, OperationalError
+from umbel.model.finding import Finding
 from umbel.stores.polling import Poller
 
 P = ParamSpec("P")
@@ -53,6 +54,10 @@ class Shelf(Protocol):
 
     def tidy(self) -> None:
         """Delete what has expired."""
+        ...
+
+    def examine(self, *, thorough: bool) -> Sequence[Finding]:
+        """See `Examiner.examine`."""
         ...
 
     def close(self) -> None:
@@ -172,6 +177,10 @@ class ThreadedStore:
     async def claim(self, claims: Sequence[Record]) -> list[bytes | None]:
         """Claim ids for their owner; see `ResultStore.claim`."""
         return await self._here().threads.acall(self._shelf.claim, claims) if claims else []
+
+    async def examine(self, *, thorough: bool = False) -> Sequence[Finding]:
+        """How it stands with the server; see `Examiner`."""
+        return await self._here().threads.acall(self._shelf.examine, thorough=thorough)
 
     def close(self) -> None:
         """Give back what is open; the next use opens it again."""

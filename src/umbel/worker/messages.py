@@ -32,11 +32,15 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """From the forkserver: the app is loaded. *settings* are final, *tasks* the sorted names in its registry."""
+    """From the forkserver: the app is loaded. *settings* are final, *tasks* the sorted names in its registry.
+
+    *results* is the URL of a result store that is to be tried out before jobs run; empty: it is the broker itself.
+    """
 
     main: str
     settings: Settings
     tasks: list[str]
+    results: str = ""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import Any, Final, NoReturn
 
 from umbel import log
+from umbel.app.connections import results_elsewhere
 from umbel.app.loading import load_app
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker import kernel
@@ -80,7 +81,8 @@ class Forkserver:
                 os.chdir(options.workdir)
             app = load_app(options.app)
             _set_up_log(options)  # after the user's code, which may have configured logging
-            described = Loaded(main=app.main or "", settings=app.conf, tasks=sorted(app.tasks))
+            results = results_elsewhere(app.conf, same=app.same_engine)
+            described = Loaded(main=app.main or "", settings=app.conf, tasks=sorted(app.tasks), results=results)
             module, _, name = order.entry.partition(":")
             self._entry = getattr(import_module(module), name)
         except ImproperlyConfigured as error:

@@ -22,9 +22,9 @@ T = TypeVar("T")
 class Outage:
     """Shared by all who need the broker. While it is away they take turns: about one attempt a second in all."""
 
-    def __init__(self, broker: str) -> None:
-        """Name the broker as *broker*, a masked URL; it is taken to be there until it is not."""
-        self._broker = broker
+    def __init__(self, url: str, noun: str = "Broker") -> None:
+        """Name the broker, or another *noun*, by its masked *url*; it is taken to be there until it is not."""
+        self._name = f"{noun} {url}"
         self._since: float | None = None
         self._attempts = 0
         self._known = False
@@ -71,8 +71,8 @@ class Outage:
             return
         self.back_at = time.monotonic()
         self.last_seconds = self.back_at - self._since
-        text = "Broker %s is back after %.1f s (%d attempts)"
-        logger.warning(text, self._broker, self.last_seconds, self._attempts)
+        text = "%s is back after %.1f s (%d attempts)"
+        logger.warning(text, self._name, self.last_seconds, self._attempts)
         self._since = None
         self._attempts = 0
 
@@ -82,4 +82,4 @@ class Outage:
             return
         self._since = time.monotonic()
         reason = str(error) or type(error).__name__
-        logger.error("Broker %s is away: %s. Trying again until it is back", self._broker, reason)
+        logger.error("%s is away: %s. Trying again until it is back", self._name, reason)

@@ -31,6 +31,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     lease: float
     grace: float
     settings: Settings
+    results: str = ""
+    """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
 
     @property
     def slots(self) -> int:
@@ -67,6 +69,7 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         lease=settings.worker_lease,
         grace=max(0.0, grace),
         settings=settings,
+        results=loaded.results,
     )
 
 

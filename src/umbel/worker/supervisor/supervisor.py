@@ -10,10 +10,13 @@ import time
 from collections import deque
 from typing import Final
 
+from umbel import stores
 from umbel.brokers import connect
 from umbel.contracts.broker import Broker
 from umbel.contracts.examiner import Examiner
-from umbel.exceptions import BrokerError, ImproperlyConfigured, UmbelError
+from umbel.engines.address import masked
+from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured, UmbelError
+from umbel.stores.trial import try_out
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.banner import banner, concurrency
@@ -32,6 +35,8 @@ FORCED: Final = 2
 CRASH_LOOP: Final = 3
 MAX_FORKSERVER_DEATHS: Final = 3
 FORKSERVER_DEATHS_SECONDS: Final = 60.0
+TRIAL_SECONDS: Final = 30.0
+"""How long one trial of a result store may take."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long, at the end, the broker may take to hear which sessions have ended."""
 
@@ -74,6 +79,8 @@ class Supervisor:
             sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
             sys.stdout.flush()
         logger.info("Concurrency: %s", concurrency(plan))
+        if plan.results:
+            await _try_results(plan)
         outage = Outage(plan.broker)
         sessions = Sessions(self._broker, plan, outage)
         self._reclaimer = Reclaimer(self._broker, plan, outage)
@@ -159,6 +166,8 @@ class Supervisor:
                 code, text = MISCONFIGURED, f"Error: {error}"
             case BrokerError() if self._plan is not None:
                 code, text = MISCONFIGURED, f"Error: the broker {self._plan.broker} refuses: {error}"
+            case BackendError() if self._plan is not None:
+                code, text = MISCONFIGURED, f"Error: the result store {masked(self._plan.results)} refuses: {error}"
             case CrashLoop():
                 code, text = CRASH_LOOP, f"Error: {error}"
             case UmbelError():
@@ -179,6 +188,16 @@ class Supervisor:
                     await self._reclaimer.drain()
                 if self._broker is not None:
                     await self._broker.aclose()
+
+
+async def _try_results(plan: Plan) -> None:
+    """See to it that results can be stored before a job runs whose result could not; wait for a store that is away."""
+    store = stores.connect(plan.results, plan.settings)
+    outage = Outage(masked(plan.results), "Result store")
+    try:
+        await outage.insist(lambda: try_out(store, plan.settings), TRIAL_SECONDS)
+    finally:
+        await store.aclose()
 
 
 async def _warn(broker: object, plan: Plan) -> None:
