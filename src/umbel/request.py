@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from umbel.exceptions import NotCommitted, Retry
-from umbel.model.job import Delivery
+from umbel.model.job import Delivery, Job
 from umbel.wire.envelope import Envelope
 from umbel.wire.values import decode, pack
 
@@ -62,6 +62,10 @@ class Request:
     """When the run began, by ``time.perf_counter``."""
     completing: bool = False
     """Whether `complete_in` was carried out; its transaction may be open yet, or undone."""
+    follow_ups: tuple[Job, ...] = ()
+    """Jobs that are sent in the step that ends this one, if it succeeds."""
+    added: tuple[tuple[str, str, int], ...] = ()
+    """Nodes of flows, (flow, home, node), that wait for one member more when this job has succeeded."""
     exhausted: bool = False
     """Whether ``self.retry`` found the limit reached: if the run fails now, its job is kept as a dead letter."""
 

@@ -17,12 +17,14 @@ from umbel import options
 from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Retry, WorkerLostError
 from umbel.execution import hooks
 from umbel.model.failure import Failure, capture
+from umbel.model.flow import NOTHING, Part
 from umbel.model.job import Delivery
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
 from umbel.request import Desk, Request, running
 from umbel.task import Task
 from umbel.wire.envelope import Envelope, decode, encode
+from umbel.wire.flow import part_of
 
 AnyTask: TypeAlias = Task[..., Any]
 _logger = logging.getLogger("umbel.worker")
@@ -30,20 +32,25 @@ _MAX_DELAY: Final = 100 * 365 * 86_400.0
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that may be run: its envelope is decoded and its task is known here."""
+    """A delivery that may be run: its envelope is decoded and its task is known here.
+
+    *args* are the arguments if they are not those of the envelope: what a flow gives comes before them.
+    """
 
     delivery: Delivery
     envelope: Envelope
     task: AnyTask
+    args: msgspec.Raw | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
-    """A delivery with its outcome; *task* is empty when the envelope could not be read."""
+    """A delivery with its outcome, and its part in a flow. *task* is empty when the envelope could not be read."""
 
     delivery: Delivery
     outcome: Outcome
     task: str = ""
     keep_result: bool = True
+    part: Part | None = None
 
 
 class Executor:
@@ -87,15 +94,20 @@ class Executor:
         try:
             envelope = decode(delivery.envelope, self._max_bytes)
         except DecodeError as error:
-            return Finished(delivery, Failed(capture(error), dead=True))
+            return Finished(delivery, Failed(capture(error), dead=True), part=part_of(delivery.envelope))
+        part = envelope.part
         if delivery.counts.crashes >= self._max_crashes:
-            return Finished(delivery, Failed(_poison(delivery), dead=True), envelope.task)
+            return Finished(delivery, Failed(_poison(delivery), dead=True), envelope.task, part=part)
         if envelope.expires is not None and envelope.expires <= now:
-            return Finished(delivery, Revoked("expired"), envelope.task, keep_result=not envelope.ignore_result)
+            return Finished(delivery, Revoked("expired"), envelope.task, not envelope.ignore_result, part)
         task = self._tasks.get(envelope.task)
         if task is None:
             return Finished(delivery, Parked(envelope.task), envelope.task)
         return Run(delivery, envelope, task)
+
+    def finished(self, run: Run, outcome: Outcome) -> Finished:
+        """*run* with its outcome, and whether its record is kept."""
+        return Finished(run.delivery, outcome, run.task.name, self.keeps(run, outcome), run.envelope.part)
 
     def run(self, run: Run) -> Outcome:
         """Run a `def` task here and now, in a context of its own; never raises."""
@@ -105,7 +117,7 @@ class Executor:
         began = time.perf_counter()
         task = run.task
         try:
-            args, kwargs = task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+            args, kwargs = task.arguments.decode(run.args or run.envelope.args, run.envelope.kwargs)
         except DecodeError as error:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
@@ -135,7 +147,7 @@ class Executor:
         began = time.perf_counter()
         task = run.task
         try:
-            args, kwargs = task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+            args, kwargs = task.arguments.decode(run.args or run.envelope.args, run.envelope.kwargs)
         except DecodeError as error:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
@@ -180,7 +192,8 @@ class Executor:
             return Completed(time.perf_counter() - request.began)
         if request.completing:
             raise request.not_committed()
-        return Succeeded(request.task_object.encode_result(value), time.perf_counter() - request.began)
+        encoded = request.task_object.encode_result(value)
+        return Succeeded(encoded, time.perf_counter() - request.began, request.follow_ups, request.added)
 
     def _raised(self, run: Run, request: Request, error: BaseException, *, completed: bool) -> Outcome:
         """The outcome of a run that raised *error*; FAILURE with what is wrong if it asks for the impossible."""
@@ -196,7 +209,7 @@ class Executor:
     def _steered(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
         match error:
             case Ignore():
-                return Ignored(seconds)
+                return Ignored(seconds, error.handed_on)
             case Reject():
                 return (
                     Retried(None, 0.0, seconds, charged=False)
@@ -220,11 +233,16 @@ class Executor:
         if retry.replaced is None:
             return None
         args, kwargs = retry.replaced
-        old_args, old_kwargs = run.task.arguments.decode(run.envelope.args, run.envelope.kwargs)
+        envelope = run.envelope
+        old_args, old_kwargs = run.task.arguments.decode(run.args or envelope.args, envelope.kwargs)
         new_args, new_kwargs = run.task.arguments.encode(
             old_args if args is None else args, old_kwargs if kwargs is None else kwargs
         )
-        envelope = msgspec.structs.replace(run.envelope, args=msgspec.Raw(new_args), kwargs=msgspec.Raw(new_kwargs))
+        envelope = msgspec.structs.replace(envelope, kwargs=msgspec.Raw(new_kwargs))
+        if args is not None:
+            # They are all there now: what a flow gives does not come before them again.
+            part = None if envelope.part is None else msgspec.structs.replace(envelope.part, takes=NOTHING)
+            envelope = msgspec.structs.replace(envelope, args=msgspec.Raw(new_args), part=part)
         return encode(envelope, self._max_bytes)
 
 

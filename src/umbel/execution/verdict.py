@@ -7,13 +7,15 @@ from typing import Final
 import msgspec
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
-from umbel.exceptions import TaskRevokedError
+from umbel.exceptions import DecodeError, TaskRevokedError
 from umbel.execution.executor import Finished
 from umbel.model.failure import Failure, capture
-from umbel.model.job import Counts
+from umbel.model.flow import Join
+from umbel.model.job import Counts, Delivery
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
 from umbel.states import FAILURE, IGNORED, REVOKED, SUCCESS
 from umbel.wire import record
+from umbel.wire.flow import encode_cause, part_of
 
 _NIL: Final = b"\xc0"
 
@@ -32,11 +34,32 @@ def settlement_of(finished: Finished, worker: str, now: float, expires: float) -
             return Settlement(delivery, "retry", delay=outcome.delay, counts=counts, envelope=outcome.envelope or b"")
         case _:
             pass
+    return _end(finished, worker, now, expires)
+
+
+def _end(finished: Finished, worker: str, now: float, expires: float) -> Settlement:
+    delivery, outcome = finished.delivery, finished.outcome
     dead = isinstance(outcome, Failed) and outcome.dead
-    if isinstance(outcome, Ignored) or not (finished.keep_result or dead):
-        return Settlement(delivery, "end", ttl=DONE_MARK_SECONDS)
-    stored = record.encode(result_of(finished, worker, now))
-    return Settlement(delivery, "dead" if dead else "end", record=stored, ttl=expires)
+    stored, ttl = b"", DONE_MARK_SECONDS
+    if dead or (finished.keep_result and not isinstance(outcome, Ignored)):
+        stored, ttl = record.encode(result_of(finished, worker, now)), expires
+    joins = joins_of(finished) if finished.part is not None else ()
+    follow_ups, added = (outcome.follow_ups, outcome.added) if isinstance(outcome, Succeeded) else ((), ())
+    return Settlement(delivery, "dead" if dead else "end", stored, ttl, follow_ups=follow_ups, joins=joins, added=added)
+
+
+def joins_of(finished: Finished) -> tuple[Join, ...]:
+    """What the end of *finished* is to the nodes that wait for it: its value, or why there is none."""
+    part, outcome = finished.part, finished.outcome
+    if part is None or (isinstance(outcome, Ignored) and outcome.handed_on):
+        return ()
+    _, value, failure = _ending(outcome)
+    if isinstance(outcome, Ignored):  # nobody can tell its value, so what follows cannot run
+        failure = capture(TaskRevokedError("ignored"))
+    if failure is not None:
+        value = encode_cause(finished.delivery.id, failure)
+    nodes = [(part.flow, part.home, *feed) for feed in part.feeds]
+    return tuple(Join(*node, value, failure is not None) for node in (*nodes, *part.outer))
 
 
 def result_of(finished: Finished, worker: str, now: float) -> Result:
@@ -54,6 +77,22 @@ def result_of(finished: Finished, worker: str, now: float) -> Result:
         done=now,
         run=getattr(finished.outcome, "run", 0.0),
     )
+
+
+def ended_before(delivery: Delivery, stored: bytes) -> Finished:
+    """What is left to do about *delivery*, whose record is *stored* already: to end it, and to tell its flow.
+
+    A crash between record and settle leaves such a job, where the records are not in the broker.
+    """
+    part = part_of(delivery.envelope)
+    if part is None:
+        return Finished(delivery, Ignored())
+    try:
+        result = record.decode(stored) if stored else Result(SUCCESS)
+    except DecodeError as error:
+        return Finished(delivery, Failed(capture(error)), keep_result=False, part=part)
+    outcome: Outcome = Succeeded(bytes(result.value)) if result.failure is None else Failed(result.failure)
+    return Finished(delivery, outcome, result.task, keep_result=False, part=part)
 
 
 def _ending(outcome: Outcome) -> tuple[str, bytes, Failure | None]:

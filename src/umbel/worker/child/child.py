@@ -115,9 +115,10 @@ async def _listen(channel: Channel, child: Child) -> None:
 
 
 def _ledger(app: Umbel, options: ChildOptions) -> Ledger:
+    large = app.store.large if isinstance(app.store, ReferringStore) else None
     if app.same_engine:
-        return OwnEngine(app.store.large if isinstance(app.store, ReferringStore) else None)
-    return OtherStore(app.store, options.session, app.conf.result_expires)
+        return OwnEngine(large)
+    return OtherStore(app.store, options.session, app.conf.result_expires, large)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -13,17 +13,21 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from umbel import log
 from umbel.exceptions import BrokerUnavailable, UmbelError
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.runners import Gate, LoopRunner, ThreadRunner
+from umbel.execution.verdict import ended_before
 from umbel.model.job import Delivery
-from umbel.model.outcome import Ignored, Outcome, Released
+from umbel.model.outcome import Outcome, Released
+from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.settler import Settler
+
+T = TypeVar("T")
 
 WAIT_SECONDS: Final = 10.0
 HAND_BACK_SECONDS: Final = 0.02
@@ -50,6 +54,7 @@ class Consumer:
         self._pace = pace
         self._threads = ThreadRunner(executor, gate, pace.threads, self._done)
         self._loop_runner = LoopRunner(executor, gate, max(1, pace.async_slots), self._done)
+        self._gatherer = Gatherer(link.broker, link.ledger, executor)
         self._held: dict[str, Delivery] = {}
         self._quarantine: deque[Run] = deque()
         self._slot = asyncio.Event()
@@ -131,39 +136,62 @@ class Consumer:
         for delivery in deliveries:
             self._held[delivery.id] = delivery
         if deliveries:
-            self._start(deliveries, await self._ended(deliveries))
+            await self._start(deliveries, await self._ended(deliveries))
         return True
 
-    def _start(self, deliveries: list[Delivery], ended: set[str]) -> None:
+    async def _start(self, deliveries: list[Delivery], ended: dict[str, bytes]) -> None:
         now = time.time()
+        of_flows: list[Run] = []
         for delivery in deliveries:
             if delivery.id in ended:
-                self._settler.add(Finished(delivery, Ignored()))
+                self._settler.add(ended_before(delivery, ended[delivery.id]))
                 continue
             prepared = self._executor.prepare(delivery, now)
             if isinstance(prepared, Finished):
                 self._settler.add(prepared)
-            elif self._stopping:
-                self._settle(prepared, Released())
-            elif delivery.counts.crashes >= QUARANTINE_CRASHES or delivery.counts.losses >= QUARANTINE_LOSSES:
-                self._quarantine.append(prepared)
+            elif prepared.envelope.part is None:
+                self._accept(prepared)
             else:
-                self._submit(prepared)
+                of_flows.append(prepared)
+        if of_flows:
+            await self._start_gathered(of_flows)
         if self._quarantine:
             self._hand_back()
             self._hand_back_async()
 
-    async def _ended(self, deliveries: list[Delivery]) -> set[str]:
-        """The ids of *deliveries* that must not run again; after a stop nobody asks, as nothing is started."""
+    def _accept(self, run: Run) -> None:
+        counts = run.delivery.counts
+        if self._stopping:
+            self._settle(run, Released())
+        elif counts.crashes >= QUARANTINE_CRASHES or counts.losses >= QUARANTINE_LOSSES:
+            self._quarantine.append(run)
+        else:
+            self._submit(run)
+
+    async def _start_gathered(self, runs: list[Run]) -> None:
+        """Start jobs of flows, with what those before them brought; or end them, if one of those failed."""
+        gathered = await self._answered(lambda: self._gatherer.gather(runs), len(runs))
+        for one in runs if gathered is None else gathered:
+            if isinstance(one, Finished):
+                self._settler.add(one)
+            else:
+                self._accept(one)
+
+    async def _ended(self, deliveries: list[Delivery]) -> dict[str, bytes]:
+        """The records of those of *deliveries* that must not run again."""
+        return await self._answered(lambda: self._link.ledger.ended(deliveries), len(deliveries)) or {}
+
+    async def _answered(self, ask: Callable[[], Awaitable[T]], waiting: int) -> T | None:
+        """What *ask* answers, asked again until it does; None after a stop, as nothing is started then."""
         while not self._stopping:
             try:
-                return await self._link.ledger.ended(deliveries)
+                return await ask()
             except UmbelError as error:
                 if self._fault != str(error):
                     self._fault = str(error)
-                    _logger.warning("the result store does not answer, %d jobs wait: %s", len(deliveries), error)
+                    _logger.warning("what %d jobs need cannot be read, they wait: %s", waiting, error)
                 await self._sleep()
-        return set()
+        return None
 
     def _submit(self, run: Run) -> None:
         log.received(run.task.name, run.delivery.id)
@@ -250,7 +278,7 @@ class Consumer:
         self._slot.set()
 
     def _settle(self, run: Run, outcome: Outcome) -> None:
-        self._settler.add(Finished(run.delivery, outcome, run.task.name, self._executor.keeps(run, outcome)))
+        self._settler.add(self._executor.finished(run, outcome))
 
     async def _wait_for_slot(self) -> None:
         self._slot.clear()

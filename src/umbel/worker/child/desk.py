@@ -55,8 +55,8 @@ class Desk:
 
     def _settlement(self, request: Request, value: bytes) -> Settlement:
         run = Run(request.delivery, request.envelope, cast("AnyTask", request.task_object))
-        outcome = Succeeded(value, time.perf_counter() - request.began)
-        finished = Finished(run.delivery, outcome, run.task.name, self._executor.keeps(run, outcome))
+        outcome = Succeeded(value, time.perf_counter() - request.began, request.follow_ups, request.added)
+        finished = self._executor.finished(run, outcome)
         if finished.keep_result and not self._keeps_records():
             raise ImproperlyConfigured(
                 "complete_in needs the result in the database of the job: leave result_backend out, or give the task "

@@ -1,0 +1,85 @@
+"""Gatherer: what the jobs of flows are given by those before them, fetched for all jobs of a receive at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from umbel.contracts.broker import Broker
+from umbel.contracts.flows import FlowHolder, FlowStore
+from umbel.exceptions import DecodeError, ImproperlyConfigured
+from umbel.execution.executor import Executor, Finished, Run
+from umbel.execution.inputs import PAGE, given, hindrance, page_of
+from umbel.model.failure import capture
+from umbel.model.flow import ALL, Input, Page, Part, Standing
+from umbel.model.outcome import Failed
+from umbel.worker.child.ledger import Ledger
+
+
+class Wanted(msgspec.Struct, gc=False):
+    """A run with its part, and the inputs that it has so far."""
+
+    run: Run
+    part: Part
+    inputs: list[Input]
+
+
+class Gatherer:
+    """Asks the flows of *broker*, if it holds any; large values are read over *ledger*."""
+
+    def __init__(self, broker: Broker, ledger: Ledger, executor: Executor) -> None:
+        self._flows = broker.flow_store if isinstance(broker, FlowHolder) else None
+        self._ledger = ledger
+        self._executor = executor
+
+    async def gather(self, runs: Sequence[Run]) -> list[Run | Finished]:
+        """*runs*, all of flows, with their inputs; or what they end with as they cannot run. Errors as `Broker`."""
+        flows = self._flows
+        if flows is None:
+            return [self._executor.finished(run, Failed(capture(_no_flows()))) for run in runs]
+        ready: list[Run | Finished] = []
+        asked = [Wanted(run, part, []) for run in runs if (part := run.envelope.part) is not None]
+        while asked:
+            standings = await _ask(flows, [_next_page(wanted) for wanted in asked])
+            more: list[Wanted] = []
+            for wanted, standing in zip(asked, standings, strict=True):
+                found = await self._take(wanted, standing)
+                if found is None:
+                    more.append(wanted)
+                else:
+                    ready.append(found)
+            asked = more
+        return ready
+
+    async def _take(self, wanted: Wanted, standing: Standing | None) -> Run | Finished | None:
+        """The run with its inputs, or what it ends with; None if more pages are there to be asked for."""
+        run, part = wanted.run, wanted.part
+        outcome = hindrance(part, standing, time.time())
+        if outcome is not None:
+            return self._executor.finished(run, outcome)
+        page = standing.inputs if standing is not None else []
+        wanted.inputs += page
+        if part.takes == ALL and len(page) == PAGE:
+            return None
+        values = await self._ledger.values([each.value for each in wanted.inputs])
+        try:
+            return given(run, part, values)
+        except DecodeError as error:
+            return self._executor.finished(run, Failed(capture(error), dead=True))
+
+
+async def _ask(flows: FlowStore, pages: Sequence[Page]) -> list[Standing | None]:
+    """The answers to *pages*, each different one asked for once: the members of a group have one and the same."""
+    different = list(dict.fromkeys(pages))
+    answers = dict(zip(different, await flows.inputs(different), strict=True))
+    return [answers[page] for page in pages]
+
+
+def _next_page(wanted: Wanted) -> Page:
+    return page_of(wanted.part, wanted.inputs[-1].member if wanted.inputs else -1)
+
+
+def _no_flows() -> ImproperlyConfigured:
+    return ImproperlyConfigured("this job is part of a flow, and the broker of this worker holds no flows")
