@@ -9,7 +9,7 @@ import msgspec
 
 from umbel.contracts.broker import Broker
 from umbel.contracts.flows import FlowHolder, FlowStore
-from umbel.exceptions import DecodeError, ImproperlyConfigured
+from umbel.exceptions import BackendError, DecodeError, ImproperlyConfigured
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.inputs import PAGE, given, hindrance, page_of
 from umbel.model.failure import capture
@@ -58,15 +58,14 @@ class Gatherer:
         run, part = wanted.run, wanted.part
         outcome = hindrance(part, standing, time.time())
         if outcome is not None:
-            return self._executor.finished(run, outcome)
+            return self._executor.finished(run, outcome, ran=False)
         page = standing.inputs if standing is not None else []
         wanted.inputs += page
         if part.takes == ALL and len(page) == PAGE:
             return None
-        values = await self._ledger.values([each.value for each in wanted.inputs])
         try:
-            return given(run, part, values)
-        except DecodeError as error:
+            return given(run, part, await self._ledger.values([each.value for each in wanted.inputs]))
+        except (DecodeError, BackendError) as error:  # damaged or gone: it will not be better the next time
             return self._executor.finished(run, Failed(capture(error), dead=True))
 
 
