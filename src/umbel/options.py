@@ -59,6 +59,10 @@ class AppOptions(TypedDict, total=False):
     worker_lease: Seconds
     worker_max_crashes: int
     worker_soft_shutdown_timeout: Seconds
+    timezone: str
+    beat_schedule: Mapping[str, Mapping[str, Any]]
+    beat_cron_starting_deadline: Seconds | None
+    beat_max_loop_interval: Seconds
 
 
 class CallOptions(TypedDict, total=False):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
-from typing import Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from umbel import current
 from umbel.app.connections import Broker, ResultStore, broker_at, default_url, is_disabled, same_engine, store_at
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
+from umbel.app.signal import AppSignal
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Job
@@ -21,6 +22,12 @@ from umbel.sending import asend, send
 from umbel.settings import Settings, sources
 from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
+
+if TYPE_CHECKING:
+    from umbel.app.periodic import Periodic
+    from umbel.app.schedules import Schedules
+    from umbel.options import Seconds
+    from umbel.schedules import Rule
 
 _OWN_OPTIONS = ("include", "changes", "config_source", "namespace", "task_cls", "set_as_current")
 """What the constructor takes beside settings."""
@@ -55,6 +62,9 @@ class Umbel:
         self._config: list[Callable[[Settings], None]] = []
         self._discoveries: list[Callable[[], None]] = []
         self._exceptions: dict[str, type[Exception]] = {}
+        self.on_after_configure = AppSignal("on_after_configure")
+        self.on_after_finalize = AppSignal("on_after_finalize")
+        self._completing = [self.on_after_configure, self.on_after_finalize]
         if own.get("config_source") is not None:
             self.config_from_object(own["config_source"], namespace=own.get("namespace"))
         if broker is not None:
@@ -208,6 +218,44 @@ class Umbel:
         import_all((*self._include, *self.conf.include, *self.conf.imports))
         for discover in self._discoveries:
             discover()
+        while self._completing:  # once, when all modules are there: a receiver may name any task
+            self._completing.pop(0).send(self, source=self.conf)
+
+    # --- schedules
+
+    @lazy
+    def periodic(self) -> Periodic:
+        """The schedules that the code asks for."""
+        from umbel.app.periodic import Periodic
+
+        return Periodic(self)
+
+    @lazy
+    def schedules(self) -> Schedules:
+        """The schedules of the broker: list, add, remove, pause, resume and run them while workers run."""
+        from umbel.app.schedules import Schedules
+
+        return Schedules(self.broker, self)
+
+    def add_periodic_task(
+        self,
+        schedule: Rule | Seconds,
+        sig: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Have *sig* (a task, its name or a signature) run by *schedule*; answers the name of the schedule.
+
+        *options* are those of a call, and misfire, misfire_limit, grace, overlap, jitter, timezone, start, end and
+        enabled. Raises `TypeError` or `ValueError`, naming what is wrong.
+        """
+        return self.periodic.add(schedule, sig, {"args": args, "kwargs": kwargs, "name": name}, options)
+
+    def job_named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
+        """The job that `send_task` would send. Raises as that does."""
+        return self._named(name, args, kwargs, cast("CallOptions", dict(options)))[0]
 
     def register_exceptions(self, *classes: type[Exception]) -> None:
         """Let `get` raise errors of these classes as such, even if their modules are not loaded under that name."""

@@ -37,6 +37,10 @@ _MOOT: Final = frozenset(
         "worker_agent",
         "worker_pool_start_method",
         "worker_enable_soft_shutdown_on_idle",
+        "enable_utc",
+        "beat_scheduler",
+        "beat_schedule_filename",
+        "beat_enable_remote_control",
         "beat_sync_every",
         "beat_remote_control_max_tick_age",
         "event_queue_prefix",
@@ -72,8 +76,6 @@ _LATER: Final = frozenset(
         "task_time_limit",
         "task_soft_time_limit",
         "accept_content",
-        "timezone",
-        "enable_utc",
         "event_serializer",
         "broker_read_url",
         "broker_write_url",
@@ -155,12 +157,6 @@ _LATER: Final = frozenset(
         "worker_autoscaler",
         "worker_deduplicate_successful_tasks",
         "worker_cancel_long_running_tasks_on_connection_loss",
-        "beat_schedule",
-        "beat_scheduler",
-        "beat_schedule_filename",
-        "beat_cron_starting_deadline",
-        "beat_max_loop_interval",
-        "beat_enable_remote_control",
     ]
 )
 PREFIXES: Final = ("broker_", "result_", "task_", "worker_", "message_", "beat_", "event_", "control_", "security_")

@@ -62,6 +62,14 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     worker_max_crashes: Count = 3
     worker_soft_shutdown_timeout: Duration = 25.0
     """The grace period of a warm shutdown."""
+    timezone: str = "UTC"
+    """The time zone of schedules that name none."""
+    beat_schedule: dict[str, Any] = {}
+    """Schedules by name, each a dict with Celery's keys; see the page on schedules."""
+    beat_cron_starting_deadline: Duration | None = None
+    """How late a cron tick may be and still run; None: however late."""
+    beat_max_loop_interval: Duration = 0.0
+    """For how many seconds a scheduler looks for no new schedules; 0: 5 seconds."""
 
     # --- writing
 
@@ -170,7 +178,24 @@ def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
         raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
     if name == "task_default_queue" and not valid_queue(read):
         raise ImproperlyConfigured(f"{name} is {read!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
+    if name in _SCHEDULING:
+        _check_scheduling(name, read, origin)
     return read
+
+
+def _check_scheduling(name: str, value: Any, origin: str) -> None:
+    """Raise `ImproperlyConfigured` for a schedule that is wrong in itself, or a time zone that there is not."""
+    from umbel.schedules.wanted import wanted  # most programs set neither
+    from umbel.schedules.zones import zone_of
+
+    try:
+        if name == "timezone":
+            zone_of(value)
+        else:
+            for schedule, given in value.items():
+                wanted(schedule, given)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ImproperlyConfigured(f"{name} ({origin}): {error}") from error
 
 
 def _plain(error: str) -> str:
@@ -182,3 +207,4 @@ def _printable(value: object) -> object:
 
 
 _LISTS: Final = frozenset({"imports", "include"})
+_SCHEDULING: Final = frozenset({"timezone", "beat_schedule"})

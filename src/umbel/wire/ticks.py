@@ -18,10 +18,16 @@ TICK_HEADER: Final = "umbel_tick"
 _TICKS: Final = uuid.UUID("0f7c9f0e-6f0b-5f5e-8a55-5b0c2d8f6b1d")
 
 
-def template(body: bytes) -> bytes:
-    """The envelope *body* without what differs from process to process and from moment to moment."""
+def template(body: bytes, *, relative: bool) -> bytes:
+    """The envelope *body* without what differs from process to process and from moment to moment.
+
+    *relative*: the job expires some time after its tick, so it has no moment of its own for that.
+    """
     read = envelope.decode(body, len(body))
-    kept = msgspec.structs.replace(read, created=0.0, origin=None, root_id=None, parent_id=None, eta=None)
+    expires = None if relative else read.expires
+    kept = msgspec.structs.replace(
+        read, created=0.0, origin=None, root_id=None, parent_id=None, eta=None, expires=expires
+    )
     return envelope.pack(kept)
 
 
