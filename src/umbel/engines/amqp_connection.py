@@ -19,8 +19,10 @@ from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp_address import Address, Node
 from umbel.engines.amqp_channel import Channel, Refused
 from umbel.engines.tls import trusting
+from umbel.engines.unfit import Denied
 from umbel.exceptions import BrokerError
 
+OLDEST: Final = (3, 10)
 _GREETING: Final = b"AMQP\x00\x00\x09\x01"
 _CHANNELS: Final = 1024
 _MAX_FRAME: Final = 131_072
@@ -28,6 +30,10 @@ _ONE_MORE_LOOK_SECONDS: Final = 1.0
 _CLOSING_SECONDS: Final = 1.0
 _USER_TIMEOUT_MILLISECONDS: Final = 15_000
 _ACCESS_REFUSED, _NOT_ALLOWED, _FORCED = 403, 530, 320
+_CURES: Final = {
+    _ACCESS_REFUSED: "correct user and password in the URL, or the user's rights",
+    _NOT_ALLOWED: "correct the virtual host at the end of the URL, or the user's rights in it",
+}
 _CAPABILITIES: Final = {
     "publisher_confirms": True,
     "basic.nack": True,
@@ -133,6 +139,7 @@ class Connection(asyncio.Protocol):
         try:
             greeting = await self._root.wait()
             self.version = _version(greeting.server_properties)
+            refuse_old(self.version)
             start = commands.Connection.StartOk(
                 {"product": "umbel", "connection_name": "umbel", "capabilities": dict(_CAPABILITIES)},
                 "PLAIN", f"\0{self._address.username}\0{self._address.password}", "en_US",
@@ -146,7 +153,10 @@ class Connection(asyncio.Protocol):
         except Refused as error:
             if error.code == _FORCED:
                 raise ConnectionResetError(str(error)) from error
-            raise BrokerError(f"{self._address} refused: {error}") from error
+            cure = _CURES.get(error.code)
+            if cure is None:
+                raise BrokerError(f"{self._address} refused: {error}") from error
+            raise Denied(f"{self._address} refused: {error}: {cure}") from error
         self._beat(float(beat))
 
     def _beat(self, seconds: float) -> None:
@@ -219,6 +229,13 @@ async def _connect(address: Address, node: Node, context: ssl.SSLContext | None,
                 raise lost from None
             raise
     return connection
+
+
+def refuse_old(version: tuple[int, ...]) -> None:
+    """Raise `Denied` if a server of *version* lacks what Umbel needs; one that tells no version is taken as it is."""
+    if version and version < OLDEST:
+        told = ".".join(map(str, version))
+        raise Denied(f"RabbitMQ {told} is too old: use {'.'.join(map(str, OLDEST))} or later")
 
 
 def _version(properties: Any) -> tuple[int, ...]:

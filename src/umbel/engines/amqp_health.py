@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from umbel.engines.amqp import Engine, Unroutable
+from umbel.engines.amqp_connection import OLDEST
 from umbel.engines.amqp_frames import Properties
 from umbel.engines.amqp_letter import Letter
 from umbel.exceptions import BrokerFull
 from umbel.model.finding import Finding
 
-_OLDEST: Final = (3, 10)
 _WITH_LIMIT: Final = (4,)
 _NOWHERE: Final = ("", "umbel.nowhere")
 """Exchange and key that lead to no queue: only a server that takes messages answers that there is none."""
@@ -28,7 +28,7 @@ async def examine(engine: Engine) -> list[Finding]:
 def of_version(version: Sequence[int]) -> list[Finding]:
     """What the server's *version* means."""
     text = ".".join(map(str, version))
-    if not version or tuple(version) < _OLDEST:
+    if not version or tuple(version) < OLDEST:
         advice = f"RabbitMQ {text} is too old: use 3.10 or later"
         return [Finding("version", text, advice if version else "", broken=bool(version))]
     if tuple(version) < _WITH_LIMIT:

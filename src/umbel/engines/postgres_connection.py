@@ -16,10 +16,12 @@ from psycopg.waiting import Ready, Wait, wait_async
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.postgres_command import Command, Query, Rows, Statements
 from umbel.engines.postgres_values import Blobs, BlobsDumper
+from umbel.engines.unfit import Denied
 
 T = TypeVar("T")
 
 SQL: Final = Statements("umbel.engines", "postgres_waking", "postgres_migrating")
+OLDEST_VERSION: Final = 13
 _INTERVAL_SECONDS: Final = 0.1
 _LOCK: Final = 0x756D62656C
 """Whoever changes the tables holds the advisory lock of this number: "umbel" in ASCII."""
@@ -166,6 +168,7 @@ async def aconnect(conninfo: str, seconds: float) -> AsyncLine:
 
 def greet(line: Line, *, trusted: bool) -> Greeting:
     """Set up a new connection; *trusted*: the tables are known to be there."""
+    refuse_old(line.info.server_version)
     greeting = drive(_greeting(line.info.backend_pid, trusted=trusted), line.ask)
     if greeting.pooled:
         line.prepare_threshold = None
@@ -174,10 +177,17 @@ def greet(line: Line, *, trusted: bool) -> Greeting:
 
 async def agreet(line: AsyncLine, *, trusted: bool) -> Greeting:
     """The async twin of `greet`."""
+    refuse_old(line.info.server_version)
     greeting = await adrive(_greeting(line.info.backend_pid, trusted=trusted), line.ask)
     if greeting.pooled:
         line.prepare_threshold = None
     return greeting
+
+
+def refuse_old(version: int) -> None:
+    """Raise `Denied` if the server's *version*, such as 150018, is too old for our statements."""
+    if version < OLDEST_VERSION * 10_000:
+        raise Denied(f"PostgreSQL {version // 10_000} is too old: use {OLDEST_VERSION} or later")
 
 
 def _greeting(told: int, *, trusted: bool) -> Operation[Query, Greeting]:

@@ -6,7 +6,8 @@ from typing import Final
 
 import psycopg
 
-from umbel.exceptions import BrokerError, BrokerFull, ImproperlyConfigured
+from umbel.engines.unfit import Denied
+from umbel.exceptions import BrokerError, BrokerFull
 
 _AGAIN: Final = frozenset({"40001", "40P01", "0A000"})
 """A deadlock or a plan that is out of date: the transaction was rolled back, and the next try meets neither."""
@@ -26,10 +27,6 @@ _REFUSED: Final = (
     "server does not support SSL",
     "certificate verify failed",
 )
-
-
-class Refused(BrokerError, ImproperlyConfigured):
-    """The server lets us not in: a wrong password, user, database or certificate."""
 
 
 def again(error: psycopg.Error) -> bool:
@@ -57,8 +54,9 @@ def plainly(error: Exception) -> str:
 
 def refusal(error: psycopg.Error, server: str) -> BrokerError:
     """The error to raise when trying again will not help."""
-    kind = BrokerFull if error.sqlstate in _FULL else Refused if error.sqlstate is None else BrokerError
-    made = kind(f"{server} refused: {plainly(error)}")
+    kind = BrokerFull if error.sqlstate in _FULL else Denied if error.sqlstate is None else BrokerError
+    cure = ": correct the URL or the rights of its user" if kind is Denied else ""
+    made = kind(f"{server} refused: {plainly(error)}{cure}")
     made.__cause__ = error
     return made
 

@@ -10,10 +10,10 @@ import msgspec
 
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_command import Rows, Statements
+from umbel.engines.postgres_connection import OLDEST_VERSION
 from umbel.model.finding import Finding, clock
 
 SQL: Final = Statements("umbel.engines", "postgres_health")
-OLDEST_VERSION: Final = 13
 _OLD_TRANSACTION_SECONDS: Final = 3600.0
 _OLD_SLOT_TRANSACTIONS: Final = 1_000_000
 _CROWDED: Final = 0.9

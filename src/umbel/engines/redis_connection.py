@@ -15,12 +15,14 @@ from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_reply import UNREADY, code, refusal
 from umbel.engines.tls import trusting
+from umbel.engines.unfit import Denied
 
 pack: Final = cast("Callable[[tuple[Word, ...]], bytes]", _pack_command)
 """The bytes of one command."""
 
 NO_REPLY: Final = object()
 _IDENTITY: Final = re.compile(rb"^master_replid:(\w+)", re.MULTILINE)
+OLDEST: Final = (6, 2)
 _READ_BYTES: Final = 64 * 1024
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
@@ -54,9 +56,13 @@ def welcome(replies: Sequence[Any], address: Address) -> Welcome:
             raise unready(reply) or refusal(str(reply), str(address)) from reply
     if address.primary and hello[b"role"] != b"master":
         raise ConnectionError("this server is a replica")
+    version = tuple(int(part) for part in hello[b"version"].split(b".")[:2] if part.isdigit())
+    if version < OLDEST:
+        told = hello[b"version"].decode()
+        raise Denied(f"{address} is Redis {told}, which is too old: use {'.'.join(map(str, OLDEST))} or later")
     # A user without the right to ask learns no identity, and is served all the same.
     found = None if isinstance(info, ReplyError) else _IDENTITY.search(info)
-    return Welcome(int(hello[b"version"].split(b".")[0]), found.group(1) if found else b"")
+    return Welcome(version[0], found.group(1) if found else b"")
 
 
 def unready(reply: ReplyError) -> OSError | None:

@@ -10,13 +10,13 @@ from typing import Final
 from umbel.engines.redis import Engine
 from umbel.engines.redis_cluster import ClusterEngine
 from umbel.engines.redis_command import Command
+from umbel.engines.redis_connection import OLDEST
 from umbel.engines.redis_opening import AnyEngine
 from umbel.exceptions import BrokerError
 from umbel.model.finding import Finding, clock
 
 SECTIONS: Final = ("server", "memory", "persistence", "replication", "cluster")
 """The sections of INFO to ask for."""
-_OLDEST: Final = (6, 2)
 _NEARLY_FULL: Final = 0.9
 _FSYNC: Final = {"always": "disk, each write", "everysec": "disk, each second", "no": "disk, when the system likes"}
 
@@ -69,7 +69,7 @@ def _of(name: str, finding: Finding) -> Finding:
 def _version(found: Mapping[str, str]) -> Finding:
     text = found.get("redis_version", "")
     numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
-    if not numbers or numbers >= _OLDEST:
+    if not numbers or numbers >= OLDEST:
         return Finding("version", text)
     return Finding("version", text, f"Redis {text} is too old: use 6.2 or later", broken=True)
 

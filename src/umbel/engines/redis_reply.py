@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from umbel.engines.unfit import Denied
 from umbel.exceptions import BrokerError, BrokerFull
 
 UNREADY: Final = frozenset(
@@ -24,6 +25,18 @@ class WrongType(BrokerError):
     """A key holds a value of another type than Umbel gave it."""
 
 
+_CURES: Final = (
+    ("WRONGPASS", "correct user and password in the URL, redis://user:password@host"),
+    ("NOAUTH", "the server wants a password: redis://:password@host"),
+    ("ERR DB index is out of range", "the server has fewer databases: correct the number at the end of the URL"),
+    ("ERR This instance has cluster support disabled", "it is no Cluster: write redis:// instead of redis+cluster://"),
+    ("MOVED", "it is a node of a Cluster: write redis+cluster:// instead of redis://"),
+    ("ERR unknown command 'SENTINEL'", "it is no Sentinel: name the Sentinels' addresses, whose port is mostly 26379"),
+    ("ERR unknown command `HELLO`", "it is too old: use Redis 6.2 or later"),
+)
+"""How a refusal begins that only another URL or another server can end, and what to do."""
+
+
 def code(text: str) -> str:
     """The word that tells what kind of error *text*, a reply of Redis, is."""
     if text.startswith("ERR max number of clients"):
@@ -38,6 +51,9 @@ def refusal(text: str, server: str, script: str = "") -> BrokerError:
     word = code(text)
     if word in _FULL:
         return BrokerFull(f"{server} is {_FULL[word]}: {text}")
+    cure = next((cure for begin, cure in _CURES if text.startswith(begin)), "")
+    if cure:
+        return Denied(f"{server} refused: {text.partition(', with args')[0]}: {cure}")
     if word == "WRONGTYPE":
         return WrongType(f"{server}: {text}")
     return BrokerError(f"{server} refused: {text}{_denied(text, script)}")

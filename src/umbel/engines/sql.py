@@ -46,6 +46,7 @@ _CURABLE: Final = re.compile(
 # While it connects, psycopg tells no code.
 _CURABLE_WORDS: Final = re.compile(
     r"authentication failed|does not exist|no pg_hba.conf entry|not permitted|no password"
+    r"|does not support SSL|certificate verify failed"
 )
 
 

@@ -1,8 +1,12 @@
-"""Unfit: a store that cannot serve as it is set up."""
+"""Denied and Unfit: a server that cannot serve as it is set up, said by a broker or by a result store."""
 
 from __future__ import annotations
 
-from umbel.exceptions import BackendError, ImproperlyConfigured
+from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured
+
+
+class Denied(BrokerError, ImproperlyConfigured):
+    """The server lets us not in: a wrong user, password, database or kind of server; the message names the cure."""
 
 
 class Unfit(BackendError, ImproperlyConfigured):

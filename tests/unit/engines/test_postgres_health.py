@@ -7,7 +7,9 @@ import re
 import msgspec
 import pytest
 
+from umbel.engines.postgres_connection import refuse_old
 from umbel.engines.postgres_health import State, bloat, pooler, settings
+from umbel.exceptions import ImproperlyConfigured
 from umbel.model.finding import Finding
 
 GOOD = State(
@@ -61,6 +63,12 @@ def test_what_cannot_work_is_called_broken() -> None:
     standby = told(standby=True)["role"]
     assert standby.broken
     assert "the address of the primary" in standby.advice
+
+
+def test_a_server_that_is_too_old_is_refused_before_its_first_statement() -> None:
+    with pytest.raises(ImproperlyConfigured, match="PostgreSQL 12 is too old: use 13 or later"):
+        refuse_old(120_022)
+    refuse_old(130_000)
 
 
 def test_a_commit_that_others_confirm_is_told() -> None:

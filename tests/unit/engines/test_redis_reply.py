@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from umbel.engines.redis_address import parse
+from umbel.engines.redis_connection import welcome
 from umbel.engines.redis_reply import UNREADY, WrongType, code, refusal
-from umbel.exceptions import BrokerError, BrokerFull
+from umbel.exceptions import BrokerError, BrokerFull, ImproperlyConfigured
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,30 @@ def test_a_right_that_a_script_lacks_is_named(text: str) -> None:
     assert "lacks the right to use 'hdel'" in str(refusal(text, "server", "local x\nredis.call('HDEL', x)"))
     assert "lacks" not in str(refusal(text, "server", "local x"))
     assert "lacks" not in str(refusal(text, "server"))
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("WRONGPASS invalid username-password pair or user is disabled.", "correct user and password"),
+        ("NOAUTH Authentication required.", "the server wants a password"),
+        ("ERR DB index is out of range", "correct the number at the end of the URL"),
+        ("MOVED 3999 127.0.0.1:6381", r"write redis\+cluster://"),
+        ("ERR This instance has cluster support disabled", "write redis:// instead"),
+        ("ERR unknown command 'SENTINEL', with args beginning with: 'x'", "name the Sentinels' addresses"),
+        ("ERR unknown command `HELLO`, with args beginning with: `3`", "use Redis 6.2 or later"),
+    ],
+)
+def test_a_refusal_that_only_another_url_ends_names_the_cure(text: str, cure: str) -> None:
+    error = refusal(text, "redis://u:***@host/0")
+    assert isinstance(error, ImproperlyConfigured)
+    assert re.search(rf"^redis://u:\*\*\*@host/0 refused: .*: .*{cure}", str(error))
+
+
+def test_a_server_that_is_too_old_is_refused() -> None:
+    address = parse("redis://host", timeout=1.0, connect_timeout=1.0)
+    hello = {b"version": b"6.0.16", b"role": b"master"}
+    with pytest.raises(ImproperlyConfigured, match=r"is Redis 6\.0\.16, which is too old: use 6\.2 or later"):
+        welcome([hello, b""], address)
+    assert welcome([{**hello, b"version": b"6.2.0"}, b""], address).version == 6
+    assert welcome([{**hello, b"version": b"255.255.255"}, b""], address).version == 255

@@ -12,7 +12,8 @@ from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
-from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
+from umbel.engines.unfit import Unfit
+from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable, ImproperlyConfigured
 from umbel.model.finding import Finding
 from umbel.settings import Settings
 from umbel.stores.redis import operations
@@ -106,5 +107,7 @@ def _translated() -> Generator[None]:
         yield
     except BrokerUnavailable:
         raise
+    except ImproperlyConfigured as error:
+        raise Unfit(str(error)) from error
     except BrokerError as error:
         raise BackendError(str(error)) from error
