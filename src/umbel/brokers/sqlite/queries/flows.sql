@@ -19,10 +19,9 @@ returning key
 update flow set forget = ?2 where key = ?1 and state = 0
 
 -- name: store
--- ?1 key of a flow, ?2 node, ?3 position, ?4 to ?9 the job; only until the flow is opened, and the first one stays
+-- ?1 key of a flow that is not open yet, ?2 node, ?3 position, ?4 to ?9 the job; the first one stays
 insert into flow_job(flow, node, position, id, queue, priority, delay, eta, envelope)
-select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 where exists (select 1 from flow where key = ?1 and state = 0)
-on conflict do nothing
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) on conflict do nothing
 
 -- name: open
 -- ?1 key of a flow, ?2 now in unix ms, ?3 how many ends it has; a row if it was opened now
