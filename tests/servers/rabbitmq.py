@@ -156,7 +156,7 @@ def evaluate(folder: Path, expression: str) -> str:
     cookie = (folder / ".erlang.cookie").read_text()
     _, distribution = _further[folder]
     words = [program(EVAL_PROGRAMS, EVAL_PACKAGE), "-address", f"127.0.0.1:{distribution.port}", "-c", cookie, "-e"]
-    text = f"{expression}."
+    text = f"{expression}.\n"
     done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=EVAL_SECONDS, check=False)
     if done.returncode or not done.stdout.startswith("{ok"):
         raise RuntimeError(f"{expression}: {done.stdout} {done.stderr}")

@@ -26,6 +26,10 @@ WINDOW: Final = 256
 """How many messages may be unconfirmed at a time."""
 
 
+HEARTBEAT_SECONDS: Final = 3.0
+"""RabbitMQ takes back what it has sent to a peer that it has not heard for two to three times this."""
+
+
 class Unroutable(BrokerError):
     """No queue took some of the messages; *letters* are they. The others were accepted."""
 
@@ -105,18 +109,22 @@ class _Lane:
         """Whether it can publish, as far as is known."""
         return self.channel is not None and self.channel.lost is None
 
+    def blocked(self) -> bool:
+        """Whether the server lets nobody publish, as far as is known."""
+        return self.connection is not None and self.connection.blocked
+
 
 class Engine:
     """One virtual host of RabbitMQ. Threads and forked children share it; each loop gets a connection of its own.
 
     Publishing goes on until *deadline* seconds have passed, then `BrokerUnavailable` is raised; what was published
-    before without an answer may have arrived. *heartbeat* is in seconds.
+    before without an answer may have arrived. No peer is believed in for more than *lease* seconds.
     """
 
-    def __init__(self, address: Address, deadline: float, heartbeat: float) -> None:
+    def __init__(self, address: Address, deadline: float, lease: float) -> None:
         self.address = address
         self._deadline = deadline
-        self._heartbeat = heartbeat
+        self._heartbeat = min(lease, HEARTBEAT_SECONDS)
         self._name = str(address)
         self._lanes = Lanes(_Lane, self._reborn)
         self._thread: _Thread | None = None
@@ -145,17 +153,23 @@ class Engine:
         if lost:
             raise Unroutable(lost)
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the server lets nobody publish, as far as the connection of the running loop was told."""
+        return self._lanes.here().blocked()
+
     @asynccontextmanager
     async def channel(self) -> AsyncGenerator[Channel]:
         """A channel for questions, on the connection that publishes. Raises `BrokerUnavailable` or `BrokerError`."""
         patience = self.patience()
-        lane = await self._ready(patience)
         try:
-            assert lane.connection is not None  # noqa: S101 - _ready has seen to it
-            channel = await lane.connection.open_channel()
-            try:
-                yield channel
-            finally:
+            async with self._asking(patience) as connection:
+                channel = await connection.open_channel(self._deadline)
+                try:
+                    yield channel
+                except BaseException:
+                    channel.leave()
+                    raise
                 await channel.close()
         except Refused as error:
             raise BrokerError(f"{self._name} refused: {error}") from error
@@ -192,8 +206,9 @@ class Engine:
         while left:
             lane = await self._ready(patience)
             try:
+                await self._until_free(lane, patience)
                 outcomes = lane.publish(left)
-                await asyncio.wait(outcomes, timeout=patience.left)
+                await self._confirmation(lane, outcomes, patience)
             except (OSError, Refused) as error:
                 await self._wait(patience, lane, error)
                 continue
@@ -204,16 +219,52 @@ class Engine:
                 await self._wait(patience, lane, _trouble(outcomes))
         return lost
 
+    async def _until_free(self, lane: _Lane, patience: Patience) -> None:
+        """Write nothing while the server would not read it: after `BrokerFull` it would be published all the same."""
+        if lane.connection is not None and lane.blocked():
+            try:
+                async with asyncio.timeout(patience.left):
+                    await lane.connection.free.wait()
+            except TimeoutError as error:
+                raise self._full() from error
+
+    async def _confirmation(self, lane: _Lane, outcomes: Sequence[asyncio.Future[bool]], patience: Patience) -> None:
+        """Wait for *outcomes*; a line on which nothing at all is heard is given up while there is time for another."""
+        connection = lane.connection
+        heard = connection.heard if connection is not None else 0
+        _, waiting = await asyncio.wait(outcomes, timeout=min(patience.left, self._deadline / 2))
+        if waiting and connection is not None and connection.heard == heard and not connection.blocked:
+            connection.abort(TimeoutError("no sign of life from RabbitMQ"))
+        elif waiting:
+            await asyncio.wait(outcomes, timeout=patience.left)
+
+    @asynccontextmanager
+    async def _asking(self, patience: Patience) -> AsyncGenerator[Connection]:
+        """The connection that publishes; one of its own while the server reads nothing from that."""
+        lane = await self._ready(patience)
+        assert lane.connection is not None  # noqa: S101 - _ready has seen to it
+        if not lane.blocked():
+            yield lane.connection
+            return
+        connection = await self.connect(patience)
+        try:
+            yield connection
+        finally:
+            await connection.aclose()
+
     async def _wait(self, patience: Patience, lane: _Lane, error: Exception) -> None:
         """Until the next try. Raises `BrokerFull`, not `BrokerUnavailable`, if the server said that it is full."""
-        blocked = lane.connection is not None and lane.connection.blocked
+        blocked = lane.blocked()
         try:
             pause = patience.pause(error)
         except BrokerUnavailable:
             if blocked:
-                raise BrokerFull(f"{self._name} is out of memory or disk and lets nobody publish") from error
+                raise self._full() from error
             raise
         await asyncio.sleep(pause)
+
+    def _full(self) -> BrokerFull:
+        return BrokerFull(f"{self._name} is out of memory or disk and lets nobody publish")
 
     async def _ready(self, patience: Patience) -> _Lane:
         lane = self._lanes.here()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -15,6 +16,7 @@ from umbel.engines.amqp_frames import Message
 from umbel.exceptions import BrokerError
 
 NOT_FOUND: Final = 404
+PRECONDITION_FAILED: Final = 406
 
 Arguments = Mapping[str, str | int]
 
@@ -42,7 +44,7 @@ class Wire(Protocol):
 
 
 class Channel:
-    """A channel. Questions may be asked together; their answers come in order.
+    """A channel. Questions may be asked together; their answers come in order, each within *patience* seconds if set.
 
     The functions *delivered*, *confirmed* (tag, multiple, accepted), *unroutable* (the id of a message that no queue
     took; its confirmation follows), *cancelled* (a consumer) and *failed* are called by the event loop.
@@ -56,6 +58,7 @@ class Channel:
         self.unroutable: Callable[[str], None] = _ignore
         self.cancelled: Callable[[str], None] = _ignore
         self.failed: Callable[[Exception], None] = _ignore
+        self.patience: float | None = None
         self._wire = wire
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._message: Message | None = None
@@ -73,7 +76,8 @@ class Channel:
     async def ask(self, method: Frame) -> Any:
         """The answer to *method*. Raises `OSError`, or `Refused`, after which the channel is closed."""
         self.write(frame.marshal(method, self.number))
-        return await self.wait()
+        async with asyncio.timeout(self.patience):
+            return await self.wait()
 
     def wait(self) -> asyncio.Future[Any]:
         """The next answer that nobody else waits for. Its place in line is taken now, not when it is awaited."""
@@ -152,6 +156,13 @@ class Channel:
             await self.ask(commands.Channel.Close(200, "", 0, 0))
             self.fail(ConnectionAbortedError("closed"))
 
+    def leave(self) -> None:
+        """Close it without waiting for the server, which may be long in answering. Raises nothing."""
+        if self.lost is None:
+            with contextlib.suppress(OSError):
+                self.write(frame.marshal(commands.Channel.Close(200, "", 0, 0), self.number))
+                self.wait().add_done_callback(self._left)
+
     # --- what comes in
 
     def take(self, kind: int, payload: bytes) -> None:
@@ -192,6 +203,10 @@ class Channel:
             if not waiting.done():
                 waiting.set_exception(error)
         self.failed(error)
+
+    def _left(self, answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self.fail(ConnectionAbortedError("closed"))
 
     def _method(self, payload: bytes) -> None:
         kind = (payload[1], payload[3])

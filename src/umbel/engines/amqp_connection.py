@@ -26,7 +26,8 @@ OLDEST: Final = (3, 10)
 _GREETING: Final = b"AMQP\x00\x00\x09\x01"
 _CHANNELS: Final = 1024
 _MAX_FRAME: Final = 131_072
-_ONE_MORE_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
+_MISSED_BEATS: Final = 2
 _CLOSING_SECONDS: Final = 1.0
 _USER_TIMEOUT_MILLISECONDS: Final = 15_000
 _ACCESS_REFUSED, _NOT_ALLOWED, _FORCED = 403, 530, 320
@@ -44,11 +45,16 @@ _CAPABILITIES: Final = {
 
 
 class Connection(asyncio.Protocol):
-    """An open connection; `lost` tells why it is not any more. Its channels fall with it."""
+    """An open connection; `lost` tells why it is not any more. Its channels fall with it.
+
+    *free* is set unless the server lets nobody publish; *heard* counts how often something came in.
+    """
 
     def __init__(self, address: Address, heartbeat: float) -> None:
         self.lost: OSError | None = None
-        self.blocked = False
+        self.free = asyncio.Event()
+        self.free.set()
+        self.heard = 0
         self.frame_max = _MAX_FRAME
         self.version: tuple[int, ...] = ()
         self._limit = _CHANNELS
@@ -60,15 +66,23 @@ class Connection(asyncio.Protocol):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._root = Channel(self, 0)
         self._channels: dict[int, Channel] = {0: self._root}
-        self._heard = self._said = self._loop.time()
+        self._said = self._loop.time()
+        self._looks = 0
+        self._seen = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def open_channel(self) -> Channel:
-        """A new channel. Raises `OSError`."""
+    @property
+    def blocked(self) -> bool:
+        """Whether the server lets nobody publish."""
+        return not self.free.is_set()
+
+    async def open_channel(self, patience: float | None = None) -> Channel:
+        """A new channel, each answer on which is waited for *patience* seconds. Raises `OSError`."""
         number = next((number for number in range(1, self._limit) if number not in self._channels), None)
         if number is None:
             raise BrokerError(f"{self._address}: more than {self._limit} channels at a time")
         channel = self._channels[number] = Channel(self, number)
+        channel.patience = patience
         await channel.ask(commands.Channel.Open())
         return channel
 
@@ -97,6 +111,7 @@ class Connection(asyncio.Protocol):
         if self.lost is not None:
             return
         self.lost = error
+        self.free.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
@@ -116,7 +131,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take frames and hand them to their channels."""
-        self._heard = self._loop.time()
+        self.heard += 1
         self._buffer += data
         try:
             for kind, number, payload in frames.frames(self._buffer):
@@ -160,18 +175,19 @@ class Connection(asyncio.Protocol):
         self._beat(float(beat))
 
     def _beat(self, seconds: float) -> None:
-        """Show a sign of life each half of *seconds*; end the connection when there was none for twice that time."""
-        now = self._loop.time()
-        if now - self._said >= seconds / 2:
+        """Show a sign of life each half of *seconds*; end the connection when there was none for twice that time.
+
+        Counted in looks, not by the clock: when this loop was held up, what was said meanwhile is still unread.
+        """
+        pause = min(_LOOK_SECONDS, seconds / 2)
+        if self._loop.time() - self._said >= seconds / 2:
             self.write(frames.HEARTBEAT)
-        if now - self._heard > 2 * seconds + _ONE_MORE_LOOK_SECONDS:
+        self._looks = self._looks + 1 if self.heard == self._seen else 0
+        self._seen = self.heard
+        if self._looks * pause > _MISSED_BEATS * seconds:
             self.abort(TimeoutError("RabbitMQ shows no sign of life"))
             return
-        if now - self._heard > 2 * seconds:
-            # It may be this loop that was held up, with what was said in the meantime still unread.
-            self._timer = self._loop.call_later(_ONE_MORE_LOOK_SECONDS / 2, self._beat, seconds)
-            return
-        self._timer = self._loop.call_later(seconds / 2, self._beat, seconds)
+        self._timer = self._loop.call_later(pause, self._beat, seconds)
 
     def _take(self, channel: Channel, kind: int, payload: bytes) -> None:
         if kind != frames.METHOD or channel.number:
@@ -180,9 +196,9 @@ class Connection(asyncio.Protocol):
         method: Any = frame.unmarshal(frames.frame(kind, 0, payload))[2]
         match method:
             case commands.Connection.Blocked():
-                self.blocked = True
+                self.free.clear()
             case commands.Connection.Unblocked():
-                self.blocked = False
+                self.free.set()
             case commands.Connection.Close():
                 self._dismissed(method)
             case _:

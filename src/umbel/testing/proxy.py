@@ -19,12 +19,13 @@ _LOOPBACK: Final = "127.0.0.1"
 class _Line:
     """One client's connection and the one that was made for it."""
 
-    def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
-        self.ends = (near, far)
+    def __init__(self, near: asyncio.StreamWriter) -> None:
+        self.ends = [near]
         self.silent = False
-        self.pumps = 2
+        self.over = False
 
     def reset(self) -> None:
+        self.over = True
         for end in self.ends:
             end.transport.abort()
 
@@ -47,7 +48,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="umbel-proxy", daemon=True)
         self._listener: asyncio.Server | None = None
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Proxy:
         """Listen on a free port."""
@@ -115,29 +116,32 @@ class Proxy:
         assert self._listener is not None
         self._listener.close()
         self._cut()
-        if self._pumps:
-            await asyncio.wait(self._pumps)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # what was aborted is closed in the next turn of the loop
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self._refusing:
             writer.transport.abort()
             return
-        try:
-            answers, server = await asyncio.open_connection(_LOOPBACK, self._server)
-        except OSError:
-            writer.transport.abort()
-            return
-        line = _Line(writer, server)
+        task = self._loop.create_task(self._serve(reader, _Line(writer)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, line: _Line) -> None:
         line.silent = self._silent
         self._lines.add(line)
-        pumps = [
-            self._loop.create_task(self._pump(reader, server, line)),
-            self._loop.create_task(self._pump(answers, writer, line)),
-        ]
-        self._pumps.update(pumps)
-        for pump in pumps:
-            pump.add_done_callback(self._pumps.discard)
+        try:
+            answers, server = await asyncio.open_connection(_LOOPBACK, self._server)
+            line.ends.append(server)
+            if not line.over:
+                await asyncio.gather(self._pump(reader, server, line), self._pump(answers, line.ends[0], line))
+        except OSError:
+            pass  # it does not run
+        finally:
+            line.reset()
+            self._lines.discard(line)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: _Line) -> None:
         with contextlib.suppress(OSError):
@@ -149,6 +153,3 @@ class Proxy:
                     await writer.drain()
         if not line.silent:  # on a half-open line nobody hears of the end either
             line.reset()
-        line.pumps -= 1
-        if not line.pumps:
-            self._lines.discard(line)

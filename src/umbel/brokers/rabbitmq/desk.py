@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,8 @@ from umbel.model.job import Delivery
 
 PATIENT_SECONDS: Final = 4.0
 """A lease with less left than this is looked at each second."""
+AGAIN_SECONDS: Final = 1.0
+"""Between two tries to publish what is settled."""
 _HELD: Final = Answer("held")
 
 _logger = logging.getLogger("umbel.broker")
@@ -142,13 +144,33 @@ class Desk:
         return None if late and not deliveries else deliveries
 
     async def carry(self, done: Sequence[Held]) -> None:
-        """Publish what the settled deliveries *done* leave, then let go of their messages."""
+        """Publish what the settled deliveries *done* leave, then let go of their messages.
+
+        While RabbitMQ lets nobody publish that is done later: the store has it all, and no other settle has to wait.
+        """
         mailing = [held for held in done if held.posts]
-        if mailing:
-            sent = [(post, held) for held in mailing for post in held.posts]
-            letters = [posts.letter(post, held.arrival.message.body) for post, held in sent]
-            await self._mail.deliver(letters, [post for post, _ in sent])
-            await asyncio.gather(*[self._published(held) for held in mailing])
+        await self._let_go([held for held in done if not held.posts])
+        if mailing and self._mail.blocked:
+            self._keep(self._mailed_later(mailing))
+        elif mailing:
+            await self._mailed(mailing)
+
+    async def _mailed(self, mailing: Sequence[Held]) -> None:
+        sent = [(post, held) for held in mailing for post in held.posts]
+        letters = [posts.letter(post, held.arrival.message.body) for post, held in sent]
+        await self._mail.deliver(letters, [post for post, _ in sent])
+        await asyncio.gather(*[self._published(held) for held in mailing])
+        await self._let_go(mailing)
+
+    async def _mailed_later(self, mailing: Sequence[Held]) -> None:
+        while True:
+            try:
+                return await self._mailed(mailing)
+            except UmbelError as error:
+                _logger.debug("%d settled jobs have posts that wait: %s", len(mailing), error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _let_go(self, done: Sequence[Held]) -> None:
         for held in done:
             if self._held.get(held.delivery.id) is held:  # a retry may be back already
                 del self._held[held.delivery.id]
@@ -211,7 +233,10 @@ class Desk:
 
     def _later(self, arrival: Arrival, work: Callable[[], Awaitable[None]]) -> None:
         """Do *work* for *arrival* beside everything else; if it fails, the message asks anew."""
-        chore = self.loop.create_task(self._do(arrival, work))
+        self._keep(self._do(arrival, work))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = self.loop.create_task(work)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
 

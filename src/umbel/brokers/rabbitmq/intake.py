@@ -18,7 +18,7 @@ from umbel.brokers.rabbitmq import names
 from umbel.brokers.rabbitmq.topology import Topology
 from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp import Engine
-from umbel.engines.amqp_channel import NOT_FOUND, Channel, Refused
+from umbel.engines.amqp_channel import NOT_FOUND, PRECONDITION_FAILED, Channel, Refused
 from umbel.engines.amqp_connection import Connection
 from umbel.engines.amqp_frames import Message
 from umbel.exceptions import BrokerError
@@ -89,7 +89,7 @@ class Intake:
                 try:
                     await self._begun(queues, prefetch)
                 except Refused as error:
-                    if error.code != NOT_FOUND:
+                    if error.code not in (NOT_FOUND, PRECONDITION_FAILED):  # gone, or acknowledged too late
                         raise BrokerError(f"{self._engine.address} refused: {error}") from error
                     await asyncio.sleep(patience.pause(error))
                     await self._declare(queues)

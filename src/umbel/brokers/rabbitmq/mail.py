@@ -23,6 +23,11 @@ class Mail:
         self.topology = Topology(engine)
         self._engine = engine
 
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ is known to let nobody publish."""
+        return self._engine.blocked
+
     async def deliver(self, letters: Sequence[Letter], sent: Sequence[Post]) -> None:
         """Publish *letters*, made of the posts *sent*, and wait until they are safe. Raises as `Engine.publish`.
 

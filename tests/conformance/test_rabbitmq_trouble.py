@@ -1,0 +1,149 @@
+"""RabbitMQ short of memory or disk, in a hurry for acknowledgements, and with a node that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.conformance.test_rabbitmq_engine import QUEUE, Rig, ids
+from tests.servers import Server
+from tests.servers.rabbitmq import evaluate
+from umbel.brokers.rabbitmq import RabbitMQBroker
+from umbel.contracts.broker import Settlement
+from umbel.engines.amqp_channel import Channel
+from umbel.exceptions import BrokerFull
+from umbel.model.ids import new_id
+from umbel.model.job import Counts, Delivery, Job
+from umbel.testing.conformance.eventually import eventually
+from umbel.testing.proxy import Proxy
+
+DEADLINE_SECONDS = 1.0
+SECONDS = 20.0
+
+SETTING = "application:set_env(rabbit, {}, {})"
+ALARMS = {
+    "memory": "vm_memory_monitor:set_vm_memory_high_watermark({})",
+    "disk": "rabbit_disk_monitor:set_disk_free_limit({})",
+}
+TOO_LITTLE = {"memory": "1.0e-6", "disk": "900000000000000"}
+ENOUGH = {"memory": "0.4", "disk": "50000000"}
+
+
+@pytest.fixture
+async def rig(rabbitmq_url: str, redis_url: str) -> AsyncIterator[Rig]:
+    made = Rig(rabbitmq_url, redis_url)
+    made.settings.update(broker_send_deadline=DEADLINE_SECONDS)
+    made.broker = made.client()
+    yield made
+    for broker in made.made:
+        await broker.aclose()
+        broker.close()
+
+
+@contextmanager
+def alarm(server: Server, kind: str) -> Generator[None]:
+    """RabbitMQ takes itself to be short of *kind* within it."""
+    evaluate(server.folder, ALARMS[kind].format(TOO_LITTLE[kind]))
+    try:
+        yield
+    finally:
+        evaluate(server.folder, ALARMS[kind].format(ENOUGH[kind]))
+
+
+@pytest.mark.parametrize("kind", ALARMS)
+async def test_an_alarm_refuses_sends_after_their_deadline_and_all_goes_on_when_it_is_over(
+    rig: Rig, rabbitmq_server: Server, kind: str
+) -> None:
+    await rig.broker.asend([Job(str(each), QUEUE, b"1") for each in range(4)])
+    session = await rig.open()
+    first, second, third = await rig.take(session, 3)
+    with alarm(rabbitmq_server, kind):
+        # A connection is blocked by the first message that it publishes under the alarm; that one passes.
+        await eventually(lambda: is_refused(rig), SECONDS)
+        begun = time.monotonic()
+        with pytest.raises(BrokerFull, match="out of memory or disk"):
+            await rig.broker.asend([Job("refused", QUEUE, b"1")])
+        assert time.monotonic() - begun > DEADLINE_SECONDS / 2
+        retry = Settlement(first, "retry", counts=Counts(retries=1), envelope=b"again")
+        assert await rig.broker.settle(session, [retry, Settlement(second, "end")]) == [True, True]
+        assert await rig.broker.settle(session, [Settlement(third, "end")]) == [True]
+        assert (await rig.broker.alocate(third.id, QUEUE)).place == "ended"
+        newcomer = rig.client()
+        assert await rig.take(await rig.open(newcomer), 1, newcomer, SECONDS) != []
+    taken: list[Delivery] = []
+    async with asyncio.timeout(SECONDS):
+        while b"again" not in [each.envelope for each in taken]:
+            taken += await rig.take(session)
+    await eventually(lambda: is_accepted(rig), SECONDS)
+    assert "refused" not in ids(taken)
+
+
+@pytest.fixture
+def hurried(rabbitmq_server: Server, rabbitmq_url: str) -> Iterator[None]:
+    """RabbitMQ wants acknowledgements within a second, for channels opened from now on, and looks often."""
+    before = evaluate(rabbitmq_server.folder, "application:get_env(rabbit, consumer_timeout)")
+    evaluate(rabbitmq_server.folder, SETTING.format("consumer_timeout", 1000))
+    evaluate(rabbitmq_server.folder, SETTING.format("channel_tick_interval", 200))
+    yield
+    evaluate(rabbitmq_server.folder, SETTING.format("consumer_timeout", 1_800_000))
+    evaluate(rabbitmq_server.folder, SETTING.format("channel_tick_interval", 60_000))
+    assert evaluate(rabbitmq_server.folder, "application:get_env(rabbit, consumer_timeout)") == before
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_job_that_outlasts_the_time_for_an_acknowledgement_runs_once_and_ends_once(rig: Rig) -> None:
+    await rig.broker.asend([Job("job", QUEUE, b"1")])
+    holder, other = rig.client(), rig.client()
+    session, elsewhere = await rig.open(holder), await rig.open(other)
+    (delivery,) = await rig.take(session, broker=holder)
+    channel = channel_of(holder)
+    await eventually(lambda: channel.lost, SECONDS)
+    assert "PRECONDITION_FAILED" in str(channel.lost)
+    # The message comes back, finds the claim alive, and looks again later.
+    received = asyncio.create_task(rig.take(elsewhere, broker=other, seconds=SECONDS))
+    await eventually(lambda: is_put_off(rig), SECONDS)
+    assert await holder.settle(session, [Settlement(delivery, "end", record=b"record", ttl=60.0)]) == [True]
+    await rig.broker.asend([Job("last", QUEUE, b"1")])
+    assert ids(await received) == ["last"]
+
+
+async def test_when_a_node_is_gone_the_next_one_is_asked(rig: Rig, rabbitmq_server: Server) -> None:
+    with Proxy(rabbitmq_server.port) as one, Proxy(rabbitmq_server.port) as two:
+        rig.settings.update(broker_url=f"amqp://guest:guest@127.0.0.1:{one.port},127.0.0.1:{two.port}/")
+        broker = rig.client()
+        session = await rig.open(broker)
+        for gone, there in ((one, two), (two, one), (one, two)):
+            there.mend()
+            gone.cut()
+            job_id = new_id()
+            await asyncio.to_thread(broker.send, [Job(job_id, QUEUE, b"1")])
+            (delivery,) = await rig.take(session, broker=broker, seconds=SECONDS)
+            assert await broker.settle(session, [Settlement(delivery, "end")]) == [True]
+
+
+def channel_of(broker: RabbitMQBroker) -> Channel:
+    """The channel over which *broker* consumes."""
+    assert broker._desk is not None
+    channel = broker._desk.intake._channel
+    assert channel is not None
+    return channel
+
+
+async def is_put_off(rig: Rig) -> bool:
+    return (await rig.broker.counts([QUEUE]))[0].delayed == 1
+
+
+async def is_refused(rig: Rig) -> bool:
+    return not await is_accepted(rig)
+
+
+async def is_accepted(rig: Rig) -> bool:
+    try:
+        await rig.broker.asend([Job(new_id(), QUEUE, b"1")])
+    except BrokerFull:
+        return False
+    return True
