@@ -18,6 +18,7 @@ from umbel.testing import (
     ResultStoreConformance,
     every_other,
 )
+from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 from umbel.testing.faults import VERBS
 from umbel.testing.patience import Patient
@@ -44,6 +45,10 @@ class TestBroker(OnOneServer, BrokerConformance):
 
 
 class TestRecords(OnOneServer, RecordConformance):
+    pass
+
+
+class TestFlows(OnOneServer, FlowConformance):
     pass
 
 
@@ -107,6 +112,10 @@ class TestBrokerBehindPgBouncer(BehindPgBouncer, BrokerConformance):
 
 
 class TestRecordsBehindPgBouncer(BehindPgBouncer, RecordConformance):
+    pass
+
+
+class TestFlowsBehindPgBouncer(BehindPgBouncer, FlowConformance):
     pass
 
 

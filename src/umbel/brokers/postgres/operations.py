@@ -9,7 +9,8 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from umbel.brokers.postgres import packing
+from umbel.brokers.postgres import flow_operations, packing
+from umbel.brokers.postgres.flow_packing import have_joins
 from umbel.brokers.postgres.packing import keys
 from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
 from umbel.engines.operation import Operation
@@ -39,10 +40,14 @@ _logger = logging.getLogger("umbel.broker")
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What a receive found; *next_due* is in how many seconds the next delayed job is due, if there is one."""
+    """What a receive found; *next_due* is in how many seconds the next delayed job is due, if there is one.
+
+    *sending*: a node of a flow is open and has not sent all of its jobs yet.
+    """
 
     deliveries: list[Delivery]
     next_due: float | None = None
+    sending: bool = False
 
 
 class Settled(msgspec.Struct):
@@ -120,7 +125,17 @@ class Verbs:
             SQL("reclaim.outlook", names, now),
         ]
         ((promoted, returned),), ((next_due, next_deadline, ready),) = moved, outlook
-        return Moved(promoted, returned, _ahead(next_due), _ahead(next_deadline), ready)
+        sent = Counter[str]()
+        if promoted + returned < MAX_MOVED:
+            sent = yield from self.send_opened(MAX_MOVED - promoted - returned)
+        return Moved(
+            promoted + sent.total(), returned, _ahead(next_due), _ahead(next_deadline), sorted({*ready, *sent})
+        )
+
+    def send_opened(self, limit: int) -> Steps[Counter[str]]:
+        """Send on what nodes of flows have left that are open, about *limit* jobs; answers how many in which queue."""
+        (rows,) = yield [flow_operations.more(limit, self.now())]
+        return Counter(dict(rows))
 
     def reconcile(
         self, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]
@@ -137,10 +152,11 @@ class Verbs:
         return Counter(row[0] for row in returned)
 
     def clean(self) -> Steps[int]:
-        """Delete some records and claims that have expired; answers how many records."""
-        expired, _ = yield [
+        """Delete some records, claims and flows that have expired; answers how many records."""
+        expired, *_ = yield [
             SQL("reclaim.expire", str(MAX_EXPIRED), self.now()),
             SQL("reclaim.expire_claims", str(MAX_EXPIRED), self.now()),
+            *flow_operations.clean(self.now()),
         ]
         return int(expired[0][0])
 
@@ -159,10 +175,11 @@ class Verbs:
         limits = str(min(limit, MAX_RECEIVED)), str(MAX_RECEIVED_BYTES)
         values = (session, str(number), texts(queues), *pairs, *limits, self.now())
         (rows,) = yield [SQL("receive.receive", *values, once=True)]
-        alive, next_due, *_ = rows[0]
+        alive, next_due, *_, sending = rows[0]
         if not alive:
             raise SessionDead(session)
-        return Received([packing.delivery(row[2:], number) for row in rows if row[2] is not None], _ahead(next_due))
+        deliveries = [packing.delivery(row[2:11], number) for row in rows if row[2] is not None]
+        return Received(deliveries, _ahead(next_due), sending)
 
     def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
         """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""
@@ -172,11 +189,11 @@ class Verbs:
         for places in packing.batches(settlements):
             batch = [settlements[place] for place in places]
             try:
-                won = yield from self._settled(session, batch)
+                won = yield from self._settled(session, batch, settled.rung)
             except (BrokerUnavailable, BrokerFull):
                 raise
             except BrokerError:
-                won = yield from self._one_by_one(session, batch)
+                won = yield from self._one_by_one(session, batch, settled.rung)
             for index in won:
                 settled.ours[places[index]] = True
                 _note(settled, batch[index])
@@ -185,7 +202,7 @@ class Verbs:
     def complete(self, session: str, settlement: Settlement) -> Steps[bool]:
         """Carry out one verdict in a transaction that others end; whatever goes wrong is theirs to see."""
         yield [SQL("settle.hurry", PATIENCE)]
-        return bool((yield from self._settled(session, [settlement])))
+        return bool((yield from self._settled(session, [settlement], Counter())))
 
     def confirm(self, session: str, settlement: Settlement) -> Steps[Settled]:
         """Whether `complete` was committed; whom to wake if so."""
@@ -196,22 +213,29 @@ class Verbs:
             _note(confirmed, settlement)
         return confirmed
 
-    def _settled(self, session: str, batch: Sequence[Settlement]) -> Steps[list[int]]:
-        if packing.is_plain(batch):
-            (rows,) = yield [SQL("settle.end", session, *packing.ending(batch), self.now())]
-        else:
-            command = [SQL("settle.settle", session, *packing.settling(batch), self.now())]
-            follow_ups = [job.id for each in batch for job in each.follow_ups]
-            if follow_ups:
-                command.insert(0, SQL("send.lock", keys(follow_ups)))
+    def _settled(self, session: str, batch: Sequence[Settlement], rung: Counter[str]) -> Steps[list[int]]:
+        """The places of those of *batch* that were ours; *rung* gets whom to wake for nodes of flows that opened."""
+        command = self._verdicts(session, batch)
+        if not have_joins(batch):
             rows = (yield command)[-1]
+        else:
+            replies = yield flow_operations.settled(session, batch, command, self.now())
+            rows = replies[len(command)]
+            rung.update(dict(replies[-1]))
         return [row[0] - 1 for row in rows]
 
-    def _one_by_one(self, session: str, batch: Sequence[Settlement]) -> Steps[list[int]]:
+    def _verdicts(self, session: str, batch: Sequence[Settlement]) -> list[Query]:
+        if packing.is_plain(batch):
+            return [SQL("settle.end", session, *packing.ending(batch), self.now())]
+        command = [SQL("settle.settle", session, *packing.settling(batch), self.now())]
+        follow_ups = [job.id for each in batch for job in each.follow_ups]
+        return [SQL("send.lock", keys(follow_ups)), *command] if follow_ups else command
+
+    def _one_by_one(self, session: str, batch: Sequence[Settlement], rung: Counter[str]) -> Steps[list[int]]:
         won: list[int] = []
         for index, each in enumerate(batch):
             try:
-                won += [index for _ in (yield from self._settled(session, [each]))]
+                won += [index for _ in (yield from self._settled(session, [each], rung))]
             except (BrokerUnavailable, BrokerFull):
                 raise
             except BrokerError as error:

@@ -49,7 +49,7 @@ taken as (
 known as materialized (
     select exists (
         select from umbel.session where id = $1::uuid and queue = any($3::text[]) and ended is null
-    ) as alive, extract(epoch from (
+    ) as alive, exists (select from umbel.flow_node where state = 1) as sending, extract(epoch from (
         select min(first.run_at) from unnest($3::text[]) as looked(queue) cross join lateral (
             select job.run_at from umbel.job
             where job.queue = looked.queue and job.state = 0 and job.delayed
@@ -58,6 +58,6 @@ known as materialized (
     ) - coalesce($8::timestamptz, now()))::float8 as next_due
 )
 select known.alive, known.next_due, coalesce(taken.name, taken.id::text), taken.queue, taken.level::int4, taken.envelope,
-    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back
+    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, known.sending
 from known left join taken on true
 order by taken.level, taken.run_at, taken.seq
