@@ -38,6 +38,23 @@ def work(seconds: float) -> int:
 
 
 @app.task
+def member(number: int) -> int:
+    """Take a moment and answer *number*."""
+    write("S")
+    time.sleep(0.01)
+    write("E")
+    return number
+
+
+@app.task
+def total(numbers: list[int]) -> int:
+    """Answer the sum of *numbers*."""
+    write("S")
+    write("E")
+    return sum(numbers)
+
+
+@app.task
 async def work_async(seconds: float) -> int:
     """Take *seconds* without a thread."""
     write("S")
