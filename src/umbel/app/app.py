@@ -328,16 +328,29 @@ class Umbel:
         """The handle of the job *task_id*, from whatever process it was sent."""
         return Handle(task_id, self)
 
+    def task_named(self, name: str) -> AnyTask:
+        """The task *name*; one that is not registered here is sent by its name alone, its arguments are not checked."""
+        return self.tasks.get(name) or self._builtin(name) or _stranger(name)
+
+    def _builtin(self, name: str) -> AnyTask | None:
+        if not name.startswith(("celery.", "umbel.")):
+            return None
+        from umbel.execution import builtin
+
+        return builtin.find(name, self)
+
     def run_eager(self, task: AnyTask, job: Job) -> Result:
         """Run *job* of *task* here and now, through the real codec and executor."""
         from umbel.execution.eager import run_eager
 
-        return run_eager(task, job, hostname=f"eager@{self.main or 'umbel'}")
+        if task.name not in self.tasks and self._builtin(task.name) is None:
+            self.tasks.__missing__(task.name)
+        return run_eager(task, job, f"eager@{self.main or 'umbel'}", self.task_named)
 
     def _named(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions
     ) -> tuple[Job, Handle[Any]]:
-        task = self.tasks.get(name) or _stranger(name)
+        task = self.task_named(name)
         return task._job(self, args, kwargs, task._saying(options))  # noqa: SLF001
 
     def _called(self, calls: Sequence[Call[Any]]) -> list[tuple[Job, Handle[Any]]]:
