@@ -7,6 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from umbel.app.app import Umbel
+    from umbel.canvas import (
+        GroupResult,
+        ResultSet,
+        Signature,
+        chain,
+        chord,
+        chunks,
+        group,
+        maybe_signature,
+        signature,
+        subtask,
+        xmap,
+        xstarmap,
+    )
     from umbel.current import shared_task
     from umbel.exceptions import UmbelError
     from umbel.model.ids import new_id as uuid
@@ -26,18 +40,30 @@ __all__ = [
     "Call",
     "Context",
     "EagerResult",
+    "GroupResult",
     "Request",
+    "ResultSet",
     "Settings",
+    "Signature",
     "SyncTask",
     "Task",
     "Umbel",
     "UmbelError",
     "__version__",
     "allow_join_result",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
+    "maybe_signature",
     "shared_task",
+    "signature",
+    "subtask",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]
 
 _PLACES: Final = {
@@ -46,17 +72,29 @@ _PLACES: Final = {
     "Call": "umbel.task",
     "Context": "umbel.task",
     "EagerResult": "umbel.result",
+    "GroupResult": "umbel.canvas",
     "Request": "umbel.request",
+    "ResultSet": "umbel.canvas",
     "Settings": "umbel.settings",
+    "Signature": "umbel.canvas",
     "SyncTask": "umbel.task",
     "Task": "umbel.task",
     "Umbel": "umbel.app.app",
     "UmbelError": "umbel.exceptions",
     "allow_join_result": "umbel.result",
+    "chain": "umbel.canvas",
+    "chord": "umbel.canvas",
+    "chunks": "umbel.canvas",
     "current_app": "umbel.current",
     "current_task": "umbel.current",
+    "group": "umbel.canvas",
+    "maybe_signature": "umbel.canvas",
     "shared_task": "umbel.current",
+    "signature": "umbel.canvas",
+    "subtask": "umbel.canvas",
     "uuid": "umbel.model.ids:new_id",
+    "xmap": "umbel.canvas",
+    "xstarmap": "umbel.canvas",
 }
 
 

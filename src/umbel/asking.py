@@ -7,7 +7,9 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from umbel.contracts.flows import FlowHolder
 from umbel.contracts.powers import Inspector, Location, ResultStore
+from umbel.model.flow import FlowView
 from umbel.settings import Settings
 
 
@@ -52,10 +54,11 @@ class Source(Protocol):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One round trip: *seconds* is how long a watch may take."""
+    """One round trip: *seconds* is how long a watch may take; whether *flow* is known and running."""
 
-    verb: Literal["fetch", "watch", "locate", "forget"]
+    verb: Literal["fetch", "watch", "locate", "forget", "flow"]
     seconds: float = 0.0
+    flow: str = ""
 
 
 FETCH: Final = Question("fetch")
@@ -76,6 +79,9 @@ def ask(source: Source, job_id: str, queue: str | None, question: Question) -> A
             return broker.locate(job_id, queue) if isinstance(broker, Inspector) else _SOMEWHERE
         case "forget":
             return source.store.forget(job_id, queue)
+        case "flow":
+            broker = source.broker
+            return isinstance(broker, FlowHolder) and _runs(broker.flow_store.flow(question.flow, None))
 
 
 async def aask(source: Source, job_id: str, queue: str | None, question: Question) -> Any:
@@ -90,3 +96,10 @@ async def aask(source: Source, job_id: str, queue: str | None, question: Questio
             return await broker.alocate(job_id, queue) if isinstance(broker, Inspector) else _SOMEWHERE
         case "forget":
             return await source.store.aforget(job_id, queue)
+        case "flow":
+            broker = source.broker
+            return isinstance(broker, FlowHolder) and _runs(await broker.flow_store.aflow(question.flow, None))
+
+
+def _runs(flow: FlowView | None) -> bool:
+    return flow is not None and flow.state == "running"

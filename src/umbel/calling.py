@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from umbel.exceptions import EncodeError
+from umbel.model.flow import Part
 from umbel.options import (
     CALL_OPTIONS,
     RETRY_OPTIONS,
@@ -25,11 +26,15 @@ from umbel.options import (
     seconds,
     timestamp,
 )
+from umbel.wire.envelope import Errback, Link
 from umbel.wire.values import to_wire
 
 
 class Said(msgspec.Struct, frozen=True):
-    """The options of a call after they were checked; None leaves it to task or settings. Unix times, seconds."""
+    """The options of a call after they were checked; None leaves it to task or settings. Unix times, seconds.
+
+    *takes* tells that the first positional argument is not there yet: what the job waits for will bring it.
+    """
 
     task_id: str | None = None
     queue: str | None = None
@@ -44,6 +49,14 @@ class Said(msgspec.Struct, frozen=True):
     time_limit: float | None = None
     headers: dict[str, Any] | None = None
     connection: Any = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    group_id: str | None = None
+    links: tuple[Link, ...] = ()
+    errbacks: tuple[Errback, ...] = ()
+    part: Part | None = None
+    takes: bool = False
+    in_chord: bool = False
 
 
 NOTHING_SAID: Final = Said()
@@ -111,6 +124,9 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "time_limit": lambda value: seconds(value, "time_limit"),
     "headers": _headers,
     "connection": lambda value: value,
+    "root_id": checked_id,
+    "parent_id": checked_id,
+    "group_id": checked_id,
 }
 
 

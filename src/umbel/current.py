@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
+from umbel.chosen import choose, choose_default, find_app
 from umbel.decorators import AnyTask, Recipe, TaskFactory, task_of
-from umbel.exceptions import ImproperlyConfigured
 from umbel.request import Request, running
 from umbel.task import Host
 
@@ -37,8 +36,6 @@ class App(Host, Protocol):
         ...
 
 
-_chosen: Final[ContextVar[App | None]] = ContextVar("umbel_app", default=None)
-_default: App | None = None
 _apps: Final[WeakSet[App]] = WeakSet()
 _shared: Final[list[AnyTask]] = []
 _lock: Final = threading.RLock()
@@ -46,21 +43,18 @@ _lock: Final = threading.RLock()
 
 def get_current_app() -> App:
     """The app that this context chose with ``set_current``, else the one made last. Raises `ImproperlyConfigured`."""
-    app = _chosen.get() or _default
-    if app is None:
-        raise ImproperlyConfigured('there is no app yet: make one, as in app = Umbel("proj")')
+    app: App = find_app()
     return app
 
 
 def set_current(app: App) -> None:
     """Make *app* the current one in this context: this thread, or this asyncio task and those it starts."""
-    _chosen.set(app)
+    choose(app)
 
 
 def set_default(app: App) -> None:
     """Make *app* the current one wherever none was chosen."""
-    global _default  # noqa: PLW0603 - Celery's current_app is one a process
-    _default = app
+    choose_default(app)
 
 
 def enter(app: App) -> None:

@@ -65,6 +65,19 @@ class Ignore(TaskPredicate):
     handed_on: bool = False
 
 
+class Replaced(Ignore):
+    """The job goes on as another one, under its id; what ``self.replace`` raises.
+
+    *envelope* is what it becomes, None for what it is already; *delay* in seconds.
+    """
+
+    def __init__(self, envelope: bytes | None, delay: float = 0.0) -> None:
+        """Keep what the job becomes, and when."""
+        super().__init__()
+        self.envelope = envelope
+        self.delay = delay
+
+
 class Reject(TaskPredicate):
     """Give the job back: to the dead letters, or to the queue when *requeue* is true."""
 
@@ -139,6 +152,10 @@ class TaskRevokedError(TaskError):
 
 class ChordError(TaskError):
     """A member of a chord failed, so its body does not run; the cause is the member's own error."""
+
+
+class IncompleteStream(TaskError):
+    """The job whose children were asked for has not ended."""
 
 
 class UnknownResult(TaskError):

@@ -85,6 +85,11 @@ class CallOptions(TypedDict, total=False):
     retry_policy: RetryOptions | None
     soft_time_limit: Seconds | None
     time_limit: Seconds | None
+    link: Any
+    link_error: Any
+    root_id: str | None
+    parent_id: str | None
+    group_id: str | None
 
 
 class EagerOptions(CallOptions, total=False):
@@ -137,15 +142,10 @@ TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
 
 _LATER: Final = frozenset(
     [
-        "link",
-        "link_error",
         "add_to_parent",
         "serializer",
         "compression",
         "shadow",
-        "group_id",
-        "root_id",
-        "parent_id",
         "exchange",
         "exchange_type",
         "routing_key",

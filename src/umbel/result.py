@@ -16,7 +16,9 @@ from umbel.contracts.powers import Location
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
+from umbel.lineage import Lineage
 from umbel.model.failure import rebuild
+from umbel.model.ids import flow_of
 from umbel.model.outcome import Result
 from umbel.options import GET_OPTIONS, GetOptions, check_names
 from umbel.request import running
@@ -51,7 +53,7 @@ class RemoteTraceback(Exception):
 _OVER: Final = ("unknown", "ended", "dead")
 
 
-class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
+class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     """The handle of one job, made by a call or by ``app.AsyncResult(id)``. Its text is the id, and it equals its id.
 
     *task* knows how to read the value, *queue* is a hint where to look; *ignored* says that there will be no result.
@@ -63,6 +65,12 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     queue: str | None = None
     ignored: bool = False
     settled: Result | None = None
+    parent: Any = None
+    """The handle of what comes before it in its canvas: an `AsyncResult` or a `GroupResult`."""
+    flow: str | None = None
+    """The flow that its job belongs to."""
+    next: list[Any] = []
+    """The handles of what comes after it in its canvas."""
 
     # --- waiting
 
@@ -179,6 +187,11 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
         return drive(self._located(), self._ask).retries if found is None else found.retries
 
     @property
+    def children(self) -> list[Any]:
+        """The handles of what comes after it, as far as they are known here."""
+        return self.next
+
+    @property
     def task_id(self) -> str:
         """The same as `id`."""
         return self.id
@@ -230,6 +243,8 @@ class AsyncResult(msgspec.Struct, Generic[R_co], eq=False, weakref=True):
         location = yield from self._located()
         if location.place not in _OVER:
             return None
+        if location.place == "unknown" and (yield Question("flow", flow=self.flow or flow_of(self.id))):
+            return None  # not sent yet: its flow has not come so far
         raw: bytes | None = yield FETCH  # it may have ended between the two looks
         if raw is not None:
             return raw

@@ -26,8 +26,10 @@ import msgspec
 
 from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, process, said_by
+from umbel.canvas.signable import Signable
 from umbel.contracts.broker import Broker
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
+from umbel.hooks import HOOKS, Hooks
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.model.outcome import Result
@@ -46,7 +48,6 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _NOTHING: Final[Mapping[str, Any]] = {}
-HOOKS: Final = ("before_start", "on_success", "on_retry", "on_failure", "after_return")
 
 
 class Host(Source, Protocol):
@@ -70,7 +71,7 @@ class Call(msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-class Task(Generic[P, R]):
+class Task(Signable[P, R], Hooks):
     """A function that workers run. Attributes are Celery's task options; durations are seconds.
 
     Derive from it to share options, hooks and resources: ``@app.task(base=MyTask)``; or define ``run`` in the class and
@@ -265,25 +266,6 @@ class Task(Generic[P, R]):
         """The return value in *raw*, as annotated where it fits. Raises `DecodeError`."""
         return cast("R", self.arguments.decode_result(raw))
 
-    # --- hooks, for classes of yours; each may be a coroutine. An error is logged, in `before_start` it fails the job.
-
-    def before_start(self, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Called before the body."""
-
-    def on_success(self, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Called after the body returned *retval*."""
-
-    def on_retry(self, exc: BaseException, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any) -> Any:
-        """Called when the job will be run again because of *exc*."""
-
-    def on_failure(self, exc: BaseException, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any) -> Any:
-        """Called when the job has failed for good with *exc*."""
-
-    def after_return(
-        self, status: str, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
-    ) -> Any:
-        """Called last, after success and failure; *retval* is the exception after a failure."""
-
     # --- the parts of a call
 
     @property
@@ -299,31 +281,35 @@ class Task(Generic[P, R]):
         self, host: Host, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said
     ) -> tuple[Job, Handle[R]]:
         """The job of one call, and its handle; pure but for the id and the clock."""
-        raw_args, raw_kwargs = self.arguments.encode(args, kwargs or _NOTHING)
+        encode = self.arguments.encode_rest if said.takes else self.arguments.encode
+        raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
         conf = host.conf
         now = time.time()
         parent = running.get()
         priority = said.priority if said.priority is not None else self.priority
-        expires = said.expires
-        if expires is None and self.expires is not None:
-            expires = now + seconds(self.expires, "expires")
+        own = None if self.expires is None else now + seconds(self.expires, "expires")
         described = envelope.Envelope(
             self.name,
             now,
             msgspec.Raw(raw_args),
             msgspec.Raw(raw_kwargs),
-            expires=expires,
+            expires=own if said.expires is None else said.expires,
             ignore_result=said.ignore_result,
             max_retries=said.max_retries,
             retry_policy=said.retry_policy,
             soft_time_limit=said.soft_time_limit,
             time_limit=said.time_limit,
             headers=said.headers,
-            root_id=None if parent is None else parent.root_id,
-            parent_id=None if parent is None else parent.id,
+            root_id=said.root_id or (None if parent is None else parent.root_id),
+            parent_id=said.parent_id or (None if parent is None else parent.id),
             origin=process.origin,
             eta=now + said.countdown if said.countdown else said.eta,
             priority=conf.task_default_priority if priority is None else priority,
+            part=said.part,
+            group_id=said.group_id,
+            links=said.links,
+            errbacks=said.errbacks,
+            in_chord=said.in_chord,
         )
         body = envelope.pack(described)
         if len(body) > conf.message_max_bytes:
@@ -337,6 +323,8 @@ class Task(Generic[P, R]):
         """What a call with *options* says, on top of what this task was bound to by `options`."""
         if not options:
             return self._said
+        if "link" in options or "link_error" in options:
+            return self._told(self._said, options)
         return said_by(self._said, options, self.name)
 
     async def _asend(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said) -> Handle[R]:

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from umbel import Context, Umbel, current, current_app, shared_task
+from umbel import Context, Umbel, chosen, current, current_app, shared_task
 from umbel.exceptions import ImproperlyConfigured
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    default, shared = current._default, list(current._shared)
+    default, shared = chosen._default, list(current._shared)
     yield
-    current._default = default
+    chosen._default = default
     current._shared[:] = shared
 
 
 def test_without_an_app_there_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current, "_default", None)
+    monkeypatch.setattr(chosen, "_default", None)
     with pytest.raises(ImproperlyConfigured, match="there is no app yet: make one"):
         _ = current_app.main
 

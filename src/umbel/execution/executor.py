@@ -14,11 +14,12 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel import options
-from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Retry, WorkerLostError
+from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced, Retry, WorkerLostError
 from umbel.execution import hooks
+from umbel.execution.following import errbacks, follow_ups, is_body
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import NOTHING, Part
-from umbel.model.job import Delivery
+from umbel.model.job import Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
 from umbel.request import Desk, Request, running
@@ -44,13 +45,17 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
-    """A delivery with its outcome, and its part in a flow. *task* is empty when the envelope could not be read."""
+    """A delivery with its outcome, its part in a flow, and the callbacks or errbacks that are to be sent.
+
+    *task* is empty when the envelope could not be read.
+    """
 
     delivery: Delivery
     outcome: Outcome
     task: str = ""
     keep_result: bool = True
     part: Part | None = None
+    follow_ups: tuple[Job, ...] = ()
 
 
 class Executor:
@@ -97,7 +102,9 @@ class Executor:
             return Finished(delivery, Failed(capture(error), dead=True), part=part_of(delivery.envelope))
         part = envelope.part
         if delivery.counts.crashes >= self._max_crashes:
-            return Finished(delivery, Failed(_poison(delivery), dead=True), envelope.task, part=part)
+            failure = _poison(delivery)
+            told = errbacks(delivery, envelope, failure, now)
+            return Finished(delivery, Failed(failure, dead=True), envelope.task, part=part, follow_ups=told)
         if envelope.expires is not None and envelope.expires <= now:
             return Finished(delivery, Revoked("expired"), envelope.task, not envelope.ignore_result, part)
         task = self._tasks.get(envelope.task)
@@ -105,9 +112,16 @@ class Executor:
             return Finished(delivery, Parked(envelope.task), envelope.task)
         return Run(delivery, envelope, task)
 
-    def finished(self, run: Run, outcome: Outcome) -> Finished:
-        """*run* with its outcome, and whether its record is kept."""
-        return Finished(run.delivery, outcome, run.task.name, self.keeps(run, outcome), run.envelope.part)
+    def finished(self, run: Run, outcome: Outcome, *, ran: bool = True) -> Finished:
+        """*run* with its outcome, whether its record is kept, and who is to be told.
+
+        A job that did not run because one before it failed (*ran* false) tells nobody, but for the body of a chord.
+        """
+        envelope = run.envelope
+        told: tuple[Job, ...] = ()
+        if (envelope.links or envelope.errbacks) and (ran or is_body(envelope.part)):
+            told = follow_ups(run.delivery, envelope, outcome, time.time())
+        return Finished(run.delivery, outcome, run.task.name, self.keeps(run, outcome), envelope.part, told)
 
     def run(self, run: Run) -> Outcome:
         """Run a `def` task here and now, in a context of its own; never raises."""
@@ -201,6 +215,8 @@ class Executor:
         if completed:
             _logger.error("task %s[%s] has ended its job and raised then", request.task, request.id, exc_info=error)
             return Completed(seconds)
+        if isinstance(error, Replaced):
+            return Retried(None, error.delay, seconds, error.envelope, charged=False)
         try:
             return self._steered(run, request, error, seconds)
         except Exception as wrong:  # noqa: BLE001 - a delay or arguments that cannot travel

@@ -45,6 +45,7 @@ def _end(finished: Finished, worker: str, now: float, expires: float) -> Settlem
         stored, ttl = record.encode(result_of(finished, worker, now)), expires
     joins = joins_of(finished) if finished.part is not None else ()
     follow_ups, added = (outcome.follow_ups, outcome.added) if isinstance(outcome, Succeeded) else ((), ())
+    follow_ups += finished.follow_ups
     return Settlement(delivery, "dead" if dead else "end", stored, ttl, follow_ups=follow_ups, joins=joins, added=added)
 
 

@@ -21,6 +21,32 @@ def new_id() -> str:
     return f"{moment[:8]}-{moment[8:]}-7{chance[:3]}-{_VARIANT[chance[3]]}{chance[4:7]}-{chance[7:19]}"
 
 
+_MEMBER_DIGITS: Final = 8
+
+
+def new_flow_id() -> str:
+    """Make the id of a flow or group: one of `new_id`, with room at its end for the number of a member."""
+    return new_id()[:-_MEMBER_DIGITS] + "0" * _MEMBER_DIGITS
+
+
+def derived_flow_id(text: str) -> str:
+    """The id of the flow that is made for *text*: the same one each time."""
+    from hashlib import sha256
+
+    digits = sha256(text.encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:24]}00000000"
+
+
+def member_id(flow: str, number: int) -> str:
+    """The id of member *number*, counted from 1, of *flow*: deterministic, and it tells its flow."""
+    return f"{flow[:-_MEMBER_DIGITS]}{number:08x}"
+
+
+def flow_of(job_id: str) -> str:
+    """The flow that the job *job_id* is a member of, if it is a member of one and was given no id of its own."""
+    return job_id[:-_MEMBER_DIGITS] + "0" * _MEMBER_DIGITS
+
+
 def new_session() -> str:
     """Make a session id: 128 random bits, so that a worker restarted under its old name revives nothing."""
     return os.urandom(16).hex()

@@ -58,6 +58,13 @@ class Arguments:
                     pass  # the long way knows large integers, and which argument is to blame
         return self._encode(args, kwargs)
 
+    def encode_rest(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Like `encode`, for a call whose first positional argument is not there yet: *args* come after it."""
+        known = self._parameters()
+        if self._checked:
+            _bind(self._name, known, (None, *args), kwargs)
+        return self._packed(known, args, kwargs, 1)
+
     def decode(
         self, raw_args: msgspec.Raw | bytes, raw_kwargs: msgspec.Raw | bytes
     ) -> tuple[list[Any], dict[str, Any]]:
@@ -110,17 +117,23 @@ class Arguments:
         known = self._known
         if self._checked:
             _bind(self._name, known, args, kwargs)
-        wire_args = [self._sendable(known.at(index), value, index) for index, value in enumerate(args)]
+        return self._packed(known, args, kwargs, 0)
+
+    def _packed(
+        self, known: Parameters, args: Sequence[Any], kwargs: Mapping[str, Any], first: int
+    ) -> tuple[bytes, bytes]:
+        """*args*, the first of which is for parameter number *first*, and *kwargs* as msgpack."""
+        wire_args = [self._sendable(known.at(index), value, index) for index, value in enumerate(args, first)]
         wire_kwargs = {key: self._sendable(known.named(key), value, key) for key, value in kwargs.items()}
         try:
             return pack(wire_args), pack(wire_kwargs) if wire_kwargs else _NO_KWARGS
         except EncodeError as error:
-            raise self._blamed(known, wire_args, wire_kwargs) from error
+            raise self._blamed(known, wire_args, wire_kwargs, first) from error
 
-    def _blamed(self, known: Parameters, args: list[object], kwargs: dict[str, object]) -> EncodeError:
+    def _blamed(self, known: Parameters, args: list[object], kwargs: dict[str, object], first: int) -> EncodeError:
         """The error that names the argument which msgpack refuses: a text with half a character in it."""
         places: list[tuple[Parameter, int | str, object]] = [
-            *((known.at(index), index, value) for index, value in enumerate(args)),
+            *((known.at(index), index, value) for index, value in enumerate(args, first)),
             *((known.named(key), key, value) for key, value in kwargs.items()),
         ]
         for parameter, place, value in places:

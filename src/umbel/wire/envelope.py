@@ -30,9 +30,39 @@ _NAMES: Final = {
     "eta": "e",
     "priority": "q",
     "part": "f",
+    "group_id": "g",
+    "links": "n",
+    "errbacks": "b",
+    "in_chord": "d",
+    "replaced": "z",
 }
 _EMPTY_LIST: Final = b"\x90"
 _EMPTY_MAP: Final = b"\x80"
+
+
+class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A job that is sent when another has succeeded; *takes* tells that it gets the value as its first argument.
+
+    *id* is empty unless the caller chose one. *delay* is in seconds, *eta* unix time.
+    """
+
+    queue: str
+    envelope: bytes
+    takes: bool = True
+    id: str = ""
+    priority: int = 0
+    delay: float = 0.0
+    eta: float | None = None
+
+
+class Errback(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who is told when a job has failed: a signature in its dict form, encoded, and the queue where it is called.
+
+    *queue* is empty for the queue of the job that failed.
+    """
+
+    signature: bytes
+    queue: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -56,6 +86,11 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, g
     eta: float | None = None
     priority: int = 0
     part: Part | None = None
+    group_id: str | None = None
+    links: tuple[Link, ...] = ()
+    errbacks: tuple[Errback, ...] = ()
+    in_chord: bool = False
+    replaced: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -118,9 +118,9 @@ def test_load_app_imports_what_defines_tasks(write: Write, monkeypatch: pytest.M
         with_jobs____init__="",
         with_jobs__jobs="from mod import app\napp.task(name='fourth')(lambda: 1)\n",
     )
-    from umbel import current
+    from umbel import chosen, current
 
-    monkeypatch.setattr(current, "_default", None)
+    monkeypatch.setattr(chosen, "_default", None)
     monkeypatch.setattr(current, "_shared", [])
     loaded = load_app("mod")
     assert {"first", "second", "third", "fourth"} <= set(loaded.tasks)

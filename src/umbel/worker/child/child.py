@@ -13,6 +13,7 @@ from typing import Final
 from umbel import log
 from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
+from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished
 from umbel.execution.runners import Gate
 from umbel.stores.referring import ReferringStore
@@ -47,6 +48,7 @@ class Child:
         )
         link = Link(app.broker, _ledger(app, options), options.session, options.queues)
         kinds = {task.is_async for task in app.tasks.values()}
+        builtin.install(app)
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
         executor.desk = Desk(link, executor, self._settler.settlement)

@@ -1,0 +1,41 @@
+"""Canvas: calls as data, and what is made of several: chain, group, chord, chunks, map and starmap."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from umbel.canvas.primitives import chain, chord, chunks, group, xmap, xstarmap
+    from umbel.canvas.results import GroupResult, ResultSet, result_from_tuple
+    from umbel.canvas.signatures import Signature, maybe_signature, signature, subtask
+
+__all__ = [
+    "GroupResult",
+    "ResultSet",
+    "Signature",
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "maybe_signature",
+    "result_from_tuple",
+    "signature",
+    "subtask",
+    "xmap",
+    "xstarmap",
+]
+
+_PLACES: Final = {
+    **dict.fromkeys(("chain", "chord", "chunks", "group", "xmap", "xstarmap"), "umbel.canvas.primitives"),
+    **dict.fromkeys(("GroupResult", "ResultSet", "result_from_tuple"), "umbel.canvas.results"),
+    **dict.fromkeys(("Signature", "maybe_signature", "signature", "subtask"), "umbel.canvas.signatures"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Tasks know how to make signatures; a program that makes none does not pay for the rest.
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'umbel.canvas' has no attribute {name!r}")
+    return getattr(import_module(place), name)

@@ -1,0 +1,68 @@
+"""Links: who is sent the value when a job has succeeded, who is told when it has failed. They travel with the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from umbel.calling import Said
+from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.seams import Callee, Host
+from umbel.canvas.signatures import Signature, listed
+from umbel.options import CallOptions
+from umbel.wire import values
+from umbel.wire.envelope import Errback, Link
+
+START: Final = "umbel.start_canvas"
+"""The built-in task that sends a canvas: what a callback is that is no plain signature."""
+
+
+def linked(said: Said, links: Mapping[str, Any], host: Host) -> Said:
+    """*said* with the callbacks and errbacks in *links*, the options `link` and `link_error`.
+
+    Raises `TypeError` for what cannot be told, naming the option.
+    """
+    callbacks = tuple(_link(each, index, host) for index, each in enumerate(listed(links.get("link"))))
+    errbacks = tuple(_errback(each, index, host) for index, each in enumerate(listed(links.get("link_error"))))
+    if not callbacks and not errbacks:
+        return said
+    return msgspec.structs.replace(said, links=said.links + callbacks, errbacks=said.errbacks + errbacks)
+
+
+def popped(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take the options called *names* out of *options*."""
+    return {name: options.pop(name) for name in names if name in options}
+
+
+def _link(callback: Signature[Any], index: int, host: Host) -> Link:
+    _check(callback, f"link {index}")
+    if isinstance(callback, chain | chord):
+        callback = _starting(callback)
+    task = host.task_named(callback.task)
+    options = dict(callback.options)
+    links = popped(options, "link", "link_error")
+    said = linked(task._saying(cast("CallOptions", options)), links, host)  # noqa: SLF001 - what apply_async does
+    takes = not callback.immutable
+    said = msgspec.structs.replace(said, takes=takes)
+    job, _ = task._job(host, callback.args, callback.kwargs, said)  # noqa: SLF001 - likewise
+    return Link(job.queue, job.envelope, takes, said.task_id or "", job.priority, job.delay, job.eta)
+
+
+def _errback(errback: Signature[Any], index: int, host: Host) -> Errback:
+    _check(errback, f"link_error {index}")
+    task: Callee = host.task_named(errback.task)
+    return Errback(values.encode(dict(errback)), errback.options.get("queue") or task.queue or "")
+
+
+def _starting(canvas: Signature[Any]) -> Signature[Any]:
+    immutable = canvas.immutable
+    return Signature(START, (canvas,), immutable=immutable)
+
+
+def _check(given: object, place: str) -> None:
+    if not isinstance(given, Signature):
+        raise TypeError(f"{place}: {given!r} is no signature: give task.s(…)")
+    if isinstance(given, group | chunks):
+        raise TypeError(f"{place}: a group cannot be a callback: link its members one by one, or write task | group(…)")

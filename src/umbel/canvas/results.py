@@ -1,0 +1,348 @@
+"""GroupResult and ResultSet: handles of several jobs at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, Unpack, cast
+
+from umbel.asking import Source
+from umbel.chosen import find_app
+from umbel.exceptions import TimeoutError, UnknownResult
+from umbel.lineage import Lineage
+from umbel.options import GET_OPTIONS, GetOptions, check_names
+from umbel.result import AsyncResult
+from umbel.states import FAILURE, PROPAGATE_STATES, READY_STATES, SUCCESS
+
+Member: TypeAlias = "AsyncResult[Any] | GroupResult"
+SHOWN: Final = 10
+Callback: TypeAlias = Callable[[str, Any], Any]
+
+
+class ResultSet:
+    """Handles of several jobs, in order; they need not belong together. An async twin begins with "a"."""
+
+    def __init__(self, results: Iterable[Any] = (), app: Source | None = None) -> None:
+        """Keep *results*; *app* is the app of those, by default that of the first, else the current one."""
+        self.results: list[Any] = list(results)
+        self._app = app
+
+    @property
+    def app(self) -> Source:
+        """The app whose store is asked."""
+        if self._app is None:
+            self._app = self.results[0].source if self.results else cast("Source", find_app())
+        return self._app
+
+    source = app
+
+    # --- which
+
+    def add(self, result: Member) -> None:
+        """Take *result* in, unless it is there."""
+        if result not in self.results:
+            self.results.append(result)
+
+    def remove(self, result: Member | str) -> None:
+        """Take *result*, a handle or an id, out. Raises `KeyError` when it is not there."""
+        if result not in self.results:
+            raise KeyError(str(result))
+        self.results.remove(result)
+
+    def discard(self, result: Member | str) -> None:
+        """Take *result* out if it is there."""
+        if result in self.results:
+            self.results.remove(result)
+
+    def update(self, results: Iterable[Member]) -> None:
+        """Take *results* in."""
+        for result in results:
+            self.add(result)
+
+    def clear(self) -> None:
+        """Take all out."""
+        self.results.clear()
+
+    # --- looking
+
+    def ready(self) -> bool:
+        """Tell whether all have ended."""
+        return all(result.ready() for result in self.results)
+
+    def successful(self) -> bool:
+        """Tell whether all have returned."""
+        return all(result.successful() for result in self.results)
+
+    def failed(self) -> bool:
+        """Tell whether one has failed."""
+        return any(result.failed() for result in self.results)
+
+    def waiting(self) -> bool:
+        """Tell whether one has not ended."""
+        return not self.ready()
+
+    def completed_count(self) -> int:
+        """How many have returned."""
+        return sum(bool(result.successful()) for result in self.results)
+
+    async def aready(self) -> bool:
+        """The async twin of `ready`."""
+        return all(state in READY_STATES for state in await self._astates())
+
+    async def asuccessful(self) -> bool:
+        """The async twin of `successful`."""
+        return all(state == SUCCESS for state in await self._astates())
+
+    async def afailed(self) -> bool:
+        """The async twin of `failed`."""
+        return any(state == FAILURE for state in await self._astates())
+
+    async def acompleted_count(self) -> int:
+        """The async twin of `completed_count`."""
+        return sum(state == SUCCESS for state in await self._astates())
+
+    def maybe_throw(self, propagate: bool = True) -> None:
+        """Raise the error of the first that has ended with one; never waits."""
+        for result in self.results:
+            result.maybe_throw(propagate)
+
+    maybe_reraise = maybe_throw
+
+    # --- waiting
+
+    def join(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callback | None = None,
+        **options: Unpack[GetOptions],
+    ) -> list[Any]:
+        """Wait for all and answer their values in order, or raise the first error in order.
+
+        *timeout*, seconds, is for all together; 0 does not wait. With *propagate* false errors are in the list. With
+        *callback* it is called with each id and value instead, in order, and the list is empty. Raises as
+        `AsyncResult.get`.
+        """
+        deadline = _deadline(timeout)
+        found: list[Any] = []
+        for result in self.results:
+            value = result.get(_left(deadline), propagate, **options)
+            found.append(value) if callback is None else callback(result.id, value)
+        return found
+
+    get = join
+
+    async def ajoin(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callback | None = None,
+        **options: Unpack[GetOptions],
+    ) -> list[Any]:
+        """The async twin of `join`."""
+        deadline = _deadline(timeout)
+        found: list[Any] = []
+        for result in self.results:
+            value = await result.aget(_left(deadline), propagate, **options)
+            found.append(value) if callback is None else callback(result.id, value)
+        return found
+
+    aget = ajoin
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        return self.ajoin().__await__()
+
+    def join_native(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callback | None = None,
+        **options: Unpack[GetOptions],
+    ) -> list[Any]:
+        """Like `join`, but an error is raised as soon as it is seen, whatever its place."""
+        self._check(options)
+        values: dict[int, Any] = {}
+        order = {id(result): index for index, result in enumerate(self.results)}
+        for result in self._as_they_end(timeout):
+            value = result.get(0, propagate, **options)
+            if callback is None:
+                values[order[id(result)]] = value
+            else:
+                callback(result.id, value)
+        return [values[index] for index in sorted(values)]
+
+    def iter_native(
+        self, timeout: float | None = None, **options: Unpack[GetOptions]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Pairs of id and what Celery calls meta, ``{"status", "result", …}``, as the jobs end."""
+        self._check(options)
+        for result in self._as_they_end(timeout):
+            if isinstance(result, ResultSet):
+                yield str(result), {"status": SUCCESS, "result": result.results}
+            else:
+                shown = {"task_id": result.id, "status": result.state, "result": result.result}
+                yield result.id, {**shown, "traceback": result.traceback}
+
+    def iterate(self, timeout: float | None = None, propagate: bool = True) -> Iterator[Any]:
+        """The values as they arrive."""
+        for result in self._as_they_end(timeout):
+            yield result.get(0, propagate)
+
+    async def aiterate(self, timeout: float | None = None, propagate: bool = True) -> AsyncIterator[Any]:
+        """The async twin of `iterate`."""
+        import asyncio
+
+        waiting = [asyncio.ensure_future(result.aget(timeout, propagate)) for result in self.results]
+        try:
+            for each in asyncio.as_completed(waiting):
+                yield await each
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
+        """The handles as their jobs end. Looks at all that are missing, then waits for the first of those."""
+        deadline = _deadline(timeout)
+        missing = list(self.results)
+        while missing:
+            ended = [result for result in missing if result.ready()]
+            yield from ended
+            if ended:
+                gone = set(map(id, ended))
+                missing = [result for result in missing if id(result) not in gone]
+                continue
+            left = _left(deadline)
+            if left == 0.0:
+                raise TimeoutError(f"{len(missing)} results did not arrive within {timeout:g} s")
+            _wait_a_little(missing[0], left)
+
+    def _check(self, options: GetOptions) -> None:
+        if not options.keys() <= GET_OPTIONS:
+            check_names(options, GET_OPTIONS, "get")
+
+    async def _astates(self) -> list[str]:
+        return [await result.astate() for result in self.results]
+
+    # --- letting go
+
+    def forget(self) -> None:
+        """Delete the records."""
+        for result in self.results:
+            result.forget()
+
+    async def aforget(self) -> None:
+        """The async twin of `forget`."""
+        for result in self.results:
+            await result.aforget()
+
+    @property
+    def supports_native_join(self) -> bool:
+        """True: waiting is notified on every engine."""
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.results[index]
+
+    def __eq__(self, other: object) -> bool:
+        return other.results == self.results if isinstance(other, ResultSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(str, self.results)))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: [{', '.join(map(str, self.results))}]>"
+
+
+class GroupResult(Lineage, ResultSet):
+    """The handles of a group's members, in its order. *id* is the group's; *parent* what came before it."""
+
+    def __init__(
+        self,
+        id: str | None = None,
+        results: Iterable[Any] = (),
+        app: Source | None = None,
+        parent: Member | None = None,
+    ) -> None:
+        """Keep the handles."""
+        super().__init__(results, app)
+        self.id = id or ""
+        self.parent = parent
+
+    @property
+    def task_id(self) -> str:
+        """The same as `id`."""
+        return self.id
+
+    @property
+    def children(self) -> list[Any]:
+        """The handles of the members."""
+        return self.results
+
+    @property
+    def state(self) -> str:
+        """SUCCESS when all have returned, FAILURE or REVOKED when all have ended and one not well; else PENDING."""
+        states = [result.state for result in self.results]
+        if not all(state in READY_STATES for state in states):
+            return "PENDING"
+        return next((state for state in states if state in PROPAGATE_STATES), SUCCESS)
+
+    async def astate(self) -> str:
+        """The async twin of `state`."""
+        states = await self._astates()
+        if not all(state in READY_STATES for state in states):
+            return "PENDING"
+        return next((state for state in states if state in PROPAGATE_STATES), SUCCESS)
+
+    def __bool__(self) -> bool:
+        return bool(self.id or self.results)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, GroupResult):
+            return self.id == other.id and self.results == other.results
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<GroupResult: {self.id} [{', '.join(map(str, self.results[:SHOWN]))}{', …' * (len(self) > SHOWN)}]>"
+
+
+def result_from_tuple(form: Any, app: Source | None = None) -> Member:
+    """The handle whose `as_tuple` is *form*; lists in place of tuples, as JSON has them, are welcome."""
+    source = cast("Source", app if app is not None else find_app())
+    if isinstance(form, AsyncResult | GroupResult):
+        return form
+    (job_id, parent), members = form if isinstance(form[0], Sequence) and not isinstance(form[0], str) else (form, None)
+    before = None if parent is None else result_from_tuple(parent, source)
+    if members is not None:
+        return GroupResult(job_id, [result_from_tuple(member, source) for member in members], source, before)
+    handle: AsyncResult[Any] = AsyncResult(job_id, source)
+    handle.parent = before
+    return handle
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+
+def _wait_a_little(result: Any, left: float | None) -> None:
+    while isinstance(result, ResultSet):
+        result = next(each for each in result.results if not each.ready())
+    try:
+        result.get(0.05 if left is None else min(left, 0.05), propagate=False, disable_sync_subtasks=False)
+    except (TimeoutError, UnknownResult):
+        return

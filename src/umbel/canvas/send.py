@@ -1,0 +1,169 @@
+"""How a canvas leaves: one job, batches of jobs or a flow, whichever is the least that it needs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from umbel import sending
+from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty, is_loose
+from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.results import GroupResult
+from umbel.canvas.seams import Host
+from umbel.canvas.signatures import Signature
+from umbel.contracts.capabilities import Power, demand
+from umbel.contracts.flows import FlowHolder, FlowStore
+from umbel.engines.address import masked
+from umbel.engines.operation import Operation, adrive, drive
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.flow import Flow
+from umbel.model.ids import new_flow_id
+from umbel.model.job import Job
+
+BATCH: Final = 1000
+"""How many members of a group are sent at once."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Jobs that nothing waits for, to be sent."""
+
+    jobs: list[Job]
+
+
+class Start(msgspec.Struct, frozen=True):
+    """A flow to be started."""
+
+    flow: Flow
+    jobs: list[tuple[int, Job]]
+
+
+Leaving = Operation[Batch | Start, Handle | None]
+
+
+def send(sig: Signature[Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: dict[str, Any]) -> Any:
+    """Send *sig*; see `Signature.apply_async`."""
+    host = sig.app
+    if host.conf.task_always_eager:
+        from umbel.canvas.eager import apply
+
+        return apply(sig, args, kwargs, options)
+    connection = options.pop("connection", None)
+    steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
+    return drive(steps, lambda command: carry_out(host, command, connection))
+
+
+async def asend(
+    sig: Signature[Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: dict[str, Any]
+) -> Any:
+    """The async twin of `send`."""
+    host = sig.app
+    if host.conf.task_always_eager:
+        import asyncio
+
+        from umbel.canvas.eager import apply
+
+        # Not here: a task that blocks would block the caller's loop, and one with a loop of its own cannot nest it.
+        return await asyncio.to_thread(apply, sig, args, kwargs, options)
+    connection = options.pop("connection", None)
+    steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
+    return await adrive(steps, lambda command: acarry_out(host, command, connection))
+
+
+def carry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
+    """Do one step of `leaving`."""
+    if isinstance(command, Batch):
+        sending.send(host.broker, command.jobs, connection)
+    else:
+        flow_store(host, connection).start(command.flow, iter(command.jobs))
+
+
+async def acarry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
+    """The async twin of `carry_out`."""
+    if isinstance(command, Batch):
+        await sending.asend(host.broker, command.jobs, connection)
+    else:
+        await flow_store(host, connection).astart(command.flow, iter(command.jobs))
+
+
+def freeze(sig: Signature[Any]) -> Handle | None:
+    """The handle of what *sig* will become; from now on it always becomes that. Nothing is sent."""
+    if sig.flow_id is None:
+        sig.flow_id = new_flow_id()
+    _read_streams(sig)
+    return drive(leaving(sig, More(), sig.app), lambda _: None)
+
+
+def _read_streams(sig: Signature[Any]) -> None:
+    for part in sig.parts():
+        _read_streams(part)
+
+
+def leaving(sig: Signature[Any], more: More, host: Host) -> Leaving:
+    """The steps in which *sig* leaves; answers its handle, None for an empty chain."""
+    if isinstance(sig, chunks):
+        sig = sig.group()
+    flow = sig.flow_id or new_flow_id()
+    if isinstance(sig, group):
+        return (yield from _side_by_side(sig, more, host, flow))
+    if isinstance(sig, chain) and is_empty(sig):
+        return None
+    loose = is_loose(sig)
+    compiler = Compiler(host, flow, None if loose else home_of(sig, host))
+    with compiler.naming():
+        handle = compiler.place(sig, Entry(), compiler.end, more)
+    yield Batch(compiler.taken()) if loose else Start(compiler.flow(host.conf.result_expires), compiler.jobs)
+    return handle
+
+
+def _side_by_side(sig: group, more: More, host: Host, flow: str) -> Leaving:
+    """A group that nothing waits for: batches of jobs, and one flow from the first member on that is no single job."""
+    compiler = Compiler(host, flow, None)
+    group_id, inner = compiler.of_members(sig, more)
+    results: list[Any] = []
+    members: Iterator[tuple[int, Signature[Any]]] = enumerate(sig.taken())
+    while batch := list(itertools.islice(members, BATCH)):
+        if not all(is_loose(member) for _, member in batch):
+            members = itertools.chain(batch, members)
+            break
+        with compiler.naming():
+            compiler.members(batch, Entry(), compiler.end, inner, results)
+        yield Batch(compiler.taken())
+    rest = next(members, None)
+    if rest is not None:
+        compiler.settle_down(home_of(rest[1], host))
+        with compiler.naming():
+            compiler.members(itertools.chain([rest], members), Entry(), compiler.end, inner, results)
+        yield Start(compiler.flow(host.conf.result_expires), compiler.jobs)
+    return GroupResult(group_id, results, host)
+
+
+def home_of(sig: Signature[Any], host: Host) -> str:
+    """The queue that the state of the flow of *sig* lives with: the one of its last job."""
+    last: Signature[Any] | None = sig
+    while last is not None:
+        sig = last
+        match sig:
+            case chain():
+                last = next(reversed(flat(sig)), None)
+            case chord():
+                last = sig.body
+            case group():
+                last = None if sig.is_stream else next(iter(sig.tasks), None)
+            case _:
+                break
+    queue = sig.options.get("queue") or host.task_named(sig.task).queue
+    return cast("str", queue or host.conf.task_default_queue)
+
+
+def flow_store(host: Host, connection: object | None = None) -> FlowStore:
+    """Where flows are held. Raises `ImproperlyConfigured` when the broker holds none, naming those that do."""
+    if connection is not None:
+        raise ImproperlyConfigured("connection= sends single jobs and groups of them, no canvas that waits for another")
+    broker = host.broker
+    if isinstance(broker, FlowHolder):
+        return broker.flow_store
+    demand(broker, Power.FLOWS, "a canvas whose parts wait for one another", masked(host.conf.broker_url))
+    raise ImproperlyConfigured(f"{type(broker).__name__} says that it holds flows, and has no flow_store")
