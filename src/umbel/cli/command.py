@@ -73,7 +73,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Merge the global options of both sides, and call the function in the working folder."""
         given = {name: ctx.params.pop(name) for name in Frame._fields}
-        before = ctx.parent.params if ctx.parent else {}
+        before = ctx.find_root().params if ctx.parent else {}
         frame = Frame(**{name: value or before.get(name, value) for name, value in given.items()})
         frame.enter()
         ctx.obj = frame

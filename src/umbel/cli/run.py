@@ -74,6 +74,8 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
          text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
 @_option("--grace", variable="UMBEL_WORKER_SOFT_SHUTDOWN_TIMEOUT", type=_seconds,
          text="Seconds that running jobs have at SIGTERM.")  # fmt: skip
+@_option("-B", "--beat/--no-beat", variable="UMBEL_BEAT", default=True,
+         text="Send the jobs of schedules, as every worker does; with --no-beat others do.")  # fmt: skip
 @click.pass_obj
 def worker(frame: Frame, /, **given: Any) -> int:
     """Start a worker and answer its exit code."""

@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from umbel.contracts.schedules import ScheduleStore
-from umbel.exceptions import DecodeError
+from umbel.exceptions import DecodeError, UmbelError
 from umbel.model.schedule import MAX_CHANGES, Change, Entry, State
 from umbel.scheduler.agenda import NEVER, Agenda
 from umbel.schedules.book import Book, Planned
@@ -84,7 +84,14 @@ class Scheduler:
         """Schedule for ever."""
         while True:
             self._news.clear()
-            seconds = await outage.insist(self.step, DEADLINE_SECONDS)
+            try:
+                seconds = await outage.insist(self.step, DEADLINE_SECONDS)
+            except UmbelError:
+                raise  # the broker refuses us: a wrong password, for example
+            except Exception:
+                # A mistake of our own must not stop the jobs of this worker, and other schedulers may do better.
+                logger.exception("The scheduler stumbled over a mistake of its own")
+                seconds = self._terms.interval
             # Not wait_for: before Python 3.12 that forgets a cancellation which meets the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from umbel.model.schedule import Entry
 from umbel.settings import Settings
 from umbel.worker.options import ChildOptions, WorkerOptions
 
@@ -35,12 +36,14 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     """From the forkserver: the app is loaded. *settings* are final, *tasks* the sorted names in its registry.
 
     *results* is the URL of a result store that is to be tried out before jobs run; empty: it is the broker itself.
+    *schedules* are those of the code; what they are made of is user code, so the settings travel without them.
     """
 
     main: str
     settings: Settings
     tasks: list[str]
     results: str = ""
+    schedules: list[Entry] = []
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

@@ -33,6 +33,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """None: coloured on a terminal, unless NO_COLOR is set."""
     quiet: bool = False
     """No banner at the start."""
+    beat: bool = True
+    """Send the jobs of schedules."""
 
 
 class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
+import msgspec
+
 from umbel import log
 from umbel.app.connections import results_elsewhere
 from umbel.app.loading import load_app
@@ -82,7 +84,13 @@ class Forkserver:
             app = load_app(options.app)
             _set_up_log(options)  # after the user's code, which may have configured logging
             results = results_elsewhere(app.conf, same=app.same_engine)
-            described = Loaded(main=app.main or "", settings=app.conf, tasks=sorted(app.tasks), results=results)
+            described = Loaded(
+                main=app.main or "",
+                settings=msgspec.structs.replace(app.conf, beat_schedule={}),
+                tasks=sorted(app.tasks),
+                results=results,
+                schedules=app.periodic.entries() if options.beat else [],
+            )
             module, _, name = order.entry.partition(":")
             self._entry = getattr(import_module(module), name)
         except ImproperlyConfigured as error:

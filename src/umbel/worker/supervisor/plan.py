@@ -10,6 +10,7 @@ import msgspec
 from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
+from umbel.model.schedule import Entry
 from umbel.settings import Settings
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
@@ -33,6 +34,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     results: str = ""
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
+    schedules: tuple[Entry, ...] = ()
+    """The schedules of the app's code."""
 
     @property
     def slots(self) -> int:
@@ -70,6 +73,7 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         grace=max(0.0, grace),
         settings=settings,
         results=loaded.results,
+        schedules=tuple(loaded.schedules),
     )
 
 

@@ -16,6 +16,7 @@ from umbel.contracts.broker import Broker
 from umbel.contracts.examiner import Examiner
 from umbel.engines.address import masked
 from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured, UmbelError
+from umbel.scheduler.scheduler import Scheduler
 from umbel.stores.trial import try_out
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
@@ -25,6 +26,7 @@ from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, Forkserver
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan, make_plan
 from umbel.worker.supervisor.reclaimer import Reclaimer
+from umbel.worker.supervisor.scheduling import make_scheduler
 from umbel.worker.supervisor.sessions import Sessions
 from umbel.worker.supervisor.shutdown import Signals
 
@@ -54,6 +56,7 @@ class Supervisor:
         self._broker: Broker | None = None
         self._children: Children | None = None
         self._reclaimer: Reclaimer | None = None
+        self._scheduler: Scheduler | None = None
 
     async def run(self) -> int:
         """Work until a signal says stop, or until it makes no sense to go on. Answers the exit code."""
@@ -82,6 +85,8 @@ class Supervisor:
         if plan.results:
             await _try_results(plan)
         outage = Outage(plan.broker)
+        if self._order.options.beat:
+            self._scheduler = make_scheduler(self._broker, plan.main, plan.settings, plan.schedules)
         sessions = Sessions(self._broker, plan, outage)
         self._reclaimer = Reclaimer(self._broker, plan, outage)
         self._children = Children(plan, sessions, self._reclaimer)
@@ -90,6 +95,8 @@ class Supervisor:
                 group.create_task(self._children.run())
                 group.create_task(sessions.run())
                 group.create_task(self._reclaimer.run())
+                if self._scheduler is not None:
+                    group.create_task(self._scheduler.run(outage))
                 group.create_task(self._announce(plan, self._children))
                 group.create_task(self._keep_forkserver(forkserver, self._children, reload))
         except ExceptionGroup as errors:
@@ -116,14 +123,20 @@ class Supervisor:
                 raise ForkserverGone("the forkserver died three times within a minute")
             logger.error("The forkserver died, and its children with it; starting another one")
             forkserver = self._forkserver = Forkserver.spawn()
-            await forkserver.load(self._order)
+            await self._load(forkserver)
             children.fork_from(forkserver)
+
+    async def _load(self, forkserver: Forkserver) -> None:
+        """Load the app as it is now, and schedule what its code has now."""
+        loaded = await forkserver.load(self._order)
+        if self._scheduler is not None:
+            self._scheduler.replace(loaded.schedules)
 
     async def _reload(self, old: Forkserver, children: Children) -> Forkserver:
         """Replace the children one by one by some that run the app as it is now; answers who forks from now on."""
         new = Forkserver.spawn()
         try:
-            await new.load(self._order)
+            await self._load(new)
         except (AppFailed, ForkserverGone) as error:
             logger.error("Not reloaded, the old code goes on: %s", error)  # noqa: TRY400 - the text says where
             new.kill()
