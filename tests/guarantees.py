@@ -132,12 +132,15 @@ def _sentences() -> Iterable[str]:
     yield f"{sum(len(suite.sentences) for suite in every)} sentences."
     for suite in every:
         lacks = lacking(suite)
-        yield from ("", f"### {suite.name.replace('_', ' ').capitalize()}", "", suite.about, "")
+        nowhere = [name for name in ENGINES if all(name in lacks.get(test, ()) for test in suite.sentences)]
+        yield from ("", f"### {suite.name.replace('_', ' ').capitalize()}", "", f"{suite.about}{_but(nowhere)}", "")
         for test, text in suite.sentences.items():
-            yield f"* {text}{_but(lacks[test])}" if test in lacks else f"* {text}"
+            yield f"* {text}{_but([name for name in lacks.get(test, ()) if name not in nowhere])}"
 
 
 def _but(engines: list[str]) -> str:
+    if not engines:
+        return ""
     *first, last = engines
     return f" *Not on {', '.join(first)} and {last}.*" if first else f" *Not on {last}.*"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from umbel.contracts.broker import Sender
+from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSender
-from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Job
 
 
@@ -30,9 +30,6 @@ async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None =
 
 
 def _transactional(broker: Sender) -> TransactionalSender:
-    if isinstance(broker, TransactionalSender):
-        return broker
-    raise ImproperlyConfigured(
-        f"connection= sends jobs in a transaction of your own: with PostgreSQL as the broker, not with "
-        f"{type(broker).__name__}"
-    )
+    demand(broker, Power.TRANSACTIONS, "connection=", type(broker).__name__)
+    assert isinstance(broker, TransactionalSender)  # noqa: S101 - it says so
+    return broker

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers import Server
+
 TASKS = """
 import time
 from umbel import Umbel
@@ -249,7 +251,8 @@ def test_a_broker_that_is_not_there_is_69_and_keeps_its_password(project: Path) 
         (("worker", "-l", "loud"), {}, "DEBUG"),
         (("worker", "-c", "none"), {}, "not a valid integer"),
         (("status",), {"UMBEL_BROKER_URL": "rabbit://host"}, "rabbit"),
-        (("status",), {"UMBEL_BROKER_URL": "memory://"}, "one process"),
+        (("status",), {"UMBEL_BROKER_URL": "memory://"}, "memory:// does not, SQLite, Redis"),
+        (("worker",), {"UMBEL_BROKER_URL": "memory://"}, "a worker needs a broker that is shared by several processes"),
         (("worker",), {"UMBEL_WORKER_CONCURENCY": "3"}, "worker_concurrency"),
         (("call", "tasks.add", "-a", "{"), {}, "--args"),
         (("call", "tasks.add", "-a", "[1]"), {}, "missing 1 required positional argument"),
@@ -263,3 +266,41 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert done.returncode == 2, done.stderr
     assert said.lower() in done.stderr.lower()
     assert "Traceback" not in done.stderr
+
+
+def test_doctor_tells_how_it_stands_with_each_engine(project: Path, redis_url: str) -> None:
+    done = umbel(project, "-A", "tasks", "--result-backend", redis_url, "doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs, results = json.loads(done.stdout)["engines"]
+    assert (jobs["role"], jobs["error"], "processes" in jobs["powers"]) == ("broker", "", True)
+    assert {"durability", "integrity"} <= {each["name"] for each in jobs["findings"]}
+    assert {"version", "trial"} <= {each["name"] for each in results["findings"]}
+    assert "version" in umbel(project, "-b", redis_url, "doctor").stdout
+
+
+def test_doctor_of_a_broker_that_is_not_there_is_1_and_keeps_its_password(project: Path) -> None:
+    done = umbel(project, "-b", "redis://user:secret@127.0.0.1:1/0", "doctor", UMBEL_BROKER_SEND_DEADLINE="0.5")
+    assert done.returncode == 1, done.stderr
+    assert "redis://user:***@127.0.0.1:1/0 could not be reached" in done.stdout
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_worker_whose_results_cannot_be_stored_ends_with_the_cure(project: Path, redis_server: Server) -> None:
+    redis_server.ensure_running()
+    wrong = redis_server.url.replace("//", "//user:secret@")
+    done = umbel(project, "-A", "tasks", "worker", UMBEL_RESULT_BACKEND=wrong)
+    assert done.returncode == 2
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert told.endswith("correct user and password in the URL, redis://user:password@host")
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_worker_waits_for_results_that_are_away_and_stops_all_the_same(project: Path) -> None:
+    away = "redis://user:secret@127.0.0.1:1/0"
+    variables = {"UMBEL_RESULT_BACKEND": away, "UMBEL_BROKER_SEND_DEADLINE": "0.5"}
+    with worker(project, "-A", "tasks", "worker", **variables) as process:
+        log = project / "worker.log"
+        eventually(lambda: "Result store redis://user:***@127.0.0.1:1/0 is away" in log.read_text(), "that it is told")
+        assert process.poll() is None
+    assert process.returncode == 0
+    assert "secret" not in log.read_text()

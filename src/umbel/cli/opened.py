@@ -12,6 +12,7 @@ from umbel.brokers import connect
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Frame
 from umbel.contracts.broker import Broker
+from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
@@ -41,9 +42,8 @@ def open_inspector(frame: Frame) -> tuple[Broker, Inspector, str]:
     """
     settings = read_settings(frame)
     url = masked(settings.broker_url)
-    if url.startswith("memory:"):
-        raise ImproperlyConfigured(f"{url} lives inside one process and cannot be asked from another: use its own app")
     broker = connect(settings.broker_url, settings)
+    demand(broker, Power.PROCESSES, "asking it from another process", url)
     if not isinstance(broker, Inspector):
         raise ImproperlyConfigured(f"the broker {url} cannot tell what it holds: use its own tools")
     return broker, broker, url

@@ -28,7 +28,7 @@ class Power(Enum):
     TEN_PRIORITIES = "has ten priorities, not four classes of them"
     EXACT_COUNTS = "counts the jobs of a queue exactly and shows the oldest"
     LOOKUP = "finds a job by its id wherever it is"
-    TRANSACTIONS = "accepts jobs in a transaction of your own"
+    TRANSACTIONS = "accepts and ends jobs in a transaction of your own"
     FLOWS = "holds groups, chords and other flows"
     SCHEDULES = "holds schedules"
     PUSHED_RESULTS = "wakes whoever waits for a result"
@@ -64,10 +64,19 @@ MEMORY: Final = _DATABASE | {Power.FLOWS}
 SQLITE: Final = _DATABASE | {Power.FLOWS, Power.PROCESSES}
 REDIS: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
-RABBITMQ: Final = frozenset({Power.LEASES, Power.SENT_ONCE, Power.PROCESSES, Power.HOSTS, Power.PUSHED_RESULTS})
+RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
+RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS}
+"""With a claim store beside it; alone it has fewer."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
-    {"memory": MEMORY, "SQLite": SQLITE, "Redis": REDIS, "PostgreSQL": POSTGRES, "RabbitMQ": RABBITMQ}
+    {
+        "memory": MEMORY,
+        "SQLite": SQLITE,
+        "Redis": REDIS,
+        "PostgreSQL": POSTGRES,
+        "RabbitMQ": RABBITMQ,
+        "RabbitMQ alone": RABBITMQ_ALONE,
+    }
 )
 """The built-in brokers and their powers, from the simplest on."""
 

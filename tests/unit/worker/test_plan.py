@@ -51,11 +51,6 @@ def test_a_queue_name_that_could_reach_other_keys_is_refused() -> None:
         plan(queues=("a}:b",))
 
 
-def test_a_worker_of_processes_cannot_serve_the_memory_of_one() -> None:
-    with pytest.raises(ImproperlyConfigured, match="memory://"):
-        plan(Settings(broker_url="memory://"))
-
-
 def test_a_lease_that_leaves_no_time_to_trust_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="worker_lease"):
         plan(Settings(broker_url="sqlite:///x", worker_lease=1.0))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from umbel.contracts.broker import Settlement
+from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSettler
 from umbel.exceptions import ImproperlyConfigured, LeaseLost, UmbelError
 from umbel.execution.executor import AnyTask, Executor, Finished, Run
@@ -70,12 +71,9 @@ class Desk:
 
     def _broker(self) -> TransactionalSettler:
         broker = self._link.broker
-        if isinstance(broker, TransactionalSettler):
-            return broker
-        raise ImproperlyConfigured(
-            f"complete_in ends a job in a transaction of your own: with PostgreSQL as the broker, not with "
-            f"{type(broker).__name__}"
-        )
+        demand(broker, Power.TRANSACTIONS, "complete_in", type(broker).__name__)
+        assert isinstance(broker, TransactionalSettler)  # noqa: S101 - it says so
+        return broker
 
 
 def _lost(request: Request) -> LeaseLost:

@@ -58,8 +58,6 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
     settings = loaded.settings
     if settings.worker_lease < MIN_LEASE_SECONDS:
         raise ImproperlyConfigured(f"worker_lease is {settings.worker_lease:g} s: give {MIN_LEASE_SECONDS:g} or more")
-    if settings.broker_url.partition(":")[0] == "memory":
-        raise ImproperlyConfigured("memory:// lives inside one process, a worker has several: use sqlite:/// or redis")
     grace = settings.worker_soft_shutdown_timeout if options.grace is None else options.grace
     host = socket.gethostname()
     return Plan(

@@ -13,6 +13,7 @@ from typing import Final
 from umbel import stores
 from umbel.brokers import connect
 from umbel.contracts.broker import Broker
+from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.examiner import Examiner
 from umbel.engines.address import masked
 from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured, UmbelError
@@ -78,6 +79,7 @@ class Supervisor:
         forkserver = self._forkserver = Forkserver.spawn()
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
+        demand(self._broker, Power.PROCESSES, "a worker", plan.broker)
         if not self._order.options.quiet:
             sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
             sys.stdout.flush()
