@@ -11,7 +11,6 @@ from itertools import count
 from typing import Final, TypeVar
 
 from umbel.brokers.postgres import inspector, operations
-from umbel.brokers.postgres.flow_operations import MAX_OPENED
 from umbel.brokers.postgres.flows import PostgresFlows
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.brokers.postgres.schedules import PostgresSchedules
@@ -200,11 +199,9 @@ class PostgresBroker:
         except asyncio.CancelledError:
             taking.add_done_callback(lambda done: self._give_back(session, done))
             raise
-        if found.sending:
-            rung = await self._do(self._verbs.send_opened(MAX_OPENED))
-            self._bells.ring_later(rung)
-            if rung and not found.deliveries:
-                return await self._take(session, queues, limit)
+        self._bells.ring_later(found.sent)
+        if found.sent and not found.deliveries:
+            return await self._take(session, queues, limit)
         if found.deliveries and (found.next_due is not None or len(found.deliveries) >= limit):
             # Something is left, or somebody has to know when it will be due: whoever is idle looks.
             self._bells.ring_later(Counter(dict.fromkeys(queues, 1)))

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from umbel.brokers.postgres import flow_operations, packing
+from umbel.brokers.postgres.flow_operations import MAX_OPENED
 from umbel.brokers.postgres.flow_packing import have_joins
 from umbel.brokers.postgres.packing import keys
 from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
@@ -42,12 +43,12 @@ _logger = logging.getLogger("umbel.broker")
 class Received(msgspec.Struct, frozen=True):
     """What a receive found; *next_due* is in how many seconds the next delayed job is due, if there is one.
 
-    *sending*: a node of a flow is open and has not sent all of its jobs yet.
+    *sent* is how many jobs it made ready in which queue, of nodes of flows that had not sent all of theirs.
     """
 
     deliveries: list[Delivery]
     next_due: float | None = None
-    sending: bool = False
+    sent: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Settled(msgspec.Struct):
@@ -179,7 +180,8 @@ class Verbs:
         if not alive:
             raise SessionDead(session)
         deliveries = [packing.delivery(row[2:11], number) for row in rows if row[2] is not None]
-        return Received(deliveries, _ahead(next_due), sending)
+        sent = (yield from self.send_opened(MAX_OPENED)) if sending else Counter[str]()
+        return Received(deliveries, _ahead(next_due), sent)
 
     def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
         """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""
