@@ -16,8 +16,10 @@ import pytest
 
 from tests.servers import Postgres, Server, Service
 from umbel.brokers.postgres import PostgresBroker
+from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.operations import Verbs
 from umbel.contracts.broker import Beat, Kind, Settlement
+from umbel.engines.operation import drive
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_command import Query
 from umbel.engines.postgres_connection import connect, greet
@@ -313,7 +315,7 @@ class Gauge:
         verbs, session = Verbs(), new_session()
         self.line.run(next(verbs.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)))
         self.line.run(next(verbs.send(jobs(number), ())))
-        (rows,) = self.line.run(next(verbs.receive(session, 1, [QUEUE], number)))
+        (rows,) = self.line.run(next(verbs.receive(session, 1, [QUEUE], number, Floors())))
         return session, [Delivery(row[2], QUEUE, 9, 1, b"") for row in rows]
 
     def verbs(self, number: int) -> dict[str, int]:
@@ -321,7 +323,7 @@ class Gauge:
         verbs, session = Verbs(), new_session()
         self.line.run(next(verbs.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)))
         _, sending = next(verbs.send(jobs(20), ()))
-        (receiving,) = next(verbs.receive(session, number, [QUEUE], 20))
+        (receiving,) = next(verbs.receive(session, number, [QUEUE], 20, Floors()))
         spent = {"send": self.pages(sending), "receive": self.pages(receiving)}
         ((held,),) = self.line.run([Query(b"select array_agg(id::text) from umbel.job where session = $1", (session,))])
         ending = [Settlement(Delivery(job_id, QUEUE, 9, number, b""), "end", record=b"r") for job_id in held[0]]
@@ -379,6 +381,28 @@ def test_the_gauge_sees_a_statement_that_reads_everything(gauges: Callable[[str]
     few = gauge.pages(scan)
     gauge.fill(5_000)
     assert gauge.pages(scan) > few * 2 + 100
+
+
+def test_a_receive_passes_by_no_remains_of_jobs_that_have_ended(
+    gauges: Callable[[str], Gauge], postgres_url: str
+) -> None:
+    gauge, verbs, session, floors = gauges(postgres_url), Verbs(), new_session(), Floors(lambda: 0.0)
+    gauge.line.run(next(verbs.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)))
+    with psycopg.connect(postgres_url) as old:
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("select 1 from umbel.queue")  # as long as it is open nothing can be cleaned up
+        for _ in range(6):  # four a page
+            drive(verbs.send([Job(new_id(), QUEUE, b"x" * 1800) for _ in range(500)], ()), gauge.line.run)
+        for number in range(1, 11):
+            receiving = verbs.receive(session, number, [QUEUE], 250, floors)
+            received = drive(receiving, gauge.line.run)
+            assert len(received.deliveries) == 250
+            verdicts = [Settlement(each, "end") for each in received.deliveries]
+            gauge.line.run(next(verbs.settle(session, verdicts, ())))
+        (everything,) = next(verbs.receive(session, 12, [QUEUE], 20, Floors()))
+        (bounded,) = next(verbs.receive(session, 11, [QUEUE], 20, floors))
+        few = gauge.pages(bounded)
+        assert gauge.pages(everything) > few + 2500 // 4 / 2
 
 
 @pytest.mark.parametrize("kind", ["end", "retry"])

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from umbel.brokers.postgres import PostgresBroker
+from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.operations import SQL, Verbs
 from umbel.contracts.broker import Beat, Ended, Settlement
 from umbel.engines.postgres_command import Command
@@ -132,7 +133,7 @@ async def test_a_follow_up_that_ends_meanwhile_is_not_made_again(stage: Stage) -
 async def reclaim_while_receiving(stage: Stage) -> int:
     session = await stage.open()
     await stage.broker.asend([Job(new_id(), QUEUE, b"") for _ in range(3)])
-    receiving = command(Verbs().receive(session, 1, [QUEUE], 3))
+    receiving = command(Verbs().receive(session, 1, [QUEUE], 3, Floors()))
     await stage.meanwhile(receiving, lambda: stage.broker.reclaim([QUEUE], LEASE, [Ended(session)]))
     return int(stage.value(b"select count(*) from umbel.job where state = 1"))
 
@@ -210,7 +211,7 @@ async def test_without_the_key_over_the_end_a_settle_would_cross_a_death(stage: 
 async def reconcile_while_receiving(stage: Stage) -> int:
     session = await stage.open()
     await stage.broker.asend([Job(new_id(), QUEUE, b"") for _ in range(3)])
-    receiving = command(Verbs().receive(session, 1, [QUEUE], 3))
+    receiving = command(Verbs().receive(session, 1, [QUEUE], 3, Floors()))
     stage.broker._number(session)  # the receive whose answer is lost had number 1
     await stage.meanwhile(receiving, lambda: stage.broker.reconcile(session, [QUEUE], []))
     return int(stage.value(b"select count(*) from umbel.job where state = 1"))
@@ -234,7 +235,7 @@ async def test_as_one_statement_the_reconcile_would_leave_it_with_a_child_that_d
 async def test_a_receive_that_was_overtaken_by_a_reconcile_takes_nothing(stage: Stage) -> None:
     session = await stage.open()
     await stage.broker.asend([Job(new_id(), QUEUE, b"")])
-    late = command(Verbs().receive(session, 1, [QUEUE], 1))
+    late = command(Verbs().receive(session, 1, [QUEUE], 1, Floors()))
     stage.broker._number(session)
     assert await stage.broker.reconcile(session, [QUEUE], []) == 0
     await stage.meanwhile(late, lambda: asyncio.sleep(0))

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from umbel.brokers.postgres import inspector, operations
+from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.brokers.postgres.schedules import PostgresSchedules
@@ -56,6 +57,7 @@ class PostgresBroker:
         self._bells = Bells(self._engine)
         self._listener = Listener(address)
         self._known: set[str] = set()
+        self._floors = Floors()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
         self._cleaned = self._tidied = 0.0
@@ -154,6 +156,7 @@ class PostgresBroker:
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Wake for due jobs, return those of ended and lapsed sessions; at most 200 jobs a call."""
         moved = await self._do(self._verbs.reclaim(queues, lease, ended))
+        self._floors.reset()
         self._bells.ring_later(Counter(dict.fromkeys(moved.ready, max(1, moved.promoted + moved.returned))))
         await self._clean(queues)
         return Reclaimed(moved.promoted, moved.returned, moved.next_due, moved.next_deadline)
@@ -161,6 +164,7 @@ class PostgresBroker:
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make ready what is parked under the names *tasks*."""
         moved = await self._do(self._verbs.unpark(queues, tasks))
+        self._floors.reset()
         self._bells.ring_later(moved)
         return moved.total()
 
@@ -181,24 +185,29 @@ class PostgresBroker:
     async def receive(self, session: str, queues: Sequence[str], limit: int, *, wait: float) -> list[Delivery]:
         """Lease ready jobs. Without an answer it raises `BrokerUnavailable`: call `reconcile` then."""
         end = time.monotonic() + wait
+        if wait <= 0:
+            self._floors.reset()  # who does not wait wants to know
         found = await self._take(session, queues, limit)
         if found.deliveries or wait <= 0:
             return found.deliveries
         nap = Nap()
         with self._listener.expecting([work(queue) for queue in queues], nap.wake):
             while not found.deliveries and (left := end - time.monotonic()) > 0:
-                await nap.sleep(left if found.next_due is None else min(left, found.next_due))
+                hints = (found.next_due, self._floors.due_in())
+                await nap.sleep(min([left, *(hint for hint in hints if hint is not None)]))
                 found = await self._take(session, queues, limit)
         return found.deliveries
 
     async def _take(self, session: str, queues: Sequence[str], limit: int) -> Received:
-        steps = self._verbs.receive(session, self._number(session), self._rotated(queues), limit)
+        steps = self._verbs.receive(session, self._number(session), self._rotated(queues), limit, self._floors)
         taking = asyncio.ensure_future(self._do(steps))
         try:
             found = await asyncio.shield(taking)
         except asyncio.CancelledError:
             taking.add_done_callback(lambda done: self._give_back(session, done))
             raise
+        if not found.deliveries and found.next_due == 0:
+            self._floors.reset()
         self._bells.ring_later(found.sent)
         if found.sent and not found.deliveries:
             return await self._take(session, queues, limit)
@@ -218,12 +227,15 @@ class PostgresBroker:
         new = self._unknown(settlements)
         settled = await self._do(self._verbs.settle(session, settlements, new))
         self._known |= new
+        if settled.rung and any(each.kind == "release" for each in settlements):
+            self._floors.reset()
         self._bells.ring_later(settled.rung, settled.ended)
         return settled.ours
 
     async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
         """Return to ready what the broker holds for *session* beyond *held*."""
         returned = await self._do(self._verbs.reconcile(session, self._number(session), queues, held))
+        self._floors.reset()
         self._bells.ring_later(returned)
         return returned.total()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeAlias, TypeVar
@@ -10,6 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from umbel.brokers.postgres import flow_operations, packing
+from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flow_operations import MAX_OPENED
 from umbel.brokers.postgres.flow_packing import have_joins
 from umbel.brokers.postgres.packing import keys
@@ -169,19 +171,21 @@ class Verbs:
 
     # --- deliveries
 
-    def receive(self, session: str, number: int, queues: Sequence[str], limit: int) -> Steps[Received]:
+    def receive(self, session: str, number: int, queues: Sequence[str], limit: int, floors: Floors) -> Steps[Received]:
         """Lease up to *limit* jobs, most urgent first; among equals *queues* are served in their order."""
-        levels = range(MAX_PRIORITY + 1)
-        pairs = plain(level for level in levels for _ in queues), texts([*queues] * len(levels))
+        places = [(queue, level) for level in range(MAX_PRIORITY + 1) for queue in queues]
+        pairs = plain(level for _, level in places), texts(queue for queue, _ in places)
         limits = str(min(limit, MAX_RECEIVED)), str(MAX_RECEIVED_BYTES)
-        values = (session, str(number), texts(queues), *pairs, *limits, self.now())
+        values = (session, str(number), texts(queues), *pairs, *limits, self.now(), *floors.values(places))
+        started = time.monotonic()
         (rows,) = yield [SQL("receive.receive", *values, once=True)]
         alive, next_due, *_, sending = rows[0]
         if not alive:
             raise SessionDead(session)
-        deliveries = [packing.delivery(row[2:11], number) for row in rows if row[2] is not None]
+        handed = [row for row in rows if row[2] is not None]
+        floors.looked(time.monotonic() - started, [(row[3], row[4], row[11], row[12]) for row in handed])
         sent = (yield from self.send_opened(MAX_OPENED)) if sending else Counter[str]()
-        return Received(deliveries, _ahead(next_due), sent)
+        return Received([packing.delivery(row[2:11], number) for row in handed], _ahead(next_due), sent)
 
     def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
         """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""

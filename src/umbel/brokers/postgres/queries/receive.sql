@@ -2,8 +2,9 @@
 
 -- name: receive
 -- $1 session, $2 receive number, $3 queues to look into; levels $4 and queues $5 in pairs, in the order in which they are
--- served; $6 how many jobs and $7 how many bytes at most; $8 now or null. Answers at least one row: alive, seconds until
--- the next delayed job is due or null, and what makes a delivery, or nulls.
+-- served; $6 how many jobs and $7 how many bytes at most; $8 now or null; for each pair $9 microseconds since 2000 and $10
+-- number: what is not behind that is passed over. Answers at least one row: alive, seconds until the next delayed job is
+-- due or null (also if as many were found as were wanted), and what makes a delivery with its place, or nulls.
 --
 -- One probe of the index per level and queue, which takes no more rows than are wanted: a scan over all levels would read
 -- every delayed row. now() and not clock_timestamp(): only the former bounds an index. = any(array(…)) and not a join: a
@@ -21,11 +22,12 @@ counted as (
 ),
 found as materialized (
     select row_number() over () as place, job.id, job.size
-    from unnest($4::int2[], $5::text[]) as looked(level, queue)
+    from unnest($4::int2[], $5::text[], $9::int8[], $10::int8[]) as looked(level, queue, at, seq)
     cross join lateral (
         select job.id, octet_length(job.envelope) as size from umbel.job
         where job.queue = looked.queue and job.level = looked.level and job.state = 0
             and job.run_at <= coalesce($8::timestamptz, now())
+            and (job.run_at, job.seq) > (timestamptz '2000-01-01 00:00Z' + looked.at * interval '1 microsecond', looked.seq)
         order by job.run_at, job.seq
         limit $6::int4
         for no key update skip locked
@@ -49,15 +51,17 @@ taken as (
 known as materialized (
     select exists (
         select from umbel.session where id = $1::uuid and queue = any($3::text[]) and ended is null
-    ) as alive, exists (select from umbel.flow_node where state = 1) as sending, extract(epoch from (
+    ) as alive, exists (select from umbel.flow_node where state = 1) as sending,
+    case when (select count(*) from found) < $6::int4 then extract(epoch from (
         select min(first.run_at) from unnest($3::text[]) as looked(queue) cross join lateral (
             select job.run_at from umbel.job
             where job.queue = looked.queue and job.state = 0 and job.delayed
             order by job.run_at limit 1
         ) as first
-    ) - coalesce($8::timestamptz, now()))::float8 as next_due
+    ) - coalesce($8::timestamptz, now()))::float8 end as next_due
 )
 select known.alive, known.next_due, coalesce(taken.name, taken.id::text), taken.queue, taken.level::int4, taken.envelope,
-    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, known.sending
+    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, timestamptz_send(taken.run_at), taken.seq,
+    known.sending
 from known left join taken on true
 order by taken.level, taken.run_at, taken.seq

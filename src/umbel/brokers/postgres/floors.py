@@ -1,0 +1,53 @@
+"""Floors: from where on a receive looks, so that it does not pass by the remains of all jobs that have ended. Pure.
+
+Until the server has cleaned up, which it does once a minute, or much later while somebody holds a transaction open, the
+index has an entry for each job that is gone; they are in front of those that wait. What this process was handed last
+tells where those begin. A job may come in front of that again: given back, or sent in a transaction that took long to
+commit. So every now and then a receive looks at everything, more rarely if that takes long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from umbel.engines.postgres_values import plain
+
+EACH_SECONDS: Final = 0.25
+"""After how long a receive looks at everything again, at the earliest."""
+SHARE: Final = 20
+"""Of the time of a process such looks take one part in so many, at the most."""
+NOTHING: Final = (-(2**53), 0)
+"""In front of everything: microseconds, and the number among those of one instant."""
+
+
+class Floors:
+    """The place of the last job that was handed out here, of each queue and level; *clock* counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._places: dict[tuple[str, int], tuple[int, int]] = {}
+        self._until = 0.0
+
+    def due_in(self) -> float | None:
+        """In how many seconds a receive has to look at everything; None: the last one did, and there was nothing."""
+        return max(0.0, self._until - self._clock()) if self._places else None
+
+    def reset(self) -> None:
+        """Have the next receive look at everything: something was given back."""
+        self._places.clear()
+
+    def values(self, places: Iterable[tuple[str, int]]) -> tuple[str, str]:
+        """The arrays of microseconds and numbers for *places*, pairs of queue and level."""
+        if not self.due_in():
+            self._places.clear()
+        found = [self._places.get(place, NOTHING) for place in places]
+        return plain(at for at, _ in found), plain(number for _, number in found)
+
+    def looked(self, seconds: float, handed: Sequence[tuple[str, int, bytes, int]]) -> None:
+        """Note what a receive that took *seconds* was handed: queue, level, time as the server writes it, number."""
+        if not self._places:
+            self._until = self._clock() + max(EACH_SECONDS, SHARE * seconds)
+        for queue, level, at, number in handed:
+            self._places[queue, level] = int.from_bytes(at, signed=True), number
