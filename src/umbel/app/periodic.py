@@ -4,25 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from umbel.decorators import AnyTask
 from umbel.exceptions import EncodeError, ImproperlyConfigured
+from umbel.model.job import Job
 from umbel.model.schedule import Entry
 from umbel.options import seconds
 from umbel.schedules.wanted import POLICIES, Wanted, expiry, wanted
+from umbel.settings import Settings
 from umbel.wire.ticks import template
-
-if TYPE_CHECKING:
-    from umbel.app.app import Umbel
 
 _NOT_HERE: Final = frozenset({"eta", "task_id", "connection"})
 logger = getLogger("umbel.scheduler")
 
 
+class Host(Protocol):
+    """What schedules need of their app."""
+
+    main: str | None
+
+    @property
+    def conf(self) -> Settings:
+        """Its settings."""
+        ...
+
+    def task_named(self, name: str) -> AnyTask:
+        """The task of that name, known here or not."""
+        ...
+
+    def job_named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
+        """The job that a call would send."""
+        ...
+
+
 class Periodic:
     """Gathers what `Umbel.add_periodic_task` and the setting ``beat_schedule`` say."""
 
-    def __init__(self, app: Umbel) -> None:
+    def __init__(self, app: Host) -> None:
         self._app = app
         self._added: dict[str, Wanted] = {}
         self._unnamed: set[str] = set()
@@ -70,7 +89,7 @@ def describe(
     }
 
 
-def entry_of(app: Umbel, asked: Wanted) -> Entry:
+def entry_of(app: Host, asked: Wanted) -> Entry:
     """*asked* with its job encoded as *app* would send it. Raises `TypeError` or `ValueError`, naming the schedule."""
     described = describe(asked.task, asked.args, asked.kwargs, asked.options)
     expires, options = expiry(described["options"])
@@ -110,7 +129,7 @@ def entry_of(app: Umbel, asked: Wanted) -> Entry:
     )
 
 
-def _grace(asked: Wanted, app: Umbel) -> float | None:
+def _grace(asked: Wanted, app: Host) -> float | None:
     if asked.grace is not None or not asked.rule.text.startswith("cron"):
         return asked.grace
     return app.conf.beat_cron_starting_deadline

@@ -21,7 +21,7 @@ from umbel.schedules.wanted import POLICIES, wanted
 from umbel.wire.ticks import job_now
 
 if TYPE_CHECKING:
-    from umbel.app.app import Umbel
+    from umbel.app.periodic import Host
     from umbel.model.job import Job
 
 TRIES: Final = 20
@@ -69,7 +69,7 @@ class Schedules:
     and `BrokerUnavailable`. Each has an async twin: ``a`` and its name. An edit is seen by schedulers within 5 seconds.
     """
 
-    def __init__(self, broker: Broker, app: Umbel | None = None, place: str = "this broker") -> None:
+    def __init__(self, broker: Broker, app: Host | None = None, place: str = "this broker") -> None:
         self._broker = broker
         self._app = app
         self._place = place
