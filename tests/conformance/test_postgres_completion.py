@@ -169,6 +169,18 @@ def test_an_error_after_the_commit_is_logged_and_the_job_has_ended_well(
     assert caplog.text.count("has ended its job and raised then") == 2
 
 
+def test_what_follows_in_a_chain_comes_with_the_commit(app: Umbel, url: str) -> None:
+    charge = by_psycopg(app, url)
+
+    @app.task
+    def double(amount: int) -> int:
+        return 2 * amount
+
+    with worker(app):
+        assert (charge.s(1) | charge.s() | double.s()).apply_async().get(timeout=SECONDS) == 6
+    assert len(effects(url)) == 2
+
+
 def test_a_task_without_a_job_completes_nothing(app: Umbel) -> None:
     @app.task(bind=True)
     def charge(self: Context, amount: int) -> int:
