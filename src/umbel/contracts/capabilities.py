@@ -56,12 +56,13 @@ _DATABASE: Final = frozenset(
         Power.TEN_PRIORITIES,
         Power.EXACT_COUNTS,
         Power.LOOKUP,
+        Power.FLOWS,
         Power.SCHEDULES,
         Power.PUSHED_RESULTS,
     }
 )
-MEMORY: Final = _DATABASE | {Power.FLOWS}
-SQLITE: Final = _DATABASE | {Power.FLOWS, Power.PROCESSES}
+MEMORY: Final = _DATABASE
+SQLITE: Final = _DATABASE | {Power.PROCESSES}
 REDIS: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})

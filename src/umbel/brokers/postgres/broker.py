@@ -61,12 +61,16 @@ class PostgresBroker:
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
         self._cleaned = self._tidied = 0.0
-        self.flow_store = PostgresFlows(self._engine, self._bells, self._verbs.naming, self._verbs.now)
 
     @property
     def schedule_store(self) -> PostgresSchedules:
         """The verbs of schedules on this engine."""
         return PostgresSchedules(self._engine, self._bells, self._verbs.now)
+
+    @property
+    def flow_store(self) -> PostgresFlows:
+        """The verbs of flows on this engine."""
+        return PostgresFlows(self._engine, self._bells, self._verbs.naming, self._verbs.now)
 
     # --- the producer's half
 

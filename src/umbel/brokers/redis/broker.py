@@ -43,12 +43,16 @@ class RedisBroker:
         self._known: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
-        self.flow_store = RedisFlows(self._calls, self._engine, self._acknowledged, self._known)
 
     @property
     def schedule_store(self) -> RedisSchedules:
         """The verbs of schedules on this engine."""
         return RedisSchedules(self._calls, self._engine.call, self._engine.acall, self._acknowledged.sent)
+
+    @property
+    def flow_store(self) -> RedisFlows:
+        """The verbs of flows on this engine."""
+        return RedisFlows(self._calls, self._engine, self._acknowledged, self._known)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""
