@@ -1,9 +1,9 @@
 """Children that die within a write: each runs one scenario on a SQLite file of its own and dies in another write.
 
-``python -m tests.conformance.sqlite_nursery FOLDER STRIDE``: every STRIDE-th write has its child. Who dies in the n-th has
-the file FOLDER/n/umbel.db; what was acknowledged to it is in FOLDER/n/told. The last child finds no write to die in, and
-lives to the end of the scenario. With a third word, ``careless``, the files are without the log that makes a transaction
-whole.
+``python -m tests.conformance.sqlite_nursery FOLDER STRIDE``: every STRIDE-th write has its child. Who dies in the n-th
+has the file FOLDER/n/umbel.db; what was acknowledged to it is in FOLDER/n/told. The last child finds no write to die
+in, and lives to the end of the scenario. With a third word, ``careless``, the files are without the log that makes a
+transaction whole.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -94,7 +94,7 @@ def told(folder: Path) -> Told:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[SqliteBroker]:
+def opened(folder: Path) -> Generator[SqliteBroker]:
     """A broker on the file of *folder*."""
     url = f"sqlite:///{folder}/umbel.db"
     broker = connect(url, Settings(broker_url=url))
