@@ -75,7 +75,7 @@ def _joined(calls: Calls, operations: Sequence[tuple[Any, ...]]) -> _Posting:
     homes: dict[str, dict[tuple[Any, ...], list[Word]]] = {}
     for kind, home, flow, node, *words in operations:
         alike = (kind, flow, node) if kind == "N" else (kind, flow, node, *words)
-        homes.setdefault(home, {}).setdefault(alike, []).extend(map(_word, words) if kind == "N" else ())
+        homes.setdefault(home, {}).setdefault(alike, []).extend(words)
     if homes:
         yield [calls.make("flow_join", home, list(_flat(groups))) for home, groups in homes.items()]
 
@@ -84,12 +84,9 @@ def _flat(groups: dict[tuple[Any, ...], list[Word]]) -> Iterable[Word]:
     for head, words in groups.items():
         yield from head
         if head[0] == "N":
-            yield len(words) // 3
-            yield from words
-
-
-def _word(value: Any) -> Word:
-    return int(value) if isinstance(value, bool) else value
+            yield len(words) // 2
+            yield from words[::2]
+            yield from words[1::2]
 
 
 def _job(job_id: str, queue: str, level: int, at: int, envelope: bytes) -> Job:

@@ -14,6 +14,7 @@ import msgspec
 from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_layout import prefix
+from umbel.model.flow import Join
 from umbel.model.job import MAX_PRIORITY, Counts, Job
 
 MAX_SENT: Final = 500
@@ -107,12 +108,12 @@ class Parcel(msgspec.Struct, frozen=True, array_like=True):
     """What one settlement leaves for other nodes of a Cluster, in the order in which it is delivered.
 
     *added* is (home, flow, node, by whom), *jobs* are (id, queue, level, at, envelope), *joins* are (home, flow, node,
-    member, failed, value).
+    member, value), a value as in the script: after 1, or 0 if it is a failure.
     """
 
     added: tuple[tuple[str, str, int, str], ...] = ()
     jobs: tuple[tuple[str, str, int, int, bytes], ...] = ()
-    joins: tuple[tuple[str, str, int, int, bool, bytes], ...] = ()
+    joins: tuple[tuple[str, str, int, int, bytes], ...] = ()
 
 
 def parcel(settlement: Settlement) -> Parcel:
@@ -132,11 +133,15 @@ def parcel(settlement: Settlement) -> Parcel:
         added,
         tuple((job.id, job.queue, job.level, due(job), job.envelope) for job in follow_ups),
         tuple(
-            (join.home, join.flow, join.node, join.member, join.failed, join.value)
+            (join.home, join.flow, join.node, join.member, _brought(join))
             for join in settlement.joins
             if join.home != home
         ),
     )
+
+
+def _brought(join: Join) -> bytes:
+    return (b"0" if join.failed else b"1") + join.value
 
 
 def parcel_name(settlement: Settlement) -> str:
@@ -217,6 +222,6 @@ def _flows(found: _Operations, settlement: Settlement, *, apart: bool) -> tuple[
             found.add("A", prefix(place), flow, node, f"{job_id}:{number}")
     for join in settlement.joins:
         if not apart or join.home == home:
-            words = prefix(join.home), join.flow, join.node, join.member, int(join.failed), join.value
+            words = prefix(join.home), join.flow, join.node, join.member, _brought(join)
             found.add("N", *words, size=len(join.value))
     return () if left.jobs else settlement.follow_ups

@@ -1,16 +1,21 @@
 #!lua flags=allow-oom
 -- settle_joins: a settle in which members of flows end; see settle. Also these operations:
 --   A home flow node by         the node waits for one member more, once for each `by`
---   N home flow node member failed value   a member has ended; failed is 1 or 0
+--   N home flow node member value   a member has ended; the value begins with 1, or 0 if it is a failure
 --   P field text                for another node, left in the outbox of this queue
 -- home is the prefix of the queue that the flow lives with. Joins are carried out together, node by node.
 -- includes: settling join await
-local gathered, order = {}, {}
-local flows = {}
+local flows, gathered, order, last = {}, {}, {}, {}
 
-local function empty_out(all)
-  join(all.home, all.flow, all.node, all.entries)
-  all.entries = {}
+local function gather(home, flow, node)
+  local name = table.concat({ home, flow, node }, ' ')
+  local all = gathered[name]
+  if not all or #all.members >= 500 then
+    all = { home = home, flow = flow, node = node, members = {}, values = {} }
+    gathered[name] = all
+    order[#order + 1] = all
+  end
+  return all
 end
 
 function flows.A(at, valid)
@@ -22,22 +27,14 @@ end
 
 function flows.N(at, valid)
   if valid then
-    local name = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] }, ' ')
-    local all = gathered[name]
-    if not all then
-      all = { home = ARGV[at + 1], flow = ARGV[at + 2], node = ARGV[at + 3], entries = {} }
-      gathered[name] = all
-      order[#order + 1] = all
+    local home, flow, node = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    if last.flow ~= flow or last.node ~= node or last.home ~= home or #last.members >= 500 then
+      last = gather(home, flow, node)
     end
-    local entries = all.entries
-    for i = 4, 6 do
-      entries[#entries + 1] = ARGV[at + i]
-    end
-    if #entries >= 1500 then
-      empty_out(all)
-    end
+    local place = #last.members + 1
+    last.members[place], last.values[place] = ARGV[at + 4], ARGV[at + 5]
   end
-  return at + 7
+  return at + 6
 end
 
 function flows.P(at, valid)
@@ -49,9 +46,7 @@ end
 
 function flows.done()
   for _, all in ipairs(order) do
-    if #all.entries > 0 then
-      empty_out(all)
-    end
+    join(all.home, all.flow, all.node, all.members, all.values)
   end
 end
 
