@@ -15,7 +15,7 @@ from umbel.model.finding import Finding
 _WITH_LIMIT: Final = (4,)
 _NOWHERE: Final = ("", "umbel.nowhere")
 """Exchange and key that lead to no queue: only a server that takes messages answers that there is none."""
-_POLICY: Final = """rabbitmqctl set_policy umbel '^umbel\\.' '{"delivery-limit": -1}' --apply-to quorum_queues"""
+POLICY: Final = """rabbitmqctl set_policy umbel '^umbel\\.' '{"delivery-limit": -1}' --apply-to quorum_queues"""
 
 
 async def examine(engine: Engine) -> list[Finding]:
@@ -33,7 +33,7 @@ def of_version(version: Sequence[int]) -> list[Finding]:
         return [Finding("version", text, advice if version else "", broken=bool(version))]
     if tuple(version) < _WITH_LIMIT:
         return [Finding("version", text)]
-    return [Finding("version", text), Finding("delivery limit", f"20 on queues made before 4.0, unless: {_POLICY}")]
+    return [Finding("version", text), Finding("delivery limit", f"20 on queues made before 4.0, unless: {POLICY}")]
 
 
 async def _publishing(engine: Engine) -> list[Finding]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
-from umbel.brokers.rabbitmq import names
+from umbel.brokers.rabbitmq import arguments, names
 from umbel.engines.amqp import Engine
-from umbel.engines.amqp_channel import Arguments, Channel, Refused
+from umbel.engines.amqp_channel import Arguments, Refused
+from umbel.engines.amqp_health import POLICY
 from umbel.exceptions import BrokerError
 
 _NOT_PERMITTED: Final = 403
-_FIRST_WITH_LIMIT: Final = (4,)
-_QUORUM: Final[dict[str, str | int]] = {"x-queue-type": "quorum"}
+
+_logger = logging.getLogger("umbel.broker")
 
 
 class Topology:
@@ -33,10 +35,10 @@ class Topology:
             return
         async with self._engine.channel() as channel:
             await channel.exchanges([names.READY])
-            arguments = _keeping(channel.version)
+            wanted = arguments.keeping(channel.version)
         mine = [names.ready(queue, rank) for rank in range(names.CLASSES)]
         for name in (*mine, names.parked(queue), names.dead(queue)):
-            await self._declare(name, arguments)
+            await self._declare(name, wanted)
         async with self._engine.channel() as channel:
             for rank, name in enumerate(mine):
                 await channel.bind_queue(name, names.READY, names.down(queue, rank))
@@ -52,41 +54,36 @@ class Topology:
                 await channel.exchanges([names.delay(rung) for rung in range(-1, names.RUNGS)])
                 await channel.bind(names.links())
         for rung in missing:
-            await self._declare(names.waiting(rung), _waiting(rung))
+            await self._declare(names.waiting(rung), arguments.waiting(rung))
             async with self._engine.channel() as channel:
                 await channel.bind_queue(names.waiting(rung), names.delay(rung), names.onto(rung))
             self._rungs.add(rung)
 
-    async def _declare(self, name: str, arguments: Arguments) -> None:
+    async def _declare(self, name: str, wanted: Arguments) -> None:
+        left: Arguments | None = wanted
+        while left is not None:
+            async with self._engine.channel() as channel:
+                try:
+                    await channel.queue(name, left)
+                    return
+                except Refused as error:
+                    if error.code == _NOT_PERMITTED:
+                        break
+                    left = arguments.as_before(left, str(error))
+                    if left is None:
+                        raise
+                    self._warn(name, wanted, left)
+        await self._find(name)
+
+    async def _find(self, name: str) -> None:
+        """An administrator may have declared it for us."""
         async with self._engine.channel() as channel:
-            if await _permitted(channel, name, arguments):
-                return
-        async with self._engine.channel() as channel:  # an administrator may have declared it for us
             if await channel.depth(name) is None:
                 raise BrokerError(f"{self._engine.address}: there is no queue {name}, and no right to declare it")
 
-
-async def _permitted(channel: Channel, name: str, arguments: Arguments) -> bool:
-    try:
-        await channel.queue(name, arguments)
-    except Refused as error:
-        if error.code != _NOT_PERMITTED:
-            raise
-        return False
-    return True
-
-
-def _keeping(version: tuple[int, ...]) -> Arguments:
-    """From 4.0 on a quorum queue drops what came back 20 times, unless told otherwise; before, it knows no -1."""
-    return {**_QUORUM, "x-delivery-limit": -1} if version >= _FIRST_WITH_LIMIT else _QUORUM
-
-
-def _waiting(rung: int) -> Arguments:
-    """With at-least-once a message leaves its rung only when the next one has it; that needs reject-publish."""
-    return {
-        **_QUORUM,
-        "x-message-ttl": 2**rung * 1000,
-        "x-dead-letter-exchange": names.delay(rung - 1),
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-    }
+    def _warn(self, name: str, wanted: Arguments, earlier: Arguments) -> None:
+        if arguments.DELIVERY_LIMIT in wanted and arguments.DELIVERY_LIMIT not in earlier:
+            _logger.warning(
+                "%s: the queue %s was made before RabbitMQ 4.0 and drops a job that came back 20 times, unless: %s",
+                self._engine.address, name, POLICY,
+            )  # fmt: skip
