@@ -37,6 +37,8 @@ class AppOptions(TypedDict, total=False):
     namespace: str
     task_cls: type[Any]
     set_as_current: bool
+    broker_transport_options: Mapping[str, Any]
+    result_backend_transport_options: Mapping[str, Any]
     broker_connection_timeout: Seconds
     broker_send_deadline: Seconds
     result_expires: Seconds

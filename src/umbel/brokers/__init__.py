@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from umbel.engines.address import factory
+from umbel.engines.address import broker_address, factory
 
 if TYPE_CHECKING:
     from umbel.contracts.broker import Broker
@@ -32,5 +32,5 @@ BUILT_IN: Final = {
 def connect(url: str, settings: Settings) -> Broker:
     """The broker at *url*; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
     make: Any = factory(url, BUILT_IN, "umbel.brokers", "broker")
-    broker: Broker = make(url, settings)
+    broker: Broker = make(broker_address(url, settings), settings)
     return broker

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings.masking import masked
+from umbel.settings.transport import with_options
 
-__all__ = ["factory", "masked"]
+if TYPE_CHECKING:
+    from umbel.settings import Settings
+
+__all__ = ["broker_address", "factory", "masked", "results_address"]
 
 _EXTRAS: Final = {
     "rediss": "redis",
@@ -24,6 +28,19 @@ _EXTRAS: Final = {
     "azure": "s3",
 }
 """The extra of ``pip install`` that brings an engine's driver, where it is not called like the engine."""
+
+
+def broker_address(url: str, settings: Settings) -> str:
+    """*url* of the broker with the options that *settings* have for it. Raises `ImproperlyConfigured`."""
+    return with_options(url, settings.broker_transport_options, "broker_transport_options")
+
+
+def results_address(url: str, settings: Settings) -> str:
+    """The same for the result store; at the broker's own URL, the broker's options hold unless it has others."""
+    options = settings.result_backend_transport_options
+    if not options and url == settings.broker_url:
+        return broker_address(url, settings)
+    return with_options(url, options, "result_backend_transport_options")
 
 
 def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast, get_type_hints
 
 import msgspec
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.settings.foreign import reason
-from umbel.settings.masking import masked
+from umbel.settings.masking import masked, masked_options
+from umbel.settings.transport import TRANSPORT, check_options, moot_options
 
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
@@ -32,6 +33,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """Where jobs are kept; empty: the embedded file ``<app name>.umbel.db`` in the current folder."""
     result_backend: str = ""
     """Where results are kept; empty: where the jobs are. ``disabled://``: nowhere."""
+    broker_transport_options: dict[str, Any] = {}
+    """Celery's; of Redis behind Sentinel for example ``{"master_name": "main"}``. The same as options of the URL."""
+    result_backend_transport_options: dict[str, Any] = {}
+    """The same for ``result_backend``."""
     broker_connection_timeout: Positive = 4.0
     broker_send_deadline: Positive = 5.0
     """How long a send tries before it raises `BrokerUnavailable`."""
@@ -101,6 +106,16 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
             origins[name] = origin
             if pinned:
                 fixed[name] = origin
+        for name in read.keys() & TRANSPORT:
+            self._notes("moot").update({f"{name}.{key}": origin for key in moot_options(read[name])})
+        derive = vars(self).pop("derive", None)
+        if derive is not None:
+            self.derived_by(derive)
+
+    def derived_by(self, derive: Callable[[Settings], None]) -> None:
+        """Have *derive* assign, now and again after each assignment, what depends on other settings."""
+        derive(self)
+        vars(self)["derive"] = derive
 
     # --- reading
 
@@ -169,6 +184,8 @@ def _moot(settings: Settings, name: str, origin: str) -> bool:
 def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     if isinstance(value, timedelta):
         value = value.total_seconds()
+    if text and isinstance(value, str) and name in TRANSPORT:
+        value = _object(name, value, origin)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
@@ -176,6 +193,8 @@ def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     except (msgspec.ValidationError, TypeError) as error:
         shown = masked(repr(value))
         raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
+    if name in TRANSPORT:
+        check_options(read, f"{name} ({origin})")
     if name == "task_default_queue" and not valid_queue(read):
         raise ImproperlyConfigured(f"{name} is {read!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
     if name in _SCHEDULING:
@@ -198,11 +217,20 @@ def _check_scheduling(name: str, value: Any, origin: str) -> None:
         raise ImproperlyConfigured(f"{name} ({origin}): {error}") from error
 
 
+def _object(name: str, text: str, origin: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise ImproperlyConfigured(f"{name} ({origin}) is no JSON object") from None
+
+
 def _plain(error: str) -> str:
     return error.replace("`", "").replace("Expected", "expected", 1)
 
 
 def _printable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return masked_options(cast("Mapping[str, Any]", value))
     return masked(value) if isinstance(value, str) else value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from umbel.engines.address import factory
+from umbel.engines.address import factory, results_address
 from umbel.stores.referring import ReferringStore
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ OBJECTS: Final[dict[str, str]] = dict.fromkeys(
 def connect(url: str, settings: Settings) -> ResultStore:
     """The result store at *url*; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
     make: Any = factory(url, BUILT_IN, "umbel.stores", "result store")
-    store: ResultStore = make(url, settings)
+    store: ResultStore = make(results_address(url, settings), settings)
     if not settings.result_object_store:
         return store
     large: Any = factory(settings.result_object_store, OBJECTS, "umbel.stores.large", "object store")

@@ -128,7 +128,11 @@ def test_the_constructor_of_the_app_knows_every_setting() -> None:
 
 
 def test_every_setting_begins_like_a_setting() -> None:
-    assert [name for name in Settings.__struct_fields__ if not name.startswith((*PREFIXES, "imports", "include", "timezone"))] == []
+    assert [
+        name
+        for name in Settings.__struct_fields__
+        if not name.startswith((*PREFIXES, "imports", "include", "timezone"))
+    ] == []
 
 
 def test_no_setting_is_foreign_too() -> None:
