@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import backlog, environments, options, report
+from benchmarks import backlog, environments, options, receives, report
 from benchmarks.contenders import CONTENDERS, LOOP, UMBEL, Contender
 from benchmarks.options import Options
 from benchmarks.report import Findings
@@ -46,10 +46,12 @@ def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> F
     rounds.run()
     umbel = next((contender for contender in contenders if contender.name == UMBEL), None)
     large = backlog.measure(umbel, servers, asked.backlog) if umbel and asked.backlog else None
+    on_postgres = asked.backlog and any(contender.name == receives.CONTENDER for contender in contenders)
+    taken = receives.measure(servers, asked.backlog) if on_postgres else None
     versions = {
         contender.environment: environments.versions(contender) for contender in contenders if contender.name != LOOP
     }
-    return Findings(rounds.book, contenders, versions, servers.versions(), asked.rounds, large)
+    return Findings(rounds.book, contenders, versions, servers.versions(), asked.rounds, large, taken)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 REDIS = "Redis"
 SQLITE = "SQLite"
 RABBITMQ = "RabbitMQ"
+POSTGRES = "PostgreSQL"
 UMBEL = "umbel"
 LOOP = "bare loop"
 
@@ -17,7 +18,7 @@ class Contender:
     Umbel, which is taken from the interpreter that runs the benchmark). *settles* says when a job leaves the broker:
     ``late``, after it ran, or ``early``, before. *variant* picks among an application's settings. *workers* is how
     often the worker command is started: more than once only where a worker is a single process. With *results_only* it
-    has no turn with results off.
+    has no turn with results off; one that is not *returning* stores none, and no call waits for a value.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contender:
     variant: str = ""
     workers: int = 1
     results_only: bool = False
+    returning: bool = True
 
     @property
     def module(self) -> str:
@@ -44,7 +46,15 @@ class Contender:
 
 CELERY = ("celery[redis]", "hiredis")
 HUEY = ("huey", "redis", "hiredis")
-POTATOQ = ("potatoq[redis]", "hiredis")
+POTATOQ = ("potatoq[redis,postgres]", "hiredis")
+
+
+def _without_values(name: str, packages: tuple[str, ...]) -> Contender:
+    """One on PostgreSQL that stores no values and whose worker is a single process."""
+    return Contender(
+        name, name, packages, "late", True, True, POSTGRES, workers=2, results_only=True, returning=False
+    )  # fmt: skip
+
 
 CONTENDERS = (
     Contender(UMBEL, UMBEL, (), "late", has_bulk=True, has_async=True),
@@ -66,5 +76,9 @@ CONTENDERS = (
     Contender(
         "celery-rabbitmq-solo", "celery", CELERY, "late", engine=RABBITMQ, variant="solo", workers=2, results_only=True
     ),
+    Contender("umbel-postgres", UMBEL, (), "late", has_bulk=True, has_async=True, engine=POSTGRES, results_only=True),
+    _without_values("procrastinate", ("procrastinate",)),
+    _without_values("pgqueuer", ("pgqueuer[asyncpg,cli]", "uvloop")),
+    Contender("potatoq-postgres", "potatoq", POTATOQ, "late", has_bulk=True, engine=POSTGRES, results_only=True),
     Contender("huey-sqlite", "huey", HUEY, "early", engine=SQLITE, results_only=True),
 )

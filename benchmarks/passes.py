@@ -47,7 +47,8 @@ def wanted(contender: Contender, mode: Mode, metrics: Collection[str]) -> frozen
     else:
         possible = names | {f"enqueue{end}"} | ({f"bulk{end}"} if contender.has_bulk else set())
         if mode.results:
-            possible |= {"p50", "p99", "pss", "rss"} | ({"bytes"} if contender.engine == REDIS else set())
+            possible |= {"pss", "rss"} | ({"p50", "p99"} if contender.returning else set())
+            possible |= {"bytes"} if contender.engine == REDIS else set()
     return frozenset(possible.intersection(metrics))
 
 
@@ -92,7 +93,7 @@ def _working(stage: Stage, mode: Mode, sizes: Sizes) -> dict[str, float]:
         measured = {mode.kind if mode.results else f"{mode.kind}-off": drained.rate}
         memory = tree.memory()
         measured |= {"pss": memory.pss / MEGABYTE, "rss": memory.rss / MEGABYTE}
-        if mode.results and mode.kind == "def" and stage.contender.name != LOOP:
+        if mode.results and mode.kind == "def" and stage.contender.name != LOOP and stage.contender.returning:
             measured |= _latency(stage, sizes.calls)
     return measured
 

@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import backlog, machine
+from benchmarks import backlog, machine, receives
 from benchmarks.backlog import Backlog
-from benchmarks.contenders import LOOP, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
+from benchmarks.contenders import LOOP, POSTGRES, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
 from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
+from benchmarks.receives import Receives
 
 BASELINE = "late"  # the variant of Celery that promises the same
-PLACE = re.compile(r"((redis|amqp)://\S+|(/[\w.+@-]+){2,})")
+PLACE = re.compile(r"((redis|amqp|postgresql)://\S+|(/[\w.+@-]+){2,})")
 HEADER = """# Results
 
 Written by `make bench`: every contender at its latest version in an environment of its own, at the fastest settings
@@ -30,6 +31,7 @@ class Findings:
     servers: Sequence[str]
     rounds: int
     backlog: Backlog | None
+    receives: Receives | None
 
 
 def markdown(found: Findings) -> str:
@@ -37,16 +39,21 @@ def markdown(found: Findings) -> str:
     on_redis = [contender for contender in found.contenders if contender.engine == REDIS]
     on_sqlite = [contender for contender in found.contenders if contender.engine == SQLITE]
     on_rabbitmq = [contender for contender in found.contenders if contender.engine == RABBITMQ]
+    on_postgres = [contender for contender in found.contenders if contender.engine == POSTGRES]
     parts = [HEADER, "\n".join([*machine.lines(found.servers), f"* rounds: {found.rounds}"]), _versions(found)]
     parts += _section("On Redis, results stored", found.book, on_redis, RESULTS_ON)
     parts += _section("On Redis, results off", found.book, on_redis, RESULTS_OFF)
     parts += _section("On SQLite, results stored", found.book, on_sqlite, RESULTS_ON)
     parts += _section("On RabbitMQ, results in Redis", found.book, on_rabbitmq, RESULTS_ON)
+    parts += _section("On PostgreSQL, results stored where the contender can", found.book, on_postgres, RESULTS_ON)
     parts += _ratios("How many times better Umbel is, on Redis", found.book, on_redis)
     parts += _ratios("How many times better Umbel is, on RabbitMQ", found.book, on_rabbitmq)
+    parts += _ratios("How many times better Umbel is, on PostgreSQL", found.book, on_postgres)
     parts += _limit(found.book)
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
+    if found.receives is not None:
+        parts += ["## A receive on PostgreSQL", "\n".join(receives.lines(found.receives))]
     if found.book.failures:
         notes = [f"* {what}, {len(errors)}x: {_told(errors[-1])}" for what, errors in found.book.failures.items()]
         parts += ["## What went wrong", "\n".join(notes)]
@@ -85,14 +92,17 @@ def _ratios(title: str, book: Book, contenders: Sequence[Contender]) -> list[str
     peers = [one for one in contenders if one.environment != UMBEL]
     baseline = next((one.name for one in peers if one.environment == "celery" and one.variant == BASELINE), "")
     late = [one.name for one in peers if one.settles == "late"]
-    table = [_row("", f"than {baseline}", "than the best that settles late", "than the best"), _row(*["---"] * 4)]
+    heads = [f"than {baseline}"] if baseline else []
+    heads += ["than the best that settles late", "than the best"]
+    table = [_row("", *heads), _row(*["---"] * (1 + len(heads)))]
     for name, metric in METRICS.items():
         best = book.best(name, [one.name for one in peers])
         if book.summary(name, ours) is None or best is None:
             continue
         title_cell = metric.title + (", results off" if name in RESULTS_OFF else "")
-        cells = [_versus(book, name, ours, other) for other in (book.best(name, late), best)]
-        table.append(_row(title_cell, _versus(book, name, ours, baseline, named=False), *cells))
+        cells = [_versus(book, name, ours, baseline, named=False)] if baseline else []
+        cells += [_versus(book, name, ours, other) for other in (book.best(name, late), best)]
+        table.append(_row(title_cell, *cells))
     return [f"## {title}", "\n".join(table)] if len(table) > 2 else []
 
 

@@ -5,13 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+import psycopg
 from pamqp import commands
 
-from benchmarks.contenders import RABBITMQ, SQLITE
+from benchmarks.contenders import POSTGRES, RABBITMQ, SQLITE
 from benchmarks.redis_server import RedisServer
-from tests.servers import RabbitMQ, Server
+from tests.servers import Postgres, RabbitMQ, Server
 from tests.servers.rabbitmq import Line, empty
 
+DATABASE = "bench"
+POSTGRES_SETTINGS = ("shared_buffers = 512MB", "max_wal_size = 4GB")  # for all alike; the rest as it comes
 OTHERS = ("celery",)  # queues at RabbitMQ that are not Umbel's
 
 
@@ -23,6 +26,7 @@ class Servers:
         self._stack = ExitStack()
         self.redis = self._stack.enter_context(RedisServer())
         self._rabbitmq: Server | None = None
+        self._postgres: Server | None = None
         return self
 
     def __exit__(
@@ -35,6 +39,8 @@ class Servers:
         """Where jobs go on *engine*: a URL, or the path of a file in *files*."""
         if engine == SQLITE:
             return str(files / "jobs.sqlite3")
+        if engine == POSTGRES:
+            return f"{self.postgres.url.rpartition('/')[0]}/{DATABASE}"
         return self.rabbitmq.url if engine == RABBITMQ else self.redis.url
 
     def backend(self, engine: str) -> str:
@@ -44,6 +50,10 @@ class Servers:
     def clear(self, engine: str) -> None:
         """Empty what *engine* uses."""
         self.redis.flush()
+        if engine == POSTGRES:
+            with psycopg.connect(self.postgres.url, autocommit=True) as admin:
+                admin.execute(f"drop database if exists {DATABASE} with (force)".encode())
+                admin.execute(f"create database {DATABASE}".encode())
         if engine == RABBITMQ:
             empty(self.rabbitmq.port, ("default",))
             line = Line(self.rabbitmq.port)
@@ -59,11 +69,24 @@ class Servers:
             self._rabbitmq = self._stack.enter_context(Server(RabbitMQ(), Path(folder)))
         return self._rabbitmq
 
+    @property
+    def postgres(self) -> Server:
+        """A private one with ``fsync`` and ``synchronous_commit`` on, started when it is first asked for."""
+        if self._postgres is None:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="umbel-bench-postgres-"))
+            self._postgres = self._stack.enter_context(Server(Postgres(POSTGRES_SETTINGS), Path(folder)))
+        return self._postgres
+
     def versions(self) -> list[str]:
         """What was measured on, by name and version."""
         redis = f"Redis {self.redis.version()} on the same machine, without persistence"
-        if self._rabbitmq is None:
-            return [redis]
-        line = Line(self._rabbitmq.port)
-        line.close()
-        return [redis, f"RabbitMQ {line.version} on the same machine, one node"]
+        found = [redis]
+        if self._rabbitmq is not None:
+            line = Line(self._rabbitmq.port)
+            line.close()
+            found.append(f"RabbitMQ {line.version} on the same machine, one node")
+        if self._postgres is not None:
+            with psycopg.connect(self._postgres.url) as admin:
+                version = admin.info.server_version // 10_000
+            found.append(f"PostgreSQL {version} on the same machine, synchronous_commit on for all")
+        return found

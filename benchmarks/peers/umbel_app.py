@@ -1,4 +1,4 @@
-"""Umbel at its defaults, on Redis, on SQLite, or on RabbitMQ with claims and results in Redis.
+"""Umbel at its defaults, on Redis, on SQLite, on PostgreSQL, or on RabbitMQ with claims and results in Redis.
 
 Settings: two child processes; everything else as it comes: late settlement, leases, results in the broker. hiredis and
 uvloop are used when the environment has them, as a user's would. Bulk: ``delay_many``. Variant ``loop``: the bare
@@ -38,8 +38,10 @@ else:
 
 
 def open() -> None:
-    """Connect: no jobs are sent."""
+    """Connect, and make its tables if there are none: no jobs are sent."""
     app.broker.send(())
+    if BROKER.startswith("postgresql"):
+        _ = noop.AsyncResult("nobody").state
 
 
 def enqueue(count: int) -> None:
