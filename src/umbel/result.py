@@ -81,12 +81,12 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
         `UnknownResult` when the result can never arrive, `RuntimeError` inside a task (see `allow_join_result`). With
         *propagate* false an error is returned instead.
         """
-        self._check_place(options)
+        self.check_place(options)
         return self._outcome(drive(self._wait(timeout), self._ask), propagate)
 
     async def aget(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
         """The async twin of `get`."""
-        self._check_place(options)
+        self.check_place(options)
         return self._outcome(await adrive(self._wait(timeout), self._aask), propagate)
 
     wait = get
@@ -236,7 +236,7 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
             if raw is None:
                 raw = yield from self._record_of_known()
                 patience = LOOK_AGAIN_SECONDS
-        return self._read(raw)
+        return self.keep(raw)
 
     def _record_of_known(self) -> Operation[Question, bytes | None]:
         """The record of a job that has just ended, None for one that can still end. Raises `UnknownResult`."""
@@ -260,7 +260,7 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
     def _state(self) -> Operation[Question, str]:
         raw: bytes | None = None if self.settled is not None else (yield FETCH)
         if raw:
-            self._read(raw)
+            self.keep(raw)
         if self.settled is not None:
             return self.settled.state
         location = yield from self._located()
@@ -270,7 +270,7 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
 
     def _look(self) -> Operation[Question, Result | None]:
         raw: bytes | None = yield FETCH
-        return self._read(raw) if raw else None
+        return self.keep(raw) if raw else None
 
     def _located(self) -> Operation[Question, Location]:
         location: Location = yield LOCATE
@@ -296,7 +296,8 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
 
     # --- reading a record
 
-    def _read(self, raw: bytes) -> Result:
+    def keep(self, raw: bytes) -> Result:
+        """The result in the record *raw*, which is not asked for again. Raises `UnknownResult` for an empty one."""
         if not raw:
             raise UnknownResult(f"job {self._shown} has ended, and its result is ignored")
         self.settled = record.decode(raw)
@@ -320,7 +321,8 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
         if self.ignored:
             raise UnknownResult(f"the result of {self._shown} is ignored: the call, its task or a setting says so")
 
-    def _check_place(self, options: GetOptions) -> None:
+    def check_place(self, options: GetOptions) -> None:
+        """Raise `RuntimeError` where waiting for a result is refused, `TypeError` for an unknown one of *options*."""
         if not options.keys() <= GET_OPTIONS:
             check_names(options, GET_OPTIONS, "get")
         if running.get() is not None and options.get("disable_sync_subtasks", True) and not _joining.get():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -13,7 +13,7 @@ from umbel.canvas.algebra import spliced
 from umbel.canvas.links import linked, popped
 from umbel.canvas.primitives import chain, chord, chunks, group
 from umbel.canvas.results import GroupResult
-from umbel.canvas.seams import Host
+from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
 from umbel.exceptions import EncodeError
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
@@ -88,6 +88,7 @@ class Compiler:
         self._flow = flow
         self._home = home
         self._number = 0
+        self._shared: tuple[More, Callee, Said] | None = None
         self._path: list[tuple[str, int | None]] = []
         self._counts: dict[tuple[int, str, int], int] = {}
 
@@ -115,12 +116,8 @@ class Compiler:
         """Place one job."""
         name = sig.task
         args, kwargs = (sig.args, sig.kwargs) if sig.immutable else sig.with_arguments(more.args, more.kwargs)
-        options = merged(sig.options, more.options)
         task = sig.own_task or self._host.task_named(name)
-        links = popped(options, "link", "link_error")
-        said: Said = task._saying(cast("CallOptions", options))  # noqa: SLF001 - what apply_async does
-        if links:
-            said = linked(said, links, self._host)
+        said = self._said(sig, task, more)
         takes = NOTHING if sig.immutable else entry.takes
         part = None
         if self._home is not None:
@@ -140,6 +137,19 @@ class Compiler:
         place = (entry.node, name, target.key)
         self._counts[place] = self._counts.get(place, 0) + 1
         return handle
+
+    def _said(self, sig: Signature[Any], task: Callee, more: More) -> Said:
+        """The options of *sig*, checked; members of a group that have none of their own share them."""
+        if not sig.options and self._shared is not None and self._shared[0] is more and self._shared[1] is task:
+            return self._shared[2]
+        options = merged(sig.options, more.options)
+        links = popped(options, "link", "link_error")
+        said = task._saying(cast("CallOptions", options))  # noqa: SLF001 - what apply_async does
+        if links:
+            said = linked(said, links, self._host)
+        if not sig.options:
+            self._shared = (more, task, said)
+        return said
 
     def _chain(self, sig: chain, entry: Entry, target: Target, more: More) -> Handle | None:
         steps = flat(sig)
@@ -244,7 +254,7 @@ class Compiler:
         return [job for _, job in jobs]
 
     @contextmanager
-    def naming(self) -> Iterator[None]:
+    def naming(self) -> Generator[None]:
         """Have errors name the place."""
         try:
             yield

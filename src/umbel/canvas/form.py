@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
 from umbel.canvas.primitives import chain, chord, chunks, group, xmap, xstarmap
 from umbel.canvas.seams import Host
-from umbel.canvas.signatures import MAX_DEPTH, Signature
+from umbel.canvas.signatures import MAX_DEPTH, Signature, is_signature
 from umbel.options import CALL_OPTIONS
 
 _MOMENTS: Final = ("eta", "expires")
@@ -22,15 +22,16 @@ def read(form: Mapping[str, Any], app: Host | None) -> Signature[Any]:
 
 
 def _read(form: Any, app: Host | None, place: str) -> Signature[Any]:
-    if isinstance(form, Signature):
+    if is_signature(form):
         return form
-    name = form.get("task") if isinstance(form, Mapping) else None
+    said = cast("Mapping[str, Any]", form if isinstance(form, Mapping) else {})
+    name: object = said.get("task")
     if not isinstance(name, str):
         raise TypeError(f"{place or 'signature'}: {form!r:.80} is no signature: it names no task")
-    found = _made(cast("Mapping[str, Any]", form), app, f"{place}{name}")
-    found["args"] = tuple(_of_type(form.get("args"), list | tuple, (), f"{place}{name}: args"))
-    found["options"] = _options(_of_type(form.get("options"), Mapping, {}, f"{place}{name}: options"))
-    found["immutable"] = bool(form.get("immutable")) or found.immutable
+    found = _made(said, app, f"{place}{name}")
+    found["args"] = tuple(_of_type(said.get("args"), list | tuple, (), f"{place}{name}: args"))
+    found["options"] = _options(_of_type(said.get("options"), Mapping, {}, f"{place}{name}: options"))
+    found["immutable"] = bool(said.get("immutable")) or found.immutable
     found.own_app = found.own_app or app
     return found
 
@@ -131,6 +132,6 @@ def _check_depth(form: Mapping[str, Any]) -> None:
         level = [
             inner
             for holder in level
-            for inner in (holder.values() if isinstance(holder, Mapping) else holder)
+            for inner in cast("Iterable[Any]", holder.values() if isinstance(holder, Mapping) else holder)
             if isinstance(inner, _HOLDERS)
         ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, TypeGuard, cast
 
 from umbel.canvas.seams import Host
-from umbel.canvas.signatures import Signature, late, maybe_signature, reached
+from umbel.canvas.signatures import Signature, is_signature, late, maybe_signature, reached
 
 Any_: TypeAlias = Signature[Any]
 Members: TypeAlias = "list[Any_] | Stream"
@@ -44,16 +44,23 @@ class Stream:
 
 def _member(given: object, index: int) -> Any_:
     found = maybe_signature(given)
-    if not isinstance(found, Signature):
+    if not is_signature(found):
         raise TypeError(f"member {index} is {given!r}: give signatures, as in task.s(…)")
     return found
 
 
 def several(given: Sequence[Any]) -> list[Any]:
     """The signatures in *given*, the arguments of a primitive: they themselves, or one iterable of them."""
-    if len(given) == 1 and not isinstance(given[0], Mapping) and isinstance(given[0], Iterable):
-        return list(given[0])
-    return list(given)
+    only: Any = given[0] if len(given) == 1 else None
+    return list(only) if _is_several(only) else list(given)
+
+
+def _is_several(given: object) -> TypeGuard[Iterable[Any]]:
+    return isinstance(given, Iterable) and not isinstance(given, Mapping)
+
+
+def _is_read_once(given: object) -> TypeGuard[Iterator[Any]]:
+    return isinstance(given, Iterator)
 
 
 @Signature.register_type()
@@ -136,7 +143,7 @@ class group(Signature[list[Any]]):  # noqa: N801 - Celery's name
     def __init__(self, *tasks: Any, **options: Any) -> None:
         """Take signatures, or one list or generator of them; a generator is read when the group is sent."""
         members: Members
-        if len(tasks) == 1 and isinstance(tasks[0], Iterator):
+        if len(tasks) == 1 and _is_read_once(tasks[0]):
             members = Stream(tasks[0])
         elif len(tasks) == 1 and isinstance(tasks[0], group):
             members = tasks[0].kwargs["tasks"]
@@ -316,12 +323,10 @@ class chord(Signature[Any]):  # noqa: N801 - Celery's name
 
 
 def _header(given: Any) -> group:
-    if isinstance(given, Signature):
-        return group([given])
-    if isinstance(given, Mapping):
-        found = _member(given, 0)
-        return found if isinstance(found, group) else group([found])
-    return group(given)
+    if _is_several(given):
+        return group(given)
+    found = _member(given, 0)
+    return found if isinstance(found, group) else group([found])
 
 
 @Signature.register_type()
@@ -332,7 +337,7 @@ class xmap(Signature[list[Any]]):  # noqa: N801 - Celery's name
 
     def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
         """*task* is called with each item of *it*."""
-        inner = task if isinstance(task, Signature) else Signature(task)
+        inner: Any_ = task if is_signature(task) else Signature(task)
         self.fill(f"celery.{self.subtask_name}", (), {"task": inner, "it": list(it)}, options)
         self["immutable"] = True
         self.own_app = inner.own_app or getattr(inner.own_task, "app", None)
@@ -364,7 +369,7 @@ class chunks(Signature[list[Any]]):  # noqa: N801 - Celery's name
         """Cut *it*, tuples of arguments for *task*, into pieces of *n*."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"chunks of {n!r}: give a whole number, 1 or more")
-        inner = task if isinstance(task, Signature) else Signature(task)
+        inner: Any_ = task if is_signature(task) else Signature(task)
         self.fill("celery.chunks", (), {"task": inner, "it": list(it), "n": n}, options)
         self["immutable"] = True
         self.own_app = inner.own_app or getattr(inner.own_task, "app", None)

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from typing import Any, Final, TypeAlias, Unpack, cast
 
 from umbel.asking import Source
+from umbel.canvas.gathering import aasked, asked, gathered, is_settled, leaves, looked_at, waited_a_little
 from umbel.chosen import find_app
-from umbel.exceptions import TimeoutError, UnknownResult
+from umbel.engines.operation import adrive, drive
+from umbel.exceptions import TimeoutError
 from umbel.lineage import Lineage
-from umbel.options import GET_OPTIONS, GetOptions, check_names
+from umbel.options import GetOptions
 from umbel.result import AsyncResult
 from umbel.states import FAILURE, PROPAGATE_STATES, READY_STATES, SUCCESS
 
@@ -123,12 +125,9 @@ class ResultSet:
         *callback* it is called with each id and value instead, in order, and the list is empty. Raises as
         `AsyncResult.get`.
         """
-        deadline = _deadline(timeout)
-        found: list[Any] = []
-        for result in self.results:
-            value = result.get(_left(deadline), propagate, **options)
-            found.append(value) if callback is None else callback(result.id, value)
-        return found
+        self._check(options)
+        drive(gathered(self.results, _deadline(timeout), propagate=propagate), asked)
+        return self._values(propagate, callback, options)
 
     get = join
 
@@ -140,10 +139,14 @@ class ResultSet:
         **options: Unpack[GetOptions],
     ) -> list[Any]:
         """The async twin of `join`."""
-        deadline = _deadline(timeout)
+        self._check(options)
+        await adrive(gathered(self.results, _deadline(timeout), propagate=propagate), aasked)
+        return self._values(propagate, callback, options)
+
+    def _values(self, propagate: bool, callback: Callback | None, options: GetOptions) -> list[Any]:
         found: list[Any] = []
         for result in self.results:
-            value = await result.aget(_left(deadline), propagate, **options)
+            value = result.get(0.0, propagate, **options)
             found.append(value) if callback is None else callback(result.id, value)
         return found
 
@@ -201,24 +204,26 @@ class ResultSet:
                 one.cancel()
 
     def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
-        """The handles as their jobs end. Looks at all that are missing, then waits for the first of those."""
+        """The handles as their jobs end."""
         deadline = _deadline(timeout)
-        missing = list(self.results)
+        missing: list[Any] = list(self.results)
         while missing:
-            ended = [result for result in missing if result.ready()]
+            drive(looked_at(missing), asked)
+            ended: list[Any] = [result for result in missing if is_settled(result)]
             yield from ended
             if ended:
                 gone = set(map(id, ended))
-                missing = [result for result in missing if id(result) not in gone]
+                missing = [each for each in missing if id(each) not in gone]
                 continue
             left = _left(deadline)
             if left == 0.0:
                 raise TimeoutError(f"{len(missing)} results did not arrive within {timeout:g} s")
-            _wait_a_little(missing[0], left)
+            drive(waited_a_little(missing, left), asked)
 
     def _check(self, options: GetOptions) -> None:
-        if not options.keys() <= GET_OPTIONS:
-            check_names(options, GET_OPTIONS, "get")
+        first = next(leaves(self.results), None)
+        if first is not None:
+            first.check_place(options)
 
     async def _astates(self) -> list[str]:
         return [await result.astate() for result in self.results]
@@ -272,7 +277,7 @@ class GroupResult(Lineage, ResultSet):
         """Keep the handles."""
         super().__init__(results, app)
         self.id = id or ""
-        self.parent = parent
+        self.parent: Any = parent
 
     @property
     def task_id(self) -> str:
@@ -320,8 +325,9 @@ class GroupResult(Lineage, ResultSet):
 def result_from_tuple(form: Any, app: Source | None = None) -> Member:
     """The handle whose `as_tuple` is *form*; lists in place of tuples, as JSON has them, are welcome."""
     source = cast("Source", app if app is not None else find_app())
+    given: Any = form
     if isinstance(form, AsyncResult | GroupResult):
-        return form
+        return cast("Member", given)
     (job_id, parent), members = form if isinstance(form[0], Sequence) and not isinstance(form[0], str) else (form, None)
     before = None if parent is None else result_from_tuple(parent, source)
     if members is not None:
@@ -337,12 +343,3 @@ def _deadline(timeout: float | None) -> float | None:
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), 0.0)
-
-
-def _wait_a_little(result: Any, left: float | None) -> None:
-    while isinstance(result, ResultSet):
-        result = next(each for each in result.results if not each.ready())
-    try:
-        result.get(0.05 if left is None else min(left, 0.05), propagate=False, disable_sync_subtasks=False)
-    except (TimeoutError, UnknownResult):
-        return

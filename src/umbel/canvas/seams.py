@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from umbel.asking import Returning, Source
 from umbel.calling import Said
 from umbel.contracts.broker import Broker
-from umbel.model.flow import Part
 from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import CallOptions
@@ -25,7 +24,7 @@ class Callee(Returning, Protocol):
         ...
 
     def _job(
-        self, host: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said, part: Part | None = None
+        self, host: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said
     ) -> tuple[Job, AsyncResult[Any]]: ...
 
     def _saying(self, options: CallOptions) -> Said: ...

@@ -125,7 +125,7 @@ def _side_by_side(sig: group, more: More, host: Host, flow: str) -> Leaving:
     results: list[Any] = []
     members: Iterator[tuple[int, Signature[Any]]] = enumerate(sig.taken())
     while batch := list(itertools.islice(members, BATCH)):
-        if not all(is_loose(member) for _, member in batch):
+        if not all(_sent_alone(member) for _, member in batch):
             members = itertools.chain(batch, members)
             break
         with compiler.naming():
@@ -138,6 +138,13 @@ def _side_by_side(sig: group, more: More, host: Host, flow: str) -> Leaving:
             compiler.members(itertools.chain([rest], members), Entry(), compiler.end, inner, results)
         yield Start(compiler.flow(host.conf.result_expires), compiler.jobs)
     return GroupResult(group_id, results, host)
+
+
+def _sent_alone(member: Signature[Any]) -> bool:
+    """Tell whether a member of a group that nothing waits for is made of single jobs."""
+    if isinstance(member, group):
+        return all(map(_sent_alone, member.tasks))
+    return is_loose(member) or isinstance(member, chunks)
 
 
 def home_of(sig: Signature[Any], host: Host) -> str:

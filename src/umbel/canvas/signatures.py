@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeGuard, TypeVar, Unpack, cast
 
 from umbel.canvas.seams import Callee, Host
 from umbel.chosen import find_app
@@ -122,9 +122,10 @@ class Signature(dict[str, Any], Generic[R_co]):
     @property
     def app(self) -> Host:
         """The app that will send it: its own, its task's, else the current one. Raises `ImproperlyConfigured`."""
-        if self.own_app is None:
-            self.own_app = getattr(self.own_task, "app", None) or cast("Host", find_app())
-        return self.own_app
+        found = self.own_app
+        if found is None:
+            found = self.own_app = cast("Host", getattr(self.own_task, "app", None) or find_app())
+        return found
 
     @property
     def type(self) -> Callee:
@@ -246,7 +247,11 @@ class Signature(dict[str, Any], Generic[R_co]):
             raise TypeError(f"only signatures can be chained with |, not {other!r}: give task.s(…)")
         return late("algebra").joined(self, other)
 
-    __ior__ = __or__  # a dict's own would merge the keys
+    # A dict's own two would merge the keys.
+    __ior__ = __or__
+
+    def __ror__(self, other: object) -> Any:
+        raise TypeError(f"only signatures can be chained with |, not {other!r}: give task.s(…)")
 
     # --- Celery's form
 
@@ -303,10 +308,7 @@ class Signature(dict[str, Any], Generic[R_co]):
         twin = type(self).__new__(type(self))
         dict.__init__(twin, self)
         twin["kwargs"] = dict(self.kwargs)
-        twin["options"] = {
-            name: list(value) if name in _LINKS and isinstance(value, list) else value
-            for name, value in self.options.items()
-        }
+        twin["options"] = {name: listed(value) if name in _LINKS else value for name, value in self.options.items()}
         twin.own_app, twin.own_task, twin.flow_id, twin.depth = self.own_app, self.own_task, None, self.depth
         return twin
 
@@ -345,7 +347,7 @@ def signature(
 ) -> Signature[Any]:
     """A signature of *task*: a task, a name, a signature (which is copied) or Celery's dict. *more* are options."""
     if isinstance(task, Mapping):
-        found = task.clone() if isinstance(task, Signature) else Signature.from_dict(task, app)
+        found: Signature[Any] = task.clone() if is_signature(task) else Signature.from_dict(task, app)
         if app is not None:
             found.own_app = app
         return found
@@ -359,9 +361,15 @@ subtask = signature
 
 def maybe_signature(form: Any, app: Host | None = None, *, clone: bool = False) -> Any:
     """*form* as a signature if it is one or Celery's dict; None and anything else passes through."""
-    if isinstance(form, Signature):
+    if is_signature(form):
         return form.clone() if clone else form
-    return Signature.from_dict(form, app) if isinstance(form, Mapping) and "task" in form else form
+    given: Any = form
+    return Signature.from_dict(given, app) if isinstance(form, Mapping) and "task" in form else given
+
+
+def is_signature(value: object) -> TypeGuard[Signature[Any]]:
+    """Tell whether *value* is a signature or canvas."""
+    return isinstance(value, Signature)
 
 
 def late(module: str) -> Any:
@@ -373,7 +381,7 @@ def listed(links: Any) -> list[Signature[Any]]:
     """*links* as a list: they may be None, one signature or dict, or several."""
     if links is None:
         return []
-    several = list(links) if isinstance(links, list | tuple) else [links]
+    several = cast("Sequence[Any]", links if isinstance(links, list | tuple) else [links])
     return [maybe_signature(each) for each in several]
 
 

@@ -179,3 +179,16 @@ class ResultStore(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections of this event loop."""
+
+
+@runtime_checkable
+class ManyFetcher(Protocol):
+    """A result store that reads many records in one round trip; errors as `ResultStore`."""
+
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The record of each of *job_ids*, or None; *queue* is a hint for all of them."""
+        ...
+
+    async def afetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        ...

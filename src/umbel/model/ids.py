@@ -39,7 +39,7 @@ def derived_flow_id(text: str) -> str:
 
 def member_id(flow: str, number: int) -> str:
     """The id of member *number*, counted from 1, of *flow*: deterministic, and it tells its flow."""
-    return f"{flow[:-_MEMBER_DIGITS]}{number:08x}"
+    return f"{flow[:28]}{number:08x}"
 
 
 def flow_of(job_id: str) -> str:

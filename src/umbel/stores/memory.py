@@ -32,6 +32,16 @@ class MemoryStore:
         """The record of *job_id*; see `ResultStore.fetch`."""
         return self.fetch(job_id, queue)
 
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:  # noqa: ARG002 - see fetch
+        """The records of *job_ids*; see `ManyFetcher`."""
+        with self._space.lock:
+            now = self._clock()
+            return [self._space.record(job_id, now) for job_id in job_ids]
+
+    async def afetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        return self.fetch_many(job_ids, queue)
+
     def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
         """Wait for the record; see `ResultStore.watch`."""
         heard = threading.Event()

@@ -58,6 +58,16 @@ class PostgresStore:
         del queue
         return await self._ado(self._fetch(job_id))
 
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The records of *job_ids*; see `ManyFetcher`."""
+        del queue
+        return self._do(self._fetch_many(job_ids))
+
+    async def afetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        del queue
+        return await self._ado(self._fetch_many(job_ids))
+
     def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
         """Wait for the record; see `ResultStore.watch`."""
         end = _end(timeout)
@@ -124,6 +134,11 @@ class PostgresStore:
     def _fetch(self, job_id: str) -> Steps[bytes | None]:
         (rows,) = yield [SQL("postgres.fetch", key(job_id), self._now())]
         return rows[0][0] if rows else None
+
+    def _fetch_many(self, job_ids: Sequence[str]) -> Steps[list[bytes | None]]:
+        (found,) = yield [SQL("postgres.claimed", plain(key(job_id) for job_id in job_ids), self._now())]
+        records = dict(found)
+        return [records.get(place) for place in range(1, len(job_ids) + 1)]
 
     def _put(self, records: Sequence[Record]) -> Steps[list[bool]]:
         first: dict[str, Record] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from umbel.contracts.examiner import Examiner
+from umbel.contracts.fetching import afetch_many, fetch_many
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.finding import Finding
 
@@ -27,6 +28,14 @@ class ReferringStore:
     async def afetch(self, job_id: str, queue: str | None) -> bytes | None:
         """The async twin of `fetch`."""
         return await self.large.aread(await self._store.afetch(job_id, queue))
+
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The records of *job_ids*; see `ManyFetcher`."""
+        return [self.large.read(found) for found in fetch_many(self._store, job_ids, queue)]
+
+    async def afetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        return [await self.large.aread(found) for found in await afetch_many(self._store, job_ids, queue)]
 
     def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
         """Wait for the record; see `ResultStore.watch`."""

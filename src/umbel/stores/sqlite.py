@@ -47,6 +47,18 @@ class SqliteStore:
         """The record of *job_id*; see `ResultStore.fetch`."""
         return await self._engine.submit_read(lambda connection: _fetch(connection, job_id, self._clock.wall()))
 
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:  # noqa: ARG002 - see fetch
+        """The records of *job_ids*; see `ManyFetcher`."""
+        return self._engine.read(lambda connection: _fetch_many(connection, job_ids, self._clock.wall()))
+
+    async def afetch_many(
+        self,
+        job_ids: Sequence[str],
+        queue: str | None,  # noqa: ARG002 - see fetch
+    ) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        return await self._engine.submit_read(lambda connection: _fetch_many(connection, job_ids, self._clock.wall()))
+
     def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
         """Wait for the record; see `ResultStore.watch`."""
         found = self.fetch(job_id, queue)
@@ -129,6 +141,10 @@ class SqliteStore:
 def _fetch(connection: Connection, job_id: str, now: int) -> bytes | None:
     row = connection.execute(STORE["fetch"], (job_id, now)).fetchone()
     return None if row is None else row[0]
+
+
+def _fetch_many(connection: Connection, job_ids: Sequence[str], now: int) -> list[bytes | None]:
+    return [_fetch(connection, job_id, now) for job_id in job_ids]
 
 
 def _forget(connection: Connection, job_id: str) -> None:

@@ -42,6 +42,16 @@ def fetch(job_id: str, queue: str | None) -> Steps[bytes | None]:
     return record_in((yield gets(job_id, names))) if names else None
 
 
+def fetch_many(job_ids: Sequence[str], queue: str | None) -> Steps[list[bytes | None]]:
+    """The record of each of *job_ids*, in every queue if *queue* is None."""
+    names = [queue] if queue is not None else (yield from _names())
+    if not names or not job_ids:
+        return [None] * len(job_ids)
+    replies = yield [command for job_id in job_ids for command in gets(job_id, names)]
+    width = len(names)
+    return [record_in(replies[start : start + width]) for start in range(0, len(replies), width)]
+
+
 def forget(job_id: str, queue: str | None) -> Steps[None]:
     """Delete the record of *job_id*."""
     names = [queue] if queue is not None else (yield from _names())

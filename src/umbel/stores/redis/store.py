@@ -41,6 +41,14 @@ class RedisResultStore:
         """The async twin of `fetch`."""
         return await self._ado(operations.fetch(job_id, queue))
 
+    def fetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The records of *job_ids*; see `ManyFetcher`."""
+        return self._do(operations.fetch_many(job_ids, queue))
+
+    async def afetch_many(self, job_ids: Sequence[str], queue: str | None) -> list[bytes | None]:
+        """The async twin of `fetch_many`."""
+        return await self._ado(operations.fetch_many(job_ids, queue))
+
     def watch(self, job_id: str, queue: str | None, timeout: float | None) -> bytes | None:
         """Wait for the record up to *timeout* seconds on a connection of this call alone; None when time is up."""
         with _translated():

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from umbel.contracts.fetching import afetch_many, fetch_many
 from umbel.contracts.powers import Record, ResultStore
 from umbel.testing.clock import Clock
 from umbel.testing.conformance.eventually import eventually, soon
@@ -70,6 +71,15 @@ class ResultStoreConformance:
         for queue in (QUEUE, None):
             assert self.store.fetch("job", queue) == value
             assert await self.store.afetch("job", queue) == value
+
+    async def test_many_records_are_read_at_once_in_the_order_asked_for(self) -> None:
+        await self.put("first", b"1")
+        await self.put("second", b"2")
+        for queue in (QUEUE, None):
+            wanted = ["second", "missing", "first", "second"]
+            assert fetch_many(self.store, wanted, queue) == [b"2", None, b"1", b"2"]
+            assert await afetch_many(self.store, wanted, queue) == [b"2", None, b"1", b"2"]
+            assert fetch_many(self.store, [], queue) == []
 
     async def test_another_client_reads_it(self) -> None:
         await self.put("job", b"value")
