@@ -148,7 +148,7 @@ class Scenario:
     """A script called in a prepared queue, and what it reaches.
 
     *writes* is the least number of writes that makes the test worth it; *again* are the arguments of a repeat, if they
-    differ.
+    differ; *holds* is what must be so after each cut.
     """
 
     script: str
@@ -157,6 +157,7 @@ class Scenario:
     writes: int
     reached: Callable[[Stage], bool]
     again: Sequence[Word] = ()
+    holds: Callable[[Stage], bool] = bool
 
     def __str__(self) -> str:
         return self.script
@@ -261,6 +262,8 @@ def cut_everywhere(stage: Stage, scenario: Scenario, change: Callable[[str], str
         else:
             return cut, wrong
         wrong += [f"cut {cut}: {job_id} has no place" for job_id in orphans(stage)]
+        if not scenario.holds(stage):
+            wrong.append(f"cut {cut}: {places(stage)}")
         stage.restore(scenario.script)
         stage.run(scenario.script, *(scenario.again or scenario.words))
         wrong += [f"cut {cut}, repeated: {job_id} has no place" for job_id in orphans(stage)]

@@ -11,22 +11,24 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_claims import OnRedis
-from tests.conformance.test_redis_acl import rules
+from tests.conformance.test_redis_acl import more_rights, rules
 from tests.servers import Server
 from tests.servers.cluster import Cluster
 from tests.servers.redis import command
 from tests.servers.sentinel import bulk
 from umbel.brokers import connect
-from umbel.brokers.redis import RedisBroker, operations
+from umbel.brokers.redis import RedisBroker, flow_operations, operations
 from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.flow_operations import Started
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_command import Command
 from umbel.engines.redis_opening import opened
 from umbel.exceptions import BrokerError, BrokerUnavailable
+from umbel.model.flow import Flow, Join, Node, Page
 from umbel.model.ids import new_id
-from umbel.model.job import Job
+from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
@@ -208,6 +210,103 @@ async def test_follow_ups_that_a_dead_worker_left_behind_are_sent_by_the_next_re
     await close(broker, engine)
 
 
+# --- flows whose members are on other nodes than their state
+
+
+def flow_of(members: int, **fields: Any) -> Flow:
+    """A flow that lives with the first queue: members, what waits for them, an end."""
+    return Flow(new_id(), QUEUE, (Node(0, 0), Node(1, members), Node(2, 1)), **fields)
+
+
+def joining(delivery: Delivery, flow: Flow, number: int, **fields: Any) -> Settlement:
+    join = Join(flow.id, QUEUE, 1, number, b"value of %d" % number)
+    return Settlement(delivery, "end", record=b"r", ttl=60.0, joins=(join,), **fields)
+
+
+async def left_behind(cluster: Cluster, verdict: Settlement) -> None:
+    """A worker settles *verdict* and dies with the answer: the step after that one is never made."""
+    engine = opened(parse(cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
+    steps = operations.settle(Calls(b"umbel:0:e:", None, clustered=True), "s", [verdict], ())
+    ((ok, mine),) = await engine.acall(next(steps))
+    assert (ok, mine) == (b"ok", 1)
+    steps.close()
+    await close(engine)
+
+
+async def test_members_on_every_node_open_what_waits_for_them_on_every_node(cluster: Cluster) -> None:
+    broker, flow = RedisBroker(cluster.url, Settings()), flow_of(3)
+    bodies = [(1, job(queue)) for queue in QUEUES for _ in range(300)]
+    await broker.flow_store.astart(flow, [*((0, job(queue)) for queue in QUEUES), *bodies])
+    await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    for number, queue in enumerate(QUEUES):
+        (delivery,) = await broker.receive("s", [queue], 10, wait=0)
+        assert await broker.settle("s", [joining(delivery, flow, number)]) == [True]
+    received = [each.id for queue in QUEUES for each in await every(broker, queue)]
+    assert sorted(received) == sorted(job.id for _, job in bodies)
+    (standing,) = await broker.flow_store.inputs([Page(flow.id, QUEUE, 1, -1, 10)])
+    assert standing is not None
+    assert [each.value for each in standing.inputs] == [b"value of 0", b"value of 1", b"value of 2"]
+    await close(broker)
+
+
+async def every(broker: RedisBroker, queue: str) -> list[Delivery]:
+    """All that is ready in *queue*."""
+    received: list[Delivery] = []
+    while found := await broker.receive("s", [queue], 100, wait=0):
+        received += found
+    return received
+
+
+async def test_a_join_that_a_dead_worker_left_behind_is_counted_by_the_next_reclaim(cluster: Cluster) -> None:
+    broker, flow = RedisBroker(cluster.url, Settings()), flow_of(1)
+    await broker.flow_store.astart(flow, [(0, job("b")), (1, job(QUEUE, "body"))])
+    await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    (delivery,) = await broker.receive("s", ["b"], 1, wait=0)
+    await left_behind(cluster, joining(delivery, flow, 0))
+    assert await broker.receive("s", [QUEUE], 1, wait=0) == []
+    for _ in range(2):  # once more changes nothing
+        await broker.reclaim(["b"], 60.0)
+    assert [each.id for each in await every(broker, QUEUE)] == ["body"]
+    await close(broker)
+
+
+async def test_a_new_member_is_sent_after_its_node_has_heard_of_it(cluster: Cluster) -> None:
+    broker, flow = RedisBroker(cluster.url, Settings()), flow_of(1)
+    await broker.flow_store.astart(flow, [(0, job("b")), (1, job(QUEUE, "body"))])
+    await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    (delivery,) = await broker.receive("s", ["b"], 1, wait=0)
+    more = tuple(job(queue, f"more in {queue}") for queue in ("b", "c"))
+    added = (flow.id, QUEUE, 1)
+    await left_behind(cluster, joining(delivery, flow, 0, follow_ups=more, added=(added, added)))
+    assert await broker.receive("s", QUEUES, 10, wait=0) == []
+    await broker.reclaim(["b"], 60.0)
+    received = await every(broker, "b") + await every(broker, "c")
+    assert [each.id for each in received] == [each.id for each in more]
+    for number, each in enumerate(received, 1):
+        assert await every(broker, QUEUE) == []
+        assert await broker.settle("s", [joining(each, flow, number)]) == [True]
+    assert [each.id for each in await every(broker, QUEUE)] == ["body"]
+    await close(broker)
+
+
+async def test_what_a_dead_starter_left_for_other_nodes_is_sent_by_the_next_reclaims(cluster: Cluster) -> None:
+    broker, flow = RedisBroker(cluster.url, Settings()), flow_of(600)
+    engine = opened(parse(cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
+    started = Started([QUEUE, "b"])
+    steps = flow_operations.start(
+        Calls(b"umbel:0:e:", None, clustered=True), flow, ((0, job("b")) for _ in range(600)), started
+    )
+    await engine.acall(next(steps))
+    steps.close()
+    await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
+    assert await broker.receive("s", ["b"], 1, wait=0) == []
+    while (await broker.reclaim([QUEUE], 60.0)).promoted:
+        pass
+    await broker.reclaim([QUEUE], 60.0)
+    assert len(await every(broker, "b")) == 600
+    await close(broker, engine)
+
+
 # --- nodes that go, slots that move
 
 
@@ -264,7 +363,10 @@ async def test_an_empty_queue_that_moves_to_another_node_is_followed(own_cluster
 
 async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(own_cluster: Cluster) -> None:
     for node in own_cluster.nodes:
+        more = " ".join(f"+{right}" for right in sorted(more_rights() | {"hrandfield", "lindex", "lset", "ltrim"}))
         assert command(node.port, f"{rules('producer')} +cluster|slots +asking +ping") == "+OK"
+        rights = rules("producer").replace(" producer", " starter")
+        assert command(node.port, f"{rights} +cluster|slots +asking +ping {more}") == "+OK"
         assert command(node.port, f"{rules('worker')} +cluster|slots +asking +ping +hrandfield") == "+OK"
     sender = own_cluster.url.replace("://", "://producer:secret@")
     producer, results = RedisBroker(sender, Settings()), RedisResultStore(sender, Settings())
@@ -281,7 +383,10 @@ async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(
     await worker.reclaim(QUEUES, 60.0)
     assert len(await worker.receive("s", QUEUES, 10, wait=0)) == 3
     assert await worker.receive("s", QUEUES, 10, wait=0.05) == []
-    await close(producer, results, worker)
+    starter = RedisBroker(own_cluster.url.replace("://", "://starter:secret@"), Settings())
+    await starter.flow_store.astart(flow_of(300), [(0, job("b")) for _ in range(300)])
+    assert len(await every(worker, "b")) == 300
+    await close(producer, results, worker, starter)
 
 
 # --- what cannot be
