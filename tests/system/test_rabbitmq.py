@@ -21,6 +21,7 @@ from tests.system.test_chaos import (
     test_twenty_killed_children_and_five_killed_supervisors_lose_nothing,
     wait_ended,
 )
+from umbel.testing.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -50,6 +51,23 @@ def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
 def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_three_seconds(stage: Stage) -> None:
     # A message that meets a living claim comes back to look after whole seconds, rounded up.
     assert recovery(stage) < LEASE + 3.0
+
+
+def test_a_worker_whose_lines_are_cut_three_times_under_load_runs_each_job_once(
+    stage: Stage, rabbitmq_server: Server
+) -> None:
+    with Proxy(rabbitmq_server.port) as proxy:
+        stage.url = stage.url.replace(f":{rabbitmq_server.port}", f":{proxy.port}")
+        stage.start().wait_ready()
+        results = []
+        for _ in range(3):
+            results += stage.work_many([0.001] * 300)
+            eventually(lambda: len(stage.ledger.ends()) > len(results) - 300, "the next jobs have run")  # noqa: B023
+            proxy.cut()
+            proxy.mend()
+        wait_ended(stage, len(results), 60)
+        assert {result.state for result in results} == {"SUCCESS"}
+        assert dict(stage.ledger.starts()) == {result.id: 1 for result in results}
 
 
 def test_a_rabbitmq_that_is_killed_three_times_under_load_loses_nothing(
