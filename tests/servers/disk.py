@@ -8,6 +8,7 @@
 Only root may mount it: for anybody else, and in a container that may not, it is a `DiskError` that says so.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -51,8 +52,9 @@ class Disk:
         (self.path / _BALLAST).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount it, whoever still has files open on it."""
+        """Unmount it, whoever still has files open on it, and remove its folder."""
         _run("umount", "--lazy", str(self.path))
+        self.path.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -92,3 +94,5 @@ def _remove_orphans() -> None:
         owner = name.removeprefix(f"{_NAME}-")
         if owner != name and not Path(f"/proc/{owner}").exists():
             subprocess.run(("umount", "--lazy", path), check=False, capture_output=True)
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()

@@ -29,17 +29,18 @@ _made: set[Path] = set()
 
 @dataclass(frozen=True)
 class Postgres:
-    """A private PostgreSQL. *settings* are further lines of postgresql.conf.
+    """A private PostgreSQL. *settings* are further lines of postgresql.conf; *home* is where its data folder is made.
 
     It refuses to run as root, so its data are in a folder of its own user, which ends with the process of the tests.
     """
 
     settings: tuple[str, ...] = ()
+    home: Path | None = None
     name: str = "postgres"
 
     def command(self, folder: Path, port: int) -> list[str]:
         """Give the command; the first time make the database cluster."""
-        data = _data(folder)
+        data = _data(folder, self.home)
         if not (data / "PG_VERSION").exists():
             _make(data)
         _await_orphans(data)
@@ -125,11 +126,11 @@ def _program(name: str) -> str:
     return program([*homes, name], PACKAGE)
 
 
-def _data(folder: Path) -> Path:
+def _data(folder: Path, home: Path | None = None) -> Path:
     """Give the folder of the server's own user that belongs to *folder*, the same at every start."""
     note = folder / "data-folder"
     if not note.exists():
-        made = Path(tempfile.mkdtemp(prefix="umbel-postgres-"))
+        made = Path(tempfile.mkdtemp(prefix="umbel-postgres-", dir=home))
         _made.add(made)
         if os.getuid() == 0:
             account = pwd.getpwnam(USER)

@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 
-from tests.servers import PgBouncer, Postgres, Server, Service
+from tests.servers import Disk, PgBouncer, Postgres, Server, Service
 from tests.system.harness import eventually
 from tests.system.stage import Stage
+from umbel.exceptions import BrokerFull
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -96,6 +97,26 @@ def test_connections_that_are_ended_at_random_lose_nothing(launch: Launch, tmp_p
         ended = stage.ledger.ends()
         assert [result.id for result in results if result.id not in ended] == []
         assert {result.state for result in results} == {"SUCCESS"}
+
+
+def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room(
+    mount: Callable[[int], Disk], launch: Launch, tmp_path: Path
+) -> None:
+    disk = mount(160)
+    server = launch(Postgres(home=disk.path))
+    with staged(server.url, tmp_path) as stage:
+        stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+        accepted = [result.id for result in stage.work_many([0.0] * 50)]
+        wait_ended(stage)
+        disk.fill()
+        with pytest.raises(BrokerFull, match="No space left"):
+            for _ in range(1_000):
+                accepted += [result.id for result in stage.work_many([0.0] * 50)]
+        disk.free()
+        accepted.append(stage.send("work", 0.0).id)
+        wait_ended(stage)
+        ended = stage.ledger.ends()
+        assert [job for job in accepted if job not in ended] == []
 
 
 @pytest.mark.parametrize("listening", [True, False])
