@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,10 @@ from typing import Protocol
 import apsw
 import pytest
 
+from tests.servers import Disk
 from umbel import brokers, stores
 from umbel.brokers.sqlite import SqliteBroker
+from umbel.engines import sqlite_file
 from umbel.engines.sqlite_file import APPLICATION_ID, SCHEMA_VERSION, File
 from umbel.exceptions import BackendError, BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured
 from umbel.model.job import Job
@@ -61,6 +63,22 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_setting(connect: Conn
     # Nobody may make files there, root included.
     with pytest.raises(ImproperlyConfigured, match=r"broker_url: cannot write .* in the folder /proc/self/task "):
         connect("/proc/self/task/umbel.db").send([job()])
+
+
+def test_a_network_file_system_is_refused_before_anything_is_made(
+    connect: Connect, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nfs = 0x6969
+    monkeypatch.setattr(sqlite_file, "file_system", lambda _: nfs)
+    with pytest.raises(ImproperlyConfigured, match=rf"broker_url: the folder {path.parent} is on NFS"):
+        connect(path).send([job()])
+    assert list(path.parent.iterdir()) == []
+
+
+def test_file_systems_are_told_apart(mount: Callable[[int], Disk]) -> None:
+    proc, tmpfs = 0x9FA0, 0x01021994
+    assert sqlite_file.file_system(Path("/proc")) == proc
+    assert sqlite_file.file_system(mount(1).path) == tmpfs
 
 
 def test_the_store_names_its_own_setting() -> None:
