@@ -25,6 +25,7 @@ from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.eventually import soon
+from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
@@ -68,6 +69,10 @@ class TestRecords(BehindSentinel, RecordConformance):
 
 
 class TestInspector(BehindSentinel, InspectorConformance):
+    pass
+
+
+class TestFlows(BehindSentinel, FlowConformance):
     pass
 
 
