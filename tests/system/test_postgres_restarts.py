@@ -110,8 +110,7 @@ def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room(
         wait_ended(stage)
         disk.fill()
         with pytest.raises(BrokerFull, match="No space left"):
-            for _ in range(1_000):
-                accepted += [result.id for result in stage.work_many([0.0] * 50)]
+            accepted.extend(result.id for _ in range(1_000) for result in stage.work_many([0.0] * 50))
         disk.free()
         accepted.append(stage.send("work", 0.0).id)
         wait_ended(stage)
