@@ -1,15 +1,16 @@
-"""Cron text: five fields, or six with seconds first, by the rules of Debian's cron. The `cronsim` library reads it."""
+"""Cron text: five fields, or six with seconds first, by the rules of Debian's cron. The `cronsim` library reads it.
+
+The library also counts, but not where clocks are changed by half an hour: so it is asked what matches, not when.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from umbel.schedules.rule import Rule, milliseconds
-
-if TYPE_CHECKING:
-    from cronsim import CronSim
+from umbel.schedules.rule import Rule
+from umbel.schedules.wall import Times, first_after
 
 MAX_TEXT: Final = 1000
 _LONG_NUMBER: Final = re.compile(r"\d{3,}")
@@ -36,7 +37,7 @@ class cron(Rule):  # noqa: N801 - lower case as its siblings have it
 
     def __init__(self, text: str) -> None:
         """Raises `ValueError` for text that is malformed or can never be due, `TypeError` for what is no text."""
-        self.expression = _checked(text)
+        self.expression, self._times = _read(text)
 
     @property
     def text(self) -> str:
@@ -46,26 +47,7 @@ class cron(Rule):  # noqa: N801 - lower case as its siblings have it
     def tick_after(self, moment: int, zone: tzinfo, anchor: int) -> int | None:
         """See `Rule.tick_after`."""
         del anchor
-        return first_after(self.expression, moment, zone)
-
-
-def first_after(expression: str, moment: int, zone: tzinfo) -> int | None:
-    """The first tick of cron text *expression* after *moment* (unix ms)."""
-    for tick in simulated(expression, datetime.fromtimestamp(moment / 1000, zone)):
-        found = milliseconds(tick)
-        if found > moment:  # in a repeated hour the clock may show a time whose tick has passed
-            return found
-    return None
-
-
-def simulated(expression: str, start: datetime) -> CronSim:
-    """The ticks of *expression* after *start*. Raises `ValueError`."""
-    from cronsim import CronSim, CronSimError
-
-    try:
-        return CronSim(expression, start)
-    except CronSimError as error:
-        raise ValueError(f"{expression!r} cannot be read as cron text: {error}") from error
+        return first_after(self._times, moment, zone)
 
 
 def bounded(text: str) -> str:
@@ -76,14 +58,28 @@ def bounded(text: str) -> str:
     return text
 
 
-def _checked(text: Any) -> str:
+def _read(text: Any) -> tuple[str, Times]:
     if not isinstance(text, str):
         raise TypeError(f"cron text is {text!r}: give text such as '*/5 * * * *'")
+    from cronsim import CronSim, CronSimError
+
     expression = " ".join(bounded(NAMED.get(text.strip().lower(), text)).split()).upper()
     try:
-        found = next(simulated(expression, _ANY_MOMENT), None)
+        read = CronSim(expression, _ANY_MOMENT)
+    except CronSimError as error:
+        raise ValueError(f"{text!r} cannot be read as cron text: {error}") from error
     except (AssertionError, IndexError, TypeError) as error:  # what its parser meets in text such as "1-2-3/L"
         raise ValueError(f"{text!r} cannot be read as cron text") from error
-    if found is None:
+    fields = expression.split()
+    fixed = len(fields) == 5 and not fields[0].startswith("*") and not fields[1].startswith("*")  # noqa: PLR2004
+    times = Times(
+        tuple(sorted(read.hours)),
+        tuple(sorted(read.minutes)),
+        tuple(sorted(read.seconds)),
+        frozenset(read.months),
+        read.match_day,
+        fixed,
+    )
+    if times.after(_ANY_MOMENT) is None:
         raise ValueError(f"{text!r} is never due: no such day comes within 50 years")
-    return expression
+    return expression, times

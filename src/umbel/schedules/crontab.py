@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Final, TypeAlias
 
-from umbel.schedules import fields
-from umbel.schedules.cron import MAX_TEXT, NAMED, bounded, simulated
+from umbel.schedules.cron import MAX_TEXT, NAMED, bounded
 from umbel.schedules.fields import DAY, HOUR, MINUTE, MONTH, WEEKDAY
-from umbel.schedules.rule import Rule, milliseconds
+from umbel.schedules.rule import Rule
+from umbel.schedules.wall import Times, first_after
 
 Spec: TypeAlias = int | str | Iterable[int | str]
 """What a field may be: a number, text such as ``*/5``, ``9-17``, ``mon,fri``, or several of them."""
 
-_SEARCHED_YEARS: Final = 50
 _ANY_MOMENT: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - only to see whether a day ever comes
 
 
@@ -42,11 +41,16 @@ class crontab(Rule):  # noqa: N801 - Celery's name
         read = (MINUTE(minute), HOUR(hour), DAY(day_of_month), MONTH(month_of_year), WEEKDAY(day_of_week))
         self._text = " ".join(text for text, _ in read)
         self.minute, self.hour, self.day_of_month, self.month_of_year, self.day_of_week = (each for _, each in read)
-        self._weekdays = frozenset((day - 1) % 7 for day in self.day_of_week)  # as datetime counts them: Monday is 0
-        both = not (fields.is_any(read[2][0]) or fields.is_any(read[4][0]))
-        self._filtered = both
-        self._expression = " ".join((*(text for text, _ in read[:4]), "*" if both else read[4][0]))
-        self._check()
+        self._times = Times(
+            tuple(sorted(self.hour)),
+            tuple(sorted(self.minute)),
+            (0,),
+            self.month_of_year,
+            self._matches,
+            fixed=not (read[0][0].startswith("*") or read[1][0].startswith("*")),
+        )
+        if self._times.after(_ANY_MOMENT) is None:
+            raise ValueError(f"crontab {self._text!r} is never due: no such day comes within 50 years")
 
     @classmethod
     def from_string(cls, text: str) -> crontab:
@@ -67,31 +71,10 @@ class crontab(Rule):  # noqa: N801 - Celery's name
     def tick_after(self, moment: int, zone: tzinfo, anchor: int) -> int | None:
         """See `Rule.tick_after`."""
         del anchor
-        start = datetime.fromtimestamp(moment / 1000, zone)
-        last = start.year + _SEARCHED_YEARS
-        while start.year <= last:
-            tick = self._first(start, moment)
-            if tick is None or not self._filtered or tick.weekday() in self._weekdays:
-                return None if tick is None else milliseconds(tick)
-            # No other time of that day, either: on from its last second.
-            start = (tick.replace(hour=0, minute=0, second=0, fold=0, tzinfo=None) + timedelta(days=1)).replace(
-                tzinfo=zone
-            ) - timedelta(seconds=1)
-        return None
+        return first_after(self._times, moment, zone)
 
-    def _first(self, start: datetime, moment: int) -> datetime | None:
-        for tick in simulated(self._expression, start):
-            if milliseconds(tick) > moment:  # in a repeated hour the clock may show a time whose tick has passed
-                return tick
-        return None
-
-    def _check(self) -> None:
-        try:
-            found = next(simulated(self._expression, _ANY_MOMENT), None)
-        except ValueError as error:
-            raise ValueError(f"crontab {self._text!r} is never due: no such day exists") from error
-        if found is None:
-            raise ValueError(f"crontab {self._text!r} is never due: no such day comes within 50 years")
+    def _matches(self, day: date) -> bool:
+        return day.day in self.day_of_month and day.isoweekday() % 7 in self.day_of_week
 
     def __repr__(self) -> str:
         return f"<crontab: {self._text} (m/h/dM/MY/d)>"

@@ -96,8 +96,3 @@ HOUR: Final = Field("hour", 0, 23)
 DAY: Final = Field("day_of_month", 1, 31)
 MONTH: Final = Field("month_of_year", 1, 12, _MONTHS)
 WEEKDAY: Final = Field("day_of_week", 0, 6, _DAYS)
-
-
-def is_any(text: str) -> bool:
-    """Whether a field with this canonical *text* matches everything."""
-    return text == "*"
