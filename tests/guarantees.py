@@ -38,11 +38,12 @@ ENGINES: Final[Mapping[str, str]] = {
     "PostgreSQL": "test_postgres",
     "PostgreSQL behind pgbouncer": "test_postgres:BehindPgBouncer",
     "RabbitMQ": "test_rabbitmq",
+    "RabbitMQ alone": "test_rabbitmq_alone",
 }
 """Name to test file; after a colon, how the names of its classes end. The others of that file have no such end."""
 
 STORES: Final[Mapping[str, str]] = {
-    **{name: where for name, where in ENGINES.items() if name != "RabbitMQ"},
+    **{name: where for name, where in ENGINES.items() if not name.startswith("RabbitMQ")},
     "SQLite by SQLAlchemy": "test_sql_store:Sqlite",
     "PostgreSQL by SQLAlchemy": "test_sql_store:Postgres",
     "the same behind pgbouncer": "test_sql_store:PgBouncer",

@@ -268,14 +268,14 @@ class ClaimSuite:
         session, mine = await self.held()
         park = Verdict(mine, "park", generation=1, task="task", parcel=PARCEL)
         assert await self.settle(session, park) == [True]
-        (before,) = await self.claims.parked([QUEUE])
+        (before,) = await self.claims.parked([QUEUE], {"task", "other"})
         assert set(before) == {"task"}
         await self.claims.published(QUEUE, "job", PARCEL, "task")
         await self.claims.unparked(QUEUE, before)
-        (since,) = await self.claims.parked([QUEUE])
+        (since,) = await self.claims.parked([QUEUE], {"task", "other"})
         assert set(since) == {"task"}
         await self.claims.unparked(QUEUE, since)
-        assert await self.claims.parked([QUEUE, OTHER]) == [{}, {}]
+        assert await self.claims.parked([QUEUE, OTHER], {"task"}) == [{}, {}]
 
     # --- giving back
 

@@ -8,8 +8,16 @@ from types import ModuleType
 
 import pytest
 
-from tests.conformance import test_memory, test_postgres, test_rabbitmq, test_redis, test_redis_cluster, test_sqlite
-from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ, REDIS, SQLITE, Power
+from tests.conformance import (
+    test_memory,
+    test_postgres,
+    test_rabbitmq,
+    test_rabbitmq_alone,
+    test_redis,
+    test_redis_cluster,
+    test_sqlite,
+)
+from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ, RABBITMQ_ALONE, REDIS, SQLITE, Power
 from umbel.testing.conformance import BrokerConformance, InspectorConformance, RecordConformance
 from umbel.testing.conformance.stage import BrokerStage
 
@@ -31,6 +39,7 @@ ASKED = frozenset(suite.power for suite in PARTS if suite.power is not None)
         (test_redis_cluster, REDIS),
         (test_postgres, POSTGRES),
         (test_rabbitmq, RABBITMQ),
+        (test_rabbitmq_alone, RABBITMQ_ALONE),
     ],
 )
 def test_an_engine_is_asked_for_the_powers_that_it_declares_and_for_no_other(

@@ -16,7 +16,7 @@ from umbel.brokers.rabbitmq.posts import Post
 from umbel.claims.redis import RedisClaims
 from umbel.contracts.broker import Beat, Ended, Settlement
 from umbel.contracts.claims import Verdict
-from umbel.exceptions import BrokerError, BrokerUnavailable, ImproperlyConfigured
+from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
 from umbel.settings import Settings
@@ -232,14 +232,6 @@ def test_a_wrong_password_is_refused_and_not_shown(rig: Rig) -> None:
     broker.close()
     assert not isinstance(told.value, BrokerUnavailable)
     assert "secret" not in str(told.value)
-
-
-@pytest.mark.parametrize("backend", ["amqp://localhost", "sqlite:///x.db", "disabled://"])
-def test_a_backend_that_keeps_no_claims_is_refused_with_the_cure(backend: str) -> None:
-    settings = Settings()
-    settings.update(broker_url="amqp://localhost", result_backend=backend)
-    with pytest.raises(ImproperlyConfigured, match="set result_backend to a redis:// URL"):
-        connect(settings.broker_url, settings)
 
 
 async def test_a_send_goes_on_after_a_restart_and_nothing_was_lost(rig: Rig, rabbitmq_server: Server) -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from umbel import current
-from umbel.app.connections import Broker, ResultStore, broker_at, default_url, is_disabled, same_engine, store_at
+from umbel.app.connections import (
+    Broker,
+    ResultStore,
+    broker_at,
+    default_backend,
+    default_url,
+    is_disabled,
+    same_engine,
+    store_at,
+    store_url,
+)
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.app.signal import AppSignal
@@ -89,7 +99,7 @@ class Umbel:
         if not settings.broker_url and not self._is_instance("broker"):
             settings.assign({"broker_url": default_url(self.main)}, "the name of the app")
         if not settings.result_backend and not self._is_instance("store"):
-            settings.assign({"result_backend": settings.broker_url}, "broker_url")
+            settings.assign({"result_backend": default_backend(settings.broker_url)}, "broker_url")
         if is_disabled(settings.result_backend):
             settings.assign({"task_ignore_result": True}, "result_backend")
         if settings.moot:
@@ -133,7 +143,7 @@ class Umbel:
             raise ImproperlyConfigured(
                 "the broker was given as an instance: give backend= as a URL or an instance, too"
             )
-        return store_at(self.conf.broker_url if is_disabled(url) else url, self.conf)
+        return store_at(store_url(self.conf), self.conf)
 
     @lazy
     def same_engine(self) -> bool:

@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 from typing import Final
 
+from umbel import claims
 from umbel.brokers import connect as broker_at
 from umbel.contracts.broker import Broker
 from umbel.contracts.powers import ResultStore
+from umbel.engines.address import broker_address, results_address
 from umbel.settings import Settings
 from umbel.stores import connect as store_at
 
 DISABLED: Final = "disabled"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
-_RECORDING_ELSEWHERE: Final = frozenset({"amqp", "amqps"})
-"""Brokers that settle in the result store itself."""
+_CARRIERS: Final = frozenset({"amqp", "amqps"})
+"""Brokers that keep no results: what they settle is written where their claims are."""
 _PORTS: Final = {"redis": 6379, "rediss": 6379}
 
 __all__ = [
@@ -24,11 +26,13 @@ __all__ = [
     "Broker",
     "ResultStore",
     "broker_at",
+    "default_backend",
     "default_url",
     "is_disabled",
     "results_elsewhere",
     "same_engine",
     "store_at",
+    "store_url",
 ]
 
 
@@ -43,12 +47,25 @@ def is_disabled(url: str) -> bool:
     return url.partition(":")[0] == DISABLED
 
 
+def default_backend(broker_url: str) -> str:
+    """Where results are kept if nobody says so: where the jobs are, or nowhere if that cannot be."""
+    return f"{DISABLED}://" if _only_carries(broker_url) else broker_url
+
+
+def store_url(settings: Settings) -> str:
+    """The URL of the result store; with results turned off, of the broker's own, which still marks what has ended."""
+    backend = settings.result_backend
+    return settings.broker_url if is_disabled(backend) and not _only_carries(settings.broker_url) else backend
+
+
 def same_engine(settings: Settings) -> bool:
     """Tell whether jobs and results of *settings* are in one place, so that one step can write both."""
     backend = settings.result_backend
-    if settings.broker_url.partition(":")[0] in _RECORDING_ELSEWHERE:
+    if _only_carries(settings.broker_url):
+        return is_disabled(backend) or claims.records(backend)
+    if is_disabled(backend):
         return True
-    return is_disabled(backend) or _place(settings.broker_url) == _place(backend)
+    return _place(broker_address(settings.broker_url, settings)) == _place(results_address(backend, settings))
 
 
 def results_elsewhere(settings: Settings, *, same: bool) -> str:
@@ -59,6 +76,10 @@ def results_elsewhere(settings: Settings, *, same: bool) -> str:
     if is_disabled(settings.result_backend) or (same and not settings.result_object_store):
         return ""
     return settings.result_backend
+
+
+def _only_carries(url: str) -> bool:
+    return url.partition(":")[0] in _CARRIERS
 
 
 def _place(url: str) -> tuple[str, ...]:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from umbel.engines.address import factory, masked
-from umbel.exceptions import ImproperlyConfigured
+from umbel.engines.address import factory, results_address
 
 if TYPE_CHECKING:
     from umbel.contracts.claims import ClaimStore
     from umbel.settings import Settings
 
-_SCHEMES: Final = ("redis", "rediss", "redis+socket")
+_REDIS: Final = ("redis", "rediss", "redis+socket")
 _SENTINEL: Final = ("redis+sentinel", "rediss+sentinel", "sentinel")
 _CLUSTER: Final = ("redis+cluster", "rediss+cluster")
-BUILT_IN: Final = dict.fromkeys((*_SCHEMES, *_SENTINEL, *_CLUSTER), "umbel.claims.redis:connect")
+BUILT_IN: Final = dict.fromkeys((*_REDIS, *_SENTINEL, *_CLUSTER), "umbel.claims.redis:connect")
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
+_APART: Final[frozenset[str]] = frozenset()
+"""Schemes of stores whose records are not written together with the end of a claim."""
+
+
+def can_hold(url: str) -> bool:
+    """Whether claims can be held at *url*, the URL of a result store."""
+    return url.partition(":")[0] in BUILT_IN
+
+
+def records(url: str) -> bool:
+    """Whether the record of a job is written at *url* in the same step that ends its claim."""
+    return can_hold(url) and url.partition(":")[0] not in _APART
 
 
 def connect(url: str, settings: Settings) -> ClaimStore:
     """The claim store at *url*; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
-    if url.partition(":")[0] not in BUILT_IN:
-        raise ImproperlyConfigured(
-            f"RabbitMQ carries jobs and cannot keep leases and results: set result_backend to a redis:// URL, "
-            f"not {masked(url)!r}"
-        )
     make: Any = factory(url, BUILT_IN, "umbel.claims", "claim store")
-    store: ClaimStore = make(url, settings)
+    store: ClaimStore = make(results_address(url, settings), settings)
     return store

@@ -7,7 +7,7 @@ to be published. Whoever meets the old message again finds the parcel and publis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -20,12 +20,15 @@ from umbel.model.job import FIRST, Counts, Delivery
 class Pointer(msgspec.Struct, frozen=True, gc=False):
     """A message that asks for its job: *generation* counts how often the job was published anew.
 
-    *copy*: there may be another message of the same generation.
+    *copy*: there may be another message of the same generation. *counts* and *deliveries*, how often it was handed out
+    before, are what the message itself tells: all there is where nothing is remembered, and otherwise of no use.
     """
 
     id: str
     generation: int = 0
     copy: bool = False
+    counts: Counts = FIRST
+    deliveries: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -95,8 +98,8 @@ class ClaimStore(Protocol):
         """Free, and charge, the jobs of *ended* and of lapsed sessions; see `Broker.reclaim`."""
         ...
 
-    async def parked(self, queues: Sequence[str]) -> list[dict[str, int]]:
-        """The names of the tasks under which jobs are parked, for each of *queues*, and how often they were."""
+    async def parked(self, queues: Sequence[str], tasks: Collection[str]) -> list[dict[str, int]]:
+        """Under which of the names *tasks* jobs may be parked, for each of *queues*, and how often they were."""
         ...
 
     async def unparked(self, queue: str, tasks: Mapping[str, int]) -> None:

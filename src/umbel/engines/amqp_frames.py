@@ -27,16 +27,23 @@ _PERSISTENT: Final = 2
 _HAS_CONTENT_TYPE, _HAS_ENCODING, _HAS_HEADERS, _HAS_MODE, _HAS_PRIORITY = (1 << bit for bit in (15, 14, 13, 12, 11))
 _HAS_CORRELATION, _HAS_REPLY_TO, _HAS_EXPIRATION, _HAS_ID, _HAS_TIMESTAMP = (1 << bit for bit in (10, 9, 8, 7, 6))
 _HAS_TYPE: Final = 1 << 5
+_DELIVERY_COUNT: Final = b"\x10x-delivery-count"
+_INTEGERS: Final = {b"b": 1, b"s": 2, b"I": 4, b"l": 8}
+"""The types that RabbitMQ gives to whole numbers, and their sizes."""
 _OURS: Final = _HAS_MODE | _HAS_PRIORITY | _HAS_CORRELATION | _HAS_ID | _HAS_TYPE
 
 
 class Properties(msgspec.Struct, frozen=True, gc=False):
-    """What Umbel reads and writes of a message's properties; always persistent. Texts have at most 255 bytes."""
+    """What Umbel reads and writes of a message's properties; always persistent. Texts have at most 255 bytes.
+
+    *deliveries* is only read: how often a quorum queue handed the message out before, as it came back each time.
+    """
 
     id: str = ""
     type: str = ""
     correlation: str = ""
     priority: int = 0
+    deliveries: int = 0
 
 
 class Message(msgspec.Struct, gc=False):
@@ -91,8 +98,11 @@ def header(payload: bytes) -> tuple[int, Properties]:
     for flag in (_HAS_CONTENT_TYPE, _HAS_ENCODING):
         if flags & flag:
             reader.text()
+    deliveries = 0
     if flags & _HAS_HEADERS:
-        reader.skip(4 + int.from_bytes(payload[reader.at : reader.at + 4], "big"))
+        start = reader.at + 4
+        reader.skip(4 + int.from_bytes(payload[reader.at : start], "big"))
+        deliveries = _deliveries(payload[start : reader.at])
     if flags & _HAS_MODE:
         reader.skip(1)
     priority = reader.octet() if flags & _HAS_PRIORITY else 0
@@ -105,7 +115,7 @@ def header(payload: bytes) -> tuple[int, Properties]:
         reader.skip(8)
     kind = reader.text() if flags & _HAS_TYPE else b""
     words = [word.decode("utf-8", "replace") for word in (job_id, kind, correlation)]
-    return size, Properties(words[0], words[1], words[2], priority)
+    return size, Properties(words[0], words[1], words[2], priority, deliveries)
 
 
 def publish(channel: int, route: tuple[str, str], properties: Properties, body: bytes, limit: int) -> bytes:
@@ -140,6 +150,13 @@ def requeue(channel: int, tag: int) -> bytes:
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     """One frame."""
     return _FRAME.pack(kind, channel, len(payload)) + payload + b"\xce"
+
+
+def _deliveries(table: bytes) -> int:
+    """What the server wrote of its count into the table of headers; nobody else writes that name."""
+    _, name, rest = table.partition(_DELIVERY_COUNT)
+    size = _INTEGERS.get(rest[:1], 0) if name else 0
+    return max(0, int.from_bytes(rest[1 : 1 + size], "big", signed=True))
 
 
 def _text(text: str) -> bytes:

@@ -39,6 +39,7 @@ BUILT_IN: Final = {
     "az": "umbel.stores.objects:connect",
     "azure": "umbel.stores.objects:connect",
     "file": "umbel.stores.objects:connect",
+    "disabled": "umbel.stores.nowhere:connect",
 }
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
 

@@ -4,6 +4,7 @@ from umbel.brokers.rabbitmq import names, posts
 from umbel.brokers.rabbitmq.posts import Post, Tag
 from umbel.contracts.broker import Settlement
 from umbel.engines.amqp_frames import Message, Properties
+from umbel.engines.amqp_letter import copied
 from umbel.exceptions import BrokerError
 from umbel.model.job import Counts, Delivery, Job
 
@@ -82,7 +83,9 @@ def test_an_end_leaves_its_follow_ups_alone() -> None:
 
 def test_a_retry_publishes_the_next_generation() -> None:
     settlement = Settlement(DELIVERY, "retry", delay=5.0, counts=Counts(1), envelope=b"new")
-    assert posts.posts_of(settlement, 2) == [Post("id", "queue", 4, generation=3, delay=5.0, envelope=b"new")]
+    assert posts.posts_of(settlement, 2) == [
+        Post("id", "queue", 4, generation=3, delay=5.0, envelope=b"new", counts=":1:0:0")
+    ]
 
 
 def test_parked_and_dead_jobs_have_queues_of_their_own() -> None:
@@ -104,3 +107,17 @@ def test_posts_survive_the_store() -> None:
 
 def test_a_long_task_name_is_cut_between_characters() -> None:
     assert posts.short("☃" * 100) == "☃" * 85
+
+
+@pytest.mark.parametrize("counts", [Counts(), Counts(retries=1), Counts(2, 3, 4), Counts(crashes=1, marked=True)])
+@pytest.mark.parametrize(("generation", "put_off"), [(0, 0), (7, 0), (0, 2), (7, 2)])
+def test_a_message_tells_what_happened_to_its_job(counts: Counts, generation: int, put_off: int) -> None:
+    post = Post("id", "q", 4, generation=generation, put_off=put_off, counts=posts.written(counts))
+    for letter in (posts.letter(post), copied(posts.letter(post))):
+        tag = posts.tag_of(message(letter.properties))
+        assert (tag.generation, tag.put_off, tag.counts) == (generation, put_off, counts)
+
+
+@pytest.mark.parametrize("text", ["x", "1:2", "1:a:b:c", "::::", "1:2:3:4:5:6"])
+def test_a_type_that_others_wrote_is_no_error(text: str) -> None:
+    assert posts.tag_of(message(Properties("id", text))).id == "id"

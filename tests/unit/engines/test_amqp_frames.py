@@ -84,7 +84,7 @@ def test_properties_are_found_among_all_others() -> None:
         app_id="app",
     )
     found = frames.header(ContentHeader(0, 123, everything).marshal())
-    assert found == (123, Properties("id", "5+2", "correlation", 4))
+    assert found == (123, Properties("id", "5+2", "correlation", 4, deliveries=3))
 
 
 def test_a_message_may_have_no_properties() -> None:

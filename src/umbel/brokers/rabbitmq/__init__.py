@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 from umbel import claims
 from umbel.brokers.rabbitmq.broker import RabbitMQBroker
+from umbel.brokers.rabbitmq.plain import PlainBroker
 
 if TYPE_CHECKING:
     from umbel.settings import Settings
 
-__all__ = ["RabbitMQBroker", "connect"]
+__all__ = ["PlainBroker", "RabbitMQBroker", "connect"]
 
 
 def connect(url: str, settings: Settings) -> RabbitMQBroker:
-    """The broker at *url*, with its claims at ``result_backend``; nothing is opened before its first use.
+    """The broker at *url*, with its claims at ``result_backend`` if they can be held there.
 
-    Raises `ImproperlyConfigured`.
+    Nothing is opened before its first use. Raises `ImproperlyConfigured`.
     """
+    if not claims.can_hold(settings.result_backend):
+        return PlainBroker(url, settings)
     return RabbitMQBroker(url, settings, claims.connect(settings.result_backend, settings))

@@ -18,7 +18,7 @@ from umbel.brokers.rabbitmq import inspector, posts
 from umbel.brokers.rabbitmq.desk import Desk, Held
 from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
-from umbel.contracts.capabilities import RABBITMQ
+from umbel.contracts.capabilities import RABBITMQ, Power
 from umbel.contracts.claims import ClaimStore, Verdict
 from umbel.contracts.examiner import Examiner
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
@@ -36,7 +36,8 @@ AT_ONCE_SECONDS: Final = 0.1
 class RabbitMQBroker:
     """`Broker` and `Inspector` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*."""
 
-    powers: Final = RABBITMQ
+    powers: frozenset[Power] = RABBITMQ
+    desk_type: type[Desk] = Desk
 
     def __init__(self, url: str, settings: Settings, claims: ClaimStore) -> None:
         address = parse(url, timeout=settings.broker_connection_timeout)
@@ -130,8 +131,7 @@ class RabbitMQBroker:
         """Make ready what is parked under the names *tasks*."""
         moved = 0
         known = {posts.short(task) for task in tasks}
-        for queue, names in zip(queues, await self._claims.parked(queues), strict=True):
-            wanted = {name: times for name, times in names.items() if name in known}
+        for queue, wanted in zip(queues, await self._claims.parked(queues, known), strict=True):
             if wanted:
                 moved += await self._mail.unpark(queue, wanted)
                 await self._claims.unparked(queue, wanted)
@@ -188,7 +188,7 @@ class RabbitMQBroker:
     def _ready(self) -> Desk:
         desk = self._desk
         if desk is None or desk.loop is not asyncio.get_running_loop():
-            desk = self._desk = Desk(self._engine, self._claims, self._mail)
+            desk = self._desk = self.desk_type(self._engine, self._claims, self._mail)
         return desk
 
     def _rotated(self, queues: Sequence[str]) -> Sequence[str]:

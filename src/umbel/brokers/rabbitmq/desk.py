@@ -55,9 +55,11 @@ class Held(msgspec.Struct, gc=False, eq=False):
 class Desk:
     """The deliveries of one event loop."""
 
+    intake_type: type[Intake] = Intake
+
     def __init__(self, engine: Engine, claims: ClaimStore, mail: Mail) -> None:
         self.loop = asyncio.get_running_loop()
-        self.intake = Intake(engine, mail.topology)
+        self.intake = self.intake_type(engine, mail.topology)
         self._claims = claims
         self._mail = mail
         self._held: dict[str, Held] = {}
@@ -196,7 +198,10 @@ class Desk:
     async def _claimed(
         self, session: str, number: int, queue: str, asked: Sequence[tuple[Arrival, Tag]]
     ) -> list[Delivery] | None:
-        pointers = [Pointer(tag.id, tag.generation, tag.copy) for _, tag in asked]
+        pointers = [
+            Pointer(tag.id, tag.generation, tag.copy, tag.counts, arrival.message.properties.deliveries)
+            for arrival, tag in asked
+        ]
         answers = await self._claims.claim(session, number, queue, pointers)
         if answers is None:
             self.intake.put_back([arrival for arrival, _ in asked])
@@ -255,7 +260,7 @@ class Desk:
         message = arrival.message
         post = Post(
             tag.id, arrival.queue, posts.level_of(message), generation=tag.generation, delay=seconds,
-            put_off=tag.put_off + 1,
+            put_off=tag.put_off + 1, counts=posts.written(tag.counts),
         )  # fmt: skip
         await self._mail.deliver([posts.letter(post, message.body)], [post])
 

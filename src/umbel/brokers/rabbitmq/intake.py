@@ -49,6 +49,8 @@ class Intake:
     """The consumers of one event loop, on a connection of their own."""
 
     def __init__(self, engine: Engine, topology: Topology) -> None:
+        self.gives_back: Callable[[Sequence[Arrival]], None] = self.requeue
+        """How what nobody took goes back."""
         self._engine = engine
         self._topology = topology
         self._loop = asyncio.get_running_loop()
@@ -251,7 +253,7 @@ class Intake:
     def _give_back(self, channel: Channel) -> None:
         arrivals = [arrival for waiting in self._waiting.values() for arrival in waiting if arrival.channel is channel]
         self._waiting.clear()
-        self.requeue(arrivals)
+        self.gives_back(arrivals)
 
     def _tell(self, arrivals: Iterable[Arrival], say: Callable[[int, int], bytes]) -> None:
         words: dict[Channel, list[bytes]] = {}

@@ -1,6 +1,7 @@
 """Posts: what is published of a job, as values; and how a message tells of its job. No I/O here.
 
-The type of a message is ``<generation>[+[<times put off>]]``; the plus sign says that there may be another one like it.
+The type of a message is ``<generation>[:<retries>:<crashes>:<losses>[:q]][+[<times put off>]]``. The plus sign says
+that there may be another one like it; the q, that it is about to run alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from umbel.contracts.broker import Settlement
 from umbel.engines.amqp_frames import Message, Properties
 from umbel.engines.amqp_letter import COPY, Letter
 from umbel.exceptions import BrokerError
-from umbel.model.job import MAX_PRIORITY, Job
+from umbel.model.job import FIRST, MAX_PRIORITY, Counts, Job
 
 MAX_TEXT_BYTES: Final = 255
 
@@ -35,6 +36,7 @@ class Post(msgspec.Struct, frozen=True, array_like=True, gc=False):
     task: str = ""
     envelope: bytes = b""
     put_off: int = 0
+    counts: str = ""
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +46,7 @@ class Tag(msgspec.Struct, frozen=True, gc=False):
     generation: int = 0
     copy: bool = False
     put_off: int = 0
+    counts: Counts = FIRST
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -55,7 +58,9 @@ unpack: Final = _decoder.decode
 def posts_of(settlement: Settlement, generation: int) -> list[Post]:
     """What carrying out *settlement* publishes; *generation* is that of the message it settles."""
     delivery = settlement.delivery
-    own = Post(delivery.id, delivery.queue, delivery.level, generation=generation + 1)
+    counts = settlement.counts or delivery.counts
+    told = written(msgspec.structs.replace(counts, marked=False))
+    own = Post(delivery.id, delivery.queue, delivery.level, generation=generation + 1, counts=told)
     found = [follow_up(job) for job in settlement.follow_ups]
     match settlement.kind:
         case "retry":
@@ -77,7 +82,7 @@ def follow_up(job: Job) -> Post:
 
 def letter(post: Post, envelope: bytes = b"") -> Letter:
     """*post* as it is published; *envelope* stands in where it has none. Raises `BrokerError` for too long a delay."""
-    kind = str(post.generation) if post.generation else ""
+    kind = f"{post.generation or ''}{post.counts}"
     if post.put_off:
         kind += f"{COPY}{post.put_off}"
     properties = Properties(post.id, kind, short(post.task), MAX_PRIORITY - post.level)
@@ -87,10 +92,18 @@ def letter(post: Post, envelope: bytes = b"") -> Letter:
 def tag_of(message: Message) -> Tag:
     """What *message* tells of its job. One without an id gets one that is made of its content."""
     properties = message.properties
-    generation, copy, put_off = properties.type.partition(COPY)
+    told, copy, put_off = properties.type.partition(COPY)
+    generation, _, counts = told.partition(":")
     if not properties.id:
         return Tag("foreign-" + hashlib.sha256(message.body).hexdigest()[:32])
-    return Tag(properties.id, _number(generation), bool(copy), _number(put_off))
+    return Tag(properties.id, _number(generation), bool(copy), _number(put_off), _read(counts))
+
+
+def written(counts: Counts) -> str:
+    """*counts* as a post has them; nothing for those of a first delivery."""
+    if counts == FIRST:
+        return ""
+    return f":{counts.retries}:{counts.crashes}:{counts.losses}{':q' if counts.marked else ''}"
 
 
 def level_of(message: Message) -> int:
@@ -126,6 +139,11 @@ def _route(post: Post) -> tuple[str, str]:
 
 def _delay(job: Job) -> float:
     return max(0.0, job.delay if job.eta is None else job.eta - time.time())
+
+
+def _read(text: str) -> Counts:
+    retries, crashes, losses, mark, *_ = [*text.split(":"), "", "", "", ""]
+    return Counts(_number(retries), _number(crashes), _number(losses), mark == "q")
 
 
 def _number(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -144,10 +144,10 @@ def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[E
     return Reclaimed(returned=returned, next_deadline=min(deadlines, default=None))
 
 
-def parked(calls: Calls, queues: Sequence[str]) -> Steps[list[dict[str, int]]]:
-    """The names under which jobs are parked, and how often jobs were parked there."""
+def parked(calls: Calls, queues: Sequence[str], tasks: Collection[str]) -> Steps[list[dict[str, int]]]:
+    """Under which of *tasks* jobs are parked, and how often they were."""
     replies = yield [Command((b"HGETALL", calls.place(queue) + b"parked")) for queue in queues]
-    return [{name.decode(): int(times) for name, times in reply.items()} for reply in replies]
+    return [{name.decode(): int(times) for name, times in reply.items() if name.decode() in tasks} for reply in replies]
 
 
 def unparked(calls: Calls, queue: str, tasks: Mapping[str, int]) -> Steps[None]:

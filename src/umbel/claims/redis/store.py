@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from umbel.claims.redis import operations
 from umbel.claims.redis.operations import Calls
@@ -61,9 +61,9 @@ class RedisClaims:
         """Free what ended and lapsed sessions had; at most 200 jobs a call."""
         return await adrive(operations.reclaim(self._calls, queues, lease, ended), self._engine.acall)
 
-    async def parked(self, queues: Sequence[str]) -> list[dict[str, int]]:
-        """The names under which jobs are parked, for each of *queues*, and how often jobs were parked there."""
-        return await adrive(operations.parked(self._calls, queues), self._engine.acall)
+    async def parked(self, queues: Sequence[str], tasks: Collection[str]) -> list[dict[str, int]]:
+        """Under which of *tasks* jobs are parked, for each of *queues*, and how often jobs were parked there."""
+        return await adrive(operations.parked(self._calls, queues, tasks), self._engine.acall)
 
     async def unparked(self, queue: str, tasks: Mapping[str, int]) -> None:
         """Strike out *tasks*, unless jobs were parked there since."""
