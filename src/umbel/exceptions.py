@@ -57,12 +57,7 @@ class TaskPredicate(UmbelError):
 
 
 class Ignore(TaskPredicate):
-    """End the job without a record. If a flow waits for it, what follows there is revoked.
-
-    *handed_on* tells that another job has taken its place in the flow, so that its own end is not counted there.
-    """
-
-    handed_on: bool = False
+    """End the job without a record. If a flow waits for it, what follows there is revoked."""
 
 
 class Replaced(Ignore):

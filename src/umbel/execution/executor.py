@@ -225,7 +225,7 @@ class Executor:
     def _steered(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
         match error:
             case Ignore():
-                return Ignored(seconds, error.handed_on)
+                return Ignored(seconds)
             case Reject():
                 return (
                     Retried(None, 0.0, seconds, charged=False)

@@ -52,15 +52,14 @@ def _end(finished: Finished, worker: str, now: float, expires: float) -> Settlem
 def joins_of(finished: Finished) -> tuple[Join, ...]:
     """What the end of *finished* is to the nodes that wait for it: its value, or why there is none."""
     part, outcome = finished.part, finished.outcome
-    if part is None or (isinstance(outcome, Ignored) and outcome.handed_on):
+    if part is None:
         return ()
     _, value, failure = _ending(outcome)
     if isinstance(outcome, Ignored):  # nobody can tell its value, so what follows cannot run
         failure = capture(TaskRevokedError("ignored"))
     if failure is not None:
         value = encode_cause(finished.delivery.id, failure)
-    nodes = [(part.flow, part.home, *feed) for feed in part.feeds]
-    return tuple(Join(*node, value, failure is not None) for node in (*nodes, *part.outer))
+    return tuple(Join(part.flow, part.home, *feed, value, failure is not None) for feed in part.feeds)
 
 
 def result_of(finished: Finished, worker: str, now: float) -> Result:

@@ -24,8 +24,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     *needs* is the node that sent the job when it opened (0: the start), *takes* what the job takes of its members'
     values. *feeds* names each node that waits for this job, with the job's number there. *chord* tells that a member's
-    failure reaches the job as a `ChordError`; else as it was, and revoked if the member was. *outer* names nodes of
-    other flows that wait for this job as well: flow, its home, node, number.
+    failure reaches the job as a `ChordError`; else as it was, and revoked if the member was.
     """
 
     flow: str
@@ -34,7 +33,6 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     takes: int
     feeds: tuple[tuple[int, int], ...]
     chord: bool = False
-    outer: tuple[tuple[str, str, int, int], ...] = ()
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

@@ -58,10 +58,9 @@ class Revoked(msgspec.Struct, frozen=True):
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """The job ended without a record. *handed_on*: another job has taken its place in its flow."""
+    """The job ended without a record."""
 
     run: float = 0.0
-    handed_on: bool = False
 
 
 class Released(msgspec.Struct, frozen=True):

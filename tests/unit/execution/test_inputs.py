@@ -161,12 +161,11 @@ def joined(outcome: Outcome, part: Part | None = STEP) -> tuple[Join, ...]:
     return settlement_of(Finished(Delivery("job", "q", 9, 1, b""), outcome, "task", part=part), "w", NOW, 60.0).joins
 
 
-def test_a_value_joins_every_node_that_waits_here_and_in_other_flows() -> None:
-    part = Part("flow", "home", 0, NOTHING, ((1, 0), (2, 4)), outer=(("outer", "there", 3, 9),))
+def test_a_value_joins_every_node_that_waits() -> None:
+    part = Part("flow", "home", 0, NOTHING, ((1, 0), (2, 4)))
     assert joined(Succeeded(b"\x07"), part) == (
         Join("flow", "home", 1, 0, b"\x07"),
         Join("flow", "home", 2, 4, b"\x07"),
-        Join("outer", "there", 3, 9, b"\x07"),
     )
 
 
@@ -185,8 +184,8 @@ def test_every_other_end_joins_as_a_failure_with_its_cause(outcome: Outcome, exp
     assert (join.failed, cause.job, cause.failure.type) == (True, "job", expected)
 
 
-def test_a_job_that_goes_on_or_that_another_stands_in_for_joins_nothing() -> None:
-    assert joined(Retried(None, 1.0)) == joined(Ignored(handed_on=True)) == joined(Succeeded(b"\x07"), None) == ()
+def test_a_job_that_goes_on_joins_nothing() -> None:
+    assert joined(Retried(None, 1.0)) == joined(Succeeded(b"\x07"), None) == ()
 
 
 def test_jobs_that_cannot_be_run_tell_their_flow() -> None:

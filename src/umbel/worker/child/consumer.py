@@ -224,7 +224,8 @@ class Consumer:
             self._receiving.cancel()
 
     # Both in the order in which they wait: what is released together comes to the front in that order. A receive that
-    # waits would be the first to take it again.
+    # waits would be the first to take it again. If no thread had begun even the first one, nothing is left here that
+    # could free a slot by ending: whoever waits for one has to look again.
 
     def _hand_back(self) -> None:
         waiting = self._threads.take_back()
@@ -233,6 +234,7 @@ class Consumer:
         for run in waiting:
             self._pace.handed_back(time.monotonic())
             self._settle(run, Released())
+            self._slot.set()
 
     def _hand_back_async(self) -> None:
         waiting = self._loop_runner.take_back()
@@ -241,6 +243,7 @@ class Consumer:
         for run in waiting:
             self._pace.handed_back_async(time.monotonic())
             self._settle(run, Released())
+            self._slot.set()
 
     def _release_quarantine(self) -> None:
         while self._quarantine:

@@ -15,6 +15,7 @@ from tests.unit.worker.child.stage import LEASE, QUEUE, Stage, Watchman, until
 from umbel.brokers.memory import MemoryBroker
 from umbel.contracts.broker import Beat, Ended, SessionDead
 from umbel.exceptions import BrokerError, BrokerUnavailable
+from umbel.execution.runners import ThreadRunner
 from umbel.model.job import Counts, Delivery, Job
 from umbel.testing import FailBefore, LoseReplies
 from umbel.worker.board import Board, boot_seconds
@@ -111,6 +112,19 @@ async def test_jobs_behind_a_long_one_are_handed_back_within_a_moment_and_run_el
         blocker.let_go.set()
         await stage.ended(*long)
     assert taken < 0.2  # 20 to 40 ms, and what a busy machine adds
+
+
+async def test_a_child_whose_threads_have_begun_nothing_yet_hands_back_and_asks_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, late = ThreadRunner._start, list[ThreadRunner]()
+    monkeypatch.setattr(ThreadRunner, "_start", lambda runner, _: late.append(runner))
+    notes = Notes(stage)
+    ids = stage.send(notes.task, *((number,) for number in range(200)))  # so many that it asks for no more
+    async with stage.child(jobs_are_short=True):
+        await until(lambda: len(stage.space.queue(QUEUE).ready[9]) == 199, "all were handed back, one was taken again")
+        start(late[0], asyncio.get_running_loop())
+        await stage.ended(*ids)
 
 
 async def test_after_handing_back_a_child_asks_for_no_more_than_it_can_start(stage: Stage) -> None:

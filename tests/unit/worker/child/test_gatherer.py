@@ -126,7 +126,7 @@ async def test_the_body_of_a_chord_gets_all_values_in_order_whatever_order_they_
     flow.place(body, "body", 1, 2, ALL, chord=True)
     random.Random(7).shuffle(flow.jobs)
     flow.start()
-    async with stage.child(threads=4, jobs_are_short=True):
+    async with stage.child(jobs_are_short=True):
         await stage.ended("body")
     assert values.decode(result(stage, "body").value) == list(range(2500))
 
@@ -285,7 +285,7 @@ async def test_members_of_one_group_are_asked_about_once_a_receive(stage: Stage,
     for member in range(200):
         flow.place(add, f"m{member}", 0, 1, args=[member])
     flow.start()
-    async with stage.child(broker, threads=4, jobs_are_short=True):
+    async with stage.child(broker, jobs_are_short=True):
         await stage.ended(*(f"m{member}" for member in range(200)))
     assert flows.asked < 100
 
