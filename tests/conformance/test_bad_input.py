@@ -16,13 +16,14 @@ from umbel.settings import Settings
 from umbel.stores.trial import try_out
 
 PASSWORD = "hunter2"
+DEADLINE = 0.5
 
 Address = Callable[[str], str]
 
 
 async def opened(url: str, backend: str = "") -> None:
     """What a worker does first: open a session."""
-    settings = Settings(broker_url=url, result_backend=backend, broker_send_deadline=1.0)
+    settings = Settings(broker_url=url, result_backend=backend, broker_send_deadline=DEADLINE)
     broker = brokers.connect(url, settings)
     try:
         await broker.heartbeat([Beat(new_session())], ["q"], 10.0, opening=True)
@@ -33,7 +34,7 @@ async def opened(url: str, backend: str = "") -> None:
 
 async def tried(url: str) -> None:
     """What a worker does before: try the result store."""
-    settings = Settings(broker_send_deadline=1.0)
+    settings = Settings(broker_send_deadline=DEADLINE)
     store = stores.connect(url, settings)
     try:
         await try_out(store, settings)

@@ -111,6 +111,13 @@ class TestStore(ResultStoreConformance):
         return RedisResultStore(self.url, Settings())
 
 
+async def test_each_node_tells_of_itself(cluster: Cluster) -> None:
+    broker = RedisBroker(cluster.url, Settings())
+    names = [each.name for each in await broker.examine()]
+    await broker.aclose()
+    assert len([name for name in names if name.endswith(" version")]) == len(QUEUES)
+
+
 def job(queue: str = QUEUE, job_id: str = "") -> Job:
     return Job(job_id or new_id(), queue, b"envelope")
 

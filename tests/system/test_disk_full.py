@@ -48,12 +48,14 @@ def test_what_ends_while_the_disk_is_full_is_kept_and_settled_when_there_is_room
     worker = stage.start("-c", "2").wait_ready()
     before = stage.work_many([0.0] * 50)
     assert len({result.get(timeout=30) for result in before}) > 0
-    held = stage.work_many([2.0, 2.0])
+    release = stage.folder / "release"
+    held = [stage.send("hold", str(release)) for _ in range(2)]
     stage.wait_started(*held)
     waiting = stage.work_many([0.0] * 50)
     disk.fill()
     sent = until_refused(stage)
     worker.wait_for("is away")
+    release.touch()
     eventually(lambda: all(stage.ledger.ends()[result.id] for result in held), "the held jobs have ended")
     with pytest.raises(TimeoutError):
         held[0].get(timeout=0.5)

@@ -38,6 +38,16 @@ def work(seconds: float) -> int:
 
 
 @app.task
+def hold(release: str) -> int:
+    """Go on until the file *release* is there."""
+    write("S")
+    while not os.path.exists(release):  # noqa: PTH110 - one import less in each child
+        time.sleep(0.01)
+    write("E")
+    return os.getpid()
+
+
+@app.task
 def member(number: int) -> int:
     """Take a moment and answer *number*."""
     write("S")
