@@ -1,5 +1,6 @@
 -- flows: what nodes wait for, and what they send when they open. Each of these statements is one step of a transaction.
--- Rows of nodes are locked in the order of their ids, as late as possible, and those of flows after them.
+-- Rows of nodes are locked in the order of their ids, as late as possible, and those of flows after them. Whether a job has
+-- ended is looked up one by one ("limit 1"): a generic plan would read all records to compare them.
 
 -- name: draft
 -- $1 key, $2 seconds, $3 now or null; a start goes on, or is forgotten after so long. Answers a row unless it was forgotten.
@@ -85,18 +86,21 @@ from given where given.id = node.id and node.id = any(array(select id from locke
 -- Each counts once; a node that has all of them is complete. Who waits here for another's lock counts on what that one wrote:
 -- the update looks at the row again, and nothing else that others write is looked at.
 with given as materialized (
-    select node.id, node.chunks, given.member, given.failed, given.value
-    from unnest($1::int4[], $2::uuid[], $3::text[], $4::int4[], $5::int8[], $6::bool[], $7::bytea[])
+    select * from unnest($1::int4[], $2::uuid[], $3::text[], $4::int4[], $5::int8[], $6::bool[], $7::bytea[])
         as given(place, flow, home, number, member, failed, value)
+    where place = any(current_setting('umbel.ours')::int4[])
+),
+waiting as materialized (
+    select known.*, node.id, node.chunks from (select distinct flow, home, number from given) as known
     cross join lateral (
         select node.id, node.chunks from umbel.flow join umbel.flow_node as node on node.flow = flow.id
-        where flow.id = given.flow and flow.home = given.home and node.number = given.number and node.state = 0 limit 1
+        where flow.id = known.flow and flow.home = known.home and node.number = known.number and node.state = 0 limit 1
     ) as node
-    where given.place = any(current_setting('umbel.ours')::int4[])
 ),
 brought as (
     insert into umbel.flow_input(node, member, failed, value)
-    select id, member, failed, case when chunks = 0 then ''::bytea else value end from given order by id, member
+    select waiting.id, given.member, given.failed, case when waiting.chunks = 0 then ''::bytea else given.value end
+    from given join waiting using (flow, home, number) order by waiting.id, given.member
     on conflict do nothing
     returning node, member, failed
 ),
@@ -169,7 +173,7 @@ made as (
             taken.ids, taken.names, taken.queues, taken.levels, taken.delays, taken.etas, taken.envelopes
         ) with ordinality as job(id, name, queue, level, delay, eta, envelope, nth)
     ) as next
-    where not exists (select from umbel.result where result.id = next.id and result.expires > next.now)
+    where (select true from umbel.result where result.id = next.id and result.expires > next.now limit 1) is null
     order by next.node, next.place, next.nth
     on conflict (id) do nothing
     returning queue
@@ -217,7 +221,7 @@ made as (
             taken.ids, taken.names, taken.queues, taken.levels, taken.delays, taken.etas, taken.envelopes
         ) with ordinality as job(id, name, queue, level, delay, eta, envelope, nth)
     ) as next
-    where not exists (select from umbel.result where result.id = next.id and result.expires > next.now)
+    where (select true from umbel.result where result.id = next.id and result.expires > next.now limit 1) is null
     order by next.place, next.nth
     on conflict (id) do nothing
     returning queue
