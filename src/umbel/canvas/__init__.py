@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from umbel.canvas.primitives import chain, chord, chunks, group, xmap, xstarmap
+    from umbel.canvas.mapping import chunks, xmap, xstarmap
+    from umbel.canvas.primitives import chain, chord, group
     from umbel.canvas.results import GroupResult, ResultSet, result_from_tuple
     from umbel.canvas.signatures import Signature, maybe_signature, signature, subtask
 
@@ -27,7 +28,8 @@ __all__ = [
 ]
 
 _PLACES: Final = {
-    **dict.fromkeys(("chain", "chord", "chunks", "group", "xmap", "xstarmap"), "umbel.canvas.primitives"),
+    **dict.fromkeys(("chain", "chord", "group"), "umbel.canvas.primitives"),
+    **dict.fromkeys(("chunks", "xmap", "xstarmap"), "umbel.canvas.mapping"),
     **dict.fromkeys(("GroupResult", "ResultSet", "result_from_tuple"), "umbel.canvas.results"),
     **dict.fromkeys(("Signature", "maybe_signature", "signature", "subtask"), "umbel.canvas.signatures"),
 }

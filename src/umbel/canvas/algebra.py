@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from umbel.canvas.links import popped
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.signatures import Signature, listed
 
 Any_: TypeAlias = Signature[Any]

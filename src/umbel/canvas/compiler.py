@@ -11,7 +11,8 @@ import msgspec
 from umbel.calling import Said
 from umbel.canvas.algebra import spliced
 from umbel.canvas.links import linked, popped
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed

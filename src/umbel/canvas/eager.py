@@ -10,7 +10,8 @@ import msgspec
 from umbel.canvas.compiler import CHAIN_OWN, More, merged, of_step, partial, split, to_parts
 from umbel.canvas.compiler import flat as flat_steps
 from umbel.canvas.links import linked, popped
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Host
 from umbel.canvas.signatures import Signature

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from umbel.canvas.primitives import chain, chord, chunks, group, xmap, xstarmap
+from umbel.canvas.mapping import chunks, xmap, xstarmap
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Host
 from umbel.canvas.signatures import MAX_DEPTH, Signature, is_signature
 from umbel.options import CALL_OPTIONS

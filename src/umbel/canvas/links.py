@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from umbel.calling import Said
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
 from umbel.options import CallOptions

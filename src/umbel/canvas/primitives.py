@@ -1,4 +1,4 @@
-"""The primitives: chain, group, chord, chunks, map and starmap, as signatures that are made of signatures."""
+"""The primitives: chain, group and chord, signatures that are made of signatures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, TypeGuard, cast
 
-from umbel.canvas.seams import Host
+from umbel.canvas.several import Several
 from umbel.canvas.signatures import Signature, is_signature, late, maybe_signature, reached
 
 Any_: TypeAlias = Signature[Any]
@@ -29,6 +29,15 @@ class Stream:
         if self._kept is None:
             self._kept = list(self.taken())
         return self._kept
+
+    def first(self) -> Any_ | None:
+        """The first member; it is not lost by the look."""
+        if self._kept is None and self._source is not None:
+            source = self._source
+            head = list(itertools.islice(source, 1))
+            self._source = itertools.chain(head, source)
+            return _member(head[0], 0) if head else None
+        return next(iter(self._kept or ()), None)
 
     def taken(self) -> Iterator[Any_]:
         """The members; they are not kept unless they were before. Raises `RuntimeError` the second time."""
@@ -98,11 +107,6 @@ class chain(Signature[Any]):  # noqa: N801 - Celery's name
         """The steps."""
         return cast("list[Any_]", self.kwargs["tasks"])
 
-    @property
-    def app(self) -> Host:
-        """The app of the first step that has one, else the current one."""
-        return _app_of(self, self.tasks) or super().app
-
     def set_immutable(self, immutable: bool) -> None:
         """Have the chain's first step take no partial arguments, or some again."""
         self["immutable"] = immutable
@@ -135,7 +139,7 @@ class chain(Signature[Any]):  # noqa: N801 - Celery's name
 
 
 @Signature.register_type()
-class group(Signature[list[Any]]):  # noqa: N801 - Celery's name
+class group(Several):  # noqa: N801 - Celery's name
     """Tasks side by side: ``group(a, b)``, a list or a generator. The result is a `GroupResult`, in that order."""
 
     subtask: ClassVar[str | None] = "group"
@@ -157,12 +161,6 @@ class group(Signature[list[Any]]):  # noqa: N801 - Celery's name
         """The members; those of a generator are kept from now on."""
         members: Members = self.kwargs["tasks"]
         return members.members() if isinstance(members, Stream) else members
-
-    @property
-    def app(self) -> Host:
-        """The app of the first member that has one, else the current one."""
-        members: Members = self.kwargs["tasks"]
-        return (_app_of(self, members) if isinstance(members, list) else self.own_app) or super().app
 
     @property
     def is_stream(self) -> bool:
@@ -217,6 +215,11 @@ class group(Signature[list[Any]]):  # noqa: N801 - Celery's name
         """The signatures that it is made of."""
         return iter(self.tasks)
 
+    def heads(self) -> Iterator[Any_]:
+        """The members, but of a generator only the first."""
+        members: Members = self.kwargs["tasks"]
+        return iter(members) if isinstance(members, list) else filter(None, [members.first()])
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Send it."""
         return self.apply_async(args, kwargs)
@@ -265,11 +268,6 @@ class chord(Signature[Any]):  # noqa: N801 - Celery's name
         self.kwargs["body"] = body
         if body is not None:
             self.depth = reached([self.header, body], "a chord")
-
-    @property
-    def app(self) -> Host:
-        """The app of the first part that has one, else the current one."""
-        return self.own_app or self.header.own_app or _app_of(self, list(self.parts())) or super().app
 
     def set_immutable(self, immutable: bool) -> None:
         """Have no member of the header take further arguments, or all again."""
@@ -327,68 +325,3 @@ def _header(given: Any) -> group:
         return group(given)
     found = _member(given, 0)
     return found if isinstance(found, group) else group([found])
-
-
-@Signature.register_type()
-class xmap(Signature[list[Any]]):  # noqa: N801 - Celery's name
-    """One job that calls a task for each item, one after the other: ``task.map(items)``. It takes no arguments."""
-
-    subtask: ClassVar[str | None] = "xmap"
-
-    def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
-        """*task* is called with each item of *it*."""
-        inner: Any_ = task if is_signature(task) else Signature(task)
-        self.fill(f"celery.{self.subtask_name}", (), {"task": inner, "it": list(it)}, options)
-        self["immutable"] = True
-        self.own_app = inner.own_app or getattr(inner.own_task, "app", None)
-
-    subtask_name: ClassVar[str] = "map"
-
-    def __repr__(self) -> str:
-        return f"[{self.kwargs['task'].task}(x) for x in {self.kwargs['it']!r}]"
-
-
-@Signature.register_type()
-class xstarmap(xmap):  # noqa: N801 - Celery's name
-    """One job that calls a task with each tuple of arguments, one after the other: ``task.starmap(tuples)``."""
-
-    subtask: ClassVar[str | None] = "xstarmap"
-    subtask_name: ClassVar[str] = "starmap"
-
-    def __repr__(self) -> str:
-        return f"[{self.kwargs['task'].task}(*x) for x in {self.kwargs['it']!r}]"
-
-
-@Signature.register_type()
-class chunks(Signature[list[Any]]):  # noqa: N801 - Celery's name
-    """A group of jobs of *n* calls each: ``task.chunks(tuples, n)``. The result is a list of lists."""
-
-    subtask: ClassVar[str | None] = "chunks"
-
-    def __init__(self, task: Any, it: Iterable[Any], n: int, **options: Any) -> None:
-        """Cut *it*, tuples of arguments for *task*, into pieces of *n*."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"chunks of {n!r}: give a whole number, 1 or more")
-        inner: Any_ = task if is_signature(task) else Signature(task)
-        self.fill("celery.chunks", (), {"task": inner, "it": list(it), "n": n}, options)
-        self["immutable"] = True
-        self.own_app = inner.own_app or getattr(inner.own_task, "app", None)
-
-    def group(self) -> group:
-        """The group of starmap jobs that it stands for."""
-        task, it, size = self.kwargs["task"], self.kwargs["it"], self.kwargs["n"]
-        made = group([xstarmap(task, it[start : start + size]) for start in range(0, len(it), size)])
-        made["options"], made.own_app = dict(self.options), self.own_app
-        return made
-
-    def __call__(self, **options: Any) -> Any:
-        """Send it."""
-        return self.apply_async(**options)
-
-
-def _app_of(whole: Any_, parts: Sequence[Any_]) -> Host | None:
-    if whole.own_app is None:
-        whole.own_app = next(
-            (app for part in parts if (app := part.own_app or getattr(part.own_task, "app", None))), None
-        )
-    return whole.own_app

@@ -10,7 +10,8 @@ import msgspec
 
 from umbel.canvas.compiler import GATHER, More, is_empty
 from umbel.canvas.links import linked, popped
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.send import acarry_out, carry_out, leaving
 from umbel.canvas.signatures import Signature

@@ -10,7 +10,8 @@ import msgspec
 
 from umbel import sending
 from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty, is_loose
-from umbel.canvas.primitives import chain, chord, chunks, group
+from umbel.canvas.mapping import chunks
+from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Host
 from umbel.canvas.signatures import Signature

@@ -9,7 +9,7 @@ from umbel.calling import Said, said_by
 from umbel.options import CallOptions
 
 if TYPE_CHECKING:
-    from umbel.canvas.primitives import chunks, xmap, xstarmap
+    from umbel.canvas.mapping import chunks, xmap, xstarmap
     from umbel.canvas.seams import Callee
     from umbel.canvas.signatures import Signature
 
@@ -53,19 +53,19 @@ class Signable(Generic[P, R]):
 
     def map(self, it: Iterable[Any]) -> xmap:
         """One job that calls this task with each item of *it*."""
-        from umbel.canvas.primitives import xmap
+        from umbel.canvas.mapping import xmap
 
         return xmap(self.s(), it)
 
     def starmap(self, it: Iterable[Sequence[Any]]) -> xstarmap:
         """One job that calls this task with each tuple of arguments in *it*."""
-        from umbel.canvas.primitives import xstarmap
+        from umbel.canvas.mapping import xstarmap
 
         return xstarmap(self.s(), it)
 
     def chunks(self, it: Iterable[Sequence[Any]], n: int) -> chunks:
         """A group of jobs that each call this task with *n* tuples of arguments of *it*."""
-        from umbel.canvas.primitives import chunks
+        from umbel.canvas.mapping import chunks
 
         return chunks(self.s(), it, n)
 

@@ -124,8 +124,13 @@ class Signature(dict[str, Any], Generic[R_co]):
         """The app that will send it: its own, its task's, else the current one. Raises `ImproperlyConfigured`."""
         found = self.own_app
         if found is None:
-            found = self.own_app = cast("Host", getattr(self.own_task, "app", None) or find_app())
+            found = self.own_app = self.app_inside() or cast("Host", find_app())
         return found
+
+    def app_inside(self) -> Host | None:
+        """The first app that it or a signature in it was given, or None."""
+        found: Host | None = self.own_app or getattr(self.own_task, "app", None)
+        return found or next((app for part in self.heads() if (app := part.app_inside())), None)
 
     @property
     def type(self) -> Callee:
@@ -244,11 +249,10 @@ class Signature(dict[str, Any], Generic[R_co]):
 
     def __or__(self, other: object) -> Any:
         if not isinstance(other, Signature):
-            raise TypeError(f"only signatures can be chained with |, not {other!r}: give task.s(…)")
+            return self.__ror__(other)
         return late("algebra").joined(self, other)
 
-    # A dict's own two would merge the keys.
-    __ior__ = __or__
+    __ior__ = __or__  # a dict's own two would merge the keys
 
     def __ror__(self, other: object) -> Any:
         raise TypeError(f"only signatures can be chained with |, not {other!r}: give task.s(…)")
@@ -324,11 +328,14 @@ class Signature(dict[str, Any], Generic[R_co]):
         """The signatures that this one is made of."""
         return iter(())
 
+    def heads(self) -> Iterator[Signature[Any]]:
+        """Those of its parts that can be looked at without reading a generator to its end."""
+        return self.parts()
+
     def __copy__(self) -> Self:
         return self.copied()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        del memo
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
         return self.copied()
 
     def __repr__(self) -> str:
