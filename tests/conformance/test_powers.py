@@ -18,12 +18,12 @@ from tests.conformance import (
     test_sqlite,
 )
 from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ, RABBITMQ_ALONE, REDIS, SQLITE, Power
-from umbel.testing.conformance import BrokerConformance, InspectorConformance, RecordConformance
+from umbel.testing.conformance import BrokerConformance, FlowConformance, InspectorConformance, RecordConformance
 from umbel.testing.conformance.stage import BrokerStage
 
 PARTS = [
     suite
-    for whole in (BrokerConformance, InspectorConformance, RecordConformance)
+    for whole in (BrokerConformance, FlowConformance, InspectorConformance, RecordConformance)
     for suite in whole.__mro__
     if issubclass(suite, BrokerStage)
 ]

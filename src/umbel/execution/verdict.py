@@ -9,12 +9,14 @@ import msgspec
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.exceptions import DecodeError, TaskRevokedError
 from umbel.execution.executor import Finished
+from umbel.execution.following import follow_ups
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import Join
 from umbel.model.job import Counts, Delivery
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
 from umbel.states import FAILURE, IGNORED, REVOKED, SUCCESS
 from umbel.wire import record
+from umbel.wire.envelope import decode
 from umbel.wire.flow import encode_cause, part_of
 
 _NIL: Final = b"\xc0"
@@ -79,20 +81,19 @@ def result_of(finished: Finished, worker: str, now: float) -> Result:
     )
 
 
-def ended_before(delivery: Delivery, stored: bytes) -> Finished:
-    """What is left to do about *delivery*, whose record is *stored* already: to end it, and to tell its flow.
+def ended_before(delivery: Delivery, stored: bytes, now: float) -> Finished:
+    """What is left to do about *delivery*, whose record is *stored* already: to end it, and to tell who waits for it.
 
     A crash between record and settle leaves such a job, where the records are not in the broker.
     """
-    part = part_of(delivery.envelope)
-    if part is None:
-        return Finished(delivery, Ignored())
     try:
+        envelope = decode(delivery.envelope, len(delivery.envelope))
         result = record.decode(stored) if stored else Result(SUCCESS)
     except DecodeError as error:
-        return Finished(delivery, Failed(capture(error)), keep_result=False, part=part)
+        return Finished(delivery, Failed(capture(error)), keep_result=False, part=part_of(delivery.envelope))
     outcome: Outcome = Succeeded(bytes(result.value)) if result.failure is None else Failed(result.failure)
-    return Finished(delivery, outcome, result.task, keep_result=False, part=part)
+    told = follow_ups(delivery, envelope, outcome, now)
+    return Finished(delivery, outcome, result.task, keep_result=False, part=envelope.part, follow_ups=told)
 
 
 def _ending(outcome: Outcome) -> tuple[str, bytes, Failure | None]:

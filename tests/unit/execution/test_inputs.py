@@ -10,6 +10,7 @@ from tests.unit.execution.stage import NOW, Stage
 from umbel import Task
 from umbel.exceptions import ChordError, Ignore, Reject, TaskRevokedError
 from umbel.execution.executor import Finished, Run
+from umbel.execution.following import ERRBACK
 from umbel.execution.inputs import MAX_REPR_CHARACTERS, given, hindrance, page_of
 from umbel.execution.verdict import ended_before, joins_of, settlement_of
 from umbel.model.failure import Failure, capture, rebuild
@@ -17,7 +18,7 @@ from umbel.model.flow import ALL, NOTHING, ONE, Cause, Input, Join, Part, Standi
 from umbel.model.job import FIRST, Counts, Delivery
 from umbel.model.outcome import Failed, Ignored, Outcome, Result, Retried, Revoked, Succeeded
 from umbel.wire import record, values
-from umbel.wire.envelope import Envelope, decode, encode
+from umbel.wire.envelope import Envelope, Errback, Link, decode, encode
 from umbel.wire.flow import decode_cause, encode_cause
 
 FEEDS = ((2, 5),)
@@ -219,10 +220,20 @@ def test_a_job_whose_record_was_stored_before_a_crash_joins_with_that_record(
 ) -> None:
     stage = Stage()
     delivery = delivery_of(stage.task(lambda: None, asynchronous=False), [], STEP)
-    settlement = settlement_of(ended_before(delivery, stored), "w", NOW, 60.0)
+    settlement = settlement_of(ended_before(delivery, stored, NOW), "w", NOW, 60.0)
     (join,) = settlement.joins
     found = decode_cause(join.value).failure.type if join.failed else values.decode(join.value)
     assert (settlement.kind, settlement.record, join.failed, found) == ("end", b"", failed, brought)
+
+
+@pytest.mark.parametrize(("failure", "told"), [(None, ["linked"]), (capture(ValueError()), [ERRBACK])])
+def test_who_is_to_be_told_of_such_a_job_is_told(failure: Failure | None, told: list[str]) -> None:
+    link, errback = Link("q", encode(Envelope("linked"))), Errback(values.encode({"task": "errback"}))
+    delivery = Delivery("job", "q", 9, 1, encode(Envelope("task", links=(link,), errbacks=(errback,))))
+    stored = record.encode(Result("SUCCESS" if failure is None else "FAILURE", _raw([1]), failure))
+    settlement = settlement_of(ended_before(delivery, stored, NOW), "w", NOW, 60.0)
+    assert [decode(job.envelope).task for job in settlement.follow_ups] == told
+    assert (settlement.kind, settlement.record, settlement.joins) == ("end", b"", ())
 
 
 # --- steering inside a flow

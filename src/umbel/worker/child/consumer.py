@@ -144,7 +144,7 @@ class Consumer:
         of_flows: list[Run] = []
         for delivery in deliveries:
             if delivery.id in ended:
-                self._settler.add(ended_before(delivery, ended[delivery.id]))
+                self._settler.add(ended_before(delivery, ended[delivery.id], now))
                 continue
             prepared = self._executor.prepare(delivery, now)
             if isinstance(prepared, Finished):

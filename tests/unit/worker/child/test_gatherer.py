@@ -15,15 +15,18 @@ from umbel import Task
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.flows import MemoryFlows
 from umbel.contracts.broker import Settlement
+from umbel.contracts.powers import Record
+from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable, Ignore
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Join, Node, Page, Part, Standing
 from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.settings import Settings
 from umbel.stores.large import LargeRecords, is_reference
+from umbel.stores.memory import MemoryStore
 from umbel.wire import record, values
 from umbel.wire.envelope import Envelope, encode
-from umbel.worker.child.ledger import OwnEngine
+from umbel.worker.child.ledger import OtherStore, OwnEngine
 
 pytestmark = pytest.mark.timeout(60)
 FLOW = "flow"
@@ -217,6 +220,28 @@ async def test_a_step_that_runs_alone_after_a_crash_gets_its_value(stage: Stage,
     async with stage.child():
         await stage.ended("2")
     assert values.decode(result(stage, "2").value) == 11
+
+
+async def test_a_step_whose_record_was_stored_before_a_crash_is_not_run_again_and_the_chain_goes_on(
+    stage: Stage, flow: Chosen
+) -> None:
+    ran: list[int] = []
+
+    def noting(value: int) -> int:
+        ran.append(value)
+        return value
+
+    task = stage.task(noting)
+    flow.place(task, "1", 0, 1, args=[1])
+    flow.place(task, "2", 1, 2, ONE)
+    flow.start()
+    await stage.charge("1", losses=1)
+    elsewhere = MemoryStore(Space())
+    await elsewhere.put([Record("1", QUEUE, record.encode(Result("SUCCESS", msgspec.Raw(b"\x07"))), 60.0)])
+    async with stage.child(ledger=OtherStore(elsewhere, "session", 60.0)):
+        await until(lambda: elsewhere.fetch("2", None) is not None, "the chain has ended")
+        await until(lambda: flow.state() == "succeeded", "the flow has ended")
+    assert ran == [7]
 
 
 class Faltering(MemoryFlows):
