@@ -8,17 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from umbel import current
-from umbel.app.connections import (
-    Broker,
-    ResultStore,
-    broker_at,
-    default_backend,
-    default_url,
-    is_disabled,
-    same_engine,
-    store_at,
-    store_url,
-)
+from umbel.app.connections import Broker, ResultStore, broker_at, fill_in, same_engine, store_at, store_url
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.app.signal import AppSignal
@@ -96,12 +86,8 @@ class Umbel:
         for read in self._config:
             read(settings)
         settings.assign(self._given, self._origin)
-        if not settings.broker_url and not self._is_instance("broker"):
-            settings.assign({"broker_url": default_url(self.main)}, "the name of the app")
-        if not settings.result_backend and not self._is_instance("store"):
-            settings.assign({"result_backend": default_backend(settings.broker_url)}, "broker_url")
-        if is_disabled(settings.result_backend):
-            settings.assign({"task_ignore_result": True}, "result_backend")
+        broker, store = self._is_instance("broker"), self._is_instance("store")
+        settings.derived_by(lambda these: fill_in(these, self.main, own_broker=broker, own_store=store))
         if settings.moot:
             getLogger("umbel").info("settings that tune nothing in Umbel: %s", ", ".join(settings.moot))
         return settings

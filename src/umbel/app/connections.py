@@ -19,6 +19,9 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
 _CARRIERS: Final = frozenset({"amqp", "amqps"})
 """Brokers that keep no results: what they settle is written where their claims are."""
+_BY_NAME: Final = "the name of the app"
+_BY_BROKER: Final = "broker_url"
+_BY_BACKEND: Final = "result_backend"
 _PORTS: Final = {"redis": 6379, "rediss": 6379}
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "broker_at",
     "default_backend",
     "default_url",
+    "fill_in",
     "is_disabled",
     "results_elsewhere",
     "same_engine",
@@ -50,6 +54,22 @@ def is_disabled(url: str) -> bool:
 def default_backend(broker_url: str) -> str:
     """Where results are kept if nobody says so: where the jobs are, or nowhere if that cannot be."""
     return f"{DISABLED}://" if _only_carries(broker_url) else broker_url
+
+
+def fill_in(settings: Settings, main: str | None, *, own_broker: bool, own_store: bool) -> None:
+    """Assign the URLs that nobody has given, for the app *main*, and what follows from them.
+
+    To be called again when a setting has changed: results follow the jobs to another broker. *own_broker*,
+    *own_store*: the app was given an instance.
+    """
+    if not own_broker and (not settings.broker_url or settings.origin("broker_url") == _BY_NAME):
+        settings.assign({"broker_url": default_url(main)}, _BY_NAME)
+    if not own_store and (not settings.result_backend or settings.origin("result_backend") == _BY_BROKER):
+        settings.assign({"result_backend": default_backend(settings.broker_url)}, _BY_BROKER)
+    if is_disabled(settings.result_backend):
+        settings.assign({"task_ignore_result": True}, _BY_BACKEND)
+    elif settings.origin("task_ignore_result") == _BY_BACKEND:
+        settings.assign({"task_ignore_result": False}, _BY_BACKEND)
 
 
 def store_url(settings: Settings) -> str:

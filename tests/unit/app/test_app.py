@@ -87,6 +87,39 @@ def test_nothing_is_opened_before_it_is_used(tmp_path: Path) -> None:
     made.close()
 
 
+def test_results_follow_the_jobs_to_another_broker() -> None:
+    made = app("m")
+    assert made.conf.result_backend == made.conf.broker_url == "sqlite:///m.umbel.db"
+    made.conf.broker_url = "redis://one"
+    assert made.conf.result_backend == "redis://one"
+    made.conf.update(broker_url="redis://two")
+    assert made.conf.result_backend == "redis://two"
+    made.conf.result_backend = "redis://results"
+    made.conf.broker_url = "redis://three"
+    assert (made.conf.result_backend, made.conf.origin("result_backend")) == ("redis://results", "app.conf")
+
+
+def test_results_that_are_turned_off_later_are_ignored_until_they_are_turned_on() -> None:
+    made = app("m")
+    ignored = [made.conf.task_ignore_result]
+    for backend in ("disabled://", "redis://results"):
+        made.conf.result_backend = backend
+        ignored.append(made.conf.task_ignore_result)
+    assert ignored == [False, True, False]
+
+
+def test_reading_the_same_settings_again_changes_nothing(tmp_path: Path) -> None:
+    source = {"broker_url": "redis://one", "worker_lease": 20, "worker_lost_wait": 3}
+    made = app("m")
+    made.config_from_object(source)
+    before = made.conf.table(), made.conf.moot
+    for _ in range(2):
+        made.config_from_object(source)
+        made.conf.update(source)
+    assert (made.conf.table(), made.conf.moot) == before
+    assert made.conf.result_backend == "redis://one"
+
+
 def test_an_unknown_scheme_is_an_error_that_names_those_that_are_known() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"no broker knows .* 'sqs' of 'sqs://u:\*\*\*@h': use"):
         _ = app("m", broker="sqs://u:pa55@h").broker

@@ -39,6 +39,7 @@ def test_results_at_the_url_of_the_broker_have_its_options_unless_they_have_othe
     assert same_engine(settings)
     settings.result_backend_transport_options = {"master_name": "other"}
     assert results_address(SENTINELS, settings).endswith("?master_name=other")
+    assert not same_engine(settings)
 
 
 @pytest.mark.parametrize(
