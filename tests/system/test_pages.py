@@ -1,0 +1,28 @@
+"""The examples of the pages run as they are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from umbel.testing import worker
+from umbel.testing.conformance.eventually import eventually
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+TOLD = ["3", "canvas.fail: 3", "canvas.fail: 7"]
+
+
+@pytest.mark.parametrize("page", ["canvas"])
+async def test_the_examples_of_the_page_run(page: str) -> None:
+    first, *rest = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": page}
+    exec(first, names)  # noqa: S102 - our own page
+    with worker(names["app"], threads=2):
+        for number, block in enumerate(rest, 2):
+            exec(compile(block, f"{page}.md, example {number}", "exec"), names)  # noqa: S102 - likewise
+        await eventually(lambda: sorted(map(str, names["told"])) == TOLD, 20.0)
