@@ -24,6 +24,7 @@ from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
@@ -95,6 +96,10 @@ class TestRecords(AsWorker, RecordConformance):
 
 
 class TestFlows(AsWorker, FlowConformance):
+    pass
+
+
+class TestSchedules(AsWorker, ScheduleConformance):
     pass
 
 
