@@ -14,7 +14,8 @@ class FlowStore(Protocol):
 
     A join counts once for a (node, member), whatever is repeated; a join of an unknown flow or node does nothing. The
     join that completes a node opens it in the same atomic step: its jobs are sent, at most 256 at once; `receive` and
-    `reclaim` send the rest, in order. A flow that has ended is counted on as before and forgotten after its *ttl*.
+    `reclaim`, which counts them as promoted, send the rest, in order. A flow that has ended is counted on as before and
+    forgotten after its *ttl*.
     """
 
     def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
