@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- flow_revoke: a running flow is revoked from here on; whoever receives a job of it asks.
 -- KEYS[1] jobs   ARGV prefix now flow
 -- Answer: 1 if it was running

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- schedules: read the rows that changed.
 -- KEYS[1] jobs   ARGV prefix now revision
 -- Answer: {now in ms, number of all rows, (name revision value)*} of the rows written after that revision

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- settle_joins: a settle in which members of flows end; see settle. Also these operations:
+-- settle_joins: a settle in which members of flows end.
+-- KEYS[1] jobs   ARGV as of settle; also these operations:
 --   A home flow node by         the node waits for one member more, once for each `by`
 --   N home flow node member value   a member has ended; the value begins with 1, or 0 if it is a failure
 --   P field text                for another node, left in the outbox of this queue
