@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from umbel import brokers, stores
+from umbel.app.connections import fill_in
 from umbel.cli.checkup import Report, as_text, report
 from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_app, read_settings
@@ -41,8 +42,7 @@ async def _examined(frame: Frame) -> Report:
         app = open_app(frame)
         return await report(app.conf, lambda: app.broker, lambda: app.store)
     settings = read_settings(frame)
-    if not settings.result_backend:
-        settings.result_backend = settings.broker_url
+    fill_in(settings, None, own_broker=False, own_store=False)
     return await report(
         settings,
         lambda: brokers.connect(settings.broker_url, settings),
