@@ -15,6 +15,7 @@ from umbel.schedules.wanted import POLICIES, Wanted, expiry, wanted
 from umbel.settings import Settings
 from umbel.wire.ticks import template
 
+MAX_BYTES: Final = 2 * 1024 * 1024
 _NOT_HERE: Final = frozenset({"eta", "task_id", "connection"})
 logger = getLogger("umbel.scheduler")
 
@@ -64,9 +65,16 @@ class Periodic:
         conf = self._app.conf
         asked = {**{name: wanted(name, given) for name, given in conf.beat_schedule.items()}, **self._added}
         try:
-            return [entry_of(self._app, each) for _, each in sorted(asked.items())]
+            entries = [entry_of(self._app, each) for _, each in sorted(asked.items())]
         except (TypeError, ValueError, ImportError) as error:
             raise ImproperlyConfigured(str(error)) from error
+        size = sum(len(entry.envelope) for entry in entries)
+        if size > MAX_BYTES:
+            raise ImproperlyConfigured(
+                f"the arguments of all schedules take {size:,} bytes, more than {MAX_BYTES:,}: "
+                "store the data elsewhere and send a reference"
+            )
+        return entries
 
 
 def describe(

@@ -26,7 +26,8 @@ from umbel.schedules.policy import Due, begun, due, rule_of
 from umbel.schedules.versions import digest_of
 from umbel.wire.ticks import job_at
 
-DEADLINE_SECONDS: Final = 5.0
+DEADLINE_SECONDS: Final = 15.0
+"""For one look at everything that is due; among it may be many jobs to look up."""
 BEHIND_SECONDS: Final = (0.02, 0.12)
 """By how much a scheduler that did not write last comes later than one that did: in between, by its session."""
 BUSY_MILLISECONDS: Final = 1000

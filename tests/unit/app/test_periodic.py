@@ -223,6 +223,13 @@ def test_a_job_that_cannot_be_sent_is_refused_when_the_app_is_loaded(app: Umbel,
         app.periodic.entries()
 
 
+def test_schedules_that_are_too_large_together_are_refused(app: Umbel) -> None:
+    for number in range(5):
+        app.add_periodic_task(60, "elsewhere", args=("x" * 500_000,), name=str(number))
+    with pytest.raises(ImproperlyConfigured, match=r"take 2,50.* bytes, more than 2,097,152"):
+        app.periodic.entries()
+
+
 def test_settings_of_celery_that_tune_nothing_are_accepted(app: Umbel) -> None:
     app.conf.update(beat_scheduler="x:Y", beat_schedule_filename="z", enable_utc=True)
     assert {"beat_scheduler", "beat_schedule_filename", "enable_utc"} <= set(app.conf.moot)
