@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +19,7 @@ from umbel.model.ids import new_session
 from umbel.settings import Settings
 from umbel.stores.trial import try_out
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter2"
 DEADLINE = 0.5
 
@@ -136,3 +141,35 @@ def check(error: Exception) -> None:
     assert "\n" not in text
     assert PASSWORD not in text
     assert "secret / of" not in text
+
+
+WITHOUT_DRIVERS = """
+import sys
+from umbel import brokers, claims, stores
+from umbel.exceptions import ImproperlyConfigured
+from umbel.settings import Settings
+for driver in ("hiredis", "psycopg", "pamqp", "sqlalchemy", "obstore"):
+    sys.modules[driver] = None
+for room in (brokers, claims, stores):
+    for scheme in room.BUILT_IN:
+        if scheme not in ("memory", "sqlite", "disabled"):
+            try:
+                room.connect(f"{scheme}://user:hunter2@host/x", Settings())
+            except ImproperlyConfigured as error:
+                print(f"{scheme}\\t{error}")
+            else:
+                print(f"{scheme}\\tconnects")
+"""
+
+
+def test_a_missing_package_names_the_extra_that_brings_it() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_DRIVERS], check=True, capture_output=True, text=True)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert {"redis", "postgresql", "amqp", "db+mysql", "s3", "file", "redis+cluster"} <= told.keys()
+    for scheme, text in told.items():
+        found = re.search(r"needs the package '(\w+)': pip install 'umbel\[(\w+)\]'", text)
+        assert found is not None, (scheme, text)
+        package, extra = found.groups()
+        assert any(each.startswith(package) for each in extras[extra]), (scheme, text)
+    assert PASSWORD not in done.stdout + done.stderr
