@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,11 +14,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from umbel.brokers.postgres import PostgresBroker
+from umbel.contracts.broker import Beat
 from umbel.contracts.powers import TransactionalSender
+from umbel.engines import postgres_listener
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.ids import new_id
+from umbel.model.ids import new_id, new_session
 from umbel.model.job import Job
 from umbel.settings import Settings
+from umbel.testing.conformance.eventually import eventually
 
 QUEUE = "transactions"
 
@@ -95,6 +99,36 @@ async def test_jobs_come_with_the_commit_of_sqlalchemy(broker: PostgresBroker, p
         assert await ready(broker) == 2
         session.commit()
     assert await ready(broker) == 3
+
+
+async def test_who_waits_for_work_is_woken_by_the_commit_and_by_nothing_before(
+    broker: PostgresBroker, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_listener, "LOOK_AGAIN_SECONDS", 600.0)  # nobody looks by himself
+    session = new_session()
+    assert await broker.heartbeat([Beat(session)], [QUEUE], 60.0, opening=True) == [True]
+    waiting = asyncio.create_task(broker.receive(session, [QUEUE], 10, wait=60.0))
+    with psycopg.connect(postgres_url) as connection:
+        broker.send_in(jobs(), connection)
+        connection.rollback()
+        broker.send_in(jobs()[:1], connection)
+        broker.send_in(jobs()[1:], connection)
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        connection.commit()
+        async with asyncio.timeout(20):
+            received = await waiting
+        received += await broker.receive(session, [QUEUE], 10, wait=0)
+    assert len(received) == 2
+
+
+async def test_nothing_is_looked_for_when_all_transactions_are_over(broker: PostgresBroker, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        broker.send_in(jobs(), connection)
+        assert broker._commits._thread is not None
+        connection.rollback()
+    await eventually(lambda: broker._commits._thread is None, 20.0)
+    assert await ready(broker) == 0
 
 
 async def test_a_connection_without_a_transaction_is_refused(broker: PostgresBroker, postgres_url: str) -> None:

@@ -71,7 +71,7 @@ class TransactionalSender(Protocol):
     """A broker that accepts jobs in a transaction of the user's own: they exist when it commits, and not before.
 
     *connection* is one of a driver or toolkit that the engine understands, with its transaction open. Whoever waits for
-    work looks within 5 s after the commit; `announce`, called after it, lets somebody look at once.
+    work looks within 5 s after the commit, sooner if the engine sees it; `announce`, called then, has one look at once.
     Errors: those of the connection; `ImproperlyConfigured` for one that is not understood.
     """
 

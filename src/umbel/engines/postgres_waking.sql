@@ -41,3 +41,11 @@ select count(*) from (
         limit asked.number
     ) as waiting
 ) as told
+
+-- name: transaction
+-- answers the number of this transaction
+select pg_current_xact_id()::text
+
+-- name: fates
+-- $1 numbers of transactions; answers each with what became of it: in progress, committed or aborted, or null for an old one
+select number, pg_xact_status(number::xid8) from unnest($1::text[]) as number

@@ -23,6 +23,7 @@ from umbel.engines.operation import adrive, drive
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_bells import Bells
+from umbel.engines.postgres_commits import Commits
 from umbel.engines.postgres_guest import arun_in, run_in
 from umbel.engines.postgres_listener import Listener, Nap
 from umbel.engines.postgres_topics import work
@@ -55,6 +56,7 @@ class PostgresBroker:
         self._engine = Engine(address, settings.broker_send_deadline)
         self._verbs = Verbs(clock)
         self._bells = Bells(self._engine)
+        self._commits = Commits(self._engine, self._bells)
         self._listener = Listener(address)
         self._known: set[str] = set()
         self._floors = Floors()
@@ -95,13 +97,13 @@ class PostgresBroker:
         # Beside that transaction: were a new name written in it, whoever looks after the queue would wait for its end.
         self._engine.call(self._verbs.naming({job.queue for job in jobs} - self._known))
         self._known |= {job.queue for job in jobs}
-        drive(self._verbs.send(jobs, ()), partial(run_in, connection))
+        self._commits.ring_after(*drive(self._verbs.send_in(jobs), partial(run_in, connection)))
 
     async def asend_in(self, jobs: Sequence[Job], connection: object) -> None:
         """The async twin of `send_in`."""
         await self._engine.acall(self._verbs.naming({job.queue for job in jobs} - self._known))
         self._known |= {job.queue for job in jobs}
-        await adrive(self._verbs.send(jobs, ()), partial(arun_in, connection))
+        self._commits.ring_after(*await adrive(self._verbs.send_in(jobs), partial(arun_in, connection)))
 
     def announce(self, jobs: Sequence[Job]) -> None:
         """Wake workers for *jobs*, which were committed by now."""
@@ -137,6 +139,7 @@ class PostgresBroker:
 
     def close(self) -> None:
         """Give back all connections of this process."""
+        self._commits.close()
         self._listener.close()
         self._engine.close()
 
