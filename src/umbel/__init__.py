@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from umbel.app.app import Umbel
     from umbel.canvas import (
+        Graph,
         GroupResult,
         ResultSet,
         Signature,
@@ -40,6 +41,7 @@ __all__ = [
     "Call",
     "Context",
     "EagerResult",
+    "Graph",
     "GroupResult",
     "Request",
     "ResultSet",
@@ -72,6 +74,7 @@ _PLACES: Final = {
     "Call": "umbel.task",
     "Context": "umbel.task",
     "EagerResult": "umbel.result",
+    "Graph": "umbel.canvas",
     "GroupResult": "umbel.canvas",
     "Request": "umbel.request",
     "ResultSet": "umbel.canvas",

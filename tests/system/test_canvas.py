@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from umbel import AsyncResult, Context, GroupResult, Umbel, allow_join_result, chain, chord, chunks, group, signature
+from umbel import (
+    AsyncResult,
+    Context,
+    Graph,
+    GroupResult,
+    Umbel,
+    allow_join_result,
+    chain,
+    chord,
+    chunks,
+    group,
+    signature,
+)
 from umbel.exceptions import ChordError, IncompleteStream, TaskRevokedError, UnknownResult
 from umbel.exceptions import TimeoutError as NotInTime
 from umbel.request import Request
@@ -381,3 +393,34 @@ def test_links_are_run_in_place_as_well() -> None:
     add.apply((1, 2), link=note.s(), link_error=by_id.s())
     failed = fail.apply((5,), link=note.s(), link_error=[by_id.s(), by_error.s()])
     assert told == [3, failed.id, (failed.id, fail.name, [5], "ValueError(5)", True)]
+
+
+# --- flows
+
+
+def test_a_graph_runs_each_step_after_those_that_it_waits_for() -> None:
+    graph = Graph()
+    first, second = graph.add(add.s(1, 1)), graph.add(group(add.s(2, 2), add.s(3, 3)))
+    both = graph.add(same.s(), after=[second, first])
+    graph.add(add.s(10), after=[first])
+    results = graph.send()
+    assert [result.get(WAIT) for result in results] == [2, [4, 6], [[4, 6], 2], 12]
+    assert both.result.get() == results[2].get()
+    graph.send()
+    assert len(told) == 0
+
+
+def test_a_flow_is_listed_shown_and_revoked() -> None:
+    last = (add.s(1, 1).set(countdown=60) | note.s()).apply_async()
+    info = app.flows.get(last.id)
+    assert info is not None
+    assert (info.state, info.queue) == ("running", "default")
+    assert info.id in [flow.id for flow in app.flows.list()]
+    assert info.text().splitlines()[0].startswith(f"{add.name}  [0 -> 2]")
+    assert f'j1["{note.name}' in info.mermaid()
+    assert app.flows.revoke(last.id)
+    assert not app.flows.revoke(last.id)
+    revoked = app.flows.get(last.id)
+    assert revoked is not None
+    assert revoked.state == "revoked"
+    assert app.flows.get("unknown") is None

@@ -33,6 +33,9 @@ def shared(x: int) -> list[int]:
 
 
 add.delay("a", 2)  # E
+add.sig("a", 2)  # E
+add.sig(1)  # E
+add.s(1, 2).apply_async(queu="q")  # E
 add.delay(1)  # E
 add.delay(1, 2, 3)  # E
 add.delay(1, z=2)  # E

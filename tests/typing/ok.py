@@ -6,7 +6,22 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from umbel import AsyncResult, AsyncTask, Call, Context, EagerResult, Task, Umbel, current_app, shared_task
+from umbel import (
+    AsyncResult,
+    AsyncTask,
+    Call,
+    Context,
+    EagerResult,
+    GroupResult,
+    Signature,
+    Task,
+    Umbel,
+    chain,
+    chord,
+    current_app,
+    group,
+    shared_task,
+)
 
 app = Umbel("typing", broker="memory://typing", task_always_eager=True, worker_concurrency=2)
 
@@ -93,6 +108,19 @@ assert_type(app.send_many([add.call(1, 2), fetch.call("u")]), list[AsyncResult[A
 assert_type(current_app.main, str | None)
 assert_type(add.delay(1).state, str)
 
+assert_type(add.s(1), Signature[int])
+assert_type(add.s(1).delay(2).get(), int)
+assert_type(add.sig(1, y=2).apply_async(queue="q"), AsyncResult[int])
+assert_type(~fetch.sig("u"), bytes)
+assert_type(group(add.s(1, 2), add.s(3, 4)).delay(), GroupResult)
+assert_type(group([add.s(1, 2)]).apply_async(priority=3).get(timeout=1), list[Any])
+assert_type(add.chunks([(1, 2)], 1).delay(), GroupResult)
+assert_type(add.map([1, 2]).delay().get(), list[Any])
+assert_type(chord([add.s(1, 2)], add.s()).delay(), AsyncResult[Any])
+assert_type(app.signature("elsewhere", (1,)), Signature[Any])
+(add.s(1, 2) | group(add.s(1), add.s(2)) | shared.s()).delay()
+chain(add.s(1, 2), add.s(3).set(queue="q")).apply_async(link=add.s(1))
+add.apply_async((1, 2), link=add.s(3), link_error=[add.si(1, 2)])
 covariant: AsyncResult[object] = add.delay(1)
 anything: Task[..., Any] = add
 asynchronous: AsyncTask[[str], bytes] = fetch
@@ -109,6 +137,10 @@ async def asynchronously() -> None:
     assert_type(await fetch.adelay_many([("u",)]), list[AsyncResult[bytes]])
     assert_type(await app.asend_many([add.call(1)]), list[AsyncResult[Any]])
     assert_type(await app.asend_task("elsewhere"), AsyncResult[Any])
+    assert_type(await add.s(1).adelay(2), AsyncResult[int])
+    assert_type(await (await add.s(1).adelay(2)), int)
+    assert_type(await group(add.s(1, 2)).adelay(), GroupResult)
+    assert_type(await (await group(add.s(1, 2)).adelay()), list[Any])
 
 
 app.conf.worker_concurrency = 4

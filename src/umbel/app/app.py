@@ -24,8 +24,11 @@ from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
 
 if TYPE_CHECKING:
+    from umbel.app.flows import Flows
     from umbel.app.periodic import Periodic
     from umbel.app.schedules import Schedules
+    from umbel.canvas.results import GroupResult as Group
+    from umbel.canvas.signatures import Signature
     from umbel.options import Seconds
     from umbel.schedules import Rule
 
@@ -232,6 +235,27 @@ class Umbel:
         from umbel.app.schedules import Schedules
 
         return Schedules(self.broker, self)
+
+    # --- the canvas
+
+    @lazy
+    def flows(self) -> Flows:
+        """The flows of the broker: list, show and revoke them."""
+        from umbel.app.flows import Flows
+
+        return Flows(self)
+
+    def signature(self, task: Any, args: Sequence[Any] = (), kwargs: Any = None, **options: Any) -> Signature[Any]:
+        """A signature that this app sends; see `umbel.signature`."""
+        from umbel.canvas import signature
+
+        return signature(task, args, kwargs, app=self, **options)
+
+    def GroupResult(self, id: str | None = None, results: Iterable[Any] = ()) -> Group:  # noqa: N802 - Celery's name
+        """The handle of the group *id* with the handles of its members."""
+        from umbel.canvas import GroupResult
+
+        return GroupResult(id, results, self)
 
     def add_periodic_task(
         self,

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from umbel.canvas.graph import Graph
     from umbel.canvas.mapping import chunks, xmap, xstarmap
     from umbel.canvas.primitives import chain, chord, group
     from umbel.canvas.results import GroupResult, ResultSet, result_from_tuple
     from umbel.canvas.signatures import Signature, maybe_signature, signature, subtask
 
 __all__ = [
+    "Graph",
     "GroupResult",
     "ResultSet",
     "Signature",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _PLACES: Final = {
+    "Graph": "umbel.canvas.graph",
     **dict.fromkeys(("chain", "chord", "group"), "umbel.canvas.primitives"),
     **dict.fromkeys(("chunks", "xmap", "xstarmap"), "umbel.canvas.mapping"),
     **dict.fromkeys(("GroupResult", "ResultSet", "result_from_tuple"), "umbel.canvas.results"),

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from umbel.calling import Said
+from umbel.canvas import plan
 from umbel.canvas.algebra import spliced
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
@@ -36,13 +37,14 @@ Handle = AsyncResult[Any] | GroupResult
 class Target:
     """The node that waits for the jobs that are being placed: the *last* of the flow, or that of a chord's *header*."""
 
-    __slots__ = ("header", "key", "last", "members")
+    __slots__ = ("header", "key", "keys", "last", "members")
 
     def __init__(self, key: int, *, last: bool = False, header: bool = False) -> None:
         self.key = key
         self.last = last
         self.header = header
         self.members = 0
+        self.keys: tuple[int, ...] = (key,)
 
     def feed(self) -> tuple[tuple[int, int], ...]:
         """The place of one member more."""
@@ -99,6 +101,13 @@ class Compiler:
         self.targets.append(made)
         return made
 
+    def step(self, number: int, sig: Signature[Any], entry: Entry, target: Target) -> Handle | None:
+        """Place *sig*, step *number* of what is being placed."""
+        self._path.append(("step", number))
+        handle = self.place(sig, entry, target)
+        self._path.pop()
+        return handle
+
     def place(self, sig: Signature[Any], entry: Entry, target: Target, more: More = NO_MORE) -> Handle | None:
         """Place *sig* between *entry* and *target*; answers its handle, None when it is empty."""
         if isinstance(sig, chunks):
@@ -135,8 +144,9 @@ class Compiler:
         job, handle = task._job(self._host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
         self.jobs.append((entry.node, job))
-        place = (entry.node, name, target.key)
-        self._counts[place] = self._counts.get(place, 0) + 1
+        for key in target.keys:
+            place = (entry.node, name, key)
+            self._counts[place] = self._counts.get(place, 0) + 1
         return handle
 
     def _said(self, sig: Signature[Any], task: Callee, more: More) -> Said:
@@ -238,10 +248,9 @@ class Compiler:
         return handle
 
     def flow(self, ttl: float) -> Flow:
-        """The flow of what was placed; its plan is (node, task, fed node, number of jobs) each."""
+        """The flow of what was placed."""
         nodes = (Node(0, 0), *(Node(target.key, target.members) for target in self.targets))
-        plan = msgspec.msgpack.encode([(*place, count) for place, count in self._counts.items()])
-        return Flow(self._flow, self._home or "", nodes, plan, ttl)
+        return Flow(self._flow, self._home or "", nodes, plan.encode(self._counts), ttl)
 
     def settle_down(self, home: str) -> None:
         """What is placed from now on belongs to a flow, whose state is to live with the queue *home*."""
