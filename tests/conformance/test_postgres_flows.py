@@ -9,9 +9,11 @@ import psycopg
 import pytest
 
 from tests.conformance.test_postgres_races import LEASE, QUEUE, Stage, command
+from umbel.brokers.postgres import flow_operations
 from umbel.brokers.postgres.flow_operations import SQL, more, start
 from umbel.brokers.postgres.operations import Verbs
 from umbel.contracts.broker import Settlement
+from umbel.engines.operation import drive
 from umbel.exceptions import BrokerError
 from umbel.model.flow import Flow, Join, Node
 from umbel.model.ids import new_id
@@ -242,3 +244,30 @@ def planned(connection: psycopg.Connection[Any], name: str) -> list[str]:
     connection.execute(f"prepare the_{name} as {text}".encode())
     values = ", ".join(["null"] * count)
     return [row[0] for row in connection.execute(f"explain execute the_{name}({values})".encode())]
+
+
+# --- what is forgotten
+
+
+async def test_a_flow_that_is_over_leaves_nothing_and_is_cleared_away_in_portions(
+    stage: FlowStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ended(stage, [f"{number}" for number in range(70)])
+    monkeypatch.setattr(flow_operations, "MAX_FORGOTTEN", 32)
+    left = []
+    while stage.value(b"select count(*) from umbel.flow"):
+        left.append(stage.value(b"select count(*) from umbel.flow_input"))
+        stage.run(b"update umbel.flow set forget = now()")
+        drive(Verbs().clean(), stage.broker.flow_store._engine.call)
+    assert left == [71, 39, 7]
+    rows = b"select count(*) from (select from umbel.flow_node union all select from umbel.flow_chunk) as left_over"
+    assert stage.value(rows) == 0
+
+
+async def ended(stage: FlowStage, members: list[str]) -> None:
+    """A flow that has ended."""
+    found = await stage.begun(*members)
+    await stage.broker.settle(stage.session, [ending(each, at(1, int(each.id))) for each in found])
+    (body,) = await stage.take()
+    await stage.end(body, at(2))
+    assert stage.state() == "succeeded"

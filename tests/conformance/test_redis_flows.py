@@ -107,7 +107,7 @@ def is_open(stage: Stage) -> bool:
 
 
 def is_over(stage: Stage) -> bool:
-    return bool(stage.do("HGET", KEY, "state") == b"succeeded" and 0 < stage.do("PTTL", KEY) <= 100_000)
+    return bool(stage.do("HGET", KEY, "state") == b"succeeded" and 0 < stage.do("PTTL", KEY) <= 160_000)
 
 
 def waits_for_one_more(stage: Stage) -> bool:

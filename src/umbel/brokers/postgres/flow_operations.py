@@ -23,7 +23,8 @@ Steps: TypeAlias = Operation[Command, T]
 MAX_OPENED: Final = 256
 """How many jobs of a node are sent in the step that opens it."""
 UNFINISHED_SECONDS: Final = 3600.0
-MAX_FORGOTTEN: Final = 20
+MAX_FORGOTTEN: Final = 5000
+MAX_CLEARED: Final = 20
 SQL: Final = Statements("umbel.brokers.postgres.queries", "flows")
 _CHUNKS_AT_ONCE: Final = str(MAX_OPENED // MAX_CHUNK)
 
@@ -90,8 +91,8 @@ def more(limit: int, now: str | None) -> Query:
 
 
 def clean(now: str | None) -> list[Query]:
-    """The statements that forget some flows that are over, and starts that nobody went on with."""
-    return [SQL("flows.forget", str(MAX_FORGOTTEN), now), SQL("flows.clear", str(MAX_FORGOTTEN), now)]
+    """The statements that clear starts that nobody went on with and forget flows; the last answers how many inputs."""
+    return [SQL("flows.clear", str(MAX_CLEARED), now), SQL("flows.forget", str(MAX_FORGOTTEN), now)]
 
 
 def inputs(pages: Sequence[Page], now: str | None) -> Steps[list[Standing | None]]:

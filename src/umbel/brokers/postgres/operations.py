@@ -18,7 +18,6 @@ from umbel.brokers.postgres.packing import keys
 from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
 from umbel.engines.operation import Operation
 from umbel.engines.postgres_command import Command, Query, Statements
-from umbel.engines.postgres_commits import Commits
 from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import MAX_PRIORITY, Delivery, Job
@@ -98,12 +97,6 @@ class Verbs:
     def naming(self, new: Collection[str]) -> Command:
         """What keeps the names in *new*, and otherwise only sees to it that the tables are there."""
         return [_name(new)] if new else []
-
-    def send_in(self, jobs: Sequence[Job]) -> Steps[tuple[str, Counter[str]]]:
-        """Accept *jobs* in a transaction that others end; answers its number, and whom to wake if it commits."""
-        rung = yield from self.send(jobs, ())
-        (((number,),),) = yield [Commits.number()]
-        return number, rung
 
     # --- sessions
 

@@ -22,7 +22,7 @@ from umbel.model.job import Job
 MAX_CHUNK: Final = 32
 MAX_CHUNK_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 512
-MAX_BYTES: Final = 1024 * 1024
+MAX_BYTES: Final = 512 * 1024
 _MAX_OPEN: Final = 2048
 
 _encode: Final = msgspec.msgpack.encode
@@ -55,7 +55,7 @@ class Draft:
         self._clustered = clustered
         self._groups: dict[int, dict[str, _Group]] = {node.key: {} for node in flow.nodes}
         self._filling: dict[tuple[int, str], _Group] = {}
-        self._open = 0
+        self._open = self._open_size = 0
 
     @property
     def full(self) -> bool:
@@ -81,9 +81,10 @@ class Draft:
         group.jobs += 1
         group.size += len(envelope)
         self._open += 1
+        self._open_size += len(envelope)
         if group.jobs >= MAX_CHUNK or group.size >= MAX_CHUNK_BYTES:
             self._close(node, self._filling.pop((node, job.queue)))
-        elif self._open >= _MAX_OPEN:
+        elif self._open >= _MAX_OPEN or self._open_size >= MAX_BYTES:
             self._close_all()
 
     def taken(self) -> list[Word]:
@@ -133,5 +134,6 @@ class Draft:
         self.fields += (f"j:{node}:{group.number}:{group.chunks}", chunk)
         self.size += len(chunk)
         self._open -= group.jobs
+        self._open_size -= group.size
         group.chunks += 1
         group.parts, group.jobs, group.size = [], 0, 0

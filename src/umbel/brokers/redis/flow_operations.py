@@ -30,7 +30,7 @@ class Started:
 
 
 def start(calls: Calls, flow: Flow, jobs: Iterable[tuple[int, Job]], started: Started) -> Steps[None]:
-    """Store *flow* and its *jobs* in parts of 1 MiB, then open it."""
+    """Store *flow* and its *jobs* in parts of 512 KiB, then open it."""
     draft = Draft(flow, clustered=calls.clustered)
     parts = _Parts(calls, flow, started)
     for node, job in jobs:

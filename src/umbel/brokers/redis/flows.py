@@ -25,7 +25,7 @@ class RedisFlows:
         self._known = known
 
     def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
-        """Store *flow* in parts of 1 MiB, then open it in one atomic step; raises as `Sender.send`."""
+        """Store *flow* in parts of 512 KiB, then open it in one atomic step; raises as `Sender.send`."""
         started = Started(self._known)
         steps = flow_operations.start(self._calls, flow, jobs, started)
         drive(named(self._calls, [flow.home], steps), self._engine.call)

@@ -279,25 +279,32 @@ order by found.created desc limit $2::int4
 update umbel.flow set state = 'revoked' where id = $1::uuid and $2::text in ('', home) and state = 'running' returning 1
 
 -- name: forget
--- $1 how many, $2 now or null; flows that ended long enough ago; answers how many
+-- $1 how many inputs, $2 now or null; of flows that ended long enough ago: what was brought to them, and then themselves.
+-- Answers how many inputs.
 with off as materialized (select set_config('synchronous_commit', 'off', true)),
-gone as (
-    delete from umbel.flow where id = any(array(
-        select flow.id from off, umbel.flow where forget <= coalesce($2::timestamptz, now())
-        limit $1::int4 for update of flow skip locked
-    ))
-    returning id, key
-),
-nodes as (
-    delete from umbel.flow_node where flow = any(array(select id from gone)) returning id
+over as materialized (
+    select flow.id, flow.key from off, umbel.flow where forget <= coalesce($2::timestamptz, now())
+    order by forget limit 20 for update of flow skip locked
 ),
 inputs as (
-    delete from umbel.flow_input where node = any(array(select id from nodes))
+    delete from umbel.flow_input where ctid = any(array(
+        select input.ctid from over join umbel.flow_node as node on node.flow = over.id
+        cross join lateral (select ctid from umbel.flow_input where flow_input.node = node.id limit $1::int4) as input
+        limit $1::int4
+    ))
+    returning 1
+),
+done as materialized (select id, key from over where (select count(*) from inputs) < $1::int4),
+nodes as (
+    delete from umbel.flow_node where flow = any(array(select id from done))
 ),
 chunks as (
-    delete from umbel.flow_chunk where flow = any(array(select key from gone))
+    delete from umbel.flow_chunk where flow = any(array(select key from done))
+),
+flows as (
+    delete from umbel.flow where id = any(array(select id from done))
 )
-select count(*)::int4 from gone
+select count(*)::int4 from inputs
 
 -- name: clear
 -- $1 how many, $2 now or null; starts that nobody went on with

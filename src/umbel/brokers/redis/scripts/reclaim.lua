@@ -48,7 +48,7 @@ end
 local over = redis.call('ZRANGE', prefix .. 'flows:over', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 if #over > 0 then
   for _, flow in ipairs(over) do
-    redis.call('DEL', prefix .. 'flow:' .. flow, prefix .. 'flow-more:' .. flow)
+    redis.call('UNLINK', prefix .. 'flow:' .. flow, prefix .. 'flow-more:' .. flow)
   end
   redis.call('ZREM', prefix .. 'flows', unpack(over))
   redis.call('ZREM', prefix .. 'flows:over', unpack(over))

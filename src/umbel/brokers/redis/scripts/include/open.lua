@@ -36,8 +36,9 @@ local function open(home, flow, node, state)
         mark[#mark + 1] = word
       end
       redis.call('ZADD', home .. 'flows:over', now + meta[4], flow)
-      redis.call('PEXPIRE', home .. 'flow-more:' .. flow, meta[4])
-      redis.call('PEXPIRE', key, meta[4])
+      -- A reclaim comes first, and frees them beside the server's work; this is for a queue that nobody looks after.
+      redis.call('PEXPIRE', home .. 'flow-more:' .. flow, meta[4] + 60000)
+      redis.call('PEXPIRE', key, meta[4] + 60000)
     end
   end
   redis.call('HSET', key, unpack(mark))
