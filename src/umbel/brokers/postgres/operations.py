@@ -18,6 +18,7 @@ from umbel.brokers.postgres.packing import keys
 from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
 from umbel.engines.operation import Operation
 from umbel.engines.postgres_command import Command, Query, Statements
+from umbel.engines.postgres_commits import Commits
 from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import MAX_PRIORITY, Delivery, Job
@@ -98,6 +99,12 @@ class Verbs:
         """What keeps the names in *new*, and otherwise only sees to it that the tables are there."""
         return [_name(new)] if new else []
 
+    def send_in(self, jobs: Sequence[Job]) -> Steps[tuple[str, Counter[str]]]:
+        """Accept *jobs* in a transaction that others end; answers its number, and whom to wake if it commits."""
+        rung = yield from self.send(jobs, ())
+        (((number,),),) = yield [Commits.number()]
+        return number, rung
+
     # --- sessions
 
     def heartbeat(
@@ -161,7 +168,7 @@ class Verbs:
             SQL("reclaim.expire_claims", str(MAX_EXPIRED), self.now()),
             *flow_operations.clean(self.now()),
         ]
-        return max(expired[0][0], inputs[0][0])
+        return int(max(expired[0][0], inputs[0][0]))
 
     def tidy(self, queues: Sequence[str]) -> Steps[None]:
         """Forget sessions that died long ago, and dead letters that are too old or too many."""
