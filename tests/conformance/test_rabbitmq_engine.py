@@ -10,7 +10,7 @@ import pytest
 from pamqp import commands
 
 from tests.servers import Server, reserve
-from tests.servers.rabbitmq import Line
+from tests.servers.rabbitmq import Line, sync
 from umbel.brokers.rabbitmq import RabbitMQBroker, connect, posts
 from umbel.brokers.rabbitmq.posts import Post
 from umbel.claims.redis import RedisClaims
@@ -238,6 +238,7 @@ async def test_a_send_goes_on_after_a_restart_and_nothing_was_lost(rig: Rig, rab
     rig.settings.update(broker_send_deadline=30.0)  # it greets long before its queues are open
     broker = rig.client()
     await asyncio.to_thread(broker.send, [Job("before", QUEUE, b"1")])
+    sync(rabbitmq_server.folder)
     rabbitmq_server.kill()
     rabbitmq_server.start()  # not in a thread of this loop: the server would end with it
     await asyncio.to_thread(broker.send, [Job("after", QUEUE, b"1")])

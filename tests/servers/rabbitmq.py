@@ -163,6 +163,11 @@ def evaluate(folder: Path, expression: str) -> str:
     return done.stdout
 
 
+def sync(folder: Path) -> None:
+    """Have the node in *folder* note which queues it has: killed just after a declaration it would forget that one."""
+    evaluate(folder, "[dets:sync(Each) || Each <- dets:all()]")
+
+
 def empty(port: int, queues: Iterable[str]) -> None:
     """Delete all that Umbel keeps for *queues* on the RabbitMQ on *port*, and every delayed message."""
     line = Line(port)

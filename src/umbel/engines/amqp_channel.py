@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from pamqp import commands, frame
@@ -13,6 +13,7 @@ from pamqp.base import Frame
 
 from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp_frames import Message
+from umbel.engines.amqp_tags import Tags
 from umbel.exceptions import BrokerError
 
 NOT_FOUND: Final = 404
@@ -60,6 +61,7 @@ class Channel:
         self.failed: Callable[[Exception], None] = _ignore
         self.patience: float | None = None
         self._wire = wire
+        self._tags = Tags()
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._message: Message | None = None
         self._returned = False
@@ -90,6 +92,17 @@ class Channel:
         if self.lost is not None:
             raise self.lost
         self._wire.write(data)
+
+    def acknowledge(self, tags: Collection[int]) -> None:
+        """The server can forget the messages *tags*: it has less to do if they are told together. Raises as `write`."""
+        first, others = self._tags.answer(tags)
+        told = [frames.ack(self.number, first[-1], multiple=len(first) > 1)] if first else []
+        self.write(b"".join([*told, *(frames.ack(self.number, tag) for tag in others)]))
+
+    def requeue(self, tags: Collection[int]) -> None:
+        """Give the messages *tags* back to the front of their queues. Raises as `write`."""
+        self._tags.answer(tags)
+        self.write(b"".join(frames.requeue(self.number, tag) for tag in tags))
 
     async def ask_all(self, methods: Sequence[Frame]) -> list[Any]:
         """The answers to *methods*, which are sent together."""
@@ -239,6 +252,8 @@ class Channel:
         if message is None:
             return
         message.body = b"".join(self._body)
+        if not self._returned:
+            self._tags.came(message.tag)
         if self._returned:
             self.unroutable(message.properties.id)
         elif message.consumer:

@@ -137,9 +137,9 @@ def publish(channel: int, route: tuple[str, str], properties: Properties, body: 
     return b"".join(parts)
 
 
-def ack(channel: int, tag: int) -> bytes:
-    """The frame that acknowledges one message."""
-    return _ACK.pack(METHOD, channel, 13, BASIC, 80, tag, 0, FRAME_END)
+def ack(channel: int, tag: int, *, multiple: bool = False) -> bytes:
+    """The frame that acknowledges one message, or all up to it."""
+    return _ACK.pack(METHOD, channel, 13, BASIC, 80, tag, multiple, FRAME_END)
 
 
 def requeue(channel: int, tag: int) -> bytes:

@@ -92,9 +92,11 @@ def test_a_message_may_have_no_properties() -> None:
 
 
 def test_acknowledgements_are_read_as_they_were_meant() -> None:
-    ack, nack = read(frames.ack(3, 2**33) + frames.requeue(3, 4))
+    ack, all_up_to, nack = read(frames.ack(3, 2**33) + frames.ack(3, 5, multiple=True) + frames.requeue(3, 4))
     assert isinstance(ack, commands.Basic.Ack)
     assert (ack.delivery_tag, ack.multiple) == (2**33, False)
+    assert isinstance(all_up_to, commands.Basic.Ack)
+    assert (all_up_to.delivery_tag, all_up_to.multiple) == (5, True)
     assert isinstance(nack, commands.Basic.Nack)
     assert (nack.delivery_tag, nack.multiple, nack.requeue) == (4, False, True)
 

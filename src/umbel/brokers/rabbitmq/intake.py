@@ -16,7 +16,6 @@ import msgspec
 
 from umbel.brokers.rabbitmq import names
 from umbel.brokers.rabbitmq.topology import Topology
-from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp import Engine
 from umbel.engines.amqp_channel import NOT_FOUND, PRECONDITION_FAILED, Channel, Refused
 from umbel.engines.amqp_connection import Connection
@@ -134,11 +133,11 @@ class Intake:
 
     def acknowledge(self, arrivals: Iterable[Arrival]) -> None:
         """RabbitMQ can forget them; those of a lost channel it will hand out once more."""
-        self._tell(arrivals, frames.ack)
+        self._tell(arrivals, Channel.acknowledge)
 
     def requeue(self, arrivals: Iterable[Arrival]) -> None:
         """Give them back to the front of their queues."""
-        self._tell(arrivals, frames.requeue)
+        self._tell(arrivals, Channel.requeue)
 
     async def rest(self) -> None:
         """Stop consuming, unless somebody wants jobs, and give back what has arrived."""
@@ -210,7 +209,7 @@ class Intake:
         if channel is None:
             return
         if place is None:  # pushed before the cancellation arrived there
-            channel.write(frames.requeue(channel.number, message.tag))
+            channel.requeue([message.tag])
             return
         self._waiting.setdefault(place, deque()).append(Arrival(*place, message, channel))
         self._news.set()
@@ -255,14 +254,14 @@ class Intake:
         self._waiting.clear()
         self.gives_back(arrivals)
 
-    def _tell(self, arrivals: Iterable[Arrival], say: Callable[[int, int], bytes]) -> None:
-        words: dict[Channel, list[bytes]] = {}
+    def _tell(self, arrivals: Iterable[Arrival], say: Callable[[Channel, list[int]], None]) -> None:
+        tags: dict[Channel, list[int]] = {}
         for arrival in arrivals:
             if arrival.ours:
-                words.setdefault(arrival.channel, []).append(say(arrival.channel.number, arrival.message.tag))
-        for channel, said in words.items():
+                tags.setdefault(arrival.channel, []).append(arrival.message.tag)
+        for channel, mine in tags.items():
             with contextlib.suppress(OSError):
-                channel.write(b"".join(said))
+                say(channel, mine)
 
 
 def _prefetch(wanted: int) -> int:

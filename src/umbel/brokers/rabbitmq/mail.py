@@ -9,7 +9,6 @@ import msgspec
 from umbel.brokers.rabbitmq import names, posts
 from umbel.brokers.rabbitmq.posts import Post
 from umbel.brokers.rabbitmq.topology import Topology
-from umbel.engines import amqp_frames as frames
 from umbel.engines.amqp import Engine, Unroutable
 from umbel.engines.amqp_channel import Channel
 from umbel.engines.amqp_frames import Message
@@ -49,24 +48,27 @@ class Mail:
             await self._engine.publish(error.letters)
 
     async def unpark(self, queue: str, tasks: Collection[str]) -> int:
-        """Publish anew what is parked under *tasks*; the rest goes back when the channel is closed."""
+        """Publish anew what is parked under *tasks*; the rest goes back."""
         name = names.parked(queue)
         moved = 0
+        others: list[int] = []
         async with self._engine.channel() as channel:
-            for _ in range(await channel.depth(name) or 0):
-                message = await channel.fetch(name)
-                if message is None:
-                    break
+            if await channel.depth(name) is None:
+                return 0
+            while (message := await channel.fetch(name)) is not None:  # the depth may lag behind
                 if message.properties.correlation in tasks:
                     await self._ready(queue, message, channel)
                     moved += 1
+                else:
+                    others.append(message.tag)
+            channel.requeue(others)
         return moved
 
     async def _ready(self, queue: str, message: Message, channel: Channel) -> None:
         rank = names.class_of(posts.level_of(message))
         properties = msgspec.structs.replace(message.properties, correlation="")
         await self._engine.publish([copied(Letter(names.route(queue, rank, 0), properties, message.body))])
-        channel.write(frames.ack(channel.number, message.tag))
+        channel.acknowledge([message.tag])
 
     async def _queues(self, sent: Sequence[Post]) -> None:
         for queue in {post.queue for post in sent}:
