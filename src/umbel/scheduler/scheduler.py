@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from umbel.contracts.schedules import ScheduleStore
-from umbel.exceptions import DecodeError, UmbelError
+from umbel.exceptions import BrokerFull, DecodeError, UmbelError
 from umbel.model.schedule import MAX_CHANGES, Change, Entry, State
 from umbel.scheduler.agenda import NEVER, Agenda
 from umbel.schedules.book import Book, Planned
@@ -32,6 +32,8 @@ BEHIND_SECONDS: Final = (0.02, 0.12)
 """By how much a scheduler that did not write last comes later than one that did: in between, by its session."""
 BUSY_MILLISECONDS: Final = 1000
 """How often to look whether the job that a tick waits for has ended."""
+FULL_SECONDS: Final = 1.0
+"""How long to leave a full server alone."""
 READ_ALL_SECONDS: Final = 600.0
 
 logger = logging.getLogger("umbel.scheduler")
@@ -70,7 +72,7 @@ class Scheduler:
         self._agenda = Agenda()
         self._offset = 0.0
         self._all_read = -READ_ALL_SECONDS
-        self._first = False
+        self._first = self._full = False
         low, high = BEHIND_SECONDS
         self._behind = low + (high - low) * zlib.crc32(terms.session.encode()) / 2**32
         self._news = asyncio.Event()
@@ -100,6 +102,18 @@ class Scheduler:
 
     async def step(self) -> float:
         """Look once and do what is due; answers for how many seconds there is nothing to do."""
+        try:
+            seconds = await self._step()
+        except BrokerFull as error:
+            # A full server takes no new jobs, but leases go on: so this is no outage of the broker.
+            if not self._full:
+                logger.error("Ticks wait, the broker is full: %s", error)  # noqa: TRY400 - the text says all
+            self._full = True
+            return FULL_SECONDS
+        self._full = False
+        return seconds
+
+    async def _step(self) -> float:
         now = await self._read()
         if await self._announce(now):
             return 0.0

@@ -13,7 +13,7 @@ import pytest
 from umbel.brokers.memory import MemoryBroker
 from umbel.contracts.schedules import ScheduleStore
 from umbel.engines.memory import Space
-from umbel.exceptions import BrokerUnavailable
+from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.job import Job
 from umbel.model.schedule import Change, Entry, State, Table, key_of
 from umbel.scheduler.scheduler import Scheduler, Terms
@@ -35,6 +35,7 @@ class Stage:
         self.store: ScheduleStore = self.broker.schedule_store
         self.living: set[str] = set()
         self.sent: list[Job] = []
+        self.full = False
 
     def scheduler(self, *entries: Entry, session: str = "one") -> Scheduler:
         async def living(job_id: str, queue: str) -> bool:
@@ -78,6 +79,8 @@ class Watching:
         return answers
 
     async def awrite(self, changes: Sequence[Change]) -> list[bool]:
+        if self._stage.full:
+            raise BrokerFull("no room")
         return self.write(changes)
 
 
@@ -220,6 +223,17 @@ async def test_what_is_gone_from_the_code_for_long_is_forgotten() -> None:
         stage.clock.advance(60.0)
     assert stage.state() is None
     assert stage.state("other") is not None
+
+
+async def test_a_full_broker_is_no_outage_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    scheduler = stage.scheduler(every())
+    await stage.run(1, scheduler)
+    stage.full = True
+    assert await stage.run(3, scheduler) == []
+    assert caplog.text.count("the broker is full") == 1
+    stage.full = False
+    assert await stage.run(1, scheduler) == [-2, -1, 0, 1]
 
 
 class Impatient:
