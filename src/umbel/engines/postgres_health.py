@@ -49,7 +49,7 @@ async def examine(engine: Engine) -> list[Finding]:
     return [
         *settings(state, pooled=engine.pooled),
         *pooler(pooled=engine.pooled, listens=listens),
-        Finding("tables", f"version {max(number for (number,) in changes)}"),
+        Finding("tables", f"version {max((number for (number,) in changes), default=0)}"),
         *bloat(oldest, rows),
         clock(ahead),
     ]

@@ -112,7 +112,7 @@ def _eviction(found: Mapping[str, str]) -> Finding:
 
 
 def _memory(found: Mapping[str, str]) -> Finding:
-    used, limit = int(found.get("used_memory", "0")), int(found.get("maxmemory", "0"))
+    used, limit = _number(found, "used_memory"), _number(found, "maxmemory")
     if not used:
         return Finding("memory", "")
     if not limit:
@@ -125,6 +125,11 @@ def _memory(found: Mapping[str, str]) -> Finding:
 def _clock(found: Mapping[str, str], now: float) -> list[Finding]:
     told = found.get("server_time_usec", "")
     return [clock(int(told) / 1e6 - now)] if told.isdecimal() else []
+
+
+def _number(found: Mapping[str, str], name: str) -> int:
+    text = found.get(name, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _megabytes(number: int) -> str:

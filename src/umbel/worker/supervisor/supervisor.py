@@ -107,8 +107,10 @@ class Supervisor:
     async def _announce(self, plan: Plan, children: Children) -> None:
         await children.ready.wait()
         logger.info("%s ready.", plan.worker)
-        with contextlib.suppress(UmbelError, OSError):
+        try:
             await _warn(self._broker, plan)
+        except Exception:  # noqa: BLE001 - whatever a server tells of itself, it is no reason to end a worker
+            logger.debug("no advice about %s", plan.broker, exc_info=True)
 
     async def _keep_forkserver(self, forkserver: Forkserver, children: Children, reload: asyncio.Event) -> None:
         deaths: deque[float] = deque(maxlen=MAX_FORKSERVER_DEATHS)
