@@ -284,3 +284,32 @@ async def test_a_full_server_starts_no_flow_and_ends_those_that_run(launch: Call
     await broker.aclose()
     broker.close()
     stage.close()
+
+
+# --- a server that forgot
+
+
+async def test_starts_and_joins_that_a_server_acknowledged_and_lost_are_said_again(
+    launch: Callable[[Service], Server],
+) -> None:
+    server = launch(Redis())  # it keeps nothing: a restart loses all that it has acknowledged
+    broker, stage = RedisBroker(server.url, Settings()), Stage(server.url)
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1)))
+    await broker.flow_store.astart(
+        flow, [(0, Job("a", QUEUE, b"")), (0, Job("b", QUEUE, b"")), (1, Job("c", QUEUE, b""))]
+    )
+    server.kill()
+    server.start()
+    await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
+    members = await broker.receive("s", [QUEUE], 10, wait=0)
+    assert [each.id for each in members] == ["a", "b"]
+    stage.do("SAVE")
+    verdicts = [Settlement(each, "end", record=b"r", joins=(at(1, number),)) for number, each in enumerate(members)]
+    assert await broker.settle("s", verdicts) == [True, True]
+    server.kill()
+    server.start()  # with what it held when it was saved: both members are running
+    assert await broker.reconcile("s", [QUEUE], []) == 0
+    assert [each.id for each in await broker.receive("s", [QUEUE], 10, wait=0)] == ["c"]
+    await broker.aclose()
+    broker.close()
+    stage.close()
