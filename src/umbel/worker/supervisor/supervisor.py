@@ -109,7 +109,7 @@ class Supervisor:
         logger.info("%s ready.", plan.worker)
         try:
             await _warn(self._broker, plan)
-        except Exception:  # noqa: BLE001 - whatever a server tells of itself, it is no reason to end a worker
+        except Exception:  # whatever a server tells of itself, it is no reason to end a worker
             logger.debug("no advice about %s", plan.broker, exc_info=True)
 
     async def _keep_forkserver(self, forkserver: Forkserver, children: Children, reload: asyncio.Event) -> None:
