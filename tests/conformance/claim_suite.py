@@ -22,8 +22,8 @@ PARCEL = b"\x00parcel\xff"
 HOSTILE = ("a:b", "{claims}", "'; drop table umbel_claims; --", "%s%d", "A", "a", "~" * 255)
 
 
-class ClaimSuite:
-    """The verbs of `ClaimStore`; the hooks are `make` and `make_store`. The engine is empty when a test starts."""
+class ClaimEssentials:
+    """What every statement of an engine takes part in; the hooks are `make` and `make_store`, over what is empty."""
 
     clock: Clock
     claims: ClaimStore
@@ -94,13 +94,126 @@ class ClaimSuite:
         assert (answer.verdict, answer.returned) == ("ours", True)
         return answer.counts
 
-    # --- sessions
-
     async def test_a_session_is_opened_once_and_beats(self) -> None:
         session = await self.open()
         assert not await self.beat(session, opening=True)
         assert await self.beat(session)
         assert not await self.beat(new_session())
+
+    async def test_it_answers_when_the_next_lease_ends(self) -> None:
+        assert await self.claims.reclaim([QUEUE], LEASE) == Reclaimed()
+        await self.open()
+        self.clock.advance(LEASE / 4)
+        await self.open()
+        answer = await self.claims.reclaim([QUEUE], LEASE)
+        assert answer.next_deadline == pytest.approx(LEASE * 3 / 4, abs=0.1)
+
+    async def test_open_sessions_are_listed_with_their_jobs(self) -> None:
+        session = await self.open(QUEUE, OTHER)
+        await self.claim(session, Pointer("here"))
+        await self.claim(session, Pointer("there"), queue=OTHER)
+        (info,) = await self.claims.sessions([QUEUE, OTHER])
+        assert (info.session, info.info, sorted(info.held)) == (session, b"info", ["here", "there"])
+        assert info.lease_left == pytest.approx(LEASE, abs=0.1)
+        assert await self.claims.running([OTHER, QUEUE]) == [1, 1]
+        assert await self.claims.queues() == [QUEUE, OTHER]
+
+    async def test_of_many_sessions_that_claim_at_once_one_gets_the_job(self) -> None:
+        clients = [self.client() for _ in range(4)]
+        sessions = [await self.open() for _ in clients]
+        names = [Pointer(str(number)) for number in range(10)]
+        pairs = zip(clients, sessions, strict=True)
+        answers = await asyncio.gather(*(client.claim(session, 1, QUEUE, names) for client, session in pairs))
+        for of_one_job in zip(*(answer or () for answer in answers), strict=True):
+            assert sorted(each.verdict for each in of_one_job) == ["held", "held", "held", "ours"]
+
+    async def test_hostile_ids_are_only_ids(self) -> None:
+        session = await self.open()
+        answers = await self.claim(session, *map(Pointer, HOSTILE))
+        assert answers == [Answer("ours")] * len(HOSTILE)
+        assert await self.settle(session, *(Verdict(delivery(each), "end", ttl=60.0) for each in HOSTILE)) == [
+            True
+        ] * len(HOSTILE)
+
+    async def test_hundreds_of_jobs_are_claimed_and_settled_in_one_call(self) -> None:
+        names = [str(number) for number in range(300)]
+        session = await self.open()
+        assert await self.claim(session, *map(Pointer, names)) == [Answer("ours")] * 300
+        verdicts = [Verdict(delivery(each), "end", ttl=60.0) for each in names]
+        assert await self.settle(session, *verdicts) == [True] * 300
+        assert await self.claims.running([QUEUE]) == [0]
+
+    async def test_an_ended_job_is_over_with_its_parcel_until_that_is_published(self) -> None:
+        session, mine = await self.held()
+        assert await self.settle(session, Verdict(mine, "end", ttl=60.0, generation=1, parcel=PARCEL)) == [True]
+        assert await self.claim(session, Pointer("job"), number=2) == [Answer("over", parcel=PARCEL)]
+        await self.claims.published(QUEUE, "job", b"another")
+        assert await self.claim(session, Pointer("job"), number=3) == [Answer("over", parcel=PARCEL)]
+        await self.claims.published(QUEUE, "job", PARCEL)
+        assert await self.claim(session, Pointer("job"), number=4) == [Answer("over")]
+
+    async def test_the_first_record_of_a_job_wins(self) -> None:
+        session, mine = await self.held()
+        store = self.make_store(self.clock)
+        await store.put([Record("job", QUEUE, b"first", 60.0)])
+        assert await self.settle(session, Verdict(mine, "end", record=b"second", ttl=60.0)) == [True]
+        assert await store.afetch("job", QUEUE) == b"first"
+        await store.aclose()
+        store.close()
+
+    async def test_names_of_parked_jobs_are_struck_out_unless_one_was_parked_since(self) -> None:
+        session, mine = await self.held()
+        park = Verdict(mine, "park", generation=1, task="task", parcel=PARCEL)
+        assert await self.settle(session, park) == [True]
+        (before,) = await self.claims.parked([QUEUE], {"task", "other"})
+        assert set(before) == {"task"}
+        await self.claims.published(QUEUE, "job", PARCEL, "task")
+        await self.claims.unparked(QUEUE, before)
+        (since,) = await self.claims.parked([QUEUE], {"task", "other"})
+        assert set(since) == {"task"}
+        await self.claims.unparked(QUEUE, since)
+        assert await self.claims.parked([QUEUE, OTHER], {"task"}) == [{}, {}]
+
+    async def test_a_marked_job_of_a_lapsed_session_is_charged_a_crash_once(self) -> None:
+        session, mine = await self.held()
+        assert not await self.claims.mark(session, delivery("job", 2))
+        assert await self.claims.mark(session, mine)
+        assert await self.claims.mark(session, mine)
+        assert (await self.lapse()).returned == 1
+        assert await self.next_counts() == Counts(crashes=1)
+        await self.lapse()
+        assert await self.next_counts() == Counts(crashes=1, losses=1)
+        assert not await self.claims.mark(session, mine)
+
+    async def test_a_job_is_followed_through_its_life(self) -> None:
+        assert await self.place() == ("ready", 0)
+        session, mine = await self.held()
+        assert await self.place() == ("running", 0)
+        await self.settle(session, Verdict(mine, "retry", generation=1, counts=Counts(retries=2), delay=5.0))
+        assert await self.place() == ("delayed", 2)
+        await self.claim(session, Pointer("job", 1), number=2)
+        await self.settle(session, Verdict(delivery("job", 2), "park", generation=2, task="task"))
+        assert (await self.place())[0] == "parked"
+        await self.claim(session, Pointer("job", 2), number=3)
+        await self.settle(session, Verdict(delivery("job", 3), "release"))
+        assert (await self.place())[0] == "ready"
+        await self.claim(session, Pointer("job", 2), number=4)
+        await self.settle(session, Verdict(delivery("job", 4), "end", record=b"record", ttl=60.0))
+        assert (await self.place())[0] == "ended"
+
+    async def place(self) -> tuple[str, int]:
+        """Where the job is and how often it was retried, asked in each of the four ways."""
+        answers = {self.claims.locate("job", QUEUE), await self.claims.alocate("job", QUEUE)}
+        anywhere = {self.claims.locate("job", None), await self.claims.alocate("job", None)}
+        places = {(each.place, each.retries) for each in answers | anywhere}
+        assert len(places) == 1
+        return places.pop()
+
+
+class ClaimSuite(ClaimEssentials):
+    """All verbs of `ClaimStore`."""
+
+    # --- sessions
 
     async def test_a_session_lost_in_one_queue_is_told_so(self) -> None:
         session = await self.open(QUEUE, OTHER)
@@ -125,24 +238,6 @@ class ClaimSuite:
         assert await self.beat(session)
         assert await self.settle(session, Verdict(mine, "end", ttl=60.0)) == [True]
 
-    async def test_it_answers_when_the_next_lease_ends(self) -> None:
-        assert await self.claims.reclaim([QUEUE], LEASE) == Reclaimed()
-        await self.open()
-        self.clock.advance(LEASE / 4)
-        await self.open()
-        answer = await self.claims.reclaim([QUEUE], LEASE)
-        assert answer.next_deadline == pytest.approx(LEASE * 3 / 4, abs=0.1)
-
-    async def test_open_sessions_are_listed_with_their_jobs(self) -> None:
-        session = await self.open(QUEUE, OTHER)
-        await self.claim(session, Pointer("here"))
-        await self.claim(session, Pointer("there"), queue=OTHER)
-        (info,) = await self.claims.sessions([QUEUE, OTHER])
-        assert (info.session, info.info, sorted(info.held)) == (session, b"info", ["here", "there"])
-        assert info.lease_left == pytest.approx(LEASE, abs=0.1)
-        assert await self.claims.running([OTHER, QUEUE]) == [1, 1]
-        assert await self.claims.queues() == [QUEUE, OTHER]
-
     # --- claiming
 
     async def test_a_job_is_claimed_by_one_session_only(self) -> None:
@@ -150,15 +245,6 @@ class ClaimSuite:
         (answer,) = await self.claim(await self.open(), Pointer("job"))
         assert answer.verdict == "held"
         assert answer.seconds == pytest.approx(LEASE, abs=0.1)
-
-    async def test_of_many_sessions_that_claim_at_once_one_gets_the_job(self) -> None:
-        clients = [self.client() for _ in range(4)]
-        sessions = [await self.open() for _ in clients]
-        names = [Pointer(str(number)) for number in range(10)]
-        pairs = zip(clients, sessions, strict=True)
-        answers = await asyncio.gather(*(client.claim(session, 1, QUEUE, names) for client, session in pairs))
-        for of_one_job in zip(*(answer or () for answer in answers), strict=True):
-            assert sorted(each.verdict for each in of_one_job) == ["held", "held", "held", "ours"]
 
     async def test_a_session_that_asks_again_has_its_job_under_the_new_number(self) -> None:
         session, old = await self.held()
@@ -183,32 +269,7 @@ class ClaimSuite:
         assert old == Answer("over", parcel=PARCEL)
         assert new == Answer("ours", Counts(retries=1), returned=True)
 
-    async def test_hostile_ids_are_only_ids(self) -> None:
-        session = await self.open()
-        answers = await self.claim(session, *map(Pointer, HOSTILE))
-        assert answers == [Answer("ours")] * len(HOSTILE)
-        assert await self.settle(session, *(Verdict(delivery(each), "end", ttl=60.0) for each in HOSTILE)) == [
-            True
-        ] * len(HOSTILE)
-
-    async def test_hundreds_of_jobs_are_claimed_and_settled_in_one_call(self) -> None:
-        names = [str(number) for number in range(300)]
-        session = await self.open()
-        assert await self.claim(session, *map(Pointer, names)) == [Answer("ours")] * 300
-        verdicts = [Verdict(delivery(each), "end", ttl=60.0) for each in names]
-        assert await self.settle(session, *verdicts) == [True] * 300
-        assert await self.claims.running([QUEUE]) == [0]
-
     # --- settling
-
-    async def test_an_ended_job_is_over_with_its_parcel_until_that_is_published(self) -> None:
-        session, mine = await self.held()
-        assert await self.settle(session, Verdict(mine, "end", ttl=60.0, generation=1, parcel=PARCEL)) == [True]
-        assert await self.claim(session, Pointer("job"), number=2) == [Answer("over", parcel=PARCEL)]
-        await self.claims.published(QUEUE, "job", b"another")
-        assert await self.claim(session, Pointer("job"), number=3) == [Answer("over", parcel=PARCEL)]
-        await self.claims.published(QUEUE, "job", PARCEL)
-        assert await self.claim(session, Pointer("job"), number=4) == [Answer("over")]
 
     async def test_the_mark_of_an_end_lasts_for_its_time(self) -> None:
         session, mine = await self.held()
@@ -224,15 +285,6 @@ class ClaimSuite:
         assert await self.settle(session, verdict) == [True]
         store = self.make_store(self.clock)
         assert await store.afetch("job", QUEUE) == b"record"
-        await store.aclose()
-        store.close()
-
-    async def test_the_first_record_of_a_job_wins(self) -> None:
-        session, mine = await self.held()
-        store = self.make_store(self.clock)
-        await store.put([Record("job", QUEUE, b"first", 60.0)])
-        assert await self.settle(session, Verdict(mine, "end", record=b"second", ttl=60.0)) == [True]
-        assert await store.afetch("job", QUEUE) == b"first"
         await store.aclose()
         store.close()
 
@@ -263,19 +315,6 @@ class ClaimSuite:
         await self.claim(session, Pointer("there"), queue=OTHER)
         here, there = Verdict(delivery("here"), "end"), Verdict(delivery("there", queue=OTHER), "release")
         assert await self.settle(session, here, Verdict(delivery("nowhere"), "end"), there) == [True, False, True]
-
-    async def test_names_of_parked_jobs_are_struck_out_unless_one_was_parked_since(self) -> None:
-        session, mine = await self.held()
-        park = Verdict(mine, "park", generation=1, task="task", parcel=PARCEL)
-        assert await self.settle(session, park) == [True]
-        (before,) = await self.claims.parked([QUEUE], {"task", "other"})
-        assert set(before) == {"task"}
-        await self.claims.published(QUEUE, "job", PARCEL, "task")
-        await self.claims.unparked(QUEUE, before)
-        (since,) = await self.claims.parked([QUEUE], {"task", "other"})
-        assert set(since) == {"task"}
-        await self.claims.unparked(QUEUE, since)
-        assert await self.claims.parked([QUEUE, OTHER], {"task"}) == [{}, {}]
 
     # --- giving back
 
@@ -315,47 +354,12 @@ class ClaimSuite:
         assert (await self.claims.reclaim([QUEUE], LEASE, [Ended(session)])).returned == 50
         assert await self.claims.running([QUEUE]) == [0]
 
-    async def test_a_marked_job_of_a_lapsed_session_is_charged_a_crash_once(self) -> None:
-        session, mine = await self.held()
-        assert not await self.claims.mark(session, delivery("job", 2))
-        assert await self.claims.mark(session, mine)
-        assert await self.claims.mark(session, mine)
-        assert (await self.lapse()).returned == 1
-        assert await self.next_counts() == Counts(crashes=1)
-        await self.lapse()
-        assert await self.next_counts() == Counts(crashes=1, losses=1)
-        assert not await self.claims.mark(session, mine)
-
     # --- where a job is
-
-    async def test_a_job_is_followed_through_its_life(self) -> None:
-        assert await self.place() == ("ready", 0)
-        session, mine = await self.held()
-        assert await self.place() == ("running", 0)
-        await self.settle(session, Verdict(mine, "retry", generation=1, counts=Counts(retries=2), delay=5.0))
-        assert await self.place() == ("delayed", 2)
-        await self.claim(session, Pointer("job", 1), number=2)
-        await self.settle(session, Verdict(delivery("job", 2), "park", generation=2, task="task"))
-        assert (await self.place())[0] == "parked"
-        await self.claim(session, Pointer("job", 2), number=3)
-        await self.settle(session, Verdict(delivery("job", 3), "release"))
-        assert (await self.place())[0] == "ready"
-        await self.claim(session, Pointer("job", 2), number=4)
-        await self.settle(session, Verdict(delivery("job", 4), "end", record=b"record", ttl=60.0))
-        assert (await self.place())[0] == "ended"
 
     async def test_a_dead_letter_is_called_dead(self) -> None:
         session, mine = await self.held()
         await self.settle(session, Verdict(mine, "dead", record=b"record", ttl=60.0))
         assert (await self.place())[0] == "dead"
-
-    async def place(self) -> tuple[str, int]:
-        """Where the job is and how often it was retried, asked in each of the four ways."""
-        answers = {self.claims.locate("job", QUEUE), await self.claims.alocate("job", QUEUE)}
-        anywhere = {self.claims.locate("job", None), await self.claims.alocate("job", None)}
-        places = {(each.place, each.retries) for each in answers | anywhere}
-        assert len(places) == 1
-        return places.pop()
 
 
 def delivery(job_id: str, number: int = 1, queue: str = QUEUE) -> Delivery:

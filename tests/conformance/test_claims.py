@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.conformance.claim_suite import ClaimSuite
+from tests.conformance.claim_suite import ClaimEssentials, ClaimSuite
 from umbel.claims.redis import RedisClaims
+from umbel.claims.sql import SqlClaims
+from umbel.claims.sql import connect as claims_at
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
+from umbel.stores.sql import connect as store_at
+from umbel.stores.threaded import ThreadedStore
 
 
 class OnRedis(ClaimSuite):
@@ -27,3 +32,31 @@ class TestRedis(OnRedis):
     @pytest.fixture(autouse=True)
     def _server(self, redis_url: str) -> None:
         self.url = redis_url
+
+
+class OnDatabase(ClaimEssentials):
+    url: str
+
+    def make(self, clock: Callable[[], float]) -> SqlClaims:
+        return claims_at(self.url, Settings(), clock)
+
+    def make_store(self, clock: Callable[[], float]) -> ThreadedStore:
+        return store_at(self.url, Settings(), clock)
+
+
+class TestSqlite(OnDatabase):
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.url = f"db+sqlite:///{tmp_path}/results.db"
+
+
+class TestMariaDB(OnDatabase):
+    @pytest.fixture(autouse=True)
+    def _server(self, mariadb_url: str) -> None:
+        self.url = mariadb_url
+
+
+class TestPostgres(OnDatabase, ClaimSuite):
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_results_url: str) -> None:
+        self.url = postgres_results_url

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from psycopg import sql
 
 from tests.servers.packages import program
 
@@ -111,7 +112,10 @@ def empty(url: str) -> None:
 def drop_results(url: str) -> None:
     """Drop the tables that the result store for SQL databases has made in the database at *url*."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("drop table if exists umbel_results, umbel_results_version")
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            if table.startswith(("umbel_results", "umbel_claim_")):
+                connection.execute(sql.SQL("drop table {}").format(sql.Identifier(table)))
 
 
 def install() -> None:

@@ -48,6 +48,26 @@ def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
     assert stage.send("work_async", 0.0).get(timeout=10) > 0
 
 
+@pytest.mark.parametrize("scheme", ["db+postgresql", "postgresql"])
+def test_claims_in_a_database_keep_a_job_whose_child_is_killed(
+    rabbitmq_url: str, postgres_url: str, postgres_results_url: str, tmp_path: Path, scheme: str
+) -> None:
+    backend = postgres_results_url if scheme == "db+postgresql" else postgres_url
+    stage = Stage(rabbitmq_url, tmp_path, backend)
+    try:
+        worker = stage.start().wait_ready()
+        held = stage.send("work", 1.0)
+        stage.wait_started(held)
+        stage.runner(worker, held).kill()
+        others = stage.work_many([0.0] * 50)
+        assert held.get(timeout=30) > 0
+        assert all(each.get(timeout=30) > 0 for each in others)
+        assert stage.ledger.starts()[held.id] == 2
+        assert {stage.ledger.starts()[each.id] for each in others} == {1}
+    finally:
+        stage.end()
+
+
 def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_three_seconds(stage: Stage) -> None:
     # A message that meets a living claim comes back to look after whole seconds, rounded up.
     assert recovery(stage) < LEASE + 3.0

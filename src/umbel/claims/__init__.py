@@ -13,10 +13,24 @@ if TYPE_CHECKING:
 _REDIS: Final = ("redis", "rediss", "redis+socket")
 _SENTINEL: Final = ("redis+sentinel", "rediss+sentinel", "sentinel")
 _CLUSTER: Final = ("redis+cluster", "rediss+cluster")
-BUILT_IN: Final = dict.fromkeys((*_REDIS, *_SENTINEL, *_CLUSTER), "umbel.claims.redis:connect")
+_SQL: Final = (
+    "db+postgresql",
+    "db+postgresql+psycopg",
+    "db+postgresql+psycopg2",
+    "db+mysql",
+    "db+mysql+pymysql",
+    "db+mysql+mysqldb",
+    "db+mariadb",
+    "db+mariadb+pymysql",
+    "db+sqlite",
+)
+_APART: Final = ("postgresql", "postgres")
+BUILT_IN: Final = {
+    **dict.fromkeys((*_REDIS, *_SENTINEL, *_CLUSTER), "umbel.claims.redis:connect"),
+    **dict.fromkeys(_SQL, "umbel.claims.sql:connect"),
+    **dict.fromkeys(_APART, "umbel.claims.sql:connect_beside"),
+}
 """Scheme to ``module:factory``; a factory takes (url, settings) and opens nothing yet."""
-_APART: Final[frozenset[str]] = frozenset()
-"""Schemes of stores whose records are not written together with the end of a claim."""
 
 
 def can_hold(url: str) -> bool:

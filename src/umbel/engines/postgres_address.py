@@ -53,6 +53,13 @@ def parse(url: str, connect_timeout: float) -> Address:
         raise ImproperlyConfigured(f"{masked(url)} is not an address of a PostgreSQL database: {reason}") from None
 
 
+def for_toolkit(url: str) -> str:
+    """*url* as SQLAlchemy takes it: without what is ours alone."""
+    parts = urlsplit(url)
+    options = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != _LISTEN]
+    return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(options)))
+
+
 def _conninfo(url: str) -> str:
     given = conninfo_to_dict(url)
     return make_conninfo("", **{**_DEFAULTS, **given})

@@ -53,10 +53,19 @@ _CURABLE_WORDS: Final = re.compile(
 class SqlEngine:
     """The database at *url*, ``db+`` and then a URL of SQLAlchemy; *setting* names where it comes from.
 
-    *deadline* is how many seconds a transaction is tried. Raises `ImproperlyConfigured`; connects at the first use.
+    *deadline* is how many seconds a transaction is tried. *ensure* makes the tables and answers their version. Raises
+    `ImproperlyConfigured`; connects at the first use.
     """
 
-    def __init__(self, url: str, setting: str, deadline: float, connect_timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        setting: str,
+        deadline: float,
+        connect_timeout: float,
+        ensure: Callable[[Connection], int] = sql_table.ensure,
+    ) -> None:
+        self._make = ensure
         self.name = masked(url)
         self._deadline = deadline
         self._pid = os.getpid()
@@ -118,7 +127,7 @@ class SqlEngine:
                 return
             try:
                 with self._connect() as connection, connection.begin():
-                    version = sql_table.ensure(connection)
+                    version = self._make(connection)
             except DBAPIError as error:
                 if left == 0 or isinstance(self._explain(error), (BrokerUnavailable, Unfit)):
                     raise

@@ -10,10 +10,10 @@ from typing import Final, TypeGuard
 import msgspec
 
 from umbel.contracts.powers import Record
+from umbel.engines.threads import Threads
 from umbel.exceptions import BackendError
 from umbel.settings import Settings
 from umbel.stores.objects import LARGE, TIDY_SECONDS, Entry, at_once, key_of, objects_at, tidy
-from umbel.stores.threaded import Threads
 
 SETTING: Final = "result_object_store"
 # No msgpack value begins with 0xC1, so no record looks like a reference.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 from umbel.contracts.powers import Record
 from umbel.engines import sql_health, sql_table
 from umbel.engines.sql import Connection, SqlEngine
-from umbel.engines.sqlite_file import file_system, refuse_network
-from umbel.exceptions import ImproperlyConfigured
+from umbel.engines.sql_file import refuse_file
 from umbel.model.finding import Finding
 from umbel.settings import Settings
 from umbel.stores.threaded import ThreadedStore
@@ -31,25 +28,8 @@ def connect(url: str, settings: Settings, clock: Callable[[], float] = time.time
     """The store at *url*, ``db+postgresql://…`` and so on; opens nothing yet. Raises `ImproperlyConfigured`."""
     engine = SqlEngine(url, SETTING, settings.broker_send_deadline, settings.broker_connection_timeout)
     if engine.file is not None:
-        refuse_file(engine.file, settings)
+        refuse_file(engine.file, SETTING, settings)
     return ThreadedStore(SqlShelf(engine, clock), settings.broker_send_deadline)
-
-
-def refuse_file(path: Path, settings: Settings) -> None:
-    """Raise `ImproperlyConfigured` if *path* is a file of the embedded engine, or where no SQLite file may be.
-
-    Python's own SQLite must not touch a file that another copy of SQLite has open: closing it would drop the locks of
-    that one. Hence nothing is opened here to find out.
-    """
-    scheme, _, name = settings.broker_url.partition(":///")
-    if Path(f"{path}.d").is_dir() or (scheme == "sqlite" and os.path.realpath(name) == os.path.realpath(path)):
-        raise ImproperlyConfigured(
-            f"{SETTING}: {path} belongs to the embedded engine: write sqlite:///… to keep results in it, "
-            "or name a file of its own"
-        )
-    if not path.parent.is_dir():
-        raise ImproperlyConfigured(f"{SETTING}: there is no folder {path.parent} for {path.name}: make it")
-    refuse_network(file_system(path.parent), path.parent, SETTING)
 
 
 class SqlShelf:

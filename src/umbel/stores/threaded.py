@@ -6,21 +6,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from umbel.contracts.powers import Record
-from umbel.exceptions import BrokerUnavailable, OperationalError
+from umbel.engines.threads import Threads
+from umbel.exceptions import OperationalError
 from umbel.model.finding import Finding
 from umbel.stores.polling import Poller
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-THREADS: Final = 4
-GRACE_SECONDS: Final = 1.0
-"""A shelf keeps its deadline itself; this much later a call is given up that a frozen server holds."""
 
 _logger = logging.getLogger("umbel.stores")
 
@@ -63,44 +59,6 @@ class Shelf(Protocol):
     def close(self) -> None:
         """Give back what is open; the next call opens it again."""
         ...
-
-
-class Threads:
-    """A few threads for the calls of *name*; they end when nobody refers to them any more."""
-
-    def __init__(self, name: str, deadline: float) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, "umbel-store")
-        self._pid = os.getpid()
-        self._name = name
-        self._deadline = deadline
-
-    def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run *function* some time soon."""
-        if self._pid != os.getpid():  # threads do not survive a fork
-            self._pool = ThreadPoolExecutor(THREADS, "umbel-store")
-            self._pid = os.getpid()
-        return self._pool.submit(function, *args, **kwargs)
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The answer of *function*, run in the pool. Raises `BrokerUnavailable` if it takes too long."""
-        future = self.start(function, *args, **kwargs)
-        try:
-            return future.result(self._deadline + GRACE_SECONDS)
-        except TimeoutError:
-            raise self._silent(future) from None
-
-    async def acall(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The async twin of `call`."""
-        future = self.start(function, *args, **kwargs)
-        try:
-            async with asyncio.timeout(self._deadline + GRACE_SECONDS):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise self._silent(future) from None
-
-    def _silent(self, future: Future[T]) -> BrokerUnavailable:
-        future.cancel()
-        return BrokerUnavailable(f"{self._name} gave no answer within {self._deadline:g} s")
 
 
 class InProcess(NamedTuple):

@@ -1,0 +1,172 @@
+"""The contract of claims on a SQL database. What each verb does is in `verbs`, one transaction each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from umbel.claims.sessions import merged
+from umbel.claims.sql import verbs
+from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
+from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.powers import Location, SessionInfo
+from umbel.engines import sql_claims as tables
+from umbel.engines import sql_health
+from umbel.engines.sql import Connection, SqlEngine
+from umbel.engines.threads import Threads
+from umbel.model.finding import Finding
+from umbel.model.job import Delivery
+
+T = TypeVar("T")
+
+MAX_FREED: Final = 200
+
+
+class SqlClaims:
+    """`ClaimStore` in one database, beside the records that `umbel.stores.sql` reads there.
+
+    *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
+    """
+
+    def __init__(self, engine: SqlEngine, deadline: float, clock: Callable[[], float] | None = None) -> None:
+        self._engine = engine
+        self._threads = Threads(engine.name, deadline)
+        self._clock = clock
+
+    async def heartbeat(
+        self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
+    ) -> list[bool]:
+        """Renew or open the sessions of *beats*; a session counts as alive if it is so in every queue."""
+
+        def step(connection: Connection, queue: str) -> list[bool]:
+            now = self._now(connection)
+            return verbs.heartbeat(connection, now, queue, beats, int(lease * 1000), opening=opening)
+
+        answers = [await self._run(partial(step, queue=queue)) for queue in sorted(queues)]
+        return [all(answer[place] for answer in answers) for place in range(len(beats))]
+
+    async def claim(self, session: str, number: int, queue: str, pointers: Sequence[Pointer]) -> list[Answer] | None:
+        """Lease the jobs of *pointers*."""
+        return await self._run(lambda line: verbs.claim(line, self._now(line), session, number, queue, pointers))
+
+    async def settle(self, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
+        """Carry out *verdicts*."""
+        if not verdicts:
+            return []
+        return await self._run(lambda line: verbs.settle(line, self._now(line), session, verdicts))
+
+    async def published(self, queue: str, job_id: str, parcel: bytes, task: str = "") -> None:
+        """Forget *parcel*."""
+
+        def step(connection: Connection) -> None:
+            tables.unpack(connection, queue, job_id, parcel)
+            if task:
+                tables.park(connection, queue, task)
+
+        await self._run(step)
+
+    async def reconcile(self, session: str, number: int, queues: Sequence[str], held: Sequence[Delivery]) -> list[str]:
+        """Give up what *session* has beyond *held*."""
+
+        def step(connection: Connection, queue: str) -> list[str] | None:
+            return verbs.reconcile(connection, self._now(connection), session, number, queue, held)
+
+        answers = [await self._run(partial(step, queue=queue)) for queue in queues]
+        if all(answer is None for answer in answers):
+            raise SessionDead(session)
+        return [job_id for answer in answers for job_id in answer or ()]
+
+    async def mark(self, session: str, delivery: Delivery) -> bool:
+        """Note durably that *delivery* is about to start alone."""
+        return await self._run(lambda line: verbs.mark(line, session, delivery))
+
+    async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
+        """Free what ended and lapsed sessions had; at most 200 jobs a call."""
+        milliseconds = int(lease * 1000)
+        returned = 0
+        deadlines: list[int] = []
+
+        def close(connection: Connection, queue: str, end: Ended) -> int:
+            return verbs.close(connection, self._now(connection), queue, end, milliseconds, MAX_FREED - returned)
+
+        def lapsed(connection: Connection, queue: str) -> tuple[int, int | None]:
+            return verbs.reclaim(connection, self._now(connection), queue, milliseconds, MAX_FREED - returned)
+
+        for queue in queues:
+            for end in ended:
+                if returned < MAX_FREED:
+                    returned += await self._run(partial(close, queue=queue, end=end))
+        for queue in queues:
+            freed, deadline = await self._run(partial(lapsed, queue=queue))
+            returned += freed
+            deadlines += [] if deadline is None else [deadline]
+        soonest = min(deadlines, default=None)
+        return Reclaimed(returned=returned, next_deadline=None if soonest is None else soonest / 1000)
+
+    async def parked(self, queues: Sequence[str], tasks: Collection[str]) -> list[dict[str, int]]:
+        """Under which of *tasks* jobs are parked, for each of *queues*, and how often jobs were parked there."""
+        return await self._run(lambda line: [tables.parked(line, queue, tasks) for queue in queues])
+
+    async def unparked(self, queue: str, tasks: Mapping[str, int]) -> None:
+        """Strike out *tasks*, unless jobs were parked there since."""
+
+        def step(connection: Connection) -> None:
+            for task, times in sorted(tasks.items()):
+                tables.unpark(connection, queue, task, times)
+
+        await self._run(step)
+
+    async def queues(self) -> list[str]:
+        """The names of all queues in which a session was opened, sorted."""
+        return sorted(await self._run(tables.queues))
+
+    async def running(self, queues: Sequence[str]) -> list[int]:
+        """How many jobs are leased in each of *queues*."""
+        return await self._run(lambda line: [tables.count_held(line, queue) for queue in queues])
+
+    async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
+        """The open sessions of *queues*."""
+        return await self._run(lambda line: merged(each for queue in queues for each in self._sessions(line, queue)))
+
+    def locate(self, job_id: str, queue: str | None) -> Location:
+        """Where a job is, as far as is known here."""
+        return self._threads.call(self._engine.run, self._looking(job_id, queue))
+
+    async def alocate(self, job_id: str, queue: str | None) -> Location:
+        """The async twin of `locate`."""
+        return await self._run(self._looking(job_id, queue))
+
+    async def examine(self, *, thorough: bool = False) -> list[Finding]:
+        """How it stands with the database; see `Examiner`."""
+        del thorough
+        state = await self._run(lambda line: (sql_health.look(line), self._now(line)))
+        return sql_health.findings(state[0], state[1] / 1000)
+
+    def close(self) -> None:
+        """Give back all connections of this process."""
+        self._engine.close()
+
+    async def aclose(self) -> None:
+        """The same as `close`: the threads serve all event loops of the process."""
+        await asyncio.to_thread(self._engine.close)
+
+    async def _run(self, step: Callable[[Connection], T]) -> T:
+        return await self._threads.acall(self._engine.run, step)
+
+    def _now(self, connection: Connection) -> int:
+        return tables.moment(connection) if self._clock is None else int(self._clock() * 1000)
+
+    def _looking(self, job_id: str, queue: str | None) -> Callable[[Connection], Location]:
+        return lambda line: verbs.locate(line, self._now(line), job_id, queue)
+
+    def _sessions(self, connection: Connection, queue: str) -> list[tuple[bytes, bytes, int, list[bytes]]]:
+        now = self._now(connection)
+        ids: dict[str, list[bytes]] = {}
+        for session, job_id in tables.held_ids(connection, queue):
+            ids.setdefault(session, []).append(job_id.encode())
+        return [
+            (name.encode(), info, deadline - now, ids.get(name, []))
+            for name, info, deadline in tables.open_sessions(connection, queue)
+        ]

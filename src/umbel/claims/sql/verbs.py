@@ -1,0 +1,218 @@
+"""What the verbs do, each in one transaction on a connection; times are milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from umbel.contracts.broker import Beat, Ended, SessionDead
+from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.powers import Location
+from umbel.engines import sql_claims as tables
+from umbel.engines import sql_table
+from umbel.engines.sql import Connection
+from umbel.engines.sql_claims import Row
+from umbel.model.job import Counts, Delivery
+
+DAY: Final = 86_400_000
+WEEK: Final = 7 * DAY
+MONTH: Final = 30 * DAY
+SOMEWHERE: Final = "ready"
+"""What is assumed of a job that nobody has received yet: RabbitMQ cannot be asked for one message."""
+
+Charge = Callable[[Row], tuple[int, int]]
+
+
+def heartbeat(
+    connection: Connection, now: int, queue: str, beats: Sequence[Beat], lease: int, *, opening: bool
+) -> list[bool]:
+    """Renew or open in one queue."""
+    tables.seen(connection, queue, now, lease)
+    found: dict[str, bool] = {}
+    for beat in sorted(beats, key=lambda each: each.session):
+        if opening:
+            row = {"queue": queue, "session": beat.session, "deadline": now + lease, "number": 0, "info": beat.info}
+            found[beat.session] = tables.add(connection, tables.SESSIONS, [row]) == 1
+        else:
+            found[beat.session] = tables.renew(connection, queue, beat.session, now + lease, beat.info)
+    return [found[beat.session] for beat in beats]
+
+
+def claim(
+    connection: Connection, now: int, session: str, number: int, queue: str, pointers: Sequence[Pointer]
+) -> list[Answer] | None:
+    """Lease the jobs of *pointers*."""
+    match tables.number(connection, queue, session, number - 1, number):
+        case None:
+            raise SessionDead(session)
+        case False:
+            return None
+    if not pointers:
+        return []
+    ids = sorted({pointer.id for pointer in pointers})
+    tables.add(
+        connection,
+        tables.JOBS,
+        [{**tables.NEW_JOB, "queue": queue, "id": each, "expires": now + MONTH} for each in ids],
+    )
+    jobs = tables.jobs(connection, queue, ids)
+    ended = sql_table.read(connection, ids, now)
+    others = {row["session"] for row in jobs.values()} - {None, session}
+    deadlines = {name: left for name, _, left in tables.open_sessions(connection, queue)} if others else {}
+    changed: dict[str, Row] = {}
+    answers: list[Answer] = []
+    for pointer in pointers:
+        job = jobs[pointer.id]
+        if pointer.id in ended or job["generation"] > pointer.generation or job["place"] in ("ended", "dead"):
+            answers.append(Answer("over", parcel=bytes(job["parcel"] or b"")))
+            continue
+        changed[pointer.id] = job
+        job["copies"] = job["copies"] or pointer.copy
+        if job["session"] not in (None, session):
+            job["copies"] = True  # two messages: the mark of its end is kept for longer
+            answers.append(Answer("held", seconds=max(0, deadlines.get(job["session"], 0) - now) / 1000))
+            continue
+        answers.append(_ours(job))
+        job.update(session=session, number=number, place="ready" if job["place"] else "")
+    tables.change(connection, list(changed.values()))
+    return answers
+
+
+def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
+    """Carry out *verdicts*."""
+    answers = [False] * len(verdicts)
+    for queue in sorted(tables.hold_open(connection, session, {verdict.delivery.queue for verdict in verdicts})):
+        mine = [(place, each) for place, each in enumerate(verdicts) if each.delivery.queue == queue]
+        jobs = tables.jobs(connection, queue, {each.delivery.id for _, each in mine})
+        done: list[tuple[Row, Verdict]] = []
+        for place, verdict in mine:
+            job = jobs.get(verdict.delivery.id)
+            if job is not None and (job["session"], job["number"]) == (session, verdict.delivery.number):
+                answers[place] = True
+                job["session"] = None
+                done.append((job, verdict))
+        _carry(connection, now, queue, done)
+    return answers
+
+
+def reconcile(
+    connection: Connection, now: int, session: str, number: int, queue: str, held: Sequence[Delivery]
+) -> list[str] | None:
+    """Give up what *session* has in *queue* beyond *held*; None if it is dead there."""
+    match tables.number(connection, queue, session, number, number):
+        case None:
+            return None
+        case False:
+            return []
+    known = {(delivery.id, delivery.number) for delivery in held if delivery.queue == queue}
+    every = [
+        job for job in tables.held(connection, queue, session, 1_000_000) if (job["id"], job["number"]) not in known
+    ]
+    _give_back(connection, now, every, lambda _: (0, 0))
+    return [job["id"] for job in every]
+
+
+def mark(connection: Connection, session: str, delivery: Delivery) -> bool:
+    """Mark *delivery* as about to start."""
+    queue = delivery.queue
+    return bool(tables.hold_open(connection, session, [queue])) and tables.mark(
+        connection, queue, delivery.id, session, delivery.number
+    )
+
+
+def close(connection: Connection, now: int, queue: str, ended: Ended, lease: int, most: int) -> int:
+    """Declare *ended* dead and free what it has, at most *most*; answers how many."""
+    if not tables.close(connection, queue, ended.session, now + lease):
+        return 0
+    started = set(ended.started)
+    return _empty(connection, now, queue, ended.session, most, lambda job: (int(job["id"] in started), 0))
+
+
+def reclaim(connection: Connection, now: int, queue: str, lease: int, most: int) -> tuple[int, int | None]:
+    """Free what lapsed sessions have, at most *most*; answers how many, and when the next lease ends."""
+    hold = tables.seen(connection, queue, now, lease)
+    freed = 0
+    for session in tables.lapse(connection, queue, now, lease, suspended=now < hold):
+        if freed < most:
+            # Nobody knows what it had started: a loss, or a crash of what was about to run alone.
+            freed += _empty(
+                connection, now, queue, session, most - freed, lambda job: (1, 0) if job["marked"] else (0, 1)
+            )
+    tables.tidy(connection, queue, now, most)
+    deadline = tables.next_deadline(connection, queue)
+    if deadline is None:
+        return freed, None
+    return freed, max(0, max(deadline, hold) - now) if deadline > 0 else 0
+
+
+def locate(connection: Connection, now: int, job_id: str, queue: str | None) -> Location:
+    """Where *job_id* is."""
+    recorded = bool(sql_table.read(connection, [job_id], now))
+    for name in [queue] if queue is not None else tables.queues(connection):
+        job = tables.look(connection, name, job_id)
+        if (
+            job is not None
+            and (job["session"] is not None or job["place"])
+            and (not recorded or job["place"] == "dead")
+        ):
+            return Location("running" if job["session"] is not None else job["place"], name, job["retries"])
+    return Location("ended" if recorded else SOMEWHERE, queue or "")
+
+
+def _ours(job: Row) -> Answer:
+    if not job["place"]:
+        return Answer("ours")
+    counts = Counts(job["retries"], job["crashes"], job["losses"], bool(job["marked"]))
+    return Answer("ours", counts, returned=True)
+
+
+def _carry(connection: Connection, now: int, queue: str, done: Sequence[tuple[Any, Verdict]]) -> None:
+    records: list[Row] = []
+    dropped: list[str] = []
+    for job, verdict in sorted(done, key=lambda pair: str(pair[0]["id"])):
+        job["parcel"] = verdict.parcel or job["parcel"]
+        job["marked"] = False
+        if verdict.kind in ("end", "dead"):
+            ttl = max(1, int(verdict.ttl * 1000))
+            expires = now + (max(ttl, DAY) if job["copies"] else ttl)  # another message may come late
+            records.append({"id": job["id"], "expires": expires, "owner": "", "value": verdict.record})
+            job.update(place="ended" if verdict.kind == "end" else "dead", expires=now + MONTH)
+            if verdict.kind == "end" and not job["parcel"]:
+                dropped.append(job["id"])
+            continue
+        _again(job, verdict, now)
+        if verdict.kind == "park":
+            tables.park(connection, queue, verdict.task)
+    if records:
+        sql_table.put(connection, records, now)
+    tables.change(connection, [job for job, _ in done if job["id"] not in dropped])
+    tables.drop(connection, queue, dropped)
+
+
+def _again(job: Any, verdict: Verdict, now: int) -> None:
+    """The job goes on."""
+    delay = int(verdict.delay * 1000) if verdict.kind == "retry" else 0
+    job.update(
+        place="delayed" if delay > 0 else "parked" if verdict.kind == "park" else "ready", expires=now + MONTH + delay
+    )
+    if verdict.kind != "release":
+        counts = verdict.counts
+        job.update(generation=verdict.generation, retries=counts.retries, crashes=counts.crashes, losses=counts.losses)
+
+
+def _empty(connection: Connection, now: int, queue: str, session: str, most: int, charge: Charge) -> int:
+    held = tables.held(connection, queue, session, most)
+    _give_back(connection, now, held, charge)
+    if len(held) < most:
+        tables.emptied(connection, queue, session, now)
+    return len(held)
+
+
+def _give_back(connection: Connection, now: int, held: Sequence[dict[str, Any]], charge: Charge) -> None:
+    for job in held:
+        crashes, losses = charge(job)
+        job.update(
+            session=None, place="ready", marked=False, expires=now + MONTH,
+            crashes=job["crashes"] + crashes, losses=job["losses"] + losses,
+        )  # fmt: skip
+    tables.change(connection, held)

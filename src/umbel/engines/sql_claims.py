@@ -1,0 +1,299 @@
+"""The tables of claims in a SQL database, and the statements on them, in SQLAlchemy's Core.
+
+Whoever needs several rows locks them in one order: a queue, then sessions, then jobs by their ids. The first statement
+of each transaction writes, so that SQLite gives it the file before it reads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from umbel.engines import sql_table
+
+METADATA: Final = sa.MetaData()
+Row = Mapping[str, Any]
+
+# Ids are ASCII; by default MySQL would take "a" and "A" for the same id.
+_ID: Final = sa.String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+_NAME: Final = sa.String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+_BYTES: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+QUEUES: Final = sa.Table(
+    "umbel_claim_queues",
+    METADATA,
+    sa.Column("queue", _ID, primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False, comment="when a supervisor was last here, unix time in ms"),
+    sa.Column("hold", sa.BigInteger, nullable=False, comment="until when no session is declared dead"),
+)
+SESSIONS: Final = sa.Table(
+    "umbel_claim_sessions",
+    METADATA,
+    sa.Column("queue", _ID, primary_key=True),
+    sa.Column("session", _ID, primary_key=True),
+    sa.Column("deadline", sa.BigInteger, nullable=False, comment="> 0: open until then; else being emptied"),
+    sa.Column("number", sa.BigInteger, nullable=False, comment="of its last receive"),
+    sa.Column("info", _BYTES, nullable=False),
+    sa.Column("gone", sa.BigInteger, comment="since when it has nothing any more"),
+)
+JOBS: Final = sa.Table(
+    "umbel_claim_jobs",
+    METADATA,
+    sa.Column("queue", _ID, primary_key=True),
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("session", _ID, comment="who has it, under which number"),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False, comment="of the message that stands for it"),
+    sa.Column("place", sa.String(8), nullable=False, comment="empty until it came back"),
+    sa.Column("retries", sa.Integer, nullable=False),
+    sa.Column("crashes", sa.Integer, nullable=False),
+    sa.Column("losses", sa.Integer, nullable=False),
+    sa.Column("marked", sa.Boolean, nullable=False),
+    sa.Column("copies", sa.Boolean, nullable=False, comment="there may be more than one message"),
+    sa.Column("parcel", _BYTES, comment="what is still to be published"),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Index("umbel_claim_jobs_held", "queue", "session"),
+)
+PARKED: Final = sa.Table(
+    "umbel_claim_parked",
+    METADATA,
+    sa.Column("queue", _ID, primary_key=True),
+    sa.Column("task", _NAME, primary_key=True),
+    sa.Column("times", sa.BigInteger, nullable=False),
+)
+NEW_JOB: Final[Row] = {
+    "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
+    "marked": False, "copies": False, "parcel": None,
+}  # fmt: skip
+
+_CHANGED: Final = tuple(name for name in JOBS.c.keys() if name not in ("queue", "id"))  # noqa: SIM118 - not a dict
+_CHANGE_JOB: Final = (
+    sa.update(JOBS)
+    .where(JOBS.c.queue == sa.bindparam("this_queue"), JOBS.c.id == sa.bindparam("this_id"))
+    .values({name: sa.bindparam(name) for name in _CHANGED})
+)
+_NOW: Final[Mapping[str, sa.Select[Any]]] = {
+    "postgresql": sa.select(sa.extract("epoch", sa.func.clock_timestamp())),
+    "mysql": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
+    "mariadb": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
+}
+
+
+def ensure(connection: sa.Connection) -> int:
+    """Make the tables unless they are there, those of results too; answers the version of those."""
+    METADATA.create_all(connection)
+    return sql_table.ensure(connection)
+
+
+def moment(connection: sa.Connection) -> int:
+    """Milliseconds since 1970 on the server's clock; SQLite has that of the host."""
+    question = _NOW.get(connection.dialect.name)
+    return int((time.time() if question is None else float(connection.scalar(question))) * 1000)
+
+
+def add(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Insert *rows* that are not there; of a single one it answers 1 if it was not."""
+    statement: sa.Insert
+    match connection.dialect.name:
+        case "postgresql":
+            statement = postgresql_insert(table).on_conflict_do_nothing()
+        case "sqlite":
+            statement = sqlite_insert(table).on_conflict_do_nothing()
+        case _:
+            statement = mysql.insert(table).prefix_with("IGNORE")
+    # Of one row drivers tell whether it was inserted; of several together some do not.
+    counted = statement.execution_options(preserve_rowcount=True)
+    return connection.execute(counted, rows[0] if len(rows) == 1 else list(rows)).rowcount
+
+
+# --- queues
+
+
+def seen(connection: sa.Connection, queue: str, now: int, lease: int) -> int:
+    """Note that a supervisor is here; answers until when no session may be declared dead.
+
+    If none was for half a lease, or the clock jumped by as much, the sessions get half a lease, at least 3 s.
+    """
+    add(connection, QUEUES, [{"queue": queue, "seen": now, "hold": 0}])
+    where = QUEUES.c.queue == queue
+    last, hold = connection.execute(sa.select(QUEUES.c.seen, QUEUES.c.hold).where(where).with_for_update()).one()
+    if abs(now - last) > lease / 2:
+        hold = now + max(lease // 2, 3000)
+    connection.execute(sa.update(QUEUES).where(where).values(seen=now, hold=hold))
+    return int(hold)
+
+
+def queues(connection: sa.Connection) -> list[str]:
+    """The names of all queues."""
+    return list(connection.scalars(sa.select(QUEUES.c.queue).order_by(QUEUES.c.queue)))
+
+
+# --- sessions
+
+
+def renew(connection: sa.Connection, queue: str, session: str, deadline: int, info: bytes) -> bool:
+    """Renew a lease; tells whether the session is open."""
+    where = (SESSIONS.c.queue == queue, SESSIONS.c.session == session, SESSIONS.c.deadline > 0)
+    return connection.execute(sa.update(SESSIONS).where(*where).values(deadline=deadline, info=info)).rowcount == 1
+
+
+def number(connection: sa.Connection, queue: str, session: str, at_least: int, new: int) -> bool | None:
+    """Note a receive number, unless one above *at_least* is known: then False. None if the session is not open."""
+    mine = (SESSIONS.c.queue == queue, SESSIONS.c.session == session, SESSIONS.c.deadline > 0)
+    update = sa.update(SESSIONS).where(*mine, SESSIONS.c.number <= at_least).values(number=new)
+    if connection.execute(update).rowcount == 1:
+        return True
+    return False if connection.execute(sa.select(SESSIONS.c.number).where(*mine)).first() else None
+
+
+def hold_open(connection: sa.Connection, session: str, names: Collection[str]) -> set[str]:
+    """Lock *session* in the queues *names*; answers where it is open."""
+    mine = (SESSIONS.c.session == session, SESSIONS.c.queue.in_(names), SESSIONS.c.deadline > 0)
+    connection.execute(sa.update(SESSIONS).where(*mine).values(number=SESSIONS.c.number))
+    return set(connection.scalars(sa.select(SESSIONS.c.queue).where(*mine)))
+
+
+def close(connection: sa.Connection, queue: str, session: str, until: int) -> bool:
+    """Declare *session* dead; until *until* only its own supervisor empties it. False if it has nothing any more."""
+    mine = (SESSIONS.c.queue == queue, SESSIONS.c.session == session, SESSIONS.c.gone.is_(None))
+    return connection.execute(sa.update(SESSIONS).where(*mine).values(deadline=-until)).rowcount == 1
+
+
+def lapse(connection: sa.Connection, queue: str, now: int, lease: int, *, suspended: bool) -> list[str]:
+    """Declare dead whose lease has ended, unless that is *suspended*; answers who is to be emptied, at most 16."""
+    mine = SESSIONS.c.queue == queue
+    # A deadline beyond two leases was set by a clock that has been set back since.
+    late = sa.update(SESSIONS).where(mine, SESSIONS.c.deadline > now + 2 * lease).values(deadline=now + lease)
+    connection.execute(late)
+    ended = SESSIONS.c.deadline.between(-now, 0 if suspended else now)
+    found = sa.select(SESSIONS.c.session).where(mine, ended, SESSIONS.c.gone.is_(None)).order_by(SESSIONS.c.session)
+    names = list(connection.scalars(found.limit(16).with_for_update()))
+    if names:
+        connection.execute(sa.update(SESSIONS).where(mine, SESSIONS.c.session.in_(names)).values(deadline=0))
+    return names
+
+
+def emptied(connection: sa.Connection, queue: str, session: str, now: int) -> None:
+    """Note that *session* has nothing any more; its name is kept for a while, so that it is not opened again."""
+    mine = (SESSIONS.c.queue == queue, SESSIONS.c.session == session)
+    connection.execute(sa.update(SESSIONS).where(*mine).values(deadline=0, gone=now))
+
+
+def next_deadline(connection: sa.Connection, queue: str) -> int | None:
+    """When the next lease ends; 0 if somebody is still to be emptied."""
+    waiting = (SESSIONS.c.queue == queue, SESSIONS.c.gone.is_(None), SESSIONS.c.deadline >= 0)
+    found: int | None = connection.scalar(sa.select(sa.func.min(SESSIONS.c.deadline)).where(*waiting))
+    return found
+
+
+def open_sessions(connection: sa.Connection, queue: str) -> list[tuple[str, bytes, int]]:
+    """Name, info and deadline of each open session."""
+    columns = (SESSIONS.c.session, SESSIONS.c.info, SESSIONS.c.deadline)
+    rows = connection.execute(sa.select(*columns).where(SESSIONS.c.queue == queue, SESSIONS.c.deadline > 0))
+    return [(name, bytes(info), deadline) for name, info, deadline in rows]
+
+
+# --- jobs
+
+
+def jobs(connection: sa.Connection, queue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The rows of *ids*, locked."""
+    found = sa.select(JOBS).where(JOBS.c.queue == queue, JOBS.c.id.in_(ids)).order_by(JOBS.c.id).with_for_update()
+    return {row["id"]: _plain(row) for row in connection.execute(found).mappings()}
+
+
+def held(connection: sa.Connection, queue: str, session: str, most: int | None = None) -> list[dict[str, Any]]:
+    """What *session* has, up to *most* rows, locked."""
+    mine = sa.select(JOBS).where(JOBS.c.queue == queue, JOBS.c.session == session)
+    return list(map(_plain, connection.execute(mine.order_by(JOBS.c.id).limit(most).with_for_update()).mappings()))
+
+
+def change(connection: sa.Connection, rows: Sequence[Row]) -> None:
+    """Write *rows* back."""
+    if rows:
+        connection.execute(_CHANGE_JOB, [{**row, "this_queue": row["queue"], "this_id": row["id"]} for row in rows])
+
+
+def drop(connection: sa.Connection, queue: str, ids: Collection[str]) -> None:
+    """Delete the rows of *ids*."""
+    if ids:
+        connection.execute(sa.delete(JOBS).where(JOBS.c.queue == queue, JOBS.c.id.in_(ids)))
+
+
+def unpack(connection: sa.Connection, queue: str, job_id: str, parcel: bytes) -> None:
+    """Forget *parcel*, unless another one is there; of a job that has ended nothing else is needed."""
+    mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.parcel == parcel)
+    connection.execute(sa.update(JOBS).where(*mine).values(parcel=None))
+    ended = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.parcel.is_(None), JOBS.c.place == "ended")
+    connection.execute(sa.delete(JOBS).where(*ended))
+
+
+def mark(connection: sa.Connection, queue: str, job_id: str, session: str, taken: int) -> bool:
+    """Mark a job; tells whether *session* has it under the number *taken*."""
+    mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.session == session, JOBS.c.number == taken)
+    return connection.execute(sa.update(JOBS).where(*mine).values(marked=True, place="ready")).rowcount == 1
+
+
+def tidy(connection: sa.Connection, queue: str, now: int, most: int) -> None:
+    """Delete what is not needed any more, up to *most* rows of each kind."""
+    old = sa.select(JOBS.c.id).where(JOBS.c.queue == queue, JOBS.c.session.is_(None), JOBS.c.expires <= now)
+    drop(connection, queue, list(connection.scalars(old.limit(most))))
+    gone = sa.select(SESSIONS.c.session).where(SESSIONS.c.queue == queue, SESSIONS.c.gone <= now - 86_400_000)
+    names = list(connection.scalars(gone.limit(most)))
+    if names:
+        connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.queue == queue, SESSIONS.c.session.in_(names)))
+
+
+# --- parked
+
+
+def park(connection: sa.Connection, queue: str, task: str) -> None:
+    """Note that a job is parked under *task*, once more."""
+    add(connection, PARKED, [{"queue": queue, "task": task, "times": 0}])
+    mine = (PARKED.c.queue == queue, PARKED.c.task == task)
+    connection.execute(sa.update(PARKED).where(*mine).values(times=PARKED.c.times + 1))
+
+
+def parked(connection: sa.Connection, queue: str, tasks: Collection[str]) -> dict[str, int]:
+    """How often jobs were parked under each of *tasks*."""
+    rows = connection.execute(sa.select(PARKED.c.task, PARKED.c.times).where(PARKED.c.queue == queue))
+    return {task: times for task, times in rows if task in tasks}
+
+
+def unpark(connection: sa.Connection, queue: str, task: str, times: int) -> None:
+    """Nothing is parked under *task*, unless it was since it was counted."""
+    mine = (PARKED.c.queue == queue, PARKED.c.task == task, PARKED.c.times == times)
+    connection.execute(sa.delete(PARKED).where(*mine))
+
+
+def count_held(connection: sa.Connection, queue: str) -> int:
+    """How many jobs are leased."""
+    mine = (JOBS.c.queue == queue, JOBS.c.session.is_not(None))
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(JOBS).where(*mine)) or 0)
+
+
+def held_ids(connection: sa.Connection, queue: str) -> list[tuple[str, str]]:
+    """Who has what: sessions and ids."""
+    mine = (JOBS.c.queue == queue, JOBS.c.session.is_not(None))
+    return [
+        (session, job_id) for session, job_id in connection.execute(sa.select(JOBS.c.session, JOBS.c.id).where(*mine))
+    ]
+
+
+def look(connection: sa.Connection, queue: str, job_id: str) -> Row | None:
+    """One job."""
+    found = sa.select(JOBS).where(JOBS.c.queue == queue, JOBS.c.id == job_id)
+    row = connection.execute(found).mappings().first()
+    return None if row is None else _plain(row)
+
+
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
