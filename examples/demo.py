@@ -14,10 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from examples.local_worker import LocalWorker
 from examples.mailer.server import Mailbox
+
+if TYPE_CHECKING:
+    from umbel import Umbel
 
 ROOT: Final = Path(__file__).parents[1]
 OUTPUT: Final = ROOT / "build" / "demo"
@@ -25,6 +28,7 @@ DEADLINE_SECONDS: Final = 60.0
 GREYLISTED: Final = "grey@example.com"
 RECIPIENTS: Final = ("ada@example.com", "grace@example.com", GREYLISTED, "edsger@example.com")
 PICTURES: Final = 12
+FILES: Final = 60
 
 
 class Wrong(Exception):
@@ -114,7 +118,39 @@ def check_thumbnail(picture: Path, path: Path, told: tuple[int, int]) -> None:
         check(after.size == told, f"{path} is {after.size}, and the task said {told}")
 
 
-EXAMPLES: Final[tuple[Callable[[Path], Awaitable[Row]], ...]] = (quickstart, mailer, images)
+async def etl(folder: Path) -> Row:
+    """Orders are read from many files; the worker is killed in the middle, and another goes on."""
+    os.environ["UMBEL_BROKER_URL"] = f"sqlite:///{folder / 'etl.sqlite3'}"
+    from examples.etl.orders import write_all
+    from examples.etl.tasks import app, pipeline
+
+    files, due = write_all(folder / "orders", FILES)
+    target = OUTPUT / "report.json"
+    result = await pipeline(files, target).adelay()
+    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl-killed.log", {"ETL_PAUSE": "0.1"}) as worker:
+        read = await worker.serves(files_read(app, result.id, FILES // 6))
+        await worker.kill()
+    check(read < FILES, "the worker should be killed in the middle, and had read all files")
+    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl.log", {}) as worker:
+        sums = await worker.serves(result.aget(timeout=DEADLINE_SECONDS))
+    check(sums == due, f"the report should say {dict(due)}, and says {sums}")
+    flow = await app.flows.aget(result.id)
+    check(flow is not None and flow.state == "succeeded", f"the flow should have succeeded: {flow}")
+    outcome = f"killed after {read} files; each counts once"
+    return Row("etl: a chord over files, a killed worker", FILES + 1, outcome, output=str(target))
+
+
+async def files_read(app: Umbel, flow: str, at_least: int) -> int:
+    """How many files were read, as soon as they are *at_least* so many."""
+    while True:
+        found = await app.flows.aget(flow)
+        read = max((node.joined for node in found.nodes), default=0) if found else 0
+        if read >= at_least:
+            return read
+        await asyncio.sleep(0.02)
+
+
+EXAMPLES: Final[tuple[Callable[[Path], Awaitable[Row]], ...]] = (quickstart, mailer, images, etl)
 
 
 def print_table(rows: list[tuple[Row, float]]) -> None:

@@ -30,6 +30,7 @@ class LocalWorker:
         self._log = log
         self._environment = {**os.environ, **variables}
         self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
 
     async def __aenter__(self) -> Self:
         """Start it. Jobs sent before it is ready wait for it."""
@@ -48,7 +49,7 @@ class LocalWorker:
             process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(STOP_SECONDS):
             code = await process.wait()
-        if code != 0 and error is None:
+        if code != 0 and error is None and not self._killed:
             raise WorkerDied(f"the worker ended with exit code {code}")
 
     async def serves(self, work: Awaitable[T]) -> T:
@@ -61,6 +62,12 @@ class LocalWorker:
             raise WorkerDied(f"the worker ended with exit code {death.result()}")
         death.cancel()
         return working.result()
+
+    async def kill(self) -> None:
+        """End it as a power cut would: SIGKILL, and nothing is handed back. Its children end with it."""
+        self._killed = True
+        self._started().kill()
+        await self._started().wait()
 
     def _started(self) -> asyncio.subprocess.Process:
         if self._process is None:

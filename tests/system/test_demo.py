@@ -19,7 +19,7 @@ def test_the_demo_runs_and_shows_what_it_did() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n10\n" in done.stdout
-    for line in ("quickstart", "mailer", "images"):
+    for line in ("quickstart", "mailer", "images", "etl"):
         assert line in done.stdout
     assert len(list((ROOT / "build" / "demo" / "thumbnails").glob("*.jpg"))) == 12
 
