@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from umbel.brokers.memory import MemoryBroker
@@ -36,12 +37,13 @@ class Stage:
         self.living: set[str] = set()
         self.sent: list[Job] = []
         self.full = False
+        self.watched: Callable[[Stage], ScheduleStore] = Watching
 
     def scheduler(self, *entries: Entry, session: str = "one") -> Scheduler:
         async def living(job_id: str, queue: str) -> bool:
             return job_id in self.living
 
-        return Scheduler(Watching(self), living, Terms(session=session, scope="app", interval=5.0), entries)
+        return Scheduler(self.watched(self), living, Terms(session=session, scope="app", interval=5.0), entries)
 
     async def run(self, seconds: int, *schedulers: Scheduler) -> list[float]:
         """Let time pass; answers at which seconds from now jobs were sent for ticks, and the ticks."""
@@ -70,7 +72,9 @@ class Watching:
         return self._store.read(since)
 
     async def aread(self, since: int) -> Table:
-        return self._store.read(since)
+        table = self._store.read(since)
+        await asyncio.sleep(0)  # others read meanwhile, before anybody writes
+        return table
 
     def write(self, changes: Sequence[Change]) -> list[bool]:
         answers = self._store.write(changes)
@@ -82,6 +86,14 @@ class Watching:
         if self._stage.full:
             raise BrokerFull("no room")
         return self.write(changes)
+
+
+class Careless(Watching):
+    """A store that writes whatever it is told, as if nobody else had: the protection, switched off."""
+
+    def write(self, changes: Sequence[Change]) -> list[bool]:
+        seen = {row.name: row.revision for row in self._store.read(0).rows}
+        return super().write([msgspec.structs.replace(each, revision=seen.get(each.name, 0)) for each in changes])
 
 
 async def settled(scheduler: Scheduler) -> float:
@@ -108,6 +120,19 @@ async def test_a_job_carries_its_schedule_and_its_tick() -> None:
     assert (job.queue, job.priority, job.eta) == ("q", 7, None)
     assert (read.created, read.expires) == (start + 1, start + 31)
     assert read.headers == {"mine": 1, "umbel_schedule": "tick", "umbel_tick": start + 1}
+
+
+@pytest.mark.parametrize(("watched", "jobs"), [(Watching, 3), (Careless, 6)])
+async def test_that_each_tick_is_sent_once_is_the_work_of_the_comparing_write(
+    watched: Callable[[Stage], ScheduleStore], jobs: int
+) -> None:
+    stage = Stage()
+    stage.watched = watched
+    both = [stage.scheduler(every(), session=session) for session in ("one", "two")]
+    for _ in range(4):
+        await asyncio.gather(*map(settled, both))
+        stage.clock.advance(1.0)
+    assert len(stage.sent) == jobs
 
 
 async def test_while_the_last_job_lives_a_tick_is_skipped() -> None:
