@@ -313,3 +313,15 @@ async def test_starts_and_joins_that_a_server_acknowledged_and_lost_are_said_aga
     await broker.aclose()
     broker.close()
     stage.close()
+
+
+async def test_a_flow_that_is_damaged_blocks_no_other(stage: Stage, redis_url: str) -> None:
+    started(stage)
+    stage.do("RENAME", KEY, "aside")
+    stage.do("SET", KEY, "x")
+    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    assert await broker.settle("s1", [member(0, at(1, 0)), member(1)]) == [False, True]
+    stage.do("RENAME", "aside", KEY)
+    assert await broker.settle("s1", [member(0, at(1, 0))]) == [True]
+    assert facts(stage) == "2 0 1 0 -1 0"
+    await broker.aclose()
