@@ -21,14 +21,16 @@ from umbel.stores.trial import try_out
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter2"
-DEADLINE = 0.5
+PATIENT, IMPATIENT = 20.0, 0.5
+"""Seconds: what is refused is told at once, and so a busy machine may take its time; silence is waited for."""
 
 Address = Callable[[str], str]
 
 
-async def opened(url: str, backend: str = "") -> None:
+async def opened(url: str, backend: str = "", deadline: float = PATIENT) -> None:
     """What a worker does first: open a session."""
-    settings = Settings(broker_url=url, result_backend=backend, broker_send_deadline=DEADLINE)
+    settings = limited(deadline)
+    settings.update(broker_url=url, result_backend=backend)
     broker = brokers.connect(url, settings)
     try:
         await broker.heartbeat([Beat(new_session())], ["q"], 10.0, opening=True)
@@ -37,9 +39,9 @@ async def opened(url: str, backend: str = "") -> None:
         broker.close()
 
 
-async def tried(url: str) -> None:
+async def tried(url: str, deadline: float = PATIENT) -> None:
     """What a worker does before: try the result store."""
-    settings = Settings(broker_send_deadline=DEADLINE)
+    settings = limited(deadline)
     store = stores.connect(url, settings)
     try:
         await try_out(store, settings)
@@ -125,14 +127,19 @@ async def test_wrong_claims_are_told_like_a_wrong_broker(address: Address) -> No
 )
 async def test_a_server_of_another_kind_is_told_by_its_address(address: Address, redis_url: str, url: str) -> None:
     with pytest.raises(BrokerError, match=re.escape(address(url).replace(PASSWORD, "***"))) as refused:
-        await opened(address(url), redis_url)
+        await opened(address(url), redis_url, IMPATIENT)
     check(refused.value)
 
 
 async def test_an_object_store_that_is_not_there_is_told_by_its_address() -> None:
     with pytest.raises(BrokerUnavailable, match=r"^s3://b\?endpoint=http://127.0.0.1:1") as refused:
-        await tried("s3://b?endpoint=http://127.0.0.1:1&access_key_id=a&secret_access_key=hunter2")
+        await tried("s3://b?endpoint=http://127.0.0.1:1&access_key_id=a&secret_access_key=hunter2", IMPATIENT)
     check(refused.value)
+
+
+def limited(deadline: float) -> Settings:
+    """Settings with which a call ends after *deadline* seconds."""
+    return Settings(broker_send_deadline=deadline, broker_connection_timeout=deadline)
 
 
 def check(error: Exception) -> None:
