@@ -99,6 +99,25 @@ def test_connections_that_are_ended_at_random_lose_nothing(launch: Launch, tmp_p
         assert {result.state for result in results} == {"SUCCESS"}
 
 
+def test_effects_of_jobs_that_end_in_their_own_transactions_count_once_whoever_is_killed(
+    launch: Launch, tmp_path: Path
+) -> None:
+    server = launch(Postgres())
+    chance = random.Random(SEED)
+    with staged(server.url, tmp_path) as stage, psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute("create table effect(job text)")
+        worker = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
+        results = [stage.send("charge") for _ in range(80)]
+        for share in range(1, 5):
+            enough = 15 * share
+            eventually(lambda: len(stage.ledger.ends()) > enough, "jobs end")  # noqa: B023 - it is asked at once
+            chance.choice(worker.children()).kill()
+        wait_ended(stage)
+        effects = admin.execute("select job from effect").fetchall()
+        assert sorted(job for (job,) in effects) == sorted(result.id for result in results)
+        assert {result.state for result in results} == {"SUCCESS"}
+
+
 def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room(
     mount: Callable[[int], Disk], launch: Launch, tmp_path: Path
 ) -> None:

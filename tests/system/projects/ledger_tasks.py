@@ -10,7 +10,7 @@ import ctypes
 import os
 import time
 
-from umbel import Umbel
+from umbel import Context, Umbel
 from umbel.current import current_task
 
 BROKER = os.environ["UMBEL_TEST_BROKER"]
@@ -35,6 +35,19 @@ def work(seconds: float) -> int:
         time.sleep(seconds)
     write("E")
     return os.getpid()
+
+
+@app.task(bind=True)
+def charge(self: Context) -> int:
+    """Leave a row in the PostgreSQL database that is the broker, in the transaction that ends the job."""
+    import psycopg
+
+    write("S")
+    with psycopg.connect(BROKER) as connection:
+        connection.execute("insert into effect values (%s)", (self.request.id,))
+        self.request.complete_in(connection, 1)
+    write("E")
+    return 1
 
 
 @app.task
