@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from umbel.exceptions import NotCommitted, Retry
 from umbel.model.job import Delivery, Job
-from umbel.wire.envelope import Envelope
+from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, Link
+from umbel.wire.envelope import decode as decode_envelope
 from umbel.wire.values import decode, pack
 
 T = TypeVar("T")
@@ -150,6 +151,37 @@ class Request:
         return self._envelope.parent_id
 
     @property
+    def group(self) -> str | None:
+        """The id of the group that the job is a member of, or None."""
+        return self._envelope.group_id
+
+    @property
+    def group_index(self) -> int | None:
+        """The number of the job among the members of its chord's header, or None."""
+        part = self._envelope.part
+        return part.feeds[0][1] if part is not None and self._envelope.in_chord else None
+
+    @property
+    def flow_id(self) -> str | None:
+        """The id of the flow that the job belongs to, or None."""
+        return None if self._envelope.part is None else self._envelope.part.flow
+
+    @property
+    def replaced_task_nesting(self) -> int:
+        """How often the job was replaced by another task."""
+        return self._envelope.replaced
+
+    @property
+    def callbacks(self) -> list[dict[str, Any]] | None:
+        """The callbacks of the job as dicts, in the form of signatures, or None."""
+        return [_signature(link) for link in self._envelope.links] or None
+
+    @property
+    def errbacks(self) -> list[dict[str, Any]] | None:
+        """The errbacks of the job as dicts, in the form of signatures, or None."""
+        return [decode(errback.signature) for errback in self._envelope.errbacks] or None
+
+    @property
     def correlation_id(self) -> str:
         """Celery's second name of the id."""
         return self.id
@@ -267,6 +299,18 @@ def called_directly(task: Named) -> Request:
 
 running: Final[ContextVar[Request | None]] = ContextVar("umbel_running", default=None)
 """The request of the job that this context runs. Right for threads and for interleaved coroutines."""
+
+
+def _signature(link: Link) -> dict[str, Any]:
+    call = decode_envelope(link.envelope, MAX_LINK_BYTES)
+    return {
+        "task": call.task,
+        "args": decode(call.args),
+        "kwargs": decode(call.kwargs),
+        "options": {"queue": link.queue},
+        "subtask_type": None,
+        "immutable": not link.takes,
+    }
 
 
 def _iso(moment: float | None) -> str | None:

@@ -106,6 +106,14 @@ def tells_itself(self: Context) -> list[Any]:
     return [request.id, request.root_id, request.parent_id]
 
 
+@app.task(bind=True)
+def shows_its_place(self: Context) -> list[Any]:
+    request = self.request
+    callbacks, errbacks = request.callbacks or [], request.errbacks or []
+    shown = [callbacks[0]["task"], callbacks[0]["args"], errbacks[0]["task"]] if callbacks else []
+    return [request.group, request.group_index, request.flow_id, *shown]
+
+
 @app.task
 def sends_and_joins() -> list[int]:
     with allow_join_result():
@@ -283,6 +291,15 @@ def test_steps_know_their_root_and_parent() -> None:
     first = last.parent
     assert last.get(WAIT) == [last.id, first.id, first.id]
     assert first.get(WAIT) == [first.id, first.id, None]
+
+
+def test_a_member_knows_its_group_its_number_its_flow_and_whom_it_tells() -> None:
+    member = shows_its_place.si().set(link=note.s(), link_error=by_id.s())
+    result = chord([shows_its_place.si(), member], same.s()).apply_async()
+    first, second = result.get(WAIT)
+    header = result.parent
+    assert first == [header.id, 0, result.flow]
+    assert second == [header.id, 1, result.flow, note.name, [], by_id.name]
 
 
 # --- results

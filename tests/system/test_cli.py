@@ -304,3 +304,23 @@ def test_a_worker_waits_for_results_that_are_away_and_stops_all_the_same(project
         assert process.poll() is None
     assert process.returncode == 0
     assert "secret" not in log.read_text()
+
+
+def test_a_flow_is_listed_shown_and_revoked(project: Path) -> None:
+    program = "from tasks import add; print((add.s(1, 2) | add.s(3)).delay().id)"
+    sent = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, env=environment(), capture_output=True, text=True, check=True
+    )
+    job = sent.stdout.strip()
+    (flow,) = json.loads(umbel(project, "-A", "tasks", "flows", "list", "--json").stdout)
+    assert (flow["state"], flow["queue"]) == ("running", "default")
+    shown = umbel(project, "-b", "sqlite:///my_tasks.umbel.db", "flows", "show", job)
+    assert shown.stdout.splitlines()[1:] == ["1  tasks.add  running", "2  tasks.add  waiting  after 1"]
+    told = json.loads(umbel(project, "-A", "tasks", "flows", "show", job, "--json").stdout)
+    assert [box["state"] for box in told["boxes"]] == ["running", "waiting"]
+    assert umbel(project, "-A", "tasks", "flows", "show", job, "--mermaid").stdout.startswith("graph LR")
+    assert umbel(project, "-A", "tasks", "flows", "show", job, "--svg").stdout.startswith("<svg ")
+    assert umbel(project, "-A", "tasks", "flows", "revoke", job).returncode == 0
+    again = umbel(project, "-A", "tasks", "flows", "revoke", job)
+    assert (again.returncode, f"no flow {job} is running" in again.stderr) == (1, True)
+    assert flow["id"] in umbel(project, "-A", "tasks", "flows", "list").stdout

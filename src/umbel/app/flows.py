@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from umbel.canvas import plan
-from umbel.canvas.seams import Host
+from umbel.canvas import drawing, plan
+from umbel.canvas.boxes import Box, boxes
+from umbel.canvas.seams import Place
 from umbel.canvas.send import flow_store
 from umbel.contracts.flows import FlowStore
 from umbel.model.flow import FlowState, FlowView, Progress
@@ -26,17 +27,22 @@ class FlowInfo(msgspec.Struct, frozen=True):
     jobs: list[plan.Kind]
     nodes: list[Progress]
 
+    @property
+    def boxes(self) -> list[Box]:
+        """The graph: jobs that differ in nothing but their number are one box, which tells how far they have come."""
+        return boxes(self.jobs, {node.key: node for node in self.nodes})
+
     def text(self) -> str:
-        """The graph as text: a line for the jobs of a task, with the nodes that send them and wait for them."""
-        return "\n".join(plan.lines(self.jobs, self._progress))
+        """The graph as text: a line for each box, with the numbers of those that it waits for."""
+        return drawing.text(self.boxes)
 
     def mermaid(self) -> str:
         """The graph in Mermaid's language."""
-        return plan.mermaid(self.jobs, self._progress)
+        return drawing.mermaid(self.boxes)
 
-    @property
-    def _progress(self) -> dict[int, Progress]:
-        return {node.key: node for node in self.nodes}
+    def svg(self) -> str:
+        """The graph as an SVG document."""
+        return drawing.svg(self.boxes)
 
 
 Found: TypeAlias = list[FlowInfo]
@@ -48,7 +54,7 @@ class Flows:
     All raise `ImproperlyConfigured` when the broker holds no flows.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Place) -> None:
         """Ask the broker of *host*."""
         self._host = host
 

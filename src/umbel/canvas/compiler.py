@@ -93,7 +93,7 @@ class Compiler:
         self._number = 0
         self._shared: tuple[More, Callee, Said] | None = None
         self._path: list[tuple[str, int | None]] = []
-        self._counts: dict[tuple[int, str, int], int] = {}
+        self._counts: dict[plan.Place, int] = {}
 
     def target(self, *, last: bool = False, header: bool = False) -> Target:
         """A new node that waits for what will be placed before it."""
@@ -144,9 +144,8 @@ class Compiler:
         job, handle = task._job(self._host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
         self.jobs.append((entry.node, job))
-        for key in target.keys:
-            place = (entry.node, name, key)
-            self._counts[place] = self._counts.get(place, 0) + 1
+        place = (entry.node, name, target.keys)
+        self._counts[place] = self._counts.get(place, 0) + 1
         return handle
 
     def _said(self, sig: Signature[Any], task: Callee, more: More) -> Said:

@@ -23,7 +23,7 @@ from umbel.options import CallOptions
 from umbel.request import Request
 from umbel.result import AsyncResult
 from umbel.wire import values
-from umbel.wire.envelope import Envelope, decode, pack
+from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode, pack
 
 AWAIT: Final = "umbel.await_replacement"
 """The built-in task that a replaced job becomes: it ends as what replaced it does."""
@@ -33,7 +33,6 @@ _LATER: Final = 0.1
 _FIRST_ADDED: Final = 2**40
 _MOST_ADDED: Final = 2**12
 _FIRST_OF_CHANCE: Final = 2**52
-_NO_LIMIT: Final = 2**31
 
 
 class Running(Callee, Protocol):
@@ -92,7 +91,7 @@ def _as_envelope(sig: Signature[Any], request: Request, host: Host) -> bytes:
     task = host.task_named(sig.task)
     said = linked(task._saying(cast("CallOptions", options)), links, host)  # noqa: SLF001 - what apply_async does
     job, _ = task._job(host, sig.args, sig.kwargs, said)  # noqa: SLF001 - likewise
-    return pack(_in_place_of(request.envelope, decode(job.envelope, _NO_LIMIT)))
+    return pack(_in_place_of(request.envelope, decode(job.envelope, MAX_LINK_BYTES)))
 
 
 def _whole(sig: Signature[Any], request: Request, host: Host) -> Signature[Any]:

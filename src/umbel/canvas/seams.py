@@ -12,6 +12,7 @@ from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import CallOptions
 from umbel.result import AsyncResult, EagerResult
+from umbel.settings import Settings
 
 
 class Callee(Returning, Protocol):
@@ -32,7 +33,21 @@ class Callee(Returning, Protocol):
     def _eager(self, host: Any, job: Job, throw: bool | None = None) -> EagerResult[Any]: ...
 
 
-class Host(Source, Protocol):
+class Place(Protocol):
+    """Where flows are held."""
+
+    @property
+    def conf(self) -> Settings:
+        """The settings."""
+        ...
+
+    @property
+    def broker(self) -> Broker:
+        """Where jobs go, and flows if it is a `FlowHolder`."""
+        ...
+
+
+class Host(Source, Place, Protocol):
     """What the canvas needs of the app."""
 
     @property

@@ -13,7 +13,7 @@ from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty,
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
-from umbel.canvas.seams import Host
+from umbel.canvas.seams import Host, Place
 from umbel.canvas.signatures import Signature
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.flows import FlowHolder, FlowStore
@@ -166,7 +166,7 @@ def home_of(sig: Signature[Any], host: Host) -> str:
     return cast("str", queue or host.conf.task_default_queue)
 
 
-def flow_store(host: Host, connection: object | None = None) -> FlowStore:
+def flow_store(host: Place, connection: object | None = None) -> FlowStore:
     """Where flows are held. Raises `ImproperlyConfigured` when the broker holds none, naming those that do."""
     if connection is not None:
         raise ImproperlyConfigured("connection= sends single jobs and groups of them, no canvas that waits for another")

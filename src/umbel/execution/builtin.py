@@ -20,10 +20,9 @@ from umbel.model.ids import derived_flow_id
 from umbel.model.job import Delivery
 from umbel.request import Request
 from umbel.task import Task
-from umbel.wire.envelope import decode
+from umbel.wire.envelope import MAX_LINK_BYTES, decode
 
 _logger = logging.getLogger("umbel.worker")
-_NO_LIMIT: Final = 2**31
 
 
 def find(name: str, app: Any) -> AnyTask | None:
@@ -76,7 +75,7 @@ def _start(self: Task[..., Any], *args: Any) -> str | None:
 def _errback(self: Task[..., Any], form: Any, failed: str, body: bytes, failure: Failure) -> None:
     host: Any = self.app
     errback = maybe_signature(form, host)
-    envelope = decode(body, _NO_LIMIT)
+    envelope = decode(body, MAX_LINK_BYTES)
     task = host.tasks.get(errback.task)
     if task is None or task.bind or _free(task, errback) <= 1:
         send = errback.apply if self.request.is_eager else errback.apply_async

@@ -14,10 +14,9 @@ from umbel.execution.verdict import result_of
 from umbel.model.job import Counts, Delivery, Job
 from umbel.model.outcome import Failed, Outcome, Result, Retried
 from umbel.task import Task
-from umbel.wire.envelope import decode
+from umbel.wire.envelope import MAX_LINK_BYTES, decode
 
 AnyTask: TypeAlias = Task[..., Any]
-_NO_LIMIT = 2**31
 
 
 def run_eager(task: AnyTask, job: Job, hostname: str, task_named: Callable[[str], AnyTask]) -> Result:
@@ -28,7 +27,7 @@ def run_eager(task: AnyTask, job: Job, hostname: str, task_named: Callable[[str]
     """
     finished = _finished(task, job, hostname)
     for each in finished.follow_ups:
-        run_eager(task_named(decode(each.envelope, _NO_LIMIT).task), each, hostname, task_named)
+        run_eager(task_named(decode(each.envelope, MAX_LINK_BYTES).task), each, hostname, task_named)
     return result_of(finished, hostname, time.time())
 
 

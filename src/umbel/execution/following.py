@@ -11,12 +11,11 @@ from umbel.model.failure import Failure
 from umbel.model.flow import ALL, Part
 from umbel.model.job import Delivery, Job
 from umbel.model.outcome import Failed, Outcome, Succeeded
-from umbel.wire.envelope import Envelope, decode, pack
+from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode, pack
 from umbel.wire.flow import with_first
 
 ERRBACK: Final = "umbel.call_errback"
 """The built-in task that calls an errback, or sends it."""
-_NO_LIMIT: Final = 2**31
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -52,7 +51,7 @@ def errbacks(delivery: Delivery, envelope: Envelope, failure: Failure, now: floa
 def _callbacks(delivery: Delivery, envelope: Envelope, value: bytes, now: float) -> list[Job]:
     jobs: list[Job] = []
     for index, link in enumerate(envelope.links):
-        call = decode(link.envelope, _NO_LIMIT)
+        call = decode(link.envelope, MAX_LINK_BYTES)
         args = with_first(call.args, value) if link.takes else call.args
         root = envelope.root_id or delivery.id
         call = msgspec.structs.replace(call, args=args, created=now, root_id=root, parent_id=delivery.id)

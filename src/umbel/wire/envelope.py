@@ -11,6 +11,8 @@ from umbel.model.flow import Part
 
 VERSION: Final = 1
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024
+MAX_LINK_BYTES: Final = 2**31
+"""What is in an envelope was measured with it."""
 _NAMES: Final = {
     "version": "v",
     "task": "t",

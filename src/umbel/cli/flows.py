@@ -1,0 +1,116 @@
+"""`umbel flows`: list, show and revoke flows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import click
+import msgspec
+
+from umbel.app.flows import FlowInfo, Flows
+from umbel.brokers import connect
+from umbel.cli.command import Command, Frame
+from umbel.cli.opened import open_app, read_settings
+from umbel.cli.table import duration, table
+from umbel.contracts.broker import Broker
+from umbel.exceptions import UmbelError
+from umbel.settings import Settings
+
+HELP: Final = """Flows of a broker: chains, chords and other graphs, while they run and for a day after.
+
+ID is that of a flow or of one of its jobs. With -b the app is not needed.
+"""
+
+
+class Place(NamedTuple):
+    """A broker that is asked without an app."""
+
+    broker: Broker
+    conf: Settings
+
+
+@click.group(help=HELP)
+def flows() -> None:
+    """Only its commands do something."""
+
+
+_json: Final = click.option("-j", "--json", "as_json", is_flag=True, help="JSON.")
+_flow: Final = click.argument("flow", metavar="ID")
+
+
+@flows.command("list", cls=Command, help="Show the newest flows.")
+@click.option("-Q", "--queues", metavar="A,B", help="Where their state is kept; by default the default queue.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
+@_json
+@click.pass_obj
+def list_(frame: Frame, /, *, queues: str | None, limit: int, as_json: bool) -> int:
+    """Show them; answers the exit code."""
+    found = _opened(frame).list([name for name in (queues or "").split(",") if name], limit)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    elif found:
+        click.echo("\n".join(_table(found)))
+    else:
+        frame.say("no flows")
+    return 0
+
+
+@flows.command(cls=Command, help="Show the graph of the flow ID and how far it has come.")
+@_flow
+@click.option("--mermaid", "form", flag_value="mermaid", help="The graph in Mermaid's language.")
+@click.option("--svg", "form", flag_value="svg", help="The graph as an SVG document.")
+@click.option("-j", "--json", "form", flag_value="json", help="JSON.")
+@click.pass_obj
+def show(frame: Frame, /, *, flow: str, form: str | None) -> int:
+    """Show it; answers the exit code."""
+    found = _opened(frame).get(flow)
+    if found is None:
+        raise UmbelError(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
+    match form:
+        case "json":
+            click.echo(msgspec.json.encode({**msgspec.structs.asdict(found), "boxes": found.boxes}).decode())
+        case "mermaid":
+            click.echo(found.mermaid())
+        case "svg":
+            click.echo(found.svg())
+        case _:
+            click.echo(f"{found.id}  {found.state}  created {_shown(found.created)}  ended {_shown(found.ended)}")
+            click.echo(found.text())
+    return 0
+
+
+@flows.command(cls=Command, help="Let no job of the flow ID start any more.")
+@_flow
+@click.pass_obj
+def revoke(frame: Frame, /, *, flow: str) -> int:
+    """Revoke it; answers the exit code."""
+    if _opened(frame).revoke(flow):
+        return 0
+    raise UmbelError(f"no flow {flow} is running")
+
+
+def _opened(frame: Frame) -> Flows:
+    if not frame.broker:
+        return open_app(frame).flows
+    settings = read_settings(frame)
+    return Flows(Place(connect(settings.broker_url, settings), settings))
+
+
+def _table(found: list[FlowInfo]) -> list[str]:
+    rows = [
+        [
+            each.id,
+            each.state,
+            each.queue,
+            sum(kind.count for kind in each.jobs),
+            _shown(each.created),
+            duration(None if each.ended is None else each.ended - each.created),
+        ]
+        for each in found
+    ]
+    return table(["ID", "STATE", "QUEUE", "JOBS", "CREATED", "TOOK"], rows)
+
+
+def _shown(moment: float | None) -> str:
+    return "-" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
