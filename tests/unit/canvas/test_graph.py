@@ -1,4 +1,4 @@
-"""Flows of any shape, and what is shown of a flow."""
+"""Flows of any shape."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import pytest
 
 from tests.unit.canvas.stage import Stage
 from umbel import Graph, group
-from umbel.canvas import plan
-from umbel.exceptions import DecodeError
-from umbel.model.flow import Progress
 from umbel.wire.envelope import decode
 
 STAGE = Stage("canvas-graph")
 add, total = STAGE.add, STAGE.total
-KINDS = [plan.Kind(0, "add", 2, 3), plan.Kind(2, "total", 1, 1)]
 
 
 def edges(graph: Graph) -> list[str]:
@@ -53,16 +49,3 @@ def test_a_step_of_another_graph_is_an_error_so_there_is_no_cycle() -> None:
         Graph().send()
     with pytest.raises(TypeError, match="5 is no signature"):
         graph.add(5)  # type: ignore[arg-type]
-
-
-def test_a_plan_is_what_it_was() -> None:
-    assert plan.decode(plan.encode({(0, "add", 2): 3, (2, "total", 1): 1})) == KINDS
-    assert plan.decode(b"") == []
-    with pytest.raises(DecodeError, match="not the plan of a flow"):
-        plan.decode(b"\xc1")
-
-
-def test_a_graph_is_shown_as_text_and_for_mermaid() -> None:
-    progress = {2: Progress(2, 3, 2, 1, sent=False)}
-    assert plan.lines(KINDS, progress) == ["add x3  [0 -> 2] (2 of 3, 1 failed)", "total  [2 -> 1]"]
-    assert plan.mermaid(KINDS).splitlines() == ["graph LR", '  j0["add x3"]', '  j1["total"]', "  j0 --> j1"]
