@@ -101,7 +101,7 @@ def _boxes(merged: Sequence[Kind], groups: Mapping[int, _Group]) -> list[Box]:
         layer = 1 + max((made[number].layer for number in after), default=-1)
         own = next((groups[group] for group in kind.feeds if len(feeders[group]) == 1), None)
         if own is None or not own.known:
-            made.append(Box(kind.task, kind.count, _state_among(kind, groups), None, None, after, layer))
+            made.append(_among_others(kind, groups, after, layer))
             continue
         count = max(kind.count, own.members)  # jobs that were added while it ran count, too
         state = _state(own, sent=groups[kind.node].sent)
@@ -115,14 +115,17 @@ def _state(own: _Group, *, sent: bool) -> State:
     return "running" if sent else "waiting"
 
 
-def _state_among(kind: Kind, groups: Mapping[int, _Group]) -> State:
-    """The state of jobs that are counted with others, as far as it can be told."""
+def _among_others(kind: Kind, groups: Mapping[int, _Group], after: tuple[int, ...], layer: int) -> Box:
+    """The box of jobs that are counted with others, as far as it can be told."""
     fed = [groups[group] for group in kind.feeds]
+    state: State = "running" if groups[kind.node].sent else "waiting"
+    ended, failed = (None, None) if groups[kind.node].sent else (0, 0)
     if not all(each.known for each in (*fed, groups[kind.node])):
-        return ""
-    if any(each.complete for each in fed):
-        return "ended" if any(each.failed for each in fed) else "succeeded"
-    return "running" if groups[kind.node].sent else "waiting"
+        state, ended, failed = "", None, None
+    elif any(each.complete for each in fed):
+        some_failed = any(each.failed for each in fed)
+        state, ended, failed = ("ended", kind.count, None) if some_failed else ("succeeded", kind.count, 0)
+    return Box(kind.task, kind.count, state, ended, failed, after, layer)
 
 
 def _in_order(kinds: Iterable[Kind]) -> list[int]:
