@@ -434,9 +434,9 @@ def scenario(name: str) -> Scenario:
 REORDERED = [
     # What is written first without the protection, and the line before which it then comes.
     ("receive", "redis.call('LTRIM', list, looked_at, -1)", "    if #places > 2 then"),
-    ("send", "redis.call('HSET', jobs, unpack(envelopes))", "for level, new in pairs(ready) do"),
-    ("reconcile", "    redis.call('HDEL', held, id)", "    if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then"),
-    ("close", "      redis.call('HDEL', held, id)", "      if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then"),
+    ("send", "redis.call('HSET', jobs, unpack(envelopes))", "  for level, new in pairs(ready) do"),
+    ("reconcile", "    redis.call('HDEL', held, id)", "    if back.is_there(prefix, id) then"),
+    ("close", "      redis.call('HDEL', held, id)", "      if back.is_there(prefix, id) then"),
     ("reclaim", "  redis.call('ZREM', prefix .. 'delayed', unpack(due))", "  local places = {}"),
     ("unpark", "  redis.call('LTRIM', list, #members, -1)", "for _, member in ipairs(members) do"),
 ]
