@@ -42,6 +42,9 @@ def stderr() -> Iterator[Stderr]:
 class Add:
     name = "tasks.add"
 
+    def encode_result(self, value: object) -> bytes:
+        raise NotImplementedError
+
 
 @pytest.fixture
 def inside_a_job() -> Iterator[None]:
