@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from umbel.brokers.postgres.floors import EACH_SECONDS, NOTHING, SHARE, Floors
+from umbel.brokers.postgres.floors import EACH_SECONDS, LATEST_SECONDS, NOTHING, SHARE, Floors
 
 PLACES = [("a", 0), ("a", 9), ("b", 9)]
 FRONT = f"{{{','.join([str(NOTHING[0])] * 3)}}}", "{0,0,0}"
@@ -55,10 +55,28 @@ def test_everything_is_looked_at_again_after_a_while_however_much_was_found(cloc
     assert floors.due_in() is None, "there is nothing to look for again"
 
 
-def test_looks_at_everything_that_take_long_are_rare(clock: Clock) -> None:
+def test_looks_at_everything_are_rarer_the_longer_they_take_than_others(clock: Clock) -> None:
     floors = Floors(clock)
-    floors.looked(1.0, [("a", 9, at(7), 3)])
-    assert floors.due_in() == SHARE * 1.0
+    waits: list[float | None] = []
+    for seconds in (0.030, 0.012, 9.0):
+        floors.looked(seconds, [("a", 9, at(7), 3)])
+        waits.append(floors.due_in())
+        floors.values(PLACES)
+        floors.looked(0.002, [("a", 9, at(8), 4)])
+        clock.now += LATEST_SECONDS
+        floors.values(PLACES)
+    assert waits == [EACH_SECONDS, pytest.approx(SHARE * 0.010), LATEST_SECONDS]
+
+
+def test_who_finds_nothing_behind_looks_at_everything_soon(clock: Clock) -> None:
+    floors = Floors(clock)
+    floors.looked(0.001, [("a", 9, at(7), 3)])
+    floors.looked(0.001, [("a", 9, at(8), 3)])
+    floors.reset()
+    floors.looked(9.0, [("a", 9, at(9), 3)])
+    assert floors.due_in() == LATEST_SECONDS
+    floors.looked(0.001, [])
+    assert floors.due_in() == EACH_SECONDS
 
 
 def test_what_was_given_back_is_looked_for_at_once(clock: Clock) -> None:

@@ -16,8 +16,10 @@ from umbel.engines.postgres_values import plain
 
 EACH_SECONDS: Final = 0.25
 """After how long a receive looks at everything again, at the earliest."""
-SHARE: Final = 20
-"""Of the time of a process such looks take one part in so many, at the most."""
+SHARE: Final = 100
+"""What such a look takes longer than others is one part in so many of the time, at the most."""
+LATEST_SECONDS: Final = 10.0
+"""After how long a receive looks at everything again in any case."""
 NOTHING: Final = (-(2**53), 0)
 """In front of everything: microseconds, and the number among those of one instant."""
 
@@ -28,7 +30,8 @@ class Floors:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
-        self._until = 0.0
+        self._looked = self._until = 0.0
+        self._usual: float | None = None
 
     def due_in(self) -> float | None:
         """In how many seconds a receive has to look at everything; None: the last one did, and there was nothing."""
@@ -47,7 +50,13 @@ class Floors:
 
     def looked(self, seconds: float, handed: Sequence[tuple[str, int, bytes, int]]) -> None:
         """Note what a receive that took *seconds* was handed: queue, level, time as the server writes it, number."""
-        if not self._places:
-            self._until = self._clock() + max(EACH_SECONDS, SHARE * seconds)
+        if self._places:
+            self._usual = seconds if self._usual is None else self._usual + (seconds - self._usual) / 8
+            if not handed:  # idle, so it may cost something
+                self._until = min(self._until, self._looked + EACH_SECONDS)
+        else:
+            longer = 0.0 if self._usual is None else seconds - self._usual
+            self._looked = self._clock()
+            self._until = self._looked + min(max(EACH_SECONDS, SHARE * longer), LATEST_SECONDS)
         for queue, level, at, number in handed:
             self._places[queue, level] = int.from_bytes(at, signed=True), number
