@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.unit.canvas.stage import Stage
-from umbel import GroupResult, chain, chord, chunks, group
+from umbel import GroupResult, chain, chord, chunks, group, signature
 from umbel.exceptions import EncodeError
 from umbel.model.ids import flow_of, member_id
 
@@ -224,3 +225,11 @@ def test_a_generator_that_comes_to_a_chain_is_a_flow_from_there_on() -> None:
     left = STAGE.leaves(group(sig for sig in (add.s(1, 1), add.s(2, 2) | add.s(3))))
     assert left.flow is not None
     assert [result.id for result in left.handle] == [left.jobs[0].id, left.jobs[2].id]
+
+
+def test_the_deepest_canvas_is_copied_written_read_and_compiled() -> None:
+    sig: Any = add.s(1, 1)
+    for _ in range(64):
+        sig = chord([sig, add.s(1, 1)], total.s())
+    again = signature(json.loads(json.dumps(sig.clone())), app=STAGE.app)
+    assert len(STAGE.leaves(again).jobs) == 64 * 2 + 1
