@@ -97,7 +97,7 @@ async def _look_at_broker(broker: Broker, found: list[Finding], *, settings: Set
 
 
 async def _look_at_results(store: ResultStore, found: list[Finding], *, settings: Settings) -> None:
-    if settings.result_backend and same_engine(settings):
+    if settings.result_backend and same_engine(settings) and not settings.broker_url.startswith("amqp"):
         found.append(Finding("place", "where the broker keeps them"))
     elif isinstance(store, Examiner):
         found += await store.examine(thorough=True)

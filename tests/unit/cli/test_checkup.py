@@ -35,11 +35,15 @@ class Shared(MemoryBroker):
         self.closed = True
 
 
-class Refusing(MemoryStore):
-    """A store that tells of itself, and then refuses to write."""
+class Telling(MemoryStore):
+    """A store that tells of itself."""
 
     async def examine(self, *, thorough: bool = False) -> Sequence[Finding]:
         return [Finding("version", "1")]
+
+
+class Refusing(Telling):
+    """A store that tells of itself, and then refuses to write."""
 
     async def put(self, records: Sequence[Record]) -> list[bool]:
         raise BackendError("no right to write")
@@ -122,3 +126,9 @@ async def test_settings_that_tune_nothing_are_listed() -> None:
     settings.update({"worker_timer": "x"})
     found = await report(settings, Shared, lambda: MemoryStore(Space()))
     assert "worker_timer" in as_text(found)
+
+
+async def test_results_beside_rabbitmq_are_examined_although_it_settles_there() -> None:
+    settings = Settings(broker_url="amqp://jobs", result_backend="redis://results")
+    found = await report(settings, Shared, lambda: Telling(Space()))
+    assert [each.name for each in found.engines[1].findings] == ["version", "trial"]
