@@ -24,7 +24,8 @@ class Signable(Generic[P, R]):
         """A signature with these arguments, all or some of them: ``add.s(2)``. In a chain the value comes first."""
         from umbel.canvas.signatures import Signature
 
-        return Signature(cast("Callee", self), args, kwargs)
+        task: Any = self
+        return Signature(task, args, kwargs)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """An immutable signature: it takes no value of the step before it."""
