@@ -223,6 +223,16 @@ def test_steps_after_one_that_expired_are_revoked() -> None:
     assert (last.state, last.parent.state) == ("REVOKED", "REVOKED")
 
 
+async def test_no_job_of_a_flow_that_has_expired_starts() -> None:
+    body = chord([note.s("never"), note.s("never")], same.s()).apply_async(flow_expires=-1)
+    with pytest.raises(TaskRevokedError):
+        body.get(WAIT)
+    info = app.flows.get(body.id)
+    assert info is not None
+    assert [(box.ended, box.failed) for box in info.boxes] == [(2, 2), (1, 1)]
+    assert told == []
+
+
 # --- links
 
 
@@ -433,8 +443,13 @@ def test_a_flow_is_listed_shown_and_revoked() -> None:
     assert info is not None
     assert (info.state, info.queue) == ("running", "default")
     assert info.id in [flow.id for flow in app.flows.list()]
-    assert info.text().splitlines()[0].startswith(f"{add.name}  [0 -> 2]")
-    assert f'j1["{note.name}' in info.mermaid()
+    assert [line.split() for line in info.text().splitlines()] == [
+        ["1", add.name, "running"],
+        ["2", note.name, "waiting", "after", "1"],
+    ]
+    assert [(box.state, box.ended, box.count) for box in info.boxes] == [("running", 0, 1), ("waiting", 0, 1)]
+    assert "j1 --> j2" in info.mermaid()
+    assert info.svg().count("<rect") == 2
     assert app.flows.revoke(last.id)
     assert not app.flows.revoke(last.id)
     revoked = app.flows.get(last.id)

@@ -11,6 +11,7 @@ import msgspec
 from umbel.calling import Said
 from umbel.canvas import plan
 from umbel.canvas.algebra import spliced
+from umbel.canvas.expiry import until
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
@@ -79,17 +80,18 @@ class Compiler:
     """Places signatures in a flow. Each job is encoded at once: its place in the graph is known by then.
 
     *flow* is the id, *home* the queue that the state will live with. Without a home the jobs are *loose*: nothing waits
-    for them, so they need no flow.
+    for them, so they need no flow. None starts after the unix time *expires*.
     """
 
-    def __init__(self, host: Host, flow: str, home: str | None) -> None:
+    def __init__(self, host: Host, flow: str, home: str | None, expires: float | None = None) -> None:
         """Begin with an empty flow."""
         self.jobs: list[tuple[int, Job]] = []
         self.targets: list[Target] = []
         self.end = self.target(last=True)
-        self._host = host
+        self.host = host
         self._flow = flow
         self._home = home
+        self._expires = expires
         self._number = 0
         self._shared: tuple[More, Callee, Said] | None = None
         self._path: list[tuple[str, int | None]] = []
@@ -124,13 +126,15 @@ class Compiler:
 
     def job(self, sig: Signature[Any], entry: Entry, target: Target, more: More) -> AsyncResult[Any]:
         """Place one job."""
-        name = sig.task
+        name = sig["task"]
         args, kwargs = (sig.args, sig.kwargs) if sig.immutable else sig.with_arguments(more.args, more.kwargs)
-        task = sig.own_task or self._host.task_named(name)
+        task = sig.own_task or self.host.task_named(name)
         said = self._said(sig, task, more)
-        takes = NOTHING if sig.immutable else entry.takes
+        takes = NOTHING if sig["immutable"] else entry.takes
         part = None
-        if self._home is not None:
+        if self._home is None:
+            said = until(said, self._expires, task.expires)
+        else:
             part = Part(self._flow, self._home, entry.node, takes, target.feed(), entry.chord)
         said = msgspec.structs.replace(
             said,
@@ -141,7 +145,7 @@ class Compiler:
             root_id=said.root_id or entry.root,
             parent_id=said.parent_id or entry.parent,
         )
-        job, handle = task._job(self._host, args, kwargs, said)  # noqa: SLF001 - likewise
+        job, handle = task._job(self.host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
         self.jobs.append((entry.node, job))
         place = (entry.node, name, target.keys)
@@ -156,7 +160,7 @@ class Compiler:
         links = popped(options, "link", "link_error")
         said = task._saying(cast("CallOptions", options))  # noqa: SLF001 - what apply_async does
         if links:
-            said = linked(said, links, self._host)
+            said = linked(said, links, self.host)
         if not sig.options:
             self._shared = (more, task, said)
         return said
@@ -186,7 +190,7 @@ class Compiler:
         group_id, inner = self.of_members(sig, more)
         results: list[Any] = []
         self.members(enumerate(sig.taken()), entry, target, inner, results)
-        return GroupResult(group_id, results, self._host, entry.after)
+        return GroupResult(group_id, results, self.host, entry.after)
 
     def of_members(self, sig: group, more: More) -> tuple[str, More]:
         """The id of the group *sig*, and what it and *more* say of its members."""
@@ -226,7 +230,7 @@ class Compiler:
         inner = self.target()
         handle = self.place(member, entry, inner, more)
         following = Entry(inner.key, ALL, after=handle, root=entry.root)
-        return self.job(Signature(GATHER, app=self._host), following, target, NO_MORE)
+        return self.job(Signature(GATHER, app=self.host), following, target, NO_MORE)
 
     def _chord(self, sig: chord, entry: Entry, target: Target, more: More) -> Handle | None:
         body = sig.known_body()
@@ -249,7 +253,7 @@ class Compiler:
     def flow(self, ttl: float) -> Flow:
         """The flow of what was placed."""
         nodes = (Node(0, 0), *(Node(target.key, target.members) for target in self.targets))
-        return Flow(self._flow, self._home or "", nodes, plan.encode(self._counts), ttl)
+        return Flow(self._flow, self._home or "", nodes, plan.encode(self._counts), ttl, self._expires)
 
     def settle_down(self, home: str) -> None:
         """What is placed from now on belongs to a flow, whose state is to live with the queue *home*."""

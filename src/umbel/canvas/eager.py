@@ -9,6 +9,7 @@ import msgspec
 
 from umbel.canvas.compiler import CHAIN_OWN, More, merged, of_step, partial, split, to_parts
 from umbel.canvas.compiler import flat as flat_steps
+from umbel.canvas.expiry import expiry, until
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
@@ -24,17 +25,20 @@ def apply(sig: Signature[Any], args: Sequence[Any], kwargs: Mapping[str, Any] | 
     """Run *sig*; see `Signature.apply`."""
     given = dict(options)
     throw = given.pop("throw", None)
-    return _Here(sig.app, throw).run(sig, More(tuple(args), kwargs or {}, given))
+    expires, rest = expiry(given)
+    return Here(sig.app, throw, expires).run(sig, More(tuple(args), kwargs or {}, rest))
 
 
-class _Here:
-    """Runs signatures in this thread."""
+class Here:
+    """Runs signatures in this thread; none starts after the unix time *expires*."""
 
-    def __init__(self, host: Host, throw: bool | None) -> None:
+    def __init__(self, host: Host, throw: bool | None = None, expires: float | None = None) -> None:
         self._host = host
         self._throw = throw
+        self._expires = expires
 
     def run(self, sig: Signature[Any], more: More) -> Any:
+        """Run *sig* with what *more* says; answers its handle."""
         if isinstance(sig, chunks):
             sig = sig.group()
         match sig:
@@ -54,6 +58,7 @@ class _Here:
         links = popped(options, "link", "link_error")
         task = sig.own_task or host.task_named(sig.task)
         said = linked(task._saying(cast("CallOptions", options)), links, host)  # noqa: SLF001 - what apply does
+        said = until(said, self._expires, task.expires)
         job, _ = task._job(host, args, kwargs, said)  # noqa: SLF001 - likewise
         return task._eager(host, job, self._throw)  # noqa: SLF001 - likewise
 

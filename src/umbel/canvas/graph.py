@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from umbel.canvas.compiler import GATHER, Compiler, Entry, Handle, Target, gives_list, is_empty
+from umbel.canvas.compiler import GATHER, Compiler, Entry, Handle, More, Target, gives_list, is_empty
 from umbel.canvas.primitives import chain
 from umbel.canvas.seams import Host
 from umbel.canvas.send import Start, acarry_out, carry_out, home_of
 from umbel.canvas.signatures import Signature
 from umbel.model.flow import ALL, ONE
 from umbel.model.ids import new_flow_id
+from umbel.options import When, moment
 
 
 class Step:
@@ -30,9 +32,10 @@ class Graph:
     A step gets the value of the one that it waits for, or the list of their values, in the order of *after*.
     """
 
-    def __init__(self, app: Host | None = None) -> None:
-        """Begin with no step; *app* is by default that of the first step."""
+    def __init__(self, app: Host | None = None, expires: When | None = None) -> None:
+        """Begin with no step; *app* is by default that of the first step. No job starts after the moment *expires*."""
         self._app = app
+        self._expires = expires
         self.steps: list[Step] = []
         self.id = new_flow_id()
 
@@ -55,21 +58,43 @@ class Graph:
 
     def send(self) -> list[Any]:
         """Send it, once however often this is called; answers the handles of the steps, in their order."""
-        host, start = self._compiled()
-        carry_out(host, start)
+        if self._host.conf.task_always_eager:
+            return self._here()
+        carry_out(self._host, self._compiled())
         return [step.result for step in self.steps]
 
     async def asend(self) -> list[Any]:
         """The async twin of `send`."""
-        host, start = self._compiled()
-        await acarry_out(host, start)
+        if self._host.conf.task_always_eager:
+            import asyncio
+
+            return await asyncio.to_thread(self._here)  # as a signature's `aapply_async`
+        await acarry_out(self._host, self._compiled())
         return [step.result for step in self.steps]
 
-    def _compiled(self) -> tuple[Host, Start]:
+    @property
+    def _host(self) -> Host:
         if not self.steps:
             raise ValueError("the graph has no step")
-        host = self._app or self.steps[0].sig.app
-        compiler = Compiler(host, self.id, home_of(self.steps[-1].sig, host))
+        return self._app or self.steps[0].sig.app
+
+    def _moment(self) -> float | None:
+        return None if self._expires is None else moment(self._expires, "expires", time.time())
+
+    def _here(self) -> list[Any]:
+        """Run it in this thread, step by step."""
+        from umbel.canvas.eager import Here
+
+        here = Here(self._host, expires=self._moment())
+        for step in self.steps:
+            values = [before.result.get(disable_sync_subtasks=False) for before in step.after]
+            args = (values,) if len(values) > 1 else tuple(values)
+            step.result = here.run(_one_value(step.sig, self._host), More(args))
+        return [step.result for step in self.steps]
+
+    def _compiled(self) -> Start:
+        host = self._host
+        compiler = Compiler(host, self.id, home_of(self.steps[-1].sig, host), self._moment())
         nodes = {after: compiler.target() for step in self.steps if (after := step.after)}
         with compiler.naming():
             for number, step in enumerate(self.steps):
@@ -81,7 +106,7 @@ class Graph:
                     takes = ONE if len(step.after) == 1 else ALL
                     entry = Entry(nodes[step.after].key, takes, takes == ALL, first)
                 step.result = compiler.step(number, _one_value(step.sig, host), entry, target)
-        return host, Start(compiler.flow(host.conf.result_expires), compiler.jobs)
+        return Start(compiler.flow(host.conf.result_expires), compiler.jobs)
 
 
 class _Each(Target):

@@ -10,7 +10,7 @@ from umbel.calling import Said
 from umbel.contracts.broker import Broker
 from umbel.model.job import Job
 from umbel.model.outcome import Result
-from umbel.options import CallOptions
+from umbel.options import CallOptions, Seconds
 from umbel.result import AsyncResult, EagerResult
 from umbel.settings import Settings
 
@@ -19,6 +19,7 @@ class Callee(Returning, Protocol):
     """A task, as the canvas sees it."""
 
     queue: str | None
+    expires: Seconds | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body here and now."""

@@ -10,6 +10,7 @@ import msgspec
 
 from umbel import sending
 from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty, is_loose
+from umbel.canvas.expiry import expiry
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
@@ -107,21 +108,23 @@ def leaving(sig: Signature[Any], more: More, host: Host) -> Leaving:
     if isinstance(sig, chunks):
         sig = sig.group()
     flow = sig.flow_id or new_flow_id()
+    expires, rest = expiry(more.options)
+    more = msgspec.structs.replace(more, options=rest)
     if isinstance(sig, group):
-        return (yield from _side_by_side(sig, more, host, flow))
+        return (yield from _side_by_side(sig, more, Compiler(host, flow, None, expires)))
     if isinstance(sig, chain) and is_empty(sig):
         return None
     loose = is_loose(sig)
-    compiler = Compiler(host, flow, None if loose else home_of(sig, host))
+    compiler = Compiler(host, flow, None if loose else home_of(sig, host), expires)
     with compiler.naming():
         handle = compiler.place(sig, Entry(), compiler.end, more)
     yield Batch(compiler.taken()) if loose else Start(compiler.flow(host.conf.result_expires), compiler.jobs)
     return handle
 
 
-def _side_by_side(sig: group, more: More, host: Host, flow: str) -> Leaving:
+def _side_by_side(sig: group, more: More, compiler: Compiler) -> Leaving:
     """A group that nothing waits for: batches of jobs, and one flow from the first member on that is no single job."""
-    compiler = Compiler(host, flow, None)
+    host = compiler.host
     group_id, inner = compiler.of_members(sig, more)
     results: list[Any] = []
     members: Iterator[tuple[int, Signature[Any]]] = enumerate(sig.taken())

@@ -9,7 +9,7 @@ from umbel.canvas.signatures import Signature
 
 if TYPE_CHECKING:
     from umbel.canvas.results import GroupResult
-    from umbel.options import CallOptions
+    from umbel.options import CanvasOptions
 
 # mypy: disable-error-code="override"
 # pyright: reportIncompatibleMethodOverride=false
@@ -27,7 +27,7 @@ class Several(Signature[list[Any]]):
             ...
 
         def apply_async(
-            self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+            self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
         ) -> GroupResult:
             """Send it; see `Signature.apply_async`."""
             ...
@@ -37,7 +37,7 @@ class Several(Signature[list[Any]]):
             ...
 
         async def aapply_async(
-            self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+            self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
         ) -> GroupResult:
             """The async twin of `apply_async`."""
             ...

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeGuard
 
 from umbel.canvas.seams import Callee, Host
 from umbel.chosen import find_app
-from umbel.options import CallOptions
+from umbel.options import CanvasOptions
 
 if TYPE_CHECKING:
     from umbel.result import AsyncResult, EagerResult
@@ -26,7 +26,7 @@ class Signature(dict[str, Any], Generic[R_co]):
     """One call of a task, kept for later: ``add.s(2, 2)``. A dict in Celery's form, so it travels as an argument.
 
     *task* is a task or its name. Arguments given later come before those that are there; an *immutable* signature
-    takes none. *options* are `CallOptions`. Iterating it and ``in`` mean the dict's keys.
+    takes none. *options* are `CanvasOptions`. Iterating it and ``in`` mean the dict's keys.
     """
 
     __slots__ = ("depth", "flow_id", "own_app", "own_task")
@@ -49,8 +49,8 @@ class Signature(dict[str, Any], Generic[R_co]):
         app: Host | None = None,
     ) -> None:
         """Keep the call; nothing is checked before it is sent."""
-        known = None if isinstance(task, str) else task
-        self.fill(task if isinstance(task, str) else task.name, tuple(args), dict(kwargs or {}), dict(options or {}))
+        name, known = (task, None) if isinstance(task, str) else (task.name, task)
+        self.fill(name, tuple(args), dict(kwargs) if kwargs else {}, dict(options) if options else {})
         self["immutable"] = immutable
         self.own_app = app
         self.own_task = known
@@ -208,7 +208,7 @@ class Signature(dict[str, Any], Generic[R_co]):
         return self.apply_async(args, kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
     ) -> AsyncResult[R_co]:
         """Send it with *args* before its own, and *kwargs* and *options* over its own.
 
@@ -222,7 +222,7 @@ class Signature(dict[str, Any], Generic[R_co]):
         return await self.aapply_async(args, kwargs)
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
     ) -> AsyncResult[R_co]:
         """The async twin of `apply_async`."""
         return cast("AsyncResult[R_co]", await late("send").asend(self, args, kwargs, cast("dict[str, Any]", options)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.unit.canvas.stage import Stage
@@ -13,7 +15,7 @@ add, total = STAGE.add, STAGE.total
 
 
 def edges(graph: Graph) -> list[str]:
-    _, start = graph._compiled()
+    start = graph._compiled()
     shown: list[str] = []
     for _, job in start.jobs:
         envelope = decode(job.envelope)
@@ -49,3 +51,21 @@ def test_a_step_of_another_graph_is_an_error_so_there_is_no_cycle() -> None:
         Graph().send()
     with pytest.raises(TypeError, match="5 is no signature"):
         graph.add(5)  # type: ignore[arg-type]
+
+
+def test_a_graph_runs_here_and_now_when_all_tasks_do() -> None:
+    stage = Stage("canvas-graph-eager")
+    stage.app.conf.task_always_eager = True
+    graph = Graph()
+    numbers = graph.add(group(stage.add.s(1, 1), stage.add.s(2, 2)))
+    summed = graph.add(stage.total.s(), after=[numbers])
+    more = graph.add(stage.add.s(10), after=[summed])
+    last = graph.add(stage.total.s(), after=[summed, more])
+    assert [each.get() for each in graph.send()] == [[2, 4], 6, 16, 22]
+    assert last.result.get() == 22
+
+
+def test_a_graph_may_expire() -> None:
+    graph = Graph(expires=datetime(2030, 1, 1, tzinfo=UTC))
+    graph.add(add.s(1, 1))
+    assert graph._compiled().flow.expires == 1_893_456_000.0
