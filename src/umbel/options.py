@@ -94,6 +94,12 @@ class CallOptions(TypedDict, total=False):
     group_id: str | None
 
 
+class CanvasOptions(CallOptions, total=False):
+    """What the call of a signature or canvas may say: *flow_expires* is the moment after which no job of it starts."""
+
+    flow_expires: When | None
+
+
 class EagerOptions(CallOptions, total=False):
     """What `apply` may say: a call's options, and whether the handle raises the task's error at once."""
 
