@@ -96,7 +96,8 @@ def ensure(connection: sa.Connection) -> int:
 def moment(connection: sa.Connection) -> int:
     """Milliseconds since 1970 on the server's clock; SQLite has that of the host."""
     question = _NOW.get(connection.dialect.name)
-    return int((time.time() if question is None else float(connection.scalar(question))) * 1000)
+    seconds = time.time() if question is None else float(connection.execute(question).scalar_one())
+    return int(seconds * 1000)
 
 
 def add(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:

@@ -42,11 +42,11 @@ def claim(
     connection: Connection, now: int, session: str, number: int, queue: str, pointers: Sequence[Pointer]
 ) -> list[Answer] | None:
     """Lease the jobs of *pointers*."""
-    match tables.number(connection, queue, session, number - 1, number):
-        case None:
-            raise SessionDead(session)
-        case False:
-            return None
+    noted = tables.number(connection, queue, session, number - 1, number)
+    if noted is None:
+        raise SessionDead(session)
+    if not noted:
+        return None
     if not pointers:
         return []
     ids = sorted({pointer.id for pointer in pointers})
@@ -99,11 +99,9 @@ def reconcile(
     connection: Connection, now: int, session: str, number: int, queue: str, held: Sequence[Delivery]
 ) -> list[str] | None:
     """Give up what *session* has in *queue* beyond *held*; None if it is dead there."""
-    match tables.number(connection, queue, session, number, number):
-        case None:
-            return None
-        case False:
-            return []
+    noted = tables.number(connection, queue, session, number, number)
+    if not noted:
+        return None if noted is None else []
     known = {(delivery.id, delivery.number) for delivery in held if delivery.queue == queue}
     every = [
         job for job in tables.held(connection, queue, session, 1_000_000) if (job["id"], job["number"]) not in known
