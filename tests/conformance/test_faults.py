@@ -13,13 +13,16 @@ from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable
 from umbel.model.ids import new_session
 from umbel.model.job import Job
-from umbel.testing import BrokerConformance, FailBefore, LeaseConformance, LoseReplies, RecordConformance, ReplyLost
+from umbel.testing import BrokerConformance, FailBefore, LoseReplies, RecordConformance, ReplyLost
 from umbel.testing.conformance.delays import DelayConformance, DueTimeConformance
 from umbel.testing.conformance.order import FrontConformance, PriorityConformance
 from umbel.testing.conformance.receiving import ReceivingConformance
+from umbel.testing.conformance.reclaiming import ReclaimingConformance
+from umbel.testing.conformance.reconciling import ReconcilingConformance
+from umbel.testing.conformance.sessions import SessionConformance
 from umbel.testing.conformance.settling import SettlingConformance
 from umbel.testing.conformance.stage import BrokerStage
-from umbel.testing.conformance.waiting import DueWaitingConformance, WaitingConformance
+from umbel.testing.conformance.waiting import DueWaitingConformance, ReturnWaitingConformance, WaitingConformance
 from umbel.testing.faults import VERBS, every_other, one_in
 from umbel.testing.patience import Patient
 
@@ -50,7 +53,10 @@ class UnderRepeats(
     ReceivingConformance,
     WaitingConformance,
     SettlingConformance,
-    LeaseConformance,
+    SessionConformance,
+    ReconcilingConformance,
+    ReclaimingConformance,
+    ReturnWaitingConformance,
     DelayConformance,
     DueTimeConformance,
     DueWaitingConformance,

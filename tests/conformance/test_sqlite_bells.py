@@ -20,7 +20,7 @@ from umbel.stores.sqlite import SqliteStore
 from umbel.testing.conformance.eventually import eventually
 
 LEASE = 60.0
-PROMPT_SECONDS = 1.0
+PROMPT_SECONDS = 3.0
 
 
 class OneFile:

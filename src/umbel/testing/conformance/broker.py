@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from umbel.testing.conformance.delays import DelayConformance, DueTimeConformance
+from umbel.testing.conformance.delays import DelayConformance, DuePortionConformance, DueTimeConformance
 from umbel.testing.conformance.limits import LimitConformance
 from umbel.testing.conformance.order import FrontConformance, PriorityConformance
 from umbel.testing.conformance.receiving import ReceivingConformance
-from umbel.testing.conformance.reclaiming import ReclaimingConformance
+from umbel.testing.conformance.reclaiming import PortionConformance, ReclaimingConformance
 from umbel.testing.conformance.reconciling import ReconcilingConformance
 from umbel.testing.conformance.resending import FirstSendConformance, ResendConformance
 from umbel.testing.conformance.sending import SendingConformance
@@ -21,7 +21,9 @@ class CarrierConformance(
     """What every broker guarantees, whatever its powers. The hook is ``make(clock)``, see `BrokerStage.make`."""
 
 
-class LeaseConformance(SessionConformance, ReconcilingConformance, ReclaimingConformance, ReturnWaitingConformance):
+class LeaseConformance(
+    SessionConformance, ReconcilingConformance, ReclaimingConformance, ReturnWaitingConformance, PortionConformance
+):
     """What a broker guarantees that knows who runs a job."""
 
 
@@ -32,6 +34,7 @@ class BrokerConformance(
     FirstSendConformance,
     DelayConformance,
     DueTimeConformance,
+    DuePortionConformance,
     DueWaitingConformance,
     FrontConformance,
     PriorityConformance,

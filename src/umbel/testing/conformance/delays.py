@@ -114,6 +114,12 @@ class DueTimeConformance(BrokerStage):
         await self.send("early", delay=30.0, queue=OTHER)
         assert (await self.broker.reclaim([QUEUE, OTHER], LEASE)).next_due == pytest.approx(30.0, abs=0.1)
 
+
+class DuePortionConformance(BrokerStage):
+    """How many due jobs one call of reclaim makes ready."""
+
+    power = Power.DUE_TIMES
+
     async def test_a_call_moves_at_most_two_hundred_due_jobs(self) -> None:
         await self.send(*(str(number) for number in range(MAX_MOVED + 50)), delay=1.0)
         await self.advance(1)

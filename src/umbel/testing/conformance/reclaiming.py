@@ -188,6 +188,18 @@ class ReclaimingConformance(BrokerStage):
         answer = await self.broker.reclaim([QUEUE, OTHER], LEASE)
         assert (answer.promoted, answer.returned, answer.next_due, answer.next_deadline) == (0, 0, None, None)
 
+    async def test_hostile_ids_survive_a_lost_session(self) -> None:
+        await self.send(*HOSTILE_IDS)
+        assert len(await self.take(await self.open(), 100)) == len(HOSTILE_IDS)
+        assert (await self.lapse()).returned == len(HOSTILE_IDS)
+        assert sorted(ids(await self.take(await self.open(), 100))) == sorted(HOSTILE_IDS)
+
+
+class PortionConformance(BrokerStage):
+    """How much one call of reclaim moves, so that no call blocks the engine for long."""
+
+    power = Power.LEASES
+
     async def test_a_call_moves_at_most_two_hundred_jobs_of_an_ended_session(self) -> None:
         names = [str(number) for number in range(2 * MAX_MOVED + 50)]
         await self.send(*names)
@@ -203,9 +215,3 @@ class ReclaimingConformance(BrokerStage):
         received = [each for _ in range(5) for each in await self.take(survivor, 100)]
         assert sorted(ids(received), key=int) == names
         assert {each.id for each in received if each.counts.crashes} == {"0", "449"}
-
-    async def test_hostile_ids_survive_a_lost_session(self) -> None:
-        await self.send(*HOSTILE_IDS)
-        assert len(await self.take(await self.open(), 100)) == len(HOSTILE_IDS)
-        assert (await self.lapse()).returned == len(HOSTILE_IDS)
-        assert sorted(ids(await self.take(await self.open(), 100))) == sorted(HOSTILE_IDS)

@@ -15,7 +15,7 @@ from umbel.testing.clock import Clock
 from umbel.testing.conformance.eventually import eventually, soon
 
 QUEUE = "conformance"
-PROMPT_SECONDS = 1.0
+PROMPT_SECONDS = 3.0
 FALLING_ASLEEP = 0.1
 
 

@@ -14,7 +14,7 @@ from umbel.model.job import Counts, Delivery, Job
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
 
-PROMPT_SECONDS = 0.5
+PROMPT_SECONDS = 3.0
 SETTLING_SECONDS = 0.1
 """How long a test lets a receiver fall asleep; it passes as well when the receiver is not asleep yet."""
 
