@@ -19,8 +19,9 @@ from umbel.options import When, moment
 class Step:
     """One step of a `Graph`; once that was sent, *result* is its handle."""
 
-    def __init__(self, sig: Signature[Any], after: tuple[Step, ...]) -> None:
+    def __init__(self, graph: Graph, sig: Signature[Any], after: tuple[Step, ...]) -> None:
         """Made by `Graph.add`."""
+        self.graph = graph
         self.sig = sig
         self.after = after
         self.result: Any = None
@@ -50,9 +51,9 @@ class Graph:
             raise ValueError(f"{sig!r} is empty: a step has a value")
         waits = tuple(dict.fromkeys(after))
         for number, step in enumerate(waits):
-            if not any(step is mine for mine in self.steps):
+            if not isinstance(step, Step) or step.graph is not self:
                 raise ValueError(f"after {number} is no step of this graph: give what add() answered")
-        made = Step(sig, waits)
+        made = Step(self, sig, waits)
         self.steps.append(made)
         return made
 
@@ -86,7 +87,7 @@ class Graph:
         from umbel.canvas.eager import Here
 
         here = Here(self._host, expires=self._moment())
-        for step in self.steps:
+        for step in (each for each in self.steps if each.result is None):
             values = [before.result.get(disable_sync_subtasks=False) for before in step.after]
             args = (values,) if len(values) > 1 else tuple(values)
             step.result = here.run(_one_value(step.sig, self._host), More(args))
@@ -96,10 +97,13 @@ class Graph:
         host = self._host
         compiler = Compiler(host, self.id, home_of(self.steps[-1].sig, host), self._moment())
         nodes = {after: compiler.target() for step in self.steps if (after := step.after)}
+        fed: dict[Step, list[tuple[Target, int]]] = {}
+        for after, node in nodes.items():
+            for number, step in enumerate(after):
+                fed.setdefault(step, []).append((node, number))
         with compiler.naming():
             for number, step in enumerate(self.steps):
-                fed = [(node, after.index(step)) for after, node in nodes.items() if step in after]
-                target = _Each(fed) if fed else compiler.end
+                target = _Each(fed[step]) if step in fed else compiler.end
                 entry = Entry()
                 if step.after:
                     first: Handle = step.after[0].result

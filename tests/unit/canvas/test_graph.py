@@ -47,6 +47,8 @@ def test_a_step_of_another_graph_is_an_error_so_there_is_no_cycle() -> None:
     graph.add(add.s(1, 1))
     with pytest.raises(ValueError, match="after 0 is no step of this graph"):
         graph.add(add.s(1), after=[other.add(add.s(1, 1))])
+    with pytest.raises(ValueError, match="after 1 is no step of this graph"):
+        graph.add(add.s(1), after=[graph.steps[0], "first"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="the graph has no step"):
         Graph().send()
     with pytest.raises(TypeError, match="5 is no signature"):
@@ -63,6 +65,8 @@ def test_a_graph_runs_here_and_now_when_all_tasks_do() -> None:
     last = graph.add(stage.total.s(), after=[summed, more])
     assert [each.get() for each in graph.send()] == [[2, 4], 6, 16, 22]
     assert last.result.get() == 22
+    before = [step.result for step in graph.steps]
+    assert graph.send() == before  # once, however often it is sent
 
 
 def test_a_graph_may_expire() -> None:
