@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import backlog, environments, options, receives, report
+from benchmarks import backlog, environments, flows, options, receives, report, ticks
 from benchmarks.contenders import CONTENDERS, LOOP, UMBEL, Contender
 from benchmarks.options import Options
 from benchmarks.report import Findings
@@ -41,9 +41,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> Findings:
-    """Run the rounds, then the backlog."""
+    """Run the rounds, then flows and schedules, then the backlog."""
     rounds = Rounds(contenders, servers, asked)
     rounds.run()
+    flows.run(contenders, servers, asked, rounds.book)
+    held = flows.memory(servers, contenders, asked)
+    ticked = ticks.measure(contenders, servers, asked.ticking) if "ticks" in asked.metrics else []
     umbel = next((contender for contender in contenders if contender.name == UMBEL), None)
     large = backlog.measure(umbel, servers, asked.backlog) if umbel and asked.backlog else None
     on_postgres = asked.backlog and any(contender.name == receives.CONTENDER for contender in contenders)
@@ -51,7 +54,9 @@ def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> F
     versions = {
         contender.environment: environments.versions(contender) for contender in contenders if contender.name != LOOP
     }
-    return Findings(rounds.book, contenders, versions, servers.versions(), asked.rounds, large, taken)
+    return Findings(
+        rounds.book, contenders, versions, servers.versions(), asked.rounds, large, taken, asked.members, held, ticked
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ class Contender:
     Umbel, which is taken from the interpreter that runs the benchmark). *settles* says when a job leaves the broker:
     ``late``, after it ran, or ``early``, before. *variant* picks among an application's settings. *workers* is how
     often the worker command is started: more than once only where a worker is a single process. With *results_only* it
-    has no turn with results off; one that is not *returning* stores none, and no call waits for a value.
+    has no turn with results off; one that is not *returning* stores none, and no call waits for a value. *part* names
+    which of its applications is meant.
     """
 
     name: str
@@ -32,11 +33,12 @@ class Contender:
     workers: int = 1
     results_only: bool = False
     returning: bool = True
+    part: str = "app"
 
     @property
     def module(self) -> str:
         """Its application."""
-        return f"benchmarks.peers.{self.environment}_app"
+        return f"benchmarks.peers.{self.environment}_{self.part}"
 
     @property
     def main_package(self) -> str:

@@ -1,6 +1,7 @@
 """The harness's hand inside a contender's virtual environment: one verb, one line of JSON on standard output.
 
 ``python -m benchmarks.driver <app module> enqueue N | bulk N | fill N | delayed N | latency N | worker``
+``python -m benchmarks.driver <flows module> group N | chord N | chain N | worker``
 
 Standard library only, and nothing of the harness: it must run where only the contender is installed.
 """
@@ -12,9 +13,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, cast
 
 WARM_UP = 50
+FLOWS = ("group", "chord", "chain")
 
 
 class App(Protocol):
@@ -44,6 +47,26 @@ class App(Protocol):
         ...
 
 
+class Flows(Protocol):
+    """What each module of flows in `benchmarks.peers` offers: each sends a flow and answers how to wait for its value.
+
+    A group's value is the sum of its members' values, all 1; a chord's when its body began (nanoseconds of the
+    monotonic clock) and that sum; a chain's how many steps ran.
+    """
+
+    def group(self, count: int) -> Callable[[], object]:
+        """*count* jobs side by side."""
+        ...
+
+    def chord(self, count: int) -> Callable[[], object]:
+        """The same, and a body that gets the list of their values."""
+        ...
+
+    def chain(self, count: int) -> Callable[[], object]:
+        """*count* steps one after the other."""
+        ...
+
+
 def main(arguments: list[str]) -> None:
     """Run one verb of one application and print what it measured."""
     module, verb, *rest = arguments
@@ -52,7 +75,12 @@ def main(arguments: list[str]) -> None:
         os.execv(sys.executable, [sys.executable, *app.worker_command()])  # noqa: S606 - the worker takes our place
     count = int(rest[0])
     app.open()
-    print(json.dumps(_latency(app, count) if verb == "latency" else _sending(app, verb, count)), flush=True)
+    measured: object
+    if verb in FLOWS:
+        measured = _flow(getattr(app, verb), count)
+    else:
+        measured = _latency(app, count) if verb == "latency" else _sending(app, verb, count)
+    print(json.dumps(measured), flush=True)
 
 
 def _sending(app: App, verb: str, count: int) -> dict[str, float]:
@@ -76,6 +104,24 @@ def _latency(app: App, count: int) -> dict[str, list[float]]:
     """Time *count* round trips after a few that are not counted."""
     app.latency(WARM_UP)
     return {"seconds": app.latency(count)}
+
+
+def _flow(send: Callable[[int], Callable[[], object]], count: int) -> dict[str, object]:
+    """Time a flow of *count* jobs after a small one: to its last message, and to its value (seconds); peak memory."""
+    send(2)()
+    gc.collect()
+    started = time.monotonic()
+    wait = send(count)
+    sent = time.monotonic()
+    value = wait()
+    seconds = time.monotonic() - started
+    return {"sent": sent - started, "seconds": seconds, "value": value, "peak": _peak()}
+
+
+def _peak() -> int:
+    """The most memory (RSS, bytes) that this process has had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -28,14 +28,24 @@ METRICS = {
     "bulk-off": Metric("enqueue in bulk, jobs/s"),
     "def-off": Metric("run `def`, jobs/s"),
     "async-off": Metric("run `async def`, jobs/s"),
+    "flow-sent": Metric("send a group, s", higher_is_better=False, digits=3),
+    "flow-group": Metric("group, to all its results, s", higher_is_better=False, digits=3),
+    "flow-chord": Metric("chord, to its value, s", higher_is_better=False, digits=3),
+    "flow-body": Metric("chord, last member to body, ms", higher_is_better=False, digits=1),
+    "flow-chain": Metric("chain, to its value, s", higher_is_better=False, digits=3),
+    "flow-memory": Metric("memory of flows, MB", higher_is_better=False, digits=1),
+    "ticks": Metric("schedules while workers are killed"),
 }
-"""By name; those that end in ``-off`` are measured with results off."""
+"""By name; those that end in ``-off`` are measured with results off, ``flow-`` are of whole flows."""
 
 GIVE_UP = 2
 """Failures after which a contender has no further turn in that mode."""
 
-RESULTS_ON = tuple(name for name in METRICS if not name.endswith("-off"))
+FLOWS = tuple(name for name in METRICS if name.startswith("flow-") and name != "flow-memory")
 RESULTS_OFF = tuple(name for name in METRICS if name.endswith("-off"))
+RESULTS_ON = tuple(
+    name for name in METRICS if not name.endswith("-off") and not name.startswith("flow-") and name != "ticks"
+)
 
 
 @dataclass(frozen=True)

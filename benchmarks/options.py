@@ -8,7 +8,10 @@ from benchmarks.metrics import METRICS
 
 @dataclass(frozen=True)
 class Options:
-    """One run. *seconds* is how long one measurement should take, *calls* how many round trips are timed."""
+    """One run. *seconds* is how long one measurement should take, *calls* how many round trips are timed.
+
+    Groups have *members*, chains a tenth of that; schedules tick for *ticking* seconds.
+    """
 
     rounds: int
     seconds: float
@@ -16,6 +19,8 @@ class Options:
     only: frozenset[str]
     metrics: frozenset[str]
     backlog: int
+    members: int
+    ticking: int
     write: bool
     fresh: bool
 
@@ -56,6 +61,8 @@ def parse(arguments: list[str]) -> Options:
         only=frozenset(given.only),
         metrics=frozenset(given.metric) or frozenset(METRICS),
         backlog=backlog if given.backlog else 0,
+        members=1_000 if quick else 10_000,
+        ticking=8 if quick else 60,
         write=given.write,
         fresh=given.fresh,
     )

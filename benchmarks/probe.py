@@ -2,13 +2,14 @@
 
 Standard library only. The file is an array of unsigned 64-bit numbers. Slot 0 holds how many slots were given out,
 every further slot is the count of one thread of one process, on a cache line of its own. A slot has a single writer,
-so ``slot += 1`` needs no lock; a forked child takes a fresh slot.
+so ``slot += 1`` needs no lock; a forked child takes a fresh slot. The number after the count is when it last grew.
 """
 
 import fcntl
 import mmap
 import os
 import threading
+import time
 from pathlib import Path
 
 VARIABLE = "UMBEL_BENCH_PROBE"
@@ -46,6 +47,14 @@ class Probe:
         """Count one job on the number at *index*, which only this thread writes."""
         self._numbers[index] += 1
 
+    def stamp(self, index: int) -> None:
+        """Note the moment beside the number at *index*."""
+        self._numbers[index + 1] = time.monotonic_ns()
+
+    def last(self) -> int:
+        """When a job was last counted by `stamped_hit`: nanoseconds of the monotonic clock."""
+        return max(self._numbers[slot * STRIDE + 1] for slot in range(1, self._numbers[0] + 1))
+
     def total(self) -> int:
         """Jobs counted by all threads of all processes so far."""
         last = self._numbers[0] + 1
@@ -67,6 +76,12 @@ def hit() -> None:
         _local.bump(_local.index)
     except AttributeError:
         _open().bump(_local.index)
+
+
+def stamped_hit() -> None:
+    """Count one job, and note the moment."""
+    hit()
+    _opened[0].stamp(_local.index)
 
 
 def _open() -> Probe:

@@ -1,5 +1,6 @@
 """Processes started in sessions of their own, their whole tree, and the memory of that tree. Linux only."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,6 +69,13 @@ class ProcessTree:
         for pid in left:
             _kill(pid)
         for root in self._roots:
+            root.wait()
+
+    def kill(self) -> None:
+        """End all of it at once and without warning."""
+        for root in self._roots:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(root.pid, signal.SIGKILL)
             root.wait()
 
     def _members(self) -> dict[int, int]:

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import backlog, machine, receives
+from benchmarks import backlog, flows, machine, receives, ticks
 from benchmarks.backlog import Backlog
 from benchmarks.contenders import LOOP, POSTGRES, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
-from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
+from benchmarks.flows import Held
+from benchmarks.metrics import FLOWS, METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
 from benchmarks.receives import Receives
+from benchmarks.ticks import Ticked
 
 BASELINE = "late"  # the variant of Celery that promises the same
 PLACE = re.compile(r"((redis|amqp|postgresql)://\S+|(/[\w.+@-]+){2,})")
@@ -32,6 +34,9 @@ class Findings:
     rounds: int
     backlog: Backlog | None
     receives: Receives | None
+    members: int
+    held: Sequence[Held]
+    ticked: Sequence[Ticked]
 
 
 def markdown(found: Findings) -> str:
@@ -50,6 +55,12 @@ def markdown(found: Findings) -> str:
     parts += _ratios("How many times better Umbel is, on RabbitMQ", found.book, on_rabbitmq)
     parts += _ratios("How many times better Umbel is, on PostgreSQL", found.book, on_postgres)
     parts += _limit(found.book)
+    sizes = f"{found.members:,} members, {found.members // flows.STEPS:,} steps"
+    parts += _section(f"Flows on Redis: {sizes}", found.book, on_redis, FLOWS)
+    if found.held:
+        parts += ["## Memory of flows", "\n".join(flows.lines(found.held))]
+    if found.ticked:
+        parts += ["## Schedules while processes are killed", "\n".join(ticks.lines(found.ticked))]
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
     if found.receives is not None:

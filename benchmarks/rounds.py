@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from benchmarks import passes
 from benchmarks.contenders import Contender
-from benchmarks.metrics import METRICS, Book
+from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book
 from benchmarks.options import Options
 from benchmarks.passes import Sizes
 from benchmarks.servers import Servers
@@ -32,6 +32,8 @@ class Rounds:
 
     def run(self) -> None:
         """A calibrating round that is not counted, then the rounds; the order shifts by one from round to round."""
+        if self._options.metrics.isdisjoint(RESULTS_ON + RESULTS_OFF):
+            return
         for mode in MODES[:2]:
             for contender in self._contenders:
                 self._one(contender, mode, turn=0)

@@ -39,9 +39,9 @@ class Stage:
     def __init__(self, contender: Contender, mode: Mode, servers: Servers, folder: Path) -> None:
         self.contender = contender
         self.servers = servers
-        self._folder = folder
+        self.folder = folder
         self._files = folder / "files"
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "UMBEL_BENCH_BROKER": servers.broker(contender.engine, self._files),
             "UMBEL_BENCH_BACKEND": servers.backend(contender.engine),
@@ -63,8 +63,8 @@ class Stage:
         try:
             done = subprocess.run(
                 command,
-                env=self._environment,
-                cwd=self._folder,
+                env=self.environment,
+                cwd=self.folder,
                 capture_output=True,
                 text=True,
                 timeout=DRIVER_SECONDS,
@@ -80,10 +80,10 @@ class Stage:
     @contextmanager
     def worker(self) -> Generator[tuple[ProcessTree, Probe]]:
         """A running worker and a fresh counter of the jobs it ran."""
-        probe = Probe.create(self._environment[VARIABLE])
+        probe = Probe.create(self.environment[VARIABLE])
         command = [interpreter(self.contender), "-m", "benchmarks.driver", self.contender.module, "worker"]
-        with (self._folder / "worker.log").open("w+b") as log:
-            tree = ProcessTree([command] * self.contender.workers, self._environment, self._folder, log)
+        with (self.folder / "worker.log").open("w+b") as log:
+            tree = ProcessTree([command] * self.contender.workers, self.environment, self.folder, log)
             try:
                 yield tree, probe
             finally:
@@ -91,7 +91,7 @@ class Stage:
 
     def log_tail(self) -> str:
         """The end of what the last worker printed."""
-        return (self._folder / "worker.log").read_text(errors="replace")[-LOG_TAIL:]
+        return (self.folder / "worker.log").read_text(errors="replace")[-LOG_TAIL:]
 
 
 @contextmanager

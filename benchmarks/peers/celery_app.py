@@ -65,8 +65,8 @@ def latency(count: int) -> list[float]:
     return timed(count, lambda: noop.delay().get(timeout=30))
 
 
-def worker_command() -> list[str]:
-    """One worker with two child processes; or, started twice, a worker that runs its jobs itself."""
+def worker_command(name: str = __name__) -> list[str]:
+    """One worker with two child processes; or, started twice, a worker that runs its jobs itself. *name* is its app."""
     pool = ["--pool", "solo"] if SOLO else ["--pool", "prefork", "--concurrency", str(PROCESSES)]
     quiet = ["--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return ["-m", "celery", "-A", __name__, "worker", "--hostname", f"bench{os.getpid()}@%h", *pool, *quiet]
+    return ["-m", "celery", "-A", name, "worker", "--hostname", f"bench{os.getpid()}@%h", *pool, *quiet]

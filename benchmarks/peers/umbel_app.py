@@ -68,8 +68,8 @@ def latency(count: int) -> list[float]:
     return timed(count, lambda: noop.delay().get(timeout=30))
 
 
-def worker_command() -> list[str]:
-    """One supervisor, two children; or one process of the bare loop."""
+def worker_command(name: str = __name__) -> list[str]:
+    """One supervisor, two children; or one process of the bare loop. *name* is its app."""
     if VARIANT == "loop":
         return ["-m", "benchmarks.protocol_loop", BROKER]
-    return ["-m", "umbel", "-A", f"{__name__}:app", "worker", "--processes", str(PROCESSES)]
+    return ["-m", "umbel", "-A", f"{name}:app", "worker", "--processes", str(PROCESSES)]
