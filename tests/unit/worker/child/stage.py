@@ -26,7 +26,7 @@ from umbel.worker.child.settler import Settler
 
 QUEUE = "default"
 LEASE = 60.0
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
