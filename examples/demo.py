@@ -28,7 +28,7 @@ DEADLINE_SECONDS: Final = 60.0
 GREYLISTED: Final = "grey@example.com"
 RECIPIENTS: Final = ("ada@example.com", "grace@example.com", GREYLISTED, "edsger@example.com")
 PICTURES: Final = 12
-FILES: Final = 60
+FILES: Final = 100
 
 
 class Wrong(Exception):
@@ -127,11 +127,13 @@ async def etl(folder: Path) -> Row:
     files, due = write_all(folder / "orders", FILES)
     target = OUTPUT / "report.json"
     result = await pipeline(files, target).adelay()
-    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl-killed.log", {"ETL_PAUSE": "0.1"}) as worker:
-        read = await worker.serves(files_read(app, result.id, FILES // 6))
+    slots = {"UMBEL_WORKER_PROCESSES": "1", "UMBEL_WORKER_THREADS": "4"}
+    slowly = {**slots, "ETL_PAUSE": "0.2"}
+    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl-killed.log", slowly) as worker:
+        read = await worker.serves(files_read(app, result.id, FILES // 10))
         await worker.kill()
     check(read < FILES, "the worker should be killed in the middle, and had read all files")
-    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl.log", {}) as worker:
+    async with LocalWorker("examples.etl.tasks", ROOT, OUTPUT / "etl.log", slots) as worker:
         sums = await worker.serves(result.aget(timeout=DEADLINE_SECONDS))
     check(sums == due, f"the report should say {dict(due)}, and says {sums}")
     flow = await app.flows.aget(result.id)
