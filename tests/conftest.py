@@ -39,8 +39,8 @@ settings.load_profile("umbel")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let system tests and those marked `quiet` run one after the other under `-n 3 --dist loadgroup`.
 
-    Those marked `patient` mostly wait: they run in a row of their own, beside the others. Tests on a server that is slow
-    to start stay together, so that it starts once.
+    Those marked `patient` mostly wait: they run in a row of their own, beside the others. Tests on a server that starts
+    slowly stay together, so that it starts once.
     """
     for item in items:
         if (group := _group(item)) is not None:
