@@ -35,11 +35,7 @@ def test_every_built_in_broker_declares_its_powers() -> None:
 
 @pytest.mark.parametrize(
     ("power", "protocol"),
-    [
-        (Power.FLOWS, FlowHolder),
-        (Power.SCHEDULES, ScheduleHolder),
-        (Power.TRANSACTIONS, TransactionalSender),
-    ],
+    [(Power.FLOWS, FlowHolder), (Power.SCHEDULES, ScheduleHolder), (Power.TRANSACTIONS, TransactionalSender)],
 )
 def test_a_broker_declares_a_power_exactly_when_it_has_its_verbs(power: Power, protocol: type) -> None:
     verbs = {name for name in protocol.__dict__ if not name.startswith("_")}
