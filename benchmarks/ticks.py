@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median, quantiles
@@ -160,19 +160,24 @@ def _one(stage: Stage, setting: Setting, seconds: int) -> Ticked:
         _within(DOWN_SECONDS, lambda: not _missing(troop.runs(), first, first + seconds))
     finally:
         troop.end()
-    runs = [run for run in troop.runs() if first <= run.tick < first + seconds]
-    sent = troop.sent()
+    return count(setting.title, troop.runs(), troop.sent(), first, seconds)
+
+
+def count(title: str, runs: Sequence[Run], sent: Mapping[str, float], first: float, seconds: int) -> Ticked:
+    """What *runs* tell of the ticks in the *seconds* from *first*, and *sent* of when each job was sent."""
+    runs = [run for run in runs if first <= run.tick < first + seconds]
+    # A job that comes again after a kill is not at its first delivery; one that was sent twice is, twice.
     firsts = Counter((run.schedule, run.tick) for run in runs if run.delivery == 1)
     began: dict[str, Run] = {}
     for run in runs:
         began.setdefault(run.job, run)
     return Ticked(
-        setting.title,
+        title,
         seconds,
-        missing=_missing(runs, first, first + seconds),
         ticks=len({(run.schedule, run.tick) for run in runs}),
+        missing=_missing(runs, first, first + seconds),
         doubled=sum(1 for times in firsts.values() if times > 1),
-        again=len(runs) - len(began),
+        again=sum(1 for run in runs if run.delivery > 1 and run is not began[run.job]),
         sent=Late.of([sent[job] - run.tick for job, run in began.items() if job in sent]),
         ran=Late.of([run.at - run.tick for run in began.values()]),
     )
