@@ -20,14 +20,18 @@ where queue = any($1::text[]) and ended is null and (id = any($2::uuid[]) or (
 -- $1 queues, $2 sessions whose processes are gone; $3 of them and $4 jobs in pairs: what they had started; $5 how many jobs
 -- at most, $6 now or null. Returns the jobs of dead sessions and wakes for what is due; answers promoted, returned.
 -- A job that had started is charged a crash and its neighbours nothing. Of a lapsed session nobody knows what had started:
--- each job is charged a loss, but a marked one ran alone, so it is the one.
+-- each job is charged a loss, but a marked one ran alone, so it is the one. What a session holds is looked up session by
+-- session: planned while the table was empty, a join in the order of ids would walk through every job later.
 with dead as materialized (
     select id, queue, id = any($2::uuid[]) as gone from umbel.session where queue = any($1::text[]) and ended is not null
 ),
 held as materialized (
-    select job.id, dead.gone, (job.session, job.id) in (select * from unnest($3::uuid[], $4::uuid[])) as started
-    from dead join umbel.job on job.session = dead.id and job.queue = dead.queue
-    where job.state = 1 order by job.id limit $5::int4 for no key update of job skip locked
+    select job.id, dead.gone, (dead.id, job.id) in (select * from unnest($3::uuid[], $4::uuid[])) as started
+    from dead cross join lateral (
+        select job.id from umbel.job where job.session = dead.id and job.queue = dead.queue and job.state = 1
+        limit $5::int4 for no key update skip locked
+    ) as job
+    limit $5::int4
 ),
 returned as (
     update umbel.job set
@@ -86,16 +90,14 @@ where id = $1::uuid and queue = any(array(
 
 -- name: reconcile
 -- the same, and $4 ids, $5 receive numbers: what the child has; all else returns, uncharged. Answers queues, once a job.
+-- `not in`, for `not exists` may be planned as a join that walks through every job in the order of ids.
 update umbel.job set state = 0, session = null, number = null, marked = false, back = true
 where session = $1::uuid and state = 1
     and queue = any(array(
         select queue from umbel.session
         where id = $1::uuid and queue = any($3::text[]) and ended is null and received = $2::int4
     ))
-    and not exists (
-        select from unnest($4::uuid[], $5::int4[]) as listed(id, number)
-        where listed.id = job.id and listed.number = job.number
-    )
+    and (job.id, job.number) not in (select * from unnest($4::uuid[], $5::int4[]))
 returning queue
 
 -- name: alive
