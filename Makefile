@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVERS := $(BIN)/python -m tests.servers
 PYTEST := $(BIN)/python -m pytest
-# Three, on two cores: one of them works through the tests that mostly wait.
-PARALLEL := -n 3 --dist loadgroup
+# Three on two cores, for many tests mostly wait. Neighbours stay together, so that each server starts in few of them.
+PARALLEL := -n 3 --dist worksteal
 CODE := $(wildcard src tests examples benchmarks)
 
 .PHONY: help install demo test check docs format unit conformance system bench clean

@@ -1,6 +1,6 @@
-"""Fixtures for all tests: private servers, and which tests keep out of each other's way."""
+"""Fixtures for all tests: private servers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
@@ -27,33 +27,9 @@ from tests.servers import (
 from tests.servers.redis import flush
 from umbel.testing.conformance.stage import OTHER, QUEUE
 
-SYSTEM = Path(__file__).parent / "system"
-SLOW_SERVERS = ("rabbitmq_server", "mariadb_server")
-
 # Tests run beside each other on few cores: how long one example takes says nothing.
 settings.register_profile("umbel", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("umbel")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let system tests and those marked `quiet` run one after the other under `-n 3 --dist loadgroup`.
-
-    Those marked `patient` mostly wait: they run in a row of their own, beside the others. Tests on a server that starts
-    slowly stay together, so that it starts once.
-    """
-    for item in items:
-        if (group := _group(item)) is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _group(item: pytest.Item) -> str | None:
-    if item.get_closest_marker("patient"):
-        return "patient"
-    if item.path.is_relative_to(SYSTEM) or item.get_closest_marker("quiet"):
-        return "quiet"
-    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
-    return next((server for server in SLOW_SERVERS if server in fixtures), None)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 from tests.conformance.test_claims import OnRedis
 from tests.conformance.test_redis_acl import more_rights, rules
 from tests.servers import Server
-from tests.servers.cluster import Cluster
+from tests.servers.cluster import STEADY_MILLISECONDS, Cluster
 from tests.servers.redis import command
 from tests.servers.sentinel import bulk
 from umbel.brokers import connect
@@ -44,7 +44,7 @@ PATIENT = Settings(broker_send_deadline=20.0)
 
 @pytest.fixture(scope="module")
 def cluster_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster"), patience=STEADY_MILLISECONDS) as cluster:
         yield cluster
 
 

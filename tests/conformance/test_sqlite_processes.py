@@ -70,7 +70,6 @@ def until(condition: Callable[[], bool], deadline: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.quiet
 def test_killed_processes_lose_nothing_that_was_acknowledged(url: str, tmp_path: Path) -> None:
     chance = random.Random(7)
     names = itertools.count()
@@ -164,7 +163,6 @@ def test_a_forked_child_never_closes_the_connection_of_its_parent(url: str) -> N
     assert (done.stdout.strip(), done.stderr) == ("['umbel.db', 'umbel.db-shm']", "")
 
 
-@pytest.mark.quiet
 def test_no_producer_starves_beside_two_that_never_pause(broker: SqliteBroker, url: str, tmp_path: Path) -> None:
     busy = [Victim("send", url, tmp_path / f"send{number}") for number in range(2)]
     until(lambda: all(len(each.said()) > 100 for each in busy))

@@ -49,13 +49,11 @@ def test_importing_loads_no_driver(statement: str) -> None:
     assert HEAVY & set(loaded) == set()
 
 
-@pytest.mark.quiet
 def test_importing_is_quick() -> None:
     program = "import time; start = time.process_time(); import umbel; print(time.process_time() - start)"
     assert _median(lambda: float(_python(program))) < IMPORT_SECONDS
 
 
-@pytest.mark.quiet
 def test_help_is_quick() -> None:
     assert _median(_seconds_of_help) < HELP_SECONDS
 

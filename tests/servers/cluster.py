@@ -13,14 +13,17 @@ from tests.servers.server import Server
 PRIMARIES = 3
 SLOTS = 16384
 NODE_TIMEOUT_MILLISECONDS = 1000
+STEADY_MILLISECONDS = 30_000
+"""For a Cluster whose nodes nobody kills: on a busy machine none shall be taken for dead, and its replica for it."""
 
 
 @dataclass
 class Cluster:
-    """Six nodes; also a context manager. *config* is for each."""
+    """Six nodes; also a context manager. *config* is for each, *patience* how long one may be silent."""
 
     folder: Path
     config: tuple[str, ...] = ()
+    patience: int = NODE_TIMEOUT_MILLISECONDS
     nodes: list[Server] = field(default_factory=list)
     _buses: list[Reservation] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -89,7 +92,7 @@ class Cluster:
         return (
             "cluster-enabled yes",
             f"cluster-port {self._buses[number].port}",
-            f"cluster-node-timeout {NODE_TIMEOUT_MILLISECONDS}",
+            f"cluster-node-timeout {self.patience}",
             "cluster-replica-validity-factor 0",
             "repl-diskless-sync-delay 0",
         )

@@ -149,7 +149,6 @@ def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_two_seco
     assert recovery(stage) < LEASE + 2.0
 
 
-@pytest.mark.patient
 @pytest.mark.parametrize("hog", ["hold_gil", "block_loop"])
 def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> None:
     stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
@@ -159,7 +158,6 @@ def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> N
     assert stage.ledger.starts()[result.id] == 1
 
 
-@pytest.mark.patient
 def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -> None:
     frozen = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     results = [stage.send("work", 1.0) for _ in range(2)]
@@ -262,7 +260,6 @@ def test_hostile_messages_are_buried_with_a_reason_and_the_others_run(stage: Sta
     assert stage.ledger.extra_starts() == 0
 
 
-@pytest.mark.patient
 def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     unknown = stage.app.send_task("ledger_tasks.of_tomorrow")
     known = stage.send("work", 0.0)

@@ -78,7 +78,6 @@ def test_a_worker_gets_ready_runs_jobs_and_stops_without_a_trace(stage: Stage) -
     assert alive(tree) == []
 
 
-@pytest.mark.patient
 def test_a_job_that_runs_may_finish_when_the_worker_is_stopped(stage: Stage) -> None:
     worker = stage.start("--grace=10").wait_ready()
     result = stage.send("work", 1.0)
@@ -100,7 +99,6 @@ def test_what_had_not_started_goes_back_at_once_when_the_worker_is_stopped(stage
     assert running.state != "SUCCESS"
 
 
-@pytest.mark.patient
 def test_a_job_that_outlasts_the_grace_goes_back_uncharged(stage: Stage) -> None:
     worker = stage.start("--grace=1").wait_ready()
     result = stage.send("work", 3.0)
@@ -166,7 +164,6 @@ def test_nothing_of_a_killed_supervisor_is_left_after_a_second(stage: Stage) -> 
     eventually(lambda: not alive(tree), "all processes are gone", 1.0)
 
 
-@pytest.mark.patient
 def test_a_killed_forkserver_is_replaced_and_its_jobs_run_again_uncharged(stage: Stage) -> None:
     worker = stage.start().wait_ready()
     results = [stage.send("work", 1.0) for _ in range(2)]
@@ -188,7 +185,6 @@ def renew_forkserver(worker: Worker, death: int) -> None:
     eventually(lambda: worker.forkserver().pid != old and len(worker.children()) == 2, "another one with children")
 
 
-@pytest.mark.patient
 def test_a_forkserver_that_dies_three_times_ends_the_worker(stage: Stage) -> None:
     worker = stage.start().wait_ready()
     for death in range(1, 3):
@@ -222,7 +218,6 @@ def test_an_app_that_does_not_exist_is_an_error_that_says_what_was_tried(workers
     assert "nowhere" in worker.output
 
 
-@pytest.mark.patient
 def test_an_app_whose_children_die_at_birth_ends_the_worker(workers: Workers, tmp_path: Path) -> None:
     (tmp_path / "dying.py").write_text(DYING_APP)
     worker = workers.start(app="dying", folder=tmp_path, UMBEL_TEST_BROKER=f"sqlite:///{tmp_path}/jobs.db")
@@ -257,7 +252,6 @@ def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:
     assert worker.stop() == 0
 
 
-@pytest.mark.patient
 def test_a_broker_that_is_down_at_the_start_is_waited_for(launch: Callable[[Service], Server], tmp_path: Path) -> None:
     server = launch(Redis())
     server.stop()
@@ -274,7 +268,6 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(launch: Callable[[Serv
         stage.end()
 
 
-@pytest.mark.patient
 def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
     launch: Callable[[Service], Server], tmp_path: Path
 ) -> None:
@@ -306,7 +299,6 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
         stage.end()
 
 
-@pytest.mark.patient
 def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path) -> None:
     with_port = reserve()
     stage = Stage(f"redis://127.0.0.1:{with_port.port}/0", tmp_path)

@@ -76,7 +76,6 @@ def test_queues_are_registered_first_and_verdicts_come_last() -> None:
     assert set(said.commands()[0].words[4:]) == {"q", "other"}
 
 
-@pytest.mark.quiet
 def test_keeping_costs_microseconds_a_job_however_many_are_kept() -> None:
     said = Acknowledged(Calls(b"", None))
     jobs = [Job("id", "q", b"x" * 200)]
