@@ -15,7 +15,7 @@ from tests.servers.server import Server, Service
 SERVICE = "jobs"
 REPLICAS = 2
 SENTINELS = 3
-DOWN_MILLISECONDS = 500
+DOWN_MILLISECONDS = 1500
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.02
 

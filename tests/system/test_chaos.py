@@ -272,4 +272,4 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     (tomorrow / "tomorrow_tasks.py").write_text(TOMORROW)
     stage.start(app="tomorrow_tasks", folder=tomorrow).wait_ready()
     # A worker that does not know it may take it once more and park it again; the next round gives it another chance.
-    assert unknown.get(timeout=30) == "done"
+    assert unknown.get(timeout=120) == "done"
