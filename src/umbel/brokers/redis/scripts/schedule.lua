@@ -4,31 +4,10 @@
 --   job        n times J prefix queue id level at envelope; O instead of J: on another node, left in the outbox here
 -- Answer: per change 1 if it was carried out, else 0
 -- Order of writes: jobs, then the row. A cut between them repeats the tick, whose job's id is known; it never loses one.
--- includes: now wake defer
+-- includes: now follow post
 local prefix = ARGV[1]
 local rows, revisions = prefix .. 'rows', prefix .. 'revisions'
 local new = redis.call('INCR', prefix .. 'revision')
-
-local function send(place, queue, id, level, at, envelope)
-  if redis.call('HEXISTS', place .. 'jobs', id) == 1 or redis.call('EXISTS', place .. 'r:' .. id) == 1 then
-    return
-  end
-  if at < 0 then
-    at = now - at
-  end
-  if at > now then
-    defer(place, level, id, at)
-  else
-    redis.call('RPUSH', place .. 'ready:' .. level, id)
-  end
-  redis.call('HSET', place .. 'jobs', id, envelope)
-  wake(place)
-end
-
-local function post(_, queue, id, level, at, envelope)
-  local text = string.format('%s %.0f %d ', level, at < 0 and now - at or at, #queue)
-  redis.call('HSET', prefix .. 'outbox', id, text .. queue .. envelope)
-end
 
 local answer, at = {}, 3
 while ARGV[at] do
@@ -38,8 +17,12 @@ while ARGV[at] do
   at = at + 4
   for _ = 1, n do
     if ours then
-      local leave = ARGV[at] == 'J' and send or post
-      leave(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5]), ARGV[at + 6])
+      local id, level, due, envelope = ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5]), ARGV[at + 6]
+      if ARGV[at] == 'J' then
+        follow(ARGV[at + 1], id, level, due, envelope)
+      else
+        post(prefix, ARGV[at + 2], id, level, due, envelope)
+      end
     end
     at = at + 7
   end

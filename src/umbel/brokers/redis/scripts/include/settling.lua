@@ -1,31 +1,10 @@
--- includes: now alive wake defer returned
+-- includes: now alive wake defer returned follow post
 -- settling: a whole settle; see settle. `flows` carries out the operations on flows that it names, each answers where the
 -- next one begins, and `done` when all verdicts are known: before anything that was held is let go.
 local function settling(flows)
   local prefix, session, channel, n = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
   local jobs, held = prefix .. 'jobs', prefix .. 'held:' .. session
   local DONE_MARK_MS, MOST_PARKED_NAMES = '120000', 1000
-
-  local function follow(place, id, level, at, envelope)
-    if redis.call('HEXISTS', place .. 'jobs', id) == 1 or redis.call('EXISTS', place .. 'r:' .. id) == 1 then
-      return
-    end
-    if at < 0 then
-      at = now - at
-    end
-    if at > now then
-      defer(place, level, id, at)
-    else
-      redis.call('RPUSH', place .. 'ready:' .. level, id)
-    end
-    redis.call('HSET', place .. 'jobs', id, envelope)
-    wake(place)
-  end
-
-  local function post(queue, id, level, at, envelope)
-    local text = string.format('%s %.0f %d ', level, at < 0 and now - at or at, #queue)
-    redis.call('HSET', prefix .. 'outbox', id, text .. queue .. envelope)
-  end
 
   local function finish(id, record, ttl)
     redis.call('SET', prefix .. 'r:' .. id, record, 'NX', 'PX', ttl)
@@ -108,8 +87,12 @@ local function settling(flows)
         at = at + 2
       elseif operation == 'J' or operation == 'O' then
         if valid then
-          local leave = operation == 'J' and follow or post
-          leave(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+          local job, level, due, envelope = ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
+          if operation == 'J' then
+            follow(ARGV[at + 1], job, level, due, envelope)
+          else
+            post(prefix, ARGV[at + 1], job, level, due, envelope)
+          end
         end
         at = at + 6
       else
