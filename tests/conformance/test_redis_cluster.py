@@ -14,7 +14,7 @@ from tests.conformance.test_claims import OnRedis
 from tests.conformance.test_redis_acl import more_rights, rules
 from tests.servers import Server
 from tests.servers.cluster import STEADY_MILLISECONDS, Cluster
-from tests.servers.redis import command
+from tests.servers.redis import command, replicated
 from tests.servers.sentinel import bulk
 from umbel.brokers import connect
 from umbel.brokers.redis import RedisBroker, flow_operations, operations
@@ -321,7 +321,7 @@ async def test_when_a_primary_dies_its_replica_takes_over_for_everybody(own_clus
     broker, store = RedisBroker(own_cluster.url, PATIENT), RedisResultStore(own_cluster.url, PATIENT)
     broker.send([job(queue, f"before-{queue}") for queue in QUEUES])
     victim = own_cluster.owner("{a}")
-    assert command(victim.port, "WAIT 1 5000") == ":1"
+    replicated(victim.port, 1, "tests:{a}")
     watching = [
         asyncio.create_task(store.awatch("id", QUEUE, 30.0)),
         asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 30.0)),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_claims import OnRedis
-from tests.servers.redis import command, flush
+from tests.servers.redis import command, flush, replicated
 from tests.servers.sentinel import SERVICE, Watched
 from umbel.brokers import connect
 from umbel.brokers.redis import RedisBroker
@@ -129,7 +129,7 @@ async def test_when_the_primary_dies_everybody_goes_on_with_the_next_one(watched
         asyncio.create_task(store.awatch("id", QUEUE, 30.0)),
         asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 30.0)),
     ]
-    assert command(watched.primary.port, "WAIT 2 5000") == ":2"
+    replicated(watched.primary.port, 2)
     watched.primary.kill()
     await soon(asyncio.gather(broker.asend([job("after")]), asyncio.to_thread(broker.send, [job("after too")])), 20.0)
     assert sorted(await soon(drained(broker, 4), 20.0)) == ["after", "after too", "before", "before too"]
@@ -141,7 +141,7 @@ async def test_when_the_primary_dies_everybody_goes_on_with_the_next_one(watched
 async def test_a_wait_for_jobs_is_told_that_the_primary_is_gone_and_finds_the_next_one(watched: Watched) -> None:
     broker = RedisBroker(watched.url, PATIENT)
     await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
-    assert command(watched.primary.port, "WAIT 2 5000") == ":2"
+    replicated(watched.primary.port, 2)
     waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=30.0))
     await asyncio.sleep(0.2)  # into its wait
     watched.primary.kill()
@@ -192,7 +192,7 @@ async def test_what_was_acknowledged_and_did_not_reach_the_next_primary_is_said_
     await broker.asend([job("ended")])
     (delivery,) = await broker.receive("s", [QUEUE], 1, wait=0)
     old = watched.primary
-    assert command(old.port, "WAIT 2 5000") == ":2"
+    replicated(old.port, 2)
     replicas = watched.replicas
     for replica in replicas:
         replica.pause()

@@ -10,6 +10,7 @@ from tests.servers.packages import program
 PROGRAMS = ("redis-server", "valkey-server")
 PACKAGE = "redis-server"
 ANSWER_SECONDS = 5.0
+REPLICATED_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ def command(port: int, line: str) -> str:
     with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as connection:
         connection.sendall(line.encode() + b"\r\n")
         return connection.makefile("rb").readline().decode().rstrip()
+
+
+def replicated(port: int, replicas: int, key: str = "tests:replicated") -> None:
+    """Wait until *replicas* have all that the Redis on *port* was told until now; writes *key*. Raises `OSError`.
+
+    WAIT speaks of what its own connection wrote last, so that it must write first; alone it answers at once.
+    """
+    with socket.create_connection(("127.0.0.1", port), REPLICATED_SECONDS + 5.0) as connection:
+        connection.sendall(f"SET {key} 1\r\nWAIT {replicas} {int(REPLICATED_SECONDS * 1000)}\r\n".encode())
+        answers = connection.makefile("rb")
+        answers.readline()
+        if answers.readline().rstrip() != b":%d" % replicas:
+            raise OSError(f"not {replicas} replicas of {port} follow it")
 
 
 def flush(port: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +50,12 @@ class Stage:
     def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
         """Wait until each of those jobs has started *times* times."""
         eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
+
+    def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = 60.0) -> None:
+        """Wait until each of *results* is there; raises what a job raised, and `TimeoutError` for one that is lost."""
+        deadline = time.monotonic() + seconds
+        for result in results:
+            result.get(timeout=max(1.0, deadline - time.monotonic()))
 
     def counts(self) -> QueueCounts:
         """What the broker holds."""

@@ -122,10 +122,10 @@ def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: 
         time.sleep(0.1)  # not to wait for something: the rhythm of the faults
         deed()
     wait_ended(stage, JOBS, LEASE + 60)
+    stage.wait_succeeded(results)
     starts, ends = stage.ledger.starts(), stage.ledger.ends()
     assert set(starts) == {result.id for result in results}
     assert set(ends) == set(starts)
-    assert {result.state for result in results} == {"SUCCESS"}
     assert unexplained(stage, hunt.killed) == []
     assert len(stage.workers.successes()) >= JOBS - 40 * len(hunt.killed)  # else the line above looked at nothing
     # One thread a child: one job runs, and a few more have ended but are not settled when it is killed.
@@ -190,7 +190,7 @@ def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
     assert all(line.endswith(f"It was running: ledger_tasks.poison[{poison.id}]") for line in deaths)
     # A job that had ended a moment before, unsettled, may run again; no other may.
     assert unexplained(stage, {line.pid: line.at for line in poisoned}) == []
-    assert {result.state for result in (*before, *after)} == {"SUCCESS"}
+    stage.wait_succeeded((*before, *after))
     assert poison.state == "FAILURE"
     assert "WorkerLostError" in repr(poison.result)
     assert worker.running()
