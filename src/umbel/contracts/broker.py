@@ -11,7 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from umbel.model.flow import Join
-from umbel.model.job import Counts, Delivery, Job
+from umbel.model.job import Counts, Delivery, Doom, Job
 
 Kind = Literal["end", "dead", "retry", "release", "park"]
 
@@ -56,10 +56,14 @@ class Beat(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """A session whose process is seen to be gone, and the ids of the jobs it had started."""
+    """A session whose process is seen to be gone, and the ids of the jobs it had started.
+
+    *doomed* are (id, doom) of jobs for whose sake it was ended: they are not charged, and never run again.
+    """
 
     session: str
     started: tuple[str, ...] = ()
+    doomed: tuple[tuple[str, Doom], ...] = ()
 
 
 class Reclaimed(msgspec.Struct, frozen=True, gc=False):

@@ -31,6 +31,8 @@ class Power(Enum):
     TRANSACTIONS = "accepts and ends jobs in a transaction of your own"
     FLOWS = "holds groups, chords and other flows"
     SCHEDULES = "holds schedules"
+    JOBS = "shows and stops single jobs, and pauses queues"
+    MAILBOX = "carries messages to workers and their answers back"
     PUSHED_RESULTS = "wakes whoever waits for a result"
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from umbel.contracts.broker import Settlement
-from umbel.model.job import Job
+from umbel.model.job import Doom, Job
 from umbel.states import Place
 
 
@@ -34,11 +34,17 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Where a job is, and how often it was retried; *queue* is empty when it is unknown."""
+    """Where a job is, and how often it was retried; *queue* is empty when it is unknown.
+
+    *doom* tells that it was revoked, or must not run again for another reason; *note* is what it last noted of its
+    progress (`JobStore.note`).
+    """
 
     place: Place
     queue: str = ""
     retries: int = 0
+    doom: Doom = ""
+    note: bytes = b""
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -30,17 +30,23 @@ class Job(msgspec.Struct, frozen=True, gc=False):
         return MAX_PRIORITY - self.priority
 
 
+Doom = Literal["", "revoked", "timeout", "memory"]
+"""Why a job must not run any more, though it has not ended: its next receiver ends it so, without running it."""
+
+
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """What happened to a job that came back: one set of numbers a job, apart from each other on purpose.
 
     *retries*: its task failed and is tried again. *crashes*: it had started when its process died. *losses*: its
-    session lapsed and nobody knows what had started. *marked*: it was about to start alone, in quarantine.
+    session lapsed and nobody knows what had started. *marked*: it was about to start alone, in quarantine. *doom*,
+    once given, is kept by the engine until the job has ended, whatever a settle says of the other counts.
     """
 
     retries: int = 0
     crashes: int = 0
     losses: int = 0
     marked: bool = False
+    doom: Doom = ""
 
 
 FIRST: Final = Counts()
