@@ -169,9 +169,27 @@ class WorkerLostError(TaskError):
     """The job killed the process that ran it, three times."""
 
 
+class MemoryLimitExceeded(WorkerLostError):
+    """The job took more memory than its ``memory_limit`` allows, and was killed."""
+
+
 class SoftTimeLimitExceeded(TaskError):
-    """The soft time limit of the job has passed."""
+    """The soft time limit of the job has passed: raised inside the task. Its argument is the limit in seconds."""
+
+    def __str__(self) -> str:
+        """Say which limit it was."""
+        return _passed("soft time limit", self.args)
 
 
 class TimeLimitExceeded(TaskError):
-    """The hard time limit of the job has passed."""
+    """The hard time limit of the job has passed, and it was ended. Its argument is the limit in seconds."""
+
+    def __str__(self) -> str:
+        """Say which limit it was."""
+        return _passed("time limit", self.args)
+
+
+def _passed(what: str, args: tuple[object, ...]) -> str:
+    if args and isinstance(args[0], int | float):
+        return f"the {what} of {args[0]:g} s has passed"
+    return str(args[0]) if args else f"the {what} has passed"

@@ -16,6 +16,7 @@ import msgspec
 from umbel import options
 from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced, Retry, WorkerLostError
 from umbel.execution import hooks
+from umbel.execution.dooms import doomed
 from umbel.execution.following import errbacks, follow_ups, is_body
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import NOTHING, Part
@@ -94,23 +95,35 @@ class Executor:
     def prepare(self, delivery: Delivery, now: float) -> Run | Finished:
         """Decide whether *delivery* may be run at unix time *now*; otherwise say what becomes of it.
 
-        Undecodable, or crashed too often: dead. Expired: revoked. No task of that name here: parked.
+        Doomed: revoked, or failed for the limit that it exceeded. Undecodable, or crashed too often: dead. Expired:
+        revoked. No task of that name here: parked.
         """
         try:
             envelope = decode(delivery.envelope, self._max_bytes)
         except DecodeError as error:
-            return Finished(delivery, Failed(capture(error), dead=True), part=part_of(delivery.envelope))
-        part = envelope.part
-        if delivery.counts.crashes >= self._max_crashes:
-            failure = _poison(delivery)
-            told = errbacks(delivery, envelope, failure, now)
-            return Finished(delivery, Failed(failure, dead=True), envelope.task, part=part, follow_ups=told)
-        if envelope.expires is not None and envelope.expires <= now:
-            return Finished(delivery, Revoked("expired"), envelope.task, not envelope.ignore_result, part)
+            doomed = delivery.counts.doom == "revoked"
+            outcome = Revoked("revoked") if doomed else Failed(capture(error), dead=True)
+            return Finished(delivery, outcome, part=part_of(delivery.envelope))
         task = self._tasks.get(envelope.task)
+        ending = self._ending(delivery, envelope, task, now)
+        if ending is not None:
+            told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()
+            kept = self._keeps(envelope, task, ending)
+            return Finished(delivery, ending, envelope.task, kept, envelope.part, told)
         if task is None:
             return Finished(delivery, Parked(envelope.task), envelope.task)
         return Run(delivery, envelope, task)
+
+    def _ending(self, delivery: Delivery, envelope: Envelope, task: AnyTask | None, now: float) -> Outcome | None:
+        """What *delivery* ends with without being run, if anything."""
+        counts = delivery.counts
+        if counts.doom:
+            return doomed(counts.doom, envelope, task)
+        if counts.crashes >= self._max_crashes:
+            return Failed(_poison(delivery), dead=True)
+        if envelope.expires is not None and envelope.expires <= now:
+            return Revoked("expired")
+        return None
 
     def finished(self, run: Run, outcome: Outcome, *, ran: bool = True) -> Finished:
         """*run* with its outcome, whether its record is kept, and who is to be told.
@@ -186,14 +199,17 @@ class Executor:
 
     def keeps(self, run: Run, outcome: Outcome) -> bool:
         """Tell whether the record of *outcome* is stored: the call beats the task, the task beats the app."""
-        ignored = run.envelope.ignore_result
-        if ignored is None:
-            ignored = run.task.ignore_result
+        return self._keeps(run.envelope, run.task, outcome)
+
+    def _keeps(self, envelope: Envelope, task: AnyTask | None, outcome: Outcome) -> bool:
+        ignored = envelope.ignore_result
+        if ignored is None and task is not None:
+            ignored = task.ignore_result
         if ignored is None:
             ignored = self._ignore_results
         if not ignored or not isinstance(outcome, Failed):
             return not ignored
-        stored = run.task.store_errors_even_if_ignored
+        stored = None if task is None else task.store_errors_even_if_ignored
         return self._store_errors if stored is None else stored
 
     def _let_go(self, error: BaseException) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.execution.stage import NOW, Stage
 from umbel.exceptions import Ignore, Reject, Retry
 from umbel.execution import executor as module
-from umbel.model.job import Counts, Delivery
+from umbel.model.job import Counts, Delivery, Doom
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Result, Retried, Revoked, Succeeded
 from umbel.wire import envelope, record
 from umbel.wire.envelope import Envelope
@@ -373,6 +373,32 @@ def test_a_job_that_crashed_three_times_is_a_dead_letter(
     if isinstance(prepared, module.Finished):
         assert failed(prepared.outcome).failure.type == "WorkerLostError"
         assert failed(prepared.outcome).dead
+
+
+@pytest.mark.parametrize(("doom", "error"), [("timeout", "TimeLimitExceeded"), ("memory", "MemoryLimitExceeded")])
+def test_a_doomed_job_fails_for_the_limit_that_it_exceeded_and_its_errback_is_told(
+    stage: Stage, asynchronous: bool, doom: Doom, error: str
+) -> None:
+    task = stage.task(lambda: 1, asynchronous=asynchronous)
+    delivery = stage.delivery(task, counts=Counts(crashes=3, doom=doom), link_error=task.si(), time_limit=2.5)
+    finished = stage.refused(delivery)
+    assert failed(finished.outcome).failure.type == error
+    assert finished.keep_result
+    assert len(finished.follow_ups) == 1
+    if doom == "timeout":
+        assert failed(finished.outcome).failure.message == "the time limit of 2.5 s has passed"
+
+
+def test_a_job_that_was_revoked_ends_as_such_even_if_it_has_expired_or_its_task_is_unknown(
+    stage: Stage, asynchronous: bool
+) -> None:
+    counts = Counts(doom="revoked")
+    task = stage.task(lambda: 1, asynchronous=asynchronous)
+    late = stage.delivery(task, expires=datetime.fromtimestamp(NOW - 1, UTC), counts=counts)
+    unknown = Delivery("id", "default", 9, 1, envelope.encode(Envelope("no.such.task")), counts)
+    damaged = Delivery("id", "default", 9, 1, b"\xc1 no envelope", counts)
+    for delivery in (late, unknown, damaged):
+        assert stage.refused(delivery).outcome == Revoked("revoked")
 
 
 def test_retries_and_losses_bury_nobody(stage: Stage, asynchronous: bool) -> None:
