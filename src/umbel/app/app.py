@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 from umbel import current
+from umbel.app.administration import Administration
 from umbel.app.connections import Broker, ResultStore, broker_at, fill_in, same_engine, store_at, store_url
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
@@ -23,20 +24,11 @@ from umbel.settings import Settings, sources
 from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
 
-if TYPE_CHECKING:
-    from umbel.app.flows import Flows
-    from umbel.app.periodic import Periodic
-    from umbel.app.schedules import Schedules
-    from umbel.canvas.results import GroupResult as Group
-    from umbel.canvas.signatures import Signature
-    from umbel.options import Seconds
-    from umbel.schedules import Rule
-
 _OWN_OPTIONS = ("include", "changes", "config_source", "namespace", "task_cls", "set_as_current")
 """What the constructor takes beside settings."""
 
 
-class Umbel:
+class Umbel(Administration):
     """An app: tasks that share a broker, a result store and settings.
 
     *main* names the app: the embedded file is named after it, and it stands for the module ``__main__`` in task names.
@@ -219,59 +211,6 @@ class Umbel:
             discover()
         while self._completing:  # once, when all modules are there: a receiver may name any task
             self._completing.pop(0).send(self, source=self.conf)
-
-    # --- schedules
-
-    @lazy
-    def periodic(self) -> Periodic:
-        """The schedules that the code asks for."""
-        from umbel.app.periodic import Periodic
-
-        return Periodic(self)
-
-    @lazy
-    def schedules(self) -> Schedules:
-        """The schedules of the broker: list, add, remove, pause, resume and run them while workers run."""
-        from umbel.app.schedules import Schedules
-
-        return Schedules(self.broker, self)
-
-    # --- the canvas
-
-    @lazy
-    def flows(self) -> Flows:
-        """The flows of the broker: list, show and revoke them."""
-        from umbel.app.flows import Flows
-
-        return Flows(self)
-
-    def signature(self, task: Any, args: Sequence[Any] = (), kwargs: Any = None, **options: Any) -> Signature[Any]:
-        """A signature that this app sends; see `umbel.signature`."""
-        from umbel.canvas import signature
-
-        return signature(task, args, kwargs, app=self, **options)
-
-    def GroupResult(self, id: str | None = None, results: Iterable[Any] = ()) -> Group:  # noqa: N802 - Celery's name
-        """The handle of the group *id* with the handles of its members."""
-        from umbel.canvas import GroupResult
-
-        return GroupResult(id, results, self)
-
-    def add_periodic_task(
-        self,
-        schedule: Rule | Seconds,
-        sig: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **options: Any,
-    ) -> str:
-        """Have *sig* (a task, its name or a signature) run by *schedule*; answers the name of the schedule.
-
-        *options* are those of a call, and misfire, misfire_limit, grace, overlap, jitter, timezone, start, end and
-        enabled. Raises `TypeError` or `ValueError`, naming what is wrong.
-        """
-        return self.periodic.add(schedule, sig, {"args": args, "kwargs": kwargs, "name": name}, options)
 
     def job_named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
         """The job that `send_task` would send. Raises as that does."""

@@ -1,0 +1,79 @@
+"""What an app has beside tasks and settings: schedules, canvas, flows and the like. Each made when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from umbel.app.lazy import lazy
+
+if TYPE_CHECKING:
+    from umbel.app.flows import Flows
+    from umbel.app.periodic import Periodic
+    from umbel.app.schedules import Schedules
+    from umbel.canvas.results import GroupResult as Group
+    from umbel.canvas.signatures import Signature
+    from umbel.options import Seconds
+    from umbel.schedules import Rule
+
+
+class Administration:
+    """The half of an app that most programs need little of: no module of it is imported before its first use."""
+
+    @property
+    def _whole(self) -> Any:
+        """The app, as its parts see it: this class does not know its heir."""
+        return self
+
+    # --- schedules
+
+    @lazy
+    def periodic(self) -> Periodic:
+        """The schedules that the code asks for."""
+        from umbel.app.periodic import Periodic
+
+        return Periodic(self._whole)
+
+    @lazy
+    def schedules(self) -> Schedules:
+        """The schedules of the broker: list, add, remove, pause, resume and run them while workers run."""
+        from umbel.app.schedules import Schedules
+
+        return Schedules(self._whole.broker, self._whole)
+
+    def add_periodic_task(
+        self,
+        schedule: Rule | Seconds,
+        sig: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Have *sig* (a task, its name or a signature) run by *schedule*; answers the name of the schedule.
+
+        *options* are those of a call, and misfire, misfire_limit, grace, overlap, jitter, timezone, start, end and
+        enabled. Raises `TypeError` or `ValueError`, naming what is wrong.
+        """
+        return self.periodic.add(schedule, sig, {"args": args, "kwargs": kwargs, "name": name}, options)
+
+    # --- the canvas
+
+    @lazy
+    def flows(self) -> Flows:
+        """The flows of the broker: list, show and revoke them."""
+        from umbel.app.flows import Flows
+
+        return Flows(self._whole)
+
+    def signature(self, task: Any, args: Sequence[Any] = (), kwargs: Any = None, **options: Any) -> Signature[Any]:
+        """A signature that this app sends; see `umbel.signature`."""
+        from umbel.canvas import signature
+
+        return signature(task, args, kwargs, app=self._whole, **options)
+
+    def GroupResult(self, id: str | None = None, results: Iterable[Any] = ()) -> Group:  # noqa: N802 - Celery's name
+        """The handle of the group *id* with the handles of its members."""
+        from umbel.canvas import GroupResult
+
+        return GroupResult(id, results, self._whole)
