@@ -27,6 +27,8 @@ EARLY_DEATHS_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 0.5
+RETIRING_SECONDS: Final = 86_400.0
+"""How long a child that is to go, in a worker that stays, may take to finish what it runs."""
 
 logger = logging.getLogger("umbel.worker")
 
@@ -43,11 +45,29 @@ class Place:
         self.child: Child | None = None
         self.task: asyncio.Task[None] | None = None
         self.early_deaths = 0
+        self.retired = False
 
     def empty(self) -> None:
         """Start no more children here."""
         if self.task is not None:
             self.task.cancel()
+
+    def stop(self, grace: float) -> None:
+        """Stop the child here; if there is none just now, start no more."""
+        if self.child is None:
+            self.empty()
+        else:
+            self.child.stop(grace)
+
+    def retire(self) -> None:
+        """Start no more children here; the one that lives finishes what it runs."""
+        self.retired = True
+        self.stop(RETIRING_SECONDS)
+
+    @property
+    def busy(self) -> int:
+        """How many jobs run here."""
+        return 0 if self.child is None else len(self.child.running())
 
 
 class Children:
@@ -63,6 +83,7 @@ class Children:
         self._can_fork = asyncio.Event()
         self._numbers = itertools.count(1)
         self._places = [Place() for _ in range(plan.sizing.processes)]
+        self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
 
@@ -77,9 +98,9 @@ class Children:
     async def run(self) -> None:
         """Keep all places filled until `stop`. Raises `CrashLoop`, and `BrokerError` before the first answer."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as self._group:
                 for place in self._places:
-                    place.task = group.create_task(self._keep(place))
+                    self._fill(place)
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
@@ -87,10 +108,7 @@ class Children:
         """Stop all, give those that run a job *grace* seconds, then kill. Returns when all are gone."""
         self._stopping = True
         for place in self._places:
-            if place.child is None:
-                place.empty()
-            else:
-                place.child.stop(grace)
+            place.stop(grace)
         await self._wait(grace + PATIENCE_SECONDS + KILL_SECONDS)
 
     async def kill(self) -> None:
@@ -109,9 +127,39 @@ class Children:
             child.stop(self._plan.grace)
             await child.ended.wait()
 
+    def grow(self, number: int) -> int:
+        """Have *number* children more; answers how many there are then."""
+        for _ in range(0 if self._stopping else number):
+            place = Place()
+            self._places.append(place)
+            self._fill(place)
+        return self.count
+
+    def shrink(self, number: int) -> int:
+        """Have *number* children fewer, those first that run least; what they run, they finish. Answers how many stay.
+
+        Raises `ValueError` when none would be left.
+        """
+        staying = [place for place in self._places if not place.retired]
+        if number >= len(staying):
+            raise ValueError(f"a worker needs one child: it has {len(staying)} and cannot lose {number}")
+        for place in sorted(staying, key=lambda place: place.busy)[:number]:
+            place.retire()
+        return self.count
+
+    @property
+    def count(self) -> int:
+        """How many children there are to be."""
+        return sum(not place.retired for place in self._places)
+
     def running(self) -> int:
         """How many jobs run now."""
-        return sum(len(place.child.running()) for place in self._places if place.child is not None)
+        return sum(place.busy for place in self._places)
+
+    def _fill(self, place: Place) -> None:
+        if self._group is not None:
+            place.task = self._group.create_task(self._keep(place))
+            place.task.add_done_callback(lambda _: self._places.remove(place) if place.retired else None)
 
     async def _wait(self, seconds: float) -> None:
         tasks = [place.task for place in self._places if place.task is not None]
@@ -119,7 +167,7 @@ class Children:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def _keep(self, place: Place) -> None:
-        while not self._stopping:
+        while not (self._stopping or place.retired):
             try:
                 child, birth = await self._start()
             except ForkserverGone:
