@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.claim_suite import ClaimEssentials, ClaimSuite
+from tests.patient import PATIENT
 from umbel.claims.redis import RedisClaims
 from umbel.claims.sql import SqlClaims
 from umbel.claims.sql import connect as claims_at
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.sql import connect as store_at
 from umbel.stores.threaded import ThreadedStore
@@ -21,11 +21,11 @@ class OnRedis(ClaimSuite):
     url: str
 
     def make(self, clock: Callable[[], float]) -> RedisClaims:
-        return RedisClaims(self.url, Settings(), clock)
+        return RedisClaims(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
         del clock  # Redis's own decides when a record expires
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 class TestRedis(OnRedis):
@@ -38,10 +38,10 @@ class OnDatabase(ClaimEssentials):
     url: str
 
     def make(self, clock: Callable[[], float]) -> SqlClaims:
-        return claims_at(self.url, Settings(), clock)
+        return claims_at(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> ThreadedStore:
-        return store_at(self.url, Settings(), clock)
+        return store_at(self.url, PATIENT, clock)
 
 
 class TestSqlite(OnDatabase):

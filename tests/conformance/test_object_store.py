@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from umbel.settings import Settings
 from umbel.stores.objects import connect
 from umbel.stores.threaded import ThreadedStore
 from umbel.testing import ResultStoreConformance
@@ -19,7 +18,7 @@ class InOnePlace(ResultStoreConformance):
     url: str
 
     def make(self, clock: Callable[[], float]) -> ThreadedStore:
-        return connect(self.url, Settings(), clock)
+        return connect(self.url, PATIENT, clock)
 
 
 class TestFiles(InOnePlace):

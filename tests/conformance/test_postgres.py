@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.postgres import PostgresBroker
 from umbel.contracts.broker import Broker
-from umbel.settings import Settings
 from umbel.stores.postgres import PostgresStore
 from umbel.testing import (
     BrokerConformance,
@@ -34,10 +34,10 @@ class OnOneServer:
         self.url = postgres_url
 
     def make(self, clock: Callable[[], float]) -> Broker:
-        return PostgresBroker(self.url, Settings(), clock)
+        return PostgresBroker(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> PostgresStore:
-        return PostgresStore(self.url, Settings(), clock)
+        return PostgresStore(self.url, PATIENT, clock)
 
 
 class TestBroker(OnOneServer, BrokerConformance):
@@ -68,7 +68,7 @@ class StoreOnOneServer(ResultStoreConformance):
         self.url = postgres_url
 
     def make(self, clock: Callable[[], float]) -> PostgresStore:
-        return PostgresStore(self.url, Settings(), clock)
+        return PostgresStore(self.url, PATIENT, clock)
 
 
 class TestStore(StoreOnOneServer):

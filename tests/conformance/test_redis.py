@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
@@ -24,10 +24,10 @@ class OnOneServer:
         self.url = redis_url
 
     def make(self, clock: Callable[[], float]) -> RedisBroker:
-        return RedisBroker(self.url, Settings(), clock)
+        return RedisBroker(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 class TestBroker(OnOneServer, BrokerConformance):
@@ -56,4 +56,4 @@ class TestStore(ResultStoreConformance):
         self.url = redis_url
 
     def make(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conformance.test_claims import OnRedis
 from tests.conformance.test_redis_acl import more_rights, rules
+from tests.patient import PATIENT
 from tests.servers import Server
 from tests.servers.cluster import STEADY_MILLISECONDS, Cluster
 from tests.servers.redis import command, replicated
@@ -39,7 +40,6 @@ from umbel.testing.conformance.schedules import ScheduleConformance
 # Slots 15495, 3300 and 7365: one queue on each primary.
 QUEUES = ("a", "b", "c")
 QUEUE = QUEUES[0]
-PATIENT = Settings(broker_send_deadline=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,10 @@ class OnCluster:
         self.url = cluster.url
 
     def make(self, clock: Callable[[], float]) -> RedisBroker:
-        return RedisBroker(self.url, Settings(), clock)
+        return RedisBroker(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 class TestBroker(OnCluster, BrokerConformance):
@@ -108,7 +108,7 @@ class TestStore(ResultStoreConformance):
         self.url = cluster.url
 
     def make(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 async def test_each_node_tells_of_itself(cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_claims import OnRedis
+from tests.patient import PATIENT
 from tests.servers.redis import command, flush, replicated
 from tests.servers.sentinel import SERVICE, Watched
 from umbel.brokers import connect
@@ -29,7 +30,6 @@ from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
-PATIENT = Settings(broker_send_deadline=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ class BehindSentinel:
         self.url = watched_for_all.url
 
     def make(self, clock: Callable[[], float]) -> RedisBroker:
-        return RedisBroker(self.url, Settings(), clock)
+        return RedisBroker(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 class TestBroker(BehindSentinel, BrokerConformance):
@@ -94,7 +94,7 @@ class TestStore(ResultStoreConformance):
         self.url = watched_for_all.url
 
     def make(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 def job(job_id: str = "") -> Job:

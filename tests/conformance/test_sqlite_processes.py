@@ -63,7 +63,7 @@ def broker(url: str) -> Iterator[SqliteBroker]:
     broker.close()
 
 
-def until(condition: Callable[[], bool], deadline: float = 10.0) -> None:
+def until(condition: Callable[[], bool], deadline: float = 30.0) -> None:
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end
@@ -92,7 +92,7 @@ def test_killed_processes_lose_nothing_that_was_acknowledged(url: str, tmp_path:
     sent = {each for victim in victims if victim.words.name.startswith("send") for each in victim.said()}
     last = start("work")
     with contextlib.closing(connect_store(url, Settings())) as store:
-        until(lambda: all(store.fetch(each, None) is not None for each in sent), 30.0)
+        until(lambda: all(store.fetch(each, None) is not None for each in sent), 120.0)
         last.kill()
         ended = Counter(each for victim in victims if victim.words.name.startswith("work") for each in victim.said())
         assert len(sent) > 100

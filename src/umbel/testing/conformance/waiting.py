@@ -164,8 +164,8 @@ class DueWaitingConformance(WaitingStage):
     async def test_a_receiver_wakes_when_a_delayed_job_is_due(self) -> None:
         self.real_time()
         session = await self.open()
-        await self.send("job", delay=0.3)
         due = time.monotonic() + 0.3
+        await self.send("job", delay=0.3)
         deliveries = await soon(self.wait_for(session), 0.3 + PROMPT_SECONDS)
         assert ids(deliveries) == ["job"]
         assert time.monotonic() >= due - 0.05
