@@ -60,7 +60,8 @@ def joins_of(finished: Finished) -> tuple[Join, ...]:
     if isinstance(outcome, Ignored):  # nobody can tell its value, so what follows cannot run
         failure = capture(TaskRevokedError("ignored"))
     if failure is not None:
-        value = encode_cause(finished.delivery.id, failure)
+        delivery = finished.delivery
+        value = encode_cause(delivery.id, failure, delivery.queue, delivery.envelope)
     return tuple(Join(part.flow, part.home, *feed, value, failure is not None) for feed in part.feeds)
 
 

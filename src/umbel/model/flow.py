@@ -63,7 +63,7 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
 class Join(msgspec.Struct, frozen=True, gc=False):
     """The end of a member, for one node that waits for it. *value* is its encoded value, or a `Cause` if *failed*.
 
-    An engine that is told of a node without jobs need not keep the value: nobody takes it.
+    A node without jobs is told values that nobody takes, so an engine need not keep them; failed ones it always keeps.
     """
 
     flow: str
@@ -75,10 +75,16 @@ class Join(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cause(msgspec.Struct, frozen=True, array_like=True):
-    """Why a member brought no value: the id of its job, and what that job ended with."""
+    """Why a member brought no value: the id of its job, and what that job ended with.
+
+    *envelope* is the job itself, as it travelled last on *queue*, so that it can be sent anew; empty if it was too large
+    to be kept here.
+    """
 
     job: str
     failure: Failure
+    queue: str = ""
+    envelope: bytes = b""
 
 
 class Input(msgspec.Struct, frozen=True, gc=False):

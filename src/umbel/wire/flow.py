@@ -12,6 +12,8 @@ from umbel.exceptions import DecodeError
 from umbel.model.failure import Failure
 from umbel.model.flow import Cause, Part
 
+MAX_KEPT_BYTES: Final = 256 * 1024
+"""The largest envelope that is kept of a job that failed in a flow: a settle carries up to 256 of them."""
 _FIX, _ARRAY16, _ARRAY32 = 0x90, 0xDC, 0xDD
 _MAX_FIX, _MAX_16 = 15, 0xFFFF
 
@@ -27,9 +29,9 @@ _causes: Final = msgspec.msgpack.Decoder(Cause)
 _bare: Final = msgspec.msgpack.Decoder(_Bare)
 
 
-def encode_cause(job_id: str, failure: Failure) -> bytes:
-    """The value of a join of a job that brought none."""
-    return _encoder.encode(Cause(job_id, failure))
+def encode_cause(job_id: str, failure: Failure, queue: str = "", envelope: bytes = b"") -> bytes:
+    """The value of a join of a job that brought none; a large *envelope* is left out."""
+    return _encoder.encode(Cause(job_id, failure, queue, envelope if len(envelope) <= MAX_KEPT_BYTES else b""))
 
 
 def decode_cause(value: bytes) -> Cause:

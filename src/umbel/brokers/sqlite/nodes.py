@@ -113,7 +113,9 @@ def _bring(connection: Connection, clock: Clock, node: tuple[str, str, int], joi
         return Counter()
     flow, is_end = waiting
     place = (flow, node[2])
-    rows = [(*place, each.member, int(each.failed), b"" if is_end else each.value) for each in joins]
+    rows = [
+        (*place, each.member, int(each.failed), each.value if each.failed or not is_end else b"") for each in joins
+    ]
     fresh = [failed for (failed,) in connection.executemany(FLOWS["bring"], rows)]
     (complete,) = connection.execute(FLOWS["count"], (*place, len(fresh), sum(fresh))).fetchone() or (0,)
     return _open(connection, clock, place, is_end=is_end) if complete else Counter()

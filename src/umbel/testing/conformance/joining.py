@@ -147,6 +147,16 @@ class JoiningConformance(FlowStage):
         await self.join(session, following, at(2, failed=True))
         assert await self.state() == "failed"
 
+    async def test_why_a_member_failed_is_kept_also_where_nobody_takes_it(self) -> None:
+        await self.start({0: ["a", "b"]}, {1: 2})
+        session = await self.open()
+        first, second = await self.take(session)
+        await self.join(session, first, at(1, 0))
+        await self.join(session, second, at(1, 1, b"why", failed=True))
+        standing = await self.standing(1)
+        assert standing.failed == Input(1, b"why", True)
+        assert standing.inputs[1:] == [Input(1, b"why", True)]
+
     async def test_a_failure_that_reaches_no_end_fails_no_flow(self) -> None:
         await self.start({0: ["a"], 1: ["b"]}, {1: 1, 2: 1})
         session = await self.open()

@@ -126,11 +126,14 @@ class OtherStore:
 
 
 async def _with_small_joins(large: LargeRecords, settlements: list[Settlement]) -> list[Settlement]:
-    pairs = [(one.delivery, join) for one in settlements for join in one.joins]
+    # Why a member failed is read where values are not: by its engine's callers, as it stands there. It stays as it is.
+    pairs = [(one.delivery, join) for one in settlements for join in one.joins if not join.failed]
     values = [Record(delivery.id, delivery.queue, join.value, VALUE_SECONDS) for delivery, join in pairs]
     stowed = iter(await large.stow(values))
     return [
-        msgspec.structs.replace(one, joins=tuple(_bringing(join, next(stowed)) for join in one.joins))
+        msgspec.structs.replace(
+            one, joins=tuple(join if join.failed else _bringing(join, next(stowed)) for join in one.joins)
+        )
         for one in settlements
     ]
 

@@ -99,7 +99,8 @@ waiting as materialized (
 ),
 brought as (
     insert into umbel.flow_input(node, member, failed, value)
-    select waiting.id, given.member, given.failed, case when waiting.chunks = 0 then ''::bytea else given.value end
+    select waiting.id, given.member, given.failed,
+        case when waiting.chunks = 0 and not given.failed then ''::bytea else given.value end
     from given join waiting using (flow, home, number) order by waiting.id, given.member
     on conflict do nothing
     returning node, member, failed

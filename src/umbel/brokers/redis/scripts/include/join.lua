@@ -29,7 +29,7 @@ local function join(home, flow, node, names, values)
         failed = failed + 1
         first = (first == '-1' or number < tonumber(first)) and member or first
       end
-      words[count + 1], words[count + 2] = fields[i], jobs == '' and string.sub(value, 1, 1) or value
+      words[count + 1], words[count + 2] = fields[i], jobs == '' and string.byte(value) == 49 and '1' or value
       count = count + 2
     end
   end
