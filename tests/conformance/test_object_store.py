@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.stores.objects import connect
 from umbel.stores.threaded import ThreadedStore
 from umbel.testing import ResultStoreConformance
