@@ -1,4 +1,4 @@
-"""The board: a page of shared memory a child. Its trust word is written by the supervisor, its slots by the child.
+"""The board: a page of shared memory a child. Its trust word is written by the supervisor, the rest by the child.
 
 The supervisor reads the slots also after the child was killed: they say which jobs had started. Therefore a job is on
 the board before its user code is called, and off it only when its outcome exists.
@@ -17,10 +17,13 @@ from typing import Final, Self
 from umbel.model.presence import RunningJob
 
 SLOT_BYTES: Final = 384
-_TRUST_BYTES: Final = 8
+_WORD_BYTES: Final = 8
+_HEAD_BYTES: Final = 2 * _WORD_BYTES
 # A slot: flag (1: started), nothing, length of the text, nothing, unix time of the start, then "id NUL task".
 _HEAD: Final = struct.Struct("=2xH4xd")
 _MAX_TEXT_BYTES: Final = SLOT_BYTES - _HEAD.size
+FULL: Final = float("inf")
+"""What `Board.heard` says while the child has no room for a job, and therefore asks for none."""
 _CLOCK: Final = time.CLOCK_BOOTTIME if hasattr(time, "CLOCK_BOOTTIME") else time.CLOCK_MONOTONIC
 
 
@@ -37,8 +40,8 @@ class Board:
         self.fd = fd
         self._page = mmap.mmap(fd, _size(slots))
         self._view = memoryview(self._page)
-        self._trust = self._view[:_TRUST_BYTES].cast("d")  # eight aligned bytes are written in one piece
-        self._starts = [_TRUST_BYTES + SLOT_BYTES * slot for slot in range(slots)]
+        self._words = self._view[:_HEAD_BYTES].cast("d")  # eight aligned bytes are written in one piece
+        self._starts = [_HEAD_BYTES + SLOT_BYTES * slot for slot in range(slots)]
         self._free = self._starts[::-1]
 
     @classmethod
@@ -56,15 +59,28 @@ class Board:
     @property
     def trust(self) -> float:
         """The moment, in `boot_seconds`, until which the child may start jobs."""
-        return self._trust[0]
+        return self._words[0]
 
     @trust.setter
     def trust(self, until: float) -> None:
-        self._trust[0] = until
+        self._words[0] = until
+
+    @property
+    def heard(self) -> float:
+        """The moment, in `boot_seconds`, of the broker's last answer to a receive; 0: none yet, `FULL`: none asked."""
+        return self._words[1]
+
+    def hear(self) -> None:
+        """Note that the broker has answered a receive just now."""
+        self._words[1] = clock_gettime(_CLOCK)
+
+    def fill(self) -> None:
+        """Note that there is no room for a job, so that no receive is asked for."""
+        self._words[1] = FULL
 
     def trusted(self) -> bool:
         """Tell whether a job may be started now."""
-        return clock_gettime(_CLOCK) < self._trust[0]
+        return clock_gettime(_CLOCK) < self._words[0]
 
     def take(self, job_id: str, task: str) -> int:
         """Note that *job_id* starts; answers the slot to give back. Raises IndexError when no slot is free."""
@@ -90,7 +106,7 @@ class Board:
 
     def close(self) -> None:
         """Give back memory and file."""
-        self._trust.release()
+        self._words.release()
         self._view.release()
         self._page.close()
         os.close(self.fd)
@@ -105,4 +121,4 @@ class Board:
 
 
 def _size(slots: int) -> int:
-    return _TRUST_BYTES + SLOT_BYTES * slots
+    return _HEAD_BYTES + SLOT_BYTES * slots

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from umbel.worker.board import SLOT_BYTES, Board, boot_seconds
+from umbel.worker.board import FULL, SLOT_BYTES, Board, boot_seconds
 
 SLOTS = 3
 
@@ -72,11 +72,12 @@ def test_what_was_not_written_to_its_end_has_not_started(board: Board) -> None:
     assert board.started() == []
 
 
-def test_slots_do_not_touch_each_other_nor_the_trust_word(board: Board) -> None:
+def test_slots_do_not_touch_each_other_nor_the_words_before_them(board: Board) -> None:
     board.trust = 1.5
+    board.fill()
     slots = [board.take("x" * 255, "y" * 255) for _ in range(SLOTS)]
-    assert sorted(slots) == [8 + SLOT_BYTES * number for number in range(SLOTS)]
-    assert board.trust == 1.5
+    assert sorted(slots) == [16 + SLOT_BYTES * number for number in range(SLOTS)]
+    assert (board.trust, board.heard) == (1.5, FULL)
     assert len(board.started()) == SLOTS
 
 
@@ -88,4 +89,12 @@ def test_trust_ends_at_the_moment_that_the_other_process_wrote(board: Board, twi
     board.trust = boot_seconds() + 60
     assert twin.trusted()
     board.trust = boot_seconds() - 0.001
+    assert not twin.trusted()
+
+
+def test_the_other_process_sees_when_the_broker_answered_last(board: Board, twin: Board) -> None:
+    assert twin.heard == 0.0
+    before = boot_seconds()
+    board.hear()
+    assert before <= twin.heard <= boot_seconds()
     assert not twin.trusted()

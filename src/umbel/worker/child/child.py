@@ -19,7 +19,7 @@ from umbel.execution.runners import Gate
 from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
-from umbel.worker.child.consumer import Consumer
+from umbel.worker.child.consumer import Consumer, Pulse
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
@@ -72,6 +72,10 @@ class Child:
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
             await self._app.aclose()
 
+    def tell(self, pulse: Pulse) -> None:
+        """Let *pulse* know of each answer of the broker."""
+        self._consumer.pulse = pulse
+
     def stop(self) -> None:
         """Receive nothing more; `run` returns when what runs has ended and was settled."""
         self._consumer.stop()
@@ -95,6 +99,7 @@ def run(app: Umbel, options: ChildOptions, channel: socket.socket, board: Board)
 async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, board: Board) -> int:
     channel = Channel(connection)
     child = Child(app, options, board)
+    child.tell(board)
     listening = asyncio.ensure_future(_listen(channel, child))
     try:
         await child.run(lambda: channel.send(Ready()))

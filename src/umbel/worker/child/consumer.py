@@ -13,7 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from umbel import log
 from umbel.exceptions import BrokerUnavailable, UmbelError
@@ -29,7 +29,8 @@ from umbel.worker.child.settler import Settler
 
 T = TypeVar("T")
 
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 5.0
+"""How long a receive waits for a job. Its end, with or without one, is what says that this child is not deaf."""
 HAND_BACK_SECONDS: Final = 0.02
 RECONCILE_SECONDS: Final = 60.0
 MAX_UNSETTLED: Final = 10_000
@@ -39,11 +40,23 @@ QUARANTINE_LOSSES: Final = 2
 _logger = logging.getLogger("umbel.worker")
 
 
+class Pulse(Protocol):
+    """Told of the rounds of the loop, so that others see whether it turns."""
+
+    def hear(self) -> None:
+        """The broker has answered."""
+
+    def fill(self) -> None:
+        """There is no room for a job: until there is, the broker is not asked."""
+
+
 class Consumer:
     """Receives over *link* and starts what it receives. `run` returns after `stop`, when everything has ended.
 
     `run` raises `SessionDead` when the session was declared dead: what still runs here would be refused.
     """
+
+    pulse: Pulse | None = None
 
     def __init__(self, link: Link, executor: Executor, settler: Settler, gate: Gate, pace: Pace) -> None:
         """Make the runners; nothing starts before `run`."""
@@ -133,6 +146,7 @@ class Consumer:
         finally:
             self._receiving = None
         self._fault = ""
+        self._turned()
         for delivery in deliveries:
             self._held[delivery.id] = delivery
         if deliveries:
@@ -190,6 +204,7 @@ class Consumer:
                 if self._fault != str(error):
                     self._fault = str(error)
                     _logger.warning("what %d jobs need cannot be read, they wait: %s", waiting, error)
+                self._turned()  # a store that is away makes nobody deaf
                 await self._sleep()
         return None
 
@@ -264,6 +279,7 @@ class Consumer:
             self._settle(run, Released())
             return
         self._submit(run)
+        self._full()
         await self._all_done()
 
     async def _all_done(self) -> None:
@@ -286,14 +302,25 @@ class Consumer:
     async def _wait_for_slot(self) -> None:
         self._slot.clear()
         if self._quarantine:
+            self._full()
             await self._slot.wait()
             return
         idle = not self._gate.trusted() or len(self._settler) > MAX_UNSETTLED
+        if not idle:
+            self._full()
         try:
             async with asyncio.timeout(0.1 if idle else self._pace.probe_in(time.monotonic())):
                 await self._slot.wait()
         except TimeoutError:
             return
+
+    def _turned(self) -> None:
+        if self.pulse is not None:
+            self.pulse.hear()
+
+    def _full(self) -> None:
+        if self.pulse is not None:
+            self.pulse.fill()
 
     async def _pause(self, error: UmbelError) -> None:
         """After a fault of the broker: wait a little, then make sure that a lost answer strands no job."""
