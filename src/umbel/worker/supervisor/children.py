@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import Final
 
+import msgspec
+
 from umbel.exceptions import UmbelError
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel
@@ -127,6 +129,23 @@ class Children:
             child.stop(self._plan.grace)
             await child.ended.wait()
 
+    def serve(self, queues: tuple[str, ...]) -> None:
+        """Receive from *queues* from now on: each child is replaced by one that does, when what it runs has ended."""
+        self._plan = msgspec.structs.replace(self._plan, queues=queues)
+        self._reclaimer.serve(queues)
+        self.renew()
+
+    def renew(self) -> None:
+        """Have each child replaced when what it runs has ended."""
+        for place in () if self._stopping else self._places:
+            if place.child is not None:
+                place.child.stop(RETIRING_SECONDS)
+
+    @property
+    def plan(self) -> Plan:
+        """What the next child will do."""
+        return self._plan
+
     def grow(self, number: int) -> int:
         """Have *number* children more; answers how many there are then."""
         for _ in range(0 if self._stopping else number):
@@ -181,13 +200,14 @@ class Children:
 
     async def _start(self) -> tuple[Child, Birth]:
         await self._can_fork.wait()
-        board = Board.create(self._plan.slots)
+        plan = self._plan
+        board = Board.create(plan.slots)
         ours, theirs = socket.socketpair()
-        child = Child(self._plan, board, Channel(ours))
+        child = Child(plan, board, Channel(ours))
         with theirs:
             try:
-                child.session, child.board.trust = await self._sessions.open(child.info())
-                birth = await self._fork(child, theirs)
+                child.session, child.board.trust = await self._sessions.open(child.info(), plan.queues)
+                birth = await self._fork(child, theirs, plan)
             except BaseException:
                 child.board.trust = 0.0  # if it is being born just now, it starts nothing
                 child.close()
@@ -197,10 +217,9 @@ class Children:
         self._sessions.add(child)
         return child, birth
 
-    async def _fork(self, child: Child, end: socket.socket) -> Birth:
+    async def _fork(self, child: Child, end: socket.socket, plan: Plan) -> Birth:
         if self._forkserver is None:
             raise ForkserverGone("the forkserver has ended")
-        plan = self._plan
         options = ChildOptions(
             session=child.session,
             worker=plan.worker,

@@ -25,6 +25,7 @@ class Reclaimer:
         """Nothing to tell yet."""
         self._broker = broker
         self._plan = plan
+        self._queues = plan.queues
         self._outage = outage
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
@@ -34,6 +35,11 @@ class Reclaimer:
     def end(self, session: str, started: tuple[str, ...] = ()) -> None:
         """Close *session*, whose process is gone: each job of *started* is charged a crash, the others nothing."""
         self._ended.append(Ended(session, started))
+        self._news.set()
+
+    def serve(self, queues: tuple[str, ...]) -> None:
+        """Look after *queues*, too; those that were served before may hold jobs of children that are ending."""
+        self._queues = tuple(dict.fromkeys((*self._queues, *queues)))
         self._news.set()
 
     async def run(self) -> None:
@@ -59,14 +65,14 @@ class Reclaimer:
 
     async def _reclaim(self) -> Reclaimed:
         told = tuple(self._ended)
-        answer = await self._broker.reclaim(self._plan.queues, self._plan.lease, told)
+        answer = await self._broker.reclaim(self._queues, self._plan.lease, told)
         if answer.promoted + answer.returned < FULL_BATCH:  # else some of their jobs are still to be moved
             self._ended = [ended for ended in self._ended if ended not in told]
         return answer
 
     async def _unpark(self) -> None:
         """Take the jobs that workers who do not know their tasks have set aside."""
-        await self._broker.unpark(self._plan.queues, self._plan.tasks)
+        await self._broker.unpark(self._queues, self._plan.tasks)
         self._unpark_at = time.monotonic() + MAX_INTERVAL_SECONDS
 
     def _holding_off(self) -> bool:

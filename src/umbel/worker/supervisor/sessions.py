@@ -43,13 +43,16 @@ class Sessions:
         self._plan = plan
         self._outage = outage
         self._holders: dict[str, Holder] = {}
+        self._opened: dict[str, tuple[str, ...]] = {}
         self._deadline = max(MIN_DEADLINE_SECONDS, plan.lease / BEATS_A_LEASE)
 
-    async def open(self, info: bytes) -> tuple[str, float]:
-        """A new session, and until when it is trusted; waits for the broker as long as it takes."""
+    async def open(self, info: bytes, queues: tuple[str, ...] | None = None) -> tuple[str, float]:
+        """A new session in *queues*, by default the plan's, and until when it is trusted; waits for the broker."""
+        wanted = self._plan.queues if queues is None else queues
         while True:
-            session, until, alive = await self._outage.insist(lambda: self._open(info), self._deadline)
+            session, until, alive = await self._outage.insist(lambda: self._open(info, wanted), self._deadline)
             if alive:
+                self._opened[session] = wanted
                 return session, until
 
     def add(self, holder: Holder) -> None:
@@ -59,6 +62,7 @@ class Sessions:
     def remove(self, holder: Holder) -> None:
         """Let the session of *holder* lapse, if nobody ends it before."""
         self._holders.pop(holder.session, None)
+        self._opened.pop(holder.session, None)
 
     async def run(self) -> None:
         """Beat for ever."""
@@ -70,21 +74,28 @@ class Sessions:
             # From the moment of the last beat: a slow answer does not stretch the period.
             await asyncio.sleep(max(0.0, period - (boot_seconds() - before)))
 
-    async def _open(self, info: bytes) -> tuple[str, float, bool]:
+    async def _open(self, info: bytes, queues: tuple[str, ...]) -> tuple[str, float, bool]:
         # A fresh id each time: an opening whose answer was lost would be refused when it is repeated.
         session = new_session()
         sent = boot_seconds()
         plan = self._plan
-        (alive,) = await self._broker.heartbeat([Beat(session, info)], plan.queues, plan.lease, opening=True)
+        (alive,) = await self._broker.heartbeat([Beat(session, info)], queues, plan.lease, opening=True)
         return session, sent + plan.trust, alive
 
     async def _beat(self) -> None:
-        holders = list(self._holders.values())
+        # One heartbeat for all, but while a worker changes its queues: a session lives in those it was opened in.
+        groups: dict[tuple[str, ...], list[Holder]] = {}
+        for session, holder in self._holders.items():
+            groups.setdefault(self._opened.get(session, self._plan.queues), []).append(holder)
+        for queues, holders in groups.items():
+            await self._beat_in(queues, holders)
+
+    async def _beat_in(self, queues: tuple[str, ...], holders: list[Holder]) -> None:
         beats = [Beat(holder.session, holder.info()) for holder in holders]
         # Trust counts from here. The broker counts from when it hears us, which is later, so trust ends first; and a
         # supervisor that was frozen meanwhile grants a moment that has passed already.
         sent = boot_seconds()
-        alive = await self._broker.heartbeat(beats, self._plan.queues, self._plan.lease)
+        alive = await self._broker.heartbeat(beats, queues, self._plan.lease)
         for holder, lives in zip(holders, alive, strict=True):
             if self._holders.get(holder.session) is not holder:
                 continue  # it ended while the beat was on its way: nobody is left to be told
