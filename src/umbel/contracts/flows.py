@@ -37,6 +37,10 @@ class FlowStore(Protocol):
         """
         ...
 
+    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """The sync twin of `inputs`, for clients."""
+        ...
+
     def flow(self, flow: str, home: str | None) -> FlowView | None:
         """One flow with its nodes; *home* None looks in every queue."""
         ...

@@ -54,6 +54,10 @@ class MemoryFlows:
 
     async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
         """What nodes were brought; see `FlowStore.inputs`."""
+        return self.read_inputs(pages)
+
+    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """The sync twin of `inputs`."""
         with self._space.lock:
             now = self._clock()
             return [self._standing(page, now) for page in pages]

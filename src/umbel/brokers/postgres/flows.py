@@ -38,6 +38,10 @@ class PostgresFlows:
         """What the nodes of *pages* were brought, in one round trip."""
         return await adrive(flow_operations.inputs(pages, self._now()), self._engine.acall)
 
+    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """The sync twin of `inputs`."""
+        return drive(flow_operations.inputs(pages, self._now()), self._engine.call)
+
     def flow(self, flow: str, home: str | None) -> FlowView | None:
         """One flow with its nodes, as of one moment."""
         return drive(flow_operations.find(flow, home, self._now()), self._engine.call)

@@ -42,6 +42,10 @@ class RedisFlows:
         """What the nodes of *pages* were brought, in one round trip."""
         return await adrive(flow_operations.inputs(self._calls, pages), self._engine.acall)
 
+    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """The sync twin of `inputs`."""
+        return drive(flow_operations.inputs(self._calls, pages), self._engine.call)
+
     def flow(self, flow: str, home: str | None) -> FlowView | None:
         """One flow with its nodes, as of one moment."""
         return drive(flow_operations.find(self._calls, flow, home), self._engine.call)

@@ -69,6 +69,11 @@ class SqliteFlows:
         now = self._clock.wall()
         return await self._engine.submit_read(lambda connection: [_standing(connection, now, page) for page in pages])
 
+    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
+        """The sync twin of `inputs`."""
+        now = self._clock.wall()
+        return self._engine.read(lambda connection: [_standing(connection, now, page) for page in pages])
+
     def flow(self, flow: str, home: str | None) -> FlowView | None:
         """One flow with its nodes; see `FlowStore.flow`."""
         return self._engine.read(lambda connection: _flow(connection, self._clock.wall(), flow, home))

@@ -34,6 +34,8 @@ class FlowConformance(JoiningConformance):
         assert ids(await self.take(await self.open())) == ["a"]
         found = self.flows.flow(FLOW, QUEUE)
         assert found is not None
+        pages = [Page(FLOW, QUEUE, 1, -1, 9), Page("unknown", QUEUE, 1)]
+        assert self.flows.read_inputs(pages) == [Standing("running", None, None, []), None]
         assert [each.id for each in self.flows.flows([QUEUE], 10)] == [FLOW]
         assert self.flows.revoke_flow(FLOW, None)
 
