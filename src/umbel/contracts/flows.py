@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from umbel.model.flow import Flow, FlowView, Page, Standing
+from umbel.model.flow import Flow, FlowView, Join, Page, Standing
 from umbel.model.job import Job
 
 
@@ -18,15 +18,16 @@ class FlowStore(Protocol):
     forgotten after its *ttl*.
     """
 
-    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """Store *flow* with the jobs of each node, (node, job), in batches, then open node 0 in one atomic step.
 
-        Before that step nothing of it exists for anybody, and what was stored expires. A flow started twice is kept
-        once. Nodes that wait for no member, beside node 0, are opened too. Errors as `Sender.send`.
+        *inputs* is what members brought before the start: each counts as joined before the flow is opened. Before that
+        step nothing of it exists for anybody, and what was stored expires. A flow started twice is kept once. Nodes
+        that wait for no member any more, beside node 0, are opened too. Errors as `Sender.send`.
         """
         ...
 
-    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
         ...
 

@@ -24,11 +24,15 @@ class WaitingNode(msgspec.Struct):
 
     def bring(self, found: Input) -> bool:
         """Count a member's end, once; tells whether the node opens with it."""
-        if self.open or found.member in self.inputs:
+        return not self.open and self.note(found) and self.complete()
+
+    def note(self, found: Input) -> bool:
+        """Keep a member's end; tells whether it is the first of its member."""
+        if found.member in self.inputs:
             return False
         self.inputs[found.member] = found
         self.failed += found.failed
-        return self.complete()
+        return True
 
     def complete(self) -> bool:
         """Open if nothing is waited for any more; tells whether the node opened now."""

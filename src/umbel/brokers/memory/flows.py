@@ -32,11 +32,13 @@ class MemoryFlows:
 
     # --- the verbs
 
-    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """Store and open a flow; see `FlowStore.start`."""
         nodes = {node.key: WaitingNode(node.members) for node in flow.nodes}
         for key, job in jobs:
             nodes[key].jobs.append(job)
+        for join in inputs:
+            nodes[join.node].note(Input(join.member, join.value, join.failed))
         for node in nodes.values():
             node.is_end = not node.jobs
         with self._space.lock:
@@ -48,9 +50,9 @@ class MemoryFlows:
                 if node.complete():
                     self._open(running, node, now)
 
-    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
-        self.start(flow, jobs)
+        self.start(flow, jobs, inputs)
 
     async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
         """What nodes were brought; see `FlowStore.inputs`."""
