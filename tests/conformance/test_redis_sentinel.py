@@ -240,7 +240,7 @@ async def test_a_service_that_no_sentinel_knows_is_said_at_once(watched_for_all:
         with pytest.raises(BrokerError, match="no Sentinel knows a service 'joobs'") as failed:
             await sending
         assert not isinstance(failed.value, BrokerUnavailable)
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 15.0
 
 
 async def test_celerys_form_of_the_url_will_do(watched_for_all: Watched) -> None:

@@ -268,10 +268,10 @@ async def test_results_errors_and_retries_arrive_in_the_store(stage: Stage) -> N
     def work() -> None:
         with worker(stage.app):
             results = stage.task.delay_many([()] * 20)
-            assert [result.get(timeout=10) for result in results] == list(range(20))
+            assert [result.get(timeout=30) for result in results] == list(range(20))
             with pytest.raises(LookupError, match="why"):
-                stage.app.send_task("fail").get(timeout=10)
-            assert stage.app.send_task("again").get(timeout=10) == 2
+                stage.app.send_task("fail").get(timeout=30)
+            assert stage.app.send_task("again").get(timeout=30) == 2
 
     await asyncio.to_thread(work)
     assert await stage.read(stage.runs[0]) is not None

@@ -12,6 +12,7 @@ from tests.system.harness import eventually
 from tests.system.stage import Stage
 from tests.system.test_chaos import (
     LEASE,
+    PROMPT,
     recovery,
     test_a_hog_that_outlasts_three_leases_runs_once,
     test_a_poison_job_among_two_thousand_harms_no_other,
@@ -44,8 +45,8 @@ def stage(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
 
 def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
     stage.start().wait_ready()
-    assert stage.send("work", 0.0).get(timeout=10) > 0
-    assert stage.send("work_async", 0.0).get(timeout=10) > 0
+    assert stage.send("work", 0.0).get(timeout=30) > 0
+    assert stage.send("work_async", 0.0).get(timeout=30) > 0
 
 
 @pytest.mark.parametrize("scheme", ["db+postgresql", "postgresql"])
@@ -68,9 +69,9 @@ def test_claims_in_a_database_keep_a_job_whose_child_is_killed(
         stage.end()
 
 
-def test_the_jobs_of_a_killed_supervisor_run_again_within_its_lease_and_three_seconds(stage: Stage) -> None:
+def test_the_jobs_of_a_killed_supervisor_run_again_soon_after_its_lease(stage: Stage) -> None:
     # A message that meets a living claim comes back to look after whole seconds, rounded up.
-    assert recovery(stage) < LEASE + 3.0
+    assert recovery(stage) < LEASE + PROMPT
 
 
 def test_a_worker_whose_lines_are_cut_three_times_under_load_runs_each_job_once(

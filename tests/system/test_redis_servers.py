@@ -38,7 +38,7 @@ def test_a_worker_warns_once_of_a_server_that_may_lose_jobs(launch: Callable[[Se
     stage = enter(server.url)
     worker = stage.start().wait_ready()
     worker.wait_for("appendonly is off")
-    assert stage.send("work", 0.0).get(timeout=10)
+    assert stage.send("work", 0.0).get(timeout=30)
     for text in ("maxmemory-policy is allkeys-lru", "appendonly is off"):
         assert worker.output.count(text) == 1
 
@@ -48,7 +48,7 @@ def test_a_worker_has_nothing_to_say_of_a_server_that_keeps_jobs(
 ) -> None:
     stage = enter(launch(Redis(appendonly="everysec")).url)
     worker = stage.start().wait_ready()
-    assert stage.send("work", 0.0).get(timeout=10)
+    assert stage.send("work", 0.0).get(timeout=30)
     eventually(lambda: stage.counts().running == 0, "all is quiet")
     assert "WARNING" not in worker.output
 

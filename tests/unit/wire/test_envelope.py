@@ -117,11 +117,11 @@ def test_a_damaged_byte_is_refused_with_the_one_error(position: int, value: int)
 
 def test_a_refusal_costs_little() -> None:
     nested = b"\x82\xa1t\xa1x\xa1h" + b"\x81\xa1a" * 300_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     tracemalloc.start()
     with pytest.raises(DecodeError):
         decode(nested)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
     assert peak < 50_000_000

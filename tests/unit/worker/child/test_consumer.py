@@ -304,7 +304,7 @@ async def test_a_stop_ends_an_idle_wait_at_once(stage: Stage) -> None:
         await until(lambda: stage.space.work.waiting, "it waits for work")
         since = time.monotonic()
         await child.stop()
-    assert time.monotonic() - since < 1.0
+    assert time.monotonic() - since < 4.0
 
 
 async def test_a_stop_during_a_reconcile_starts_no_other_receive(stage: Stage) -> None:
@@ -326,7 +326,7 @@ async def test_a_stop_during_a_reconcile_starts_no_other_receive(stage: Stage) -
         since = time.monotonic()
         await stopping
     assert len(inner.limits) == 1
-    assert time.monotonic() - since < 1.0
+    assert time.monotonic() - since < 4.0
 
 
 async def test_a_stop_releases_a_suspect_that_waits_for_its_turn(stage: Stage) -> None:
