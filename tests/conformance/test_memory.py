@@ -11,6 +11,8 @@ from umbel.engines.memory import Space
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 
@@ -39,6 +41,14 @@ class TestMemoryFlows(OnMemory, FlowConformance):
 
 
 class TestMemorySchedules(OnMemory, ScheduleConformance):
+    pass
+
+
+class TestMemoryJobs(OnMemory, JobConformance):
+    pass
+
+
+class TestMemoryMailbox(OnMemory, MailboxConformance):
     pass
 
 

@@ -18,15 +18,25 @@ from tests.conformance import (
     test_sqlite,
 )
 from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ, RABBITMQ_ALONE, REDIS, SQLITE, Power
-from umbel.testing.conformance import BrokerConformance, FlowConformance, InspectorConformance, RecordConformance
+from umbel.testing.conformance import (
+    BrokerConformance,
+    FlowConformance,
+    InspectorConformance,
+    JobConformance,
+    MailboxConformance,
+    RecordConformance,
+)
 from umbel.testing.conformance.stage import BrokerStage
 
-PARTS = [
-    suite
-    for whole in (BrokerConformance, FlowConformance, InspectorConformance, RecordConformance)
-    for suite in whole.__mro__
-    if issubclass(suite, BrokerStage)
-]
+WHOLE = (
+    BrokerConformance,
+    FlowConformance,
+    InspectorConformance,
+    JobConformance,
+    MailboxConformance,
+    RecordConformance,
+)
+PARTS = [suite for whole in WHOLE for suite in whole.__mro__ if issubclass(suite, BrokerStage)]
 ASKED = frozenset(suite.power for suite in PARTS if suite.power is not None)
 
 

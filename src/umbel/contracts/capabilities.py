@@ -63,7 +63,7 @@ _DATABASE: Final = frozenset(
         Power.PUSHED_RESULTS,
     }
 )
-MEMORY: Final = _DATABASE
+MEMORY: Final = _DATABASE | {Power.JOBS, Power.MAILBOX}
 SQLITE: Final = _DATABASE | {Power.PROCESSES}
 REDIS: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}

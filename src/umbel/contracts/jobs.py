@@ -59,8 +59,8 @@ class JobStore(Protocol):
         """Doom each job of *keys*, (id, queue or None: look everywhere), durably; answers one by one.
 
         A job that waits (ready, delayed, parked) is leased to *session*, which must be a new one and is opened here for
-        *lease* seconds: its receive number is 1. A running one keeps its holder; a retry or release of it makes it
-        ready at once. Dead and ended jobs are only told of.
+        *lease* seconds: its receive number is 1. A running one keeps its holder; a retry, release or park of it makes
+        it ready at once. Dead and ended jobs are only told of. Raises `SessionDead` for a session that is over.
         """
         ...
 

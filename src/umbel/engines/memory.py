@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from umbel.engines.address import masked
+from umbel.engines.memory_boxes import Boxes
 from umbel.engines.memory_flow import RunningFlow
 from umbel.engines.memory_queue import Queue
 from umbel.exceptions import ImproperlyConfigured
@@ -67,8 +68,8 @@ class Ear:
 class Space:
     """All queues and records of one name; every step on them is taken under *lock*, which nobody holds while waiting.
 
-    *work* rings by queue name when there is something to receive, *news* by job id when its record arrives. *opening*
-    are the jobs that opened nodes of flows have left to send.
+    *work* rings by queue name when there is something to receive, *news* by job id when its record arrives. *mail*
+    by box. *opening* are the jobs that opened nodes of flows have left to send.
     """
 
     def __init__(self) -> None:
@@ -80,8 +81,10 @@ class Space:
         self.schedule_revision = 0
         self.flows: dict[str, RunningFlow] = {}
         self.opening: deque[deque[Job]] = deque()
+        self.boxes = Boxes()
         self.work = Bell()
         self.news = Bell()
+        self.mail = Bell()
         self._expiring: list[tuple[float, str]] = []
 
     def queue(self, name: str) -> Queue:

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 import msgspec
 
-from umbel.model.job import FIRST, Counts
+from umbel.model.job import FIRST, Counts, Doom
+from umbel.states import Place
 
 LEVELS: Final = 10
 
 
 class Entry(msgspec.Struct):
-    """A job as its queue keeps it, wherever it is at the moment."""
+    """A job as its queue keeps it, wherever it is at the moment; *note* is its last one."""
 
     level: int
     envelope: bytes
     counts: Counts = FIRST
     returned: bool = False
+    note: bytes = b""
 
     def charge(self, extra: Counts = FIRST) -> None:
         """Add *extra* to the counts; a mark is for one delivery, so it ends here."""
         old = self.counts
-        self.counts = Counts(old.retries + extra.retries, old.crashes + extra.crashes, old.losses + extra.losses)
+        self.counts = Counts(
+            old.retries + extra.retries, old.crashes + extra.crashes, old.losses + extra.losses, doom=old.doom
+        )
+
+    def doom(self, doom: Doom) -> None:
+        """Let it never run again; the first doom of a job stays."""
+        if doom and not self.counts.doom:
+            self.counts = msgspec.structs.replace(self.counts, doom=doom)
+
+    def recount(self, counts: Counts) -> None:
+        """Take other *counts*, all but a doom that it has."""
+        old, self.counts = self.counts, counts
+        if old.doom:
+            self.counts = msgspec.structs.replace(counts, doom=old.doom)
 
 
 class Session(msgspec.Struct):
@@ -39,7 +55,10 @@ class Session(msgspec.Struct):
 
 
 class Queue:
-    """One queue. *jobs* is the truth: each id in it is in exactly one of ready, delayed, some held, parked, dead."""
+    """One queue. *jobs* is the truth: each id in it is in exactly one of ready, delayed, some held, parked, dead.
+
+    *dead* are the dead letters and the unix time at which each was buried. Nobody receives from a *paused* one.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Entry] = {}
@@ -47,7 +66,8 @@ class Queue:
         self.delayed: list[tuple[float, int, str]] = []
         self.sessions: dict[str, Session] = {}
         self.parked: dict[str, list[str]] = {}
-        self.dead: set[str] = set()
+        self.dead: dict[str, float] = {}
+        self.paused = False
         self._gone: set[str] = set()
         self._seen: float | None = None
         self._hold = 0.0
@@ -86,6 +106,35 @@ class Queue:
             self.ready[self.jobs[job_id].level].append(job_id)
         return len(job_ids)
 
+    def waiting(self) -> Iterator[str]:
+        """The jobs that nobody runs and that have not ended: ready, delayed, parked."""
+        return chain(*self.ready, (job_id for *_, job_id in sorted(self.delayed)), *self.parked.values())
+
+    def places(self, job_ids: Collection[str]) -> dict[str, Place]:
+        """Where each of *job_ids* is; those that are not in this queue are left out."""
+        if not (known := self.jobs.keys() & set(job_ids)):
+            return {}
+        found: dict[str, Place] = dict.fromkeys(known, "ready")
+        found |= dict.fromkeys(known & self.dead.keys(), "dead")
+        found |= dict.fromkeys(known & {job_id for *_, job_id in self.delayed}, "delayed")
+        found |= dict.fromkeys(known & set(chain(*self.parked.values())), "parked")
+        return found | dict.fromkeys(known & set(chain(*(each.held for each in self.sessions.values()))), "running")
+
+    def withdraw(self, job_ids: Collection[str]) -> None:
+        """Take those of *job_ids* that wait out of their places."""
+        self.ready = tuple(deque(each for each in ready if each not in job_ids) for ready in self.ready)
+        self.delayed = [each for each in self.delayed if each[-1] not in job_ids]
+        heapq.heapify(self.delayed)
+        parked = {task: [each for each in names if each not in job_ids] for task, names in self.parked.items()}
+        self.parked = {task: names for task, names in parked.items() if names}
+
+    def discard(self, job_id: str) -> bool:
+        """Delete a dead letter; False if it is none."""
+        if self.dead.pop(job_id, None) is None:
+            return False
+        del self.jobs[job_id]
+        return True
+
     # --- leases
 
     def contact(self, now: float, lease: float) -> None:
@@ -122,6 +171,18 @@ class Queue:
         """The fence: the session lives and holds the job, received under exactly this number."""
         return self.alive(session) and self.sessions[session].held.get(job_id) == number
 
+    def lease(self, session: str, job_ids: Collection[str], deadline: float) -> bool:
+        """Doom those of *job_ids* that wait and give them to the new *session*; False if that one is over."""
+        if not (self.open(session, deadline, b"") or self.alive(session)):
+            return False
+        holder = self.sessions[session]
+        holder.number = 1
+        holder.held |= dict.fromkeys(job_ids, 1)
+        self.withdraw(job_ids)
+        for job_id in job_ids:
+            self.jobs[job_id].doom("revoked")
+        return True
+
     def lapsed(self, now: float, lease: float) -> list[str]:
         """The sessions whose lease is over, and those already dead that still have jobs to return."""
         for holder in self.sessions.values():
@@ -147,6 +208,11 @@ class Queue:
             del self.sessions[session]
             self._gone.add(session)
         return len(moved)
+
+    def close(self, session: str) -> None:
+        """Return, uncharged, what a session still holds; it is over."""
+        if self.alive(session):
+            self.declare_dead(session, len(self.jobs), lambda _, __: FIRST)
 
     # --- what comes next
 

@@ -6,7 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from umbel.brokers.memory.flows import MemoryFlows
+from umbel.brokers.memory.jobs import MemoryJobs
+from umbel.brokers.memory.mailbox import MemoryMailbox
 from umbel.brokers.memory.schedules import MemorySchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.contracts.capabilities import MEMORY
@@ -15,7 +19,6 @@ from umbel.engines.memory import Ear, Space, space
 from umbel.engines.memory_queue import Entry, Queue
 from umbel.model.job import FIRST, MAX_PRIORITY, Counts, Delivery, Job
 from umbel.settings import Settings
-from umbel.states import Place
 
 MAX_RECEIVED: Final = 256
 MAX_RECEIVED_BYTES: Final = 1024 * 1024
@@ -52,6 +55,16 @@ class MemoryBroker:
     def schedule_store(self) -> MemorySchedules:
         """The verbs of schedules on this engine."""
         return MemorySchedules(self._space, self._clock, self._put)
+
+    @property
+    def job_store(self) -> MemoryJobs:
+        """The verbs of single jobs on this engine."""
+        return MemoryJobs(self._space, self._clock, self._settle_all)
+
+    @property
+    def mailbox(self) -> MemoryMailbox:
+        """The verbs of boxes on this engine."""
+        return MemoryMailbox(self._space, self._clock)
 
     # --- the producer's half
 
@@ -106,7 +119,7 @@ class MemoryBroker:
             if not queue.holds(session, delivery.id, delivery.number):
                 return False
             entry = queue.jobs[delivery.id]
-            entry.counts = Counts(entry.counts.retries, entry.counts.crashes, entry.counts.losses, marked=True)
+            entry.counts = msgspec.structs.replace(entry.counts, marked=True)
             return True
 
     # --- receiving
@@ -122,7 +135,7 @@ class MemoryBroker:
                     return received
                 ear = Ear()
                 self._space.work.join(queues, ear.wake)  # before the lock is free: a send from now on rings
-                due = self._next_due(queues)
+                due = self._next_due([name for name in queues if not self._space.queue(name).paused])
             try:
                 await ear.wait(left if due is None else min(left, max(due, _TICK_SECONDS)))
             finally:
@@ -149,6 +162,8 @@ class MemoryBroker:
             if number <= holder.number:  # overtaken: this receive was given up, and a reconcile said so
                 continue
             holder.number = number
+            if queue.paused:
+                continue
             queue.promote(now, MAX_MOVED)
             for level, ready in enumerate(queue.ready):
                 while ready:
@@ -197,15 +212,17 @@ class MemoryBroker:
 
     async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
         """Carry out verdicts; see `Broker.settle`."""
-        now = self._clock()
         with self._space.lock:
-            ours = [self._settle(session, settlement, now) for settlement in settlements]
-            pairs = zip(settlements, ours, strict=True)
-            released = [each.delivery for each, our in pairs if our and each.kind == "release"]
-            for delivery in reversed(released):  # together, so that they return in the order they had
-                self._space.queue(delivery.queue).front([delivery.id])
-                self._space.work.ring(delivery.queue)
-            return ours
+            return self._settle_all(session, settlements, self._clock())
+
+    def _settle_all(self, session: str, settlements: Sequence[Settlement], now: float) -> list[bool]:
+        ours = [self._settle(session, settlement, now) for settlement in settlements]
+        pairs = zip(settlements, ours, strict=True)
+        released = [each.delivery for each, our in pairs if our and each.kind == "release"]
+        for delivery in reversed(released):  # together, so that they return in the order they had
+            self._space.queue(delivery.queue).front([delivery.id])
+            self._space.work.ring(delivery.queue)
+        return ours
 
     def _settle(self, session: str, settlement: Settlement, now: float) -> bool:
         delivery = settlement.delivery
@@ -230,11 +247,14 @@ class MemoryBroker:
             case "end":
                 del queue.jobs[job_id]
             case "dead":
-                queue.dead.add(job_id)
+                queue.dead[job_id] = now
             case "retry":
-                entry.counts = settlement.counts or entry.counts
+                entry.recount(settlement.counts or entry.counts)
                 entry.envelope = settlement.envelope or entry.envelope
-                queue.place(job_id, entry.level, now + settlement.delay, now)
+                queue.place(job_id, entry.level, now if entry.counts.doom else now + settlement.delay, now)
+                self._space.work.ring(settlement.delivery.queue)
+            case "park" if entry.counts.doom:
+                queue.place(job_id, entry.level, now, now)  # it needs no worker that has its task
                 self._space.work.ring(settlement.delivery.queue)
             case "park":
                 queue.parked.setdefault(settlement.task, []).append(job_id)
@@ -303,8 +323,10 @@ class MemoryBroker:
         with self._space.lock:
             for name in self._space.queues if queue is None else (queue,):
                 found = self._space.glance(name)
-                if job_id in found.jobs:
-                    return Location(_place(found, job_id), name, found.jobs[job_id].counts.retries)
+                entry = found.jobs.get(job_id)
+                if entry is not None:
+                    place = found.places([job_id])[job_id]
+                    return Location(place, name, entry.counts.retries, entry.counts.doom, entry.note)
             ended = self._space.record(job_id, self._clock()) is not None
         return Location("ended", queue or "") if ended else Location("unknown")
 
@@ -316,7 +338,11 @@ class MemoryBroker:
 def _end(queue: Queue, ended: Ended, limit: int) -> int:
     if ended.session not in queue.sessions:
         return 0
-    started = frozenset(ended.started)
+    held = queue.sessions[ended.session].held
+    for job_id, doom in ended.doomed:
+        if job_id in held:
+            queue.jobs[job_id].doom(doom)
+    started = frozenset(ended.started) - {job_id for job_id, _ in ended.doomed}
     return queue.declare_dead(ended.session, limit, lambda job_id, _: Counts(crashes=1) if job_id in started else FIRST)
 
 
@@ -335,13 +361,3 @@ def _count(name: str, queue: Queue) -> QueueCounts:
         dead=len(queue.dead),
         oldest=next((queue.jobs[ready[0]].envelope for ready in queue.ready if ready), None),
     )
-
-
-def _place(queue: Queue, job_id: str) -> Place:
-    if job_id in queue.dead:
-        return "dead"
-    if any(job_id in holder.held for holder in queue.sessions.values()):
-        return "running"
-    if any(job_id in job_ids for job_ids in queue.parked.values()):
-        return "parked"
-    return "delayed" if any(job_id == each for _, _, each in queue.delayed) else "ready"

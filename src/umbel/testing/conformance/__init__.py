@@ -17,6 +17,8 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_
 from umbel.testing.conformance.broker import BrokerConformance, CarrierConformance, LeaseConformance  # noqa: E402
 from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
 from umbel.testing.conformance.inspector import InspectorConformance, SightConformance  # noqa: E402
+from umbel.testing.conformance.jobs import JobConformance  # noqa: E402
+from umbel.testing.conformance.mailbox import MailboxConformance  # noqa: E402
 from umbel.testing.conformance.records import RecordConformance  # noqa: E402
 from umbel.testing.conformance.resending import ResendConformance  # noqa: E402
 from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E402
@@ -26,7 +28,9 @@ __all__ = [
     "CarrierConformance",
     "FlowConformance",
     "InspectorConformance",
+    "JobConformance",
     "LeaseConformance",
+    "MailboxConformance",
     "RecordConformance",
     "ResendConformance",
     "ResultStoreConformance",
