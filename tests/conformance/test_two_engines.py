@@ -56,6 +56,9 @@ class TrustingGate:
         """Note nothing."""
         return 0
 
+    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
+        """Note nothing."""
+
     def give(self, slot: int) -> None:
         """Note nothing."""
 

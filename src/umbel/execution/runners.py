@@ -27,6 +27,9 @@ class Gate(Protocol):
         """Note that the job starts now; answers its slot. Returns before user code is called."""
         ...
 
+    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
+        """Note, before user code is called, in how many seconds the job in *slot* is to end; see `Board.limit`."""
+
     def give(self, slot: int) -> None:
         """Note that the job in *slot* has its outcome."""
         ...

@@ -14,14 +14,23 @@ from time import clock_gettime
 from time import time as unix_time
 from typing import Final, Self
 
+import msgspec
+
 from umbel.model.presence import RunningJob
 
 SLOT_BYTES: Final = 384
 _WORD_BYTES: Final = 8
 _HEAD_BYTES: Final = 2 * _WORD_BYTES
-# A slot: flag (1: started), nothing, length of the text, nothing, unix time of the start, then "id NUL task".
-_HEAD: Final = struct.Struct("=2xH4xd")
+# A slot: flag (1: started, 2: limited, too, 3: in a process of its own), nothing, length of the text, nothing, unix
+# time of the start, the moments of the soft and the hard limit, then "id NUL task".
+_HEAD: Final = struct.Struct("=2xH4xddd")
+_LIMITS: Final = struct.Struct("=dd")
+_LIMITS_AT: Final = 16
+_STARTED: Final = 1
+_LIMITED: Final = 2
+_ISOLATED: Final = 3
 _MAX_TEXT_BYTES: Final = SLOT_BYTES - _HEAD.size
+NEVER: Final = float("inf")
 FULL: Final = float("inf")
 """What `Board.heard` says while the child has no room for a job, and therefore asks for none."""
 _CLOCK: Final = time.CLOCK_BOOTTIME if hasattr(time, "CLOCK_BOOTTIME") else time.CLOCK_MONOTONIC
@@ -30,6 +39,19 @@ _CLOCK: Final = time.CLOCK_BOOTTIME if hasattr(time, "CLOCK_BOOTTIME") else time
 def boot_seconds() -> float:
     """The clock of the trust word: it runs while the machine is suspended, and no clock step moves it."""
     return clock_gettime(_CLOCK)
+
+
+class Limited(msgspec.Struct, frozen=True):
+    """A job that runs under limits: the moments, in `boot_seconds`, at which they pass; `NEVER` for none.
+
+    *isolated*: it has a process of its own, which its child ends by itself.
+    """
+
+    id: str
+    task: str
+    soft: float
+    hard: float
+    isolated: bool = False
 
 
 class Board:
@@ -90,10 +112,17 @@ class Board:
             text = text[:_MAX_TEXT_BYTES]  # an id has at most 255 bytes: only the name of the task is cut
         page = self._page
         page[slot + _HEAD.size : slot + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(page, slot, len(text), unix_time())
+        _HEAD.pack_into(page, slot, len(text), unix_time(), NEVER, NEVER)
         # Last, and one byte: a child killed before this line had not called user code, one killed after it had.
-        page[slot] = 1
+        page[slot] = _STARTED
         return slot
+
+    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
+        """Note that the job in *slot* is to end in *soft* and at the latest in *hard* seconds; None: no such limit."""
+        now = clock_gettime(_CLOCK)
+        moments = (NEVER if limit is None else now + limit for limit in (soft, hard))
+        _LIMITS.pack_into(self._page, slot + _LIMITS_AT, *moments)
+        self._page[slot] = _ISOLATED if isolated else _LIMITED
 
     def give(self, slot: int) -> None:
         """Note that the outcome of the job in *slot* exists, and free the slot."""
@@ -104,6 +133,14 @@ class Board:
         """The jobs that have started and have no outcome yet; exact once the child is dead or stopped."""
         return [job for slot in self._starts if self._page[slot] and (job := self._read(slot)) is not None]
 
+    def limited(self) -> list[Limited]:
+        """The jobs that run under limits; a look costs next to nothing if there are none."""
+        flags = self._page[_HEAD_BYTES::SLOT_BYTES]
+        if _LIMITED not in flags and _ISOLATED not in flags:
+            return []
+        copies = [self._copy(slot) for slot in self._starts if self._page[slot] >= _LIMITED]
+        return [_limited(page) for page in copies if page is not None]
+
     def close(self) -> None:
         """Give back memory and file."""
         self._words.release()
@@ -112,12 +149,26 @@ class Board:
         os.close(self.fd)
 
     def _read(self, slot: int) -> RunningJob | None:
+        page = self._copy(slot)
+        return None if page is None else RunningJob(*_text(page), _HEAD.unpack_from(page)[1])
+
+    def _copy(self, slot: int) -> bytes | None:
         first = self._page[slot : slot + SLOT_BYTES]
         if first != self._page[slot : slot + SLOT_BYTES] or not first[0]:
             return None  # the child is writing just now: rather nothing than a mixture of two jobs
-        length, since = _HEAD.unpack_from(first)
-        job_id, _, task = first[_HEAD.size : _HEAD.size + length].partition(b"\0")
-        return RunningJob(job_id.decode(errors="replace"), task.decode(errors="replace"), since)
+        return first
+
+
+def _limited(page: bytes) -> Limited:
+    soft, hard = _LIMITS.unpack_from(page, _LIMITS_AT)
+    return Limited(*_text(page), soft, hard, page[0] == _ISOLATED)
+
+
+def _text(page: bytes) -> tuple[str, str]:
+    """The id and the task in the copy of a slot."""
+    length = _HEAD.unpack_from(page)[0]
+    job_id, _, task = page[_HEAD.size : _HEAD.size + length].partition(b"\0")
+    return job_id.decode(errors="replace"), task.decode(errors="replace")
 
 
 def _size(slots: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,21 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """To a child: receive nothing more, hand back what has not started, finish what runs within *grace* seconds."""
 
     grace: float
+
+
+Why = Literal["soft", "timeout", "revoked", "withdrawn"]
+"""Why a job is interrupted: a limit has passed, it was revoked, or it was revoked and is not to begin."""
+
+
+class Interrupt(msgspec.Struct, frozen=True, tag=True):
+    """To a child: have *jobs* end, as far as their code allows; those that wait here for a slot do not begin.
+
+    *why* "withdrawn" lets those go on that run. *signal* is for the process of a job that has one; 0: SIGTERM.
+    """
+
+    jobs: list[str]
+    why: Why
+    signal: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -75,7 +90,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     peak: int = 0
 
 
-Message: TypeAlias = Stop | Ready | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+Message: TypeAlias = Stop | Interrupt | Ready | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
 
 STOPPED_STATUS = 0
 """The exit status of a child that ends because it was told to."""

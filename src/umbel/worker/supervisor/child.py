@@ -7,15 +7,16 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from umbel.model import presence
+from umbel.model.job import Doom
 from umbel.model.presence import Presence, RunningJob
 from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Exited, Lost, Ready, Stop
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Exited, Interrupt, Lost, Message, Ready, Stop, Why
 from umbel.worker.supervisor.plan import Plan
 
 LOST_GRACE_SECONDS: Final = 5.0
@@ -40,11 +41,15 @@ class Child:
         self.stopped = False
         self.killed = False
         self.slain = False
+        self.dooms: dict[str, Doom] = {}
+        """The jobs for whose sake it was killed, and what they end with."""
+        self._frozen: float | None = None
         self._plan = plan
         self._channel = channel
         self._process = -1
         self._killer: asyncio.TimerHandle | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
 
     @property
     def age(self) -> float:
@@ -80,10 +85,37 @@ class Child:
         """What it has started and not ended."""
         return self.board.started()
 
+    @property
+    def heard(self) -> float:
+        """When the broker answered it last; see `Board.heard`."""
+        return self.board.heard
+
     def trust(self, until: float) -> None:
         """Let it start jobs until *until*, unless it has lost its session."""
-        if not self.lost:
+        if self._frozen is not None:
+            self._frozen = until
+        elif not self.lost:
             self.board.trust = until
+
+    def freeze(self) -> None:
+        """Let it start nothing until `thaw`: it is about to be killed, or about to show that it need not be."""
+        if self._frozen is None and not self.lost:
+            self._frozen, self.board.trust = self.board.trust, 0.0
+
+    def thaw(self) -> None:
+        """Let it start jobs again, as long as it was trusted last."""
+        if self._frozen is not None:
+            until, self._frozen = self._frozen, None
+            self.trust(until)
+
+    def interrupt(self, jobs: Sequence[str], why: Why, number: int = 0) -> None:
+        """Ask it to interrupt *jobs*; see `Interrupt`. *number* is the signal for those that have a process."""
+        self._tell(Interrupt(list(jobs), why, number))
+
+    def doom(self, job: str, doom: Doom) -> None:
+        """Kill it for the sake of *job*, which ends by *doom*; nobody is charged for that."""
+        self.dooms[job] = doom
+        self.kill()
 
     def lose(self) -> None:
         """Its session is dead: nothing it does counts any more, so it starts nothing and ends soon."""
@@ -101,13 +133,18 @@ class Child:
         if self._killer is not None:
             self._killer.cancel()
         self._killer = loop.call_later(grace + PATIENCE_SECONDS, self.kill)
-        self._telling = loop.create_task(self._tell(Stop(grace)))
+        self._tell(Stop(grace))
 
     def kill(self) -> None:
         """End it now."""
         if self._process >= 0:
             self.killed = True
             kernel.kill(self._process)
+
+    def dump(self) -> None:
+        """Have it write the stacks of its threads to stderr."""
+        if self._process >= 0:
+            kernel.ask(self._process, signal.SIGUSR1)
 
     async def listen(self, on_ready: Callable[[], None]) -> None:
         """Hear it until it closes its channel."""
@@ -150,8 +187,14 @@ class Child:
             os.close(self._process)
             self._process = -1
 
-    async def _tell(self, message: Stop) -> None:
+    def _tell(self, message: Message) -> None:
+        telling = asyncio.get_running_loop().create_task(self._send(message))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _send(self, message: Message) -> None:
         try:
-            await self._channel.send(message)
+            async with self._turn:
+                await self._channel.send(message)
         except ChannelClosed:
             self.kill()

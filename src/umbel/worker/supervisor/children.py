@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import itertools
 import logging
 import signal
@@ -23,6 +24,7 @@ from umbel.worker.supervisor.forkserver import Birth, Forkserver, ForkserverGone
 from umbel.worker.supervisor.plan import Plan
 from umbel.worker.supervisor.reclaimer import Reclaimer
 from umbel.worker.supervisor.sessions import Sessions
+from umbel.worker.supervisor.watchdog import Watchdog
 
 MAX_EARLY_DEATHS: Final = 10
 EARLY_DEATHS_SECONDS: Final = 60.0
@@ -88,6 +90,8 @@ class Children:
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
+        self.watchdog = Watchdog(self._living)
+        """Ends jobs that run here: at their limits by itself, and those that are revoked when it is told."""
 
     def fork_from(self, forkserver: Forkserver | None) -> None:
         """Fork the next children from *forkserver*; None: wait for one."""
@@ -125,9 +129,27 @@ class Children:
 
     async def replace(self) -> None:
         """Stop the children that live now, one after the other; in each place the next one starts."""
-        for child in [place.child for place in self._places if place.child is not None]:
+        for child in self.living():
             child.stop(self._plan.grace)
             await child.ended.wait()
+
+    async def replace_at_once(self, grace: float) -> None:
+        """Stop the children that live now, all together; each has *grace* seconds for what it runs."""
+        children = self.living()
+        for child in children:
+            child.stop(grace)
+        for child in children:
+            await child.ended.wait()
+
+    def dump(self) -> None:
+        """Have the stacks of all threads written to stderr: those of this process, then those of each child."""
+        faulthandler.dump_traceback(all_threads=True)
+        for child in self.living():
+            child.dump()
+
+    def living(self) -> list[Child]:
+        """Those that live now."""
+        return [place.child for place in self._places if place.child is not None]
 
     def serve(self, queues: tuple[str, ...]) -> None:
         """Receive from *queues* from now on: each child is replaced by one that does, when what it runs has ended."""
@@ -170,6 +192,9 @@ class Children:
     def count(self) -> int:
         """How many children there are to be."""
         return sum(not place.retired for place in self._places)
+
+    def _living(self) -> list[Child]:
+        return [place.child for place in self._places if place.child is not None]
 
     def running(self) -> int:
         """How many jobs run now."""
@@ -252,18 +277,19 @@ class Children:
         self.ready.set()
 
     def _settle_account(self, child: Child, exited: Exited | None) -> None:
-        running = child.running()
+        running = [job for job in child.running() if job.id not in child.dooms]
+        doomed = tuple(child.dooms.items())
         child.slain = exited is not None and exited.status == -signal.SIGKILL
         if exited is not None and not child.asked(exited):
             names = ", ".join(f"{job.task}[{job.id}]" for job in running) or "nothing"
             peak = f", peak memory {exited.peak / 2**20:.0f} MB" if exited.peak else ""
             text = "Child %d died of %s after %.1f s%s. It was running: %s"
             logger.error(text, child.pid, cause(exited.status), child.age, peak, names)
-            self._reclaimer.end(child.session, tuple(job.id for job in running))
+            self._reclaimer.end(child.session, tuple(job.id for job in running), doomed)
             return
         if running:
             logger.warning("Child %d had to end: %d jobs go back to their queue, uncharged", child.pid, len(running))
-        self._reclaimer.end(child.session)
+        self._reclaimer.end(child.session, doomed=doomed)
 
     async def _pause(self, place: Place, child: Child) -> None:
         if child.ready or child.stopped or self._stopping:

@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from umbel.contracts.broker import Broker, Ended, Reclaimed
+from umbel.model.job import Doom
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan
 
@@ -32,9 +33,12 @@ class Reclaimer:
         self._interval = min(MAX_INTERVAL_SECONDS, plan.lease / 3)
         self._unpark_at = 0.0
 
-    def end(self, session: str, started: tuple[str, ...] = ()) -> None:
-        """Close *session*, whose process is gone: each job of *started* is charged a crash, the others nothing."""
-        self._ended.append(Ended(session, started))
+    def end(self, session: str, started: tuple[str, ...] = (), doomed: tuple[tuple[str, Doom], ...] = ()) -> None:
+        """Close *session*, whose process is gone: each job of *started* is charged a crash, the others nothing.
+
+        Those of *doomed* end by their doom.
+        """
+        self._ended.append(Ended(session, started, doomed))
         self._news.set()
 
     def serve(self, queues: tuple[str, ...]) -> None:

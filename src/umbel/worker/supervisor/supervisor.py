@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.banner import banner, concurrency
 from umbel.worker.supervisor.children import Children, CrashLoop
 from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
+from umbel.worker.supervisor.notify import Notify
+from umbel.worker.supervisor.operations import Operations
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan, make_plan
 from umbel.worker.supervisor.reclaimer import Reclaimer
@@ -40,6 +43,8 @@ MAX_FORKSERVER_DEATHS: Final = 3
 FORKSERVER_DEATHS_SECONDS: Final = 60.0
 TRIAL_SECONDS: Final = 30.0
 """How long one trial of a result store may take."""
+RELOAD_SECONDS: Final = 2.0
+"""How long running jobs have when code has changed under development."""
 LAST_WORDS_SECONDS: Final = 1.0
 """How long, at the end, the broker may take to hear which sessions have ended."""
 
@@ -58,11 +63,13 @@ class Supervisor:
         self._children: Children | None = None
         self._reclaimer: Reclaimer | None = None
         self._scheduler: Scheduler | None = None
+        self._operations: Operations | None = None
+        self._notify = Notify(os.environ)
 
     async def run(self) -> int:
         """Work until a signal says stop, or until it makes no sense to go on. Answers the exit code."""
         with Signals() as signals:
-            working = asyncio.create_task(self._work(signals.reload))
+            working = asyncio.create_task(self._work(signals))
             asked = asyncio.create_task(signals.warm.wait())
             try:
                 await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -75,7 +82,7 @@ class Supervisor:
                 await asyncio.wait((working,), timeout=LAST_WORDS_SECONDS)
                 await self._leave()
 
-    async def _work(self, reload: asyncio.Event) -> None:
+    async def _work(self, signals: Signals) -> None:
         forkserver = self._forkserver = Forkserver.spawn()
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
@@ -87,26 +94,30 @@ class Supervisor:
         if plan.results:
             await _try_results(plan)
         outage = Outage(plan.broker)
-        if self._order.options.beat:
+        if self._order.options.beat and not self._order.options.burst:
             self._scheduler = make_scheduler(self._broker, plan.main, plan.settings, plan.schedules)
         sessions = Sessions(self._broker, plan, outage)
         self._reclaimer = Reclaimer(self._broker, plan, outage)
-        self._children = Children(plan, sessions, self._reclaimer)
+        children = self._children = Children(plan, sessions, self._reclaimer)
+        self._operations = Operations(self._order.options, plan, children, self._notify)
+        signals.dump = children.dump
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._children.run())
+                group.create_task(children.run())
                 group.create_task(sessions.run())
                 group.create_task(self._reclaimer.run())
                 if self._scheduler is not None:
                     group.create_task(self._scheduler.run(outage))
-                group.create_task(self._announce(plan, self._children))
-                group.create_task(self._keep_forkserver(forkserver, self._children, reload))
+                group.create_task(self._announce(plan, children))
+                group.create_task(self._keep_forkserver(forkserver, children, signals.reload))
+                group.create_task(self._operations.run(self._broker, outage, signals))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
     async def _announce(self, plan: Plan, children: Children) -> None:
         await children.ready.wait()
         logger.info("%s ready.", plan.worker)
+        self._notify.ready(f"{plan.worker} receives from {', '.join(plan.queues)}")
         try:
             await _warn(self._broker, plan)
         except Exception:  # whatever a server tells of itself, it is no reason to end a worker
@@ -120,6 +131,7 @@ class Supervisor:
             if not forkserver.gone.is_set():
                 reload.clear()
                 forkserver = self._forkserver = await self._reload(forkserver, children)
+                self._notify.ready("reloaded" if children.ready.is_set() else "starting")
                 continue
             children.fork_from(None)
             deaths.append(time.monotonic())
@@ -138,6 +150,7 @@ class Supervisor:
 
     async def _reload(self, old: Forkserver, children: Children) -> Forkserver:
         """Replace the children one by one by some that run the app as it is now; answers who forks from now on."""
+        self._notify.reloading()
         new = Forkserver.spawn()
         try:
             await self._load(new)
@@ -146,15 +159,21 @@ class Supervisor:
             new.kill()
             return old
         children.fork_from(new)
-        await children.replace()
+        if self._order.options.reload:
+            await children.replace_at_once(RELOAD_SECONDS)
+        else:
+            await children.replace()
         old.kill()
         logger.warning("Reloaded: all children run the new code")
         return new
 
     async def _stop(self, signals: Signals) -> int:
+        self._notify.stopping("stopping")
         children, plan = self._children, self._plan
         if children is None or plan is None or signals.cold.is_set():
             return await self._stop_now()
+        if self._operations is not None:
+            self._operations.stopping()
         grace = plan.grace
         logger.warning("Stopping: %d running jobs have %g s to finish; again to stop now", children.running(), grace)
         stopping = asyncio.create_task(children.stop(grace))
@@ -197,6 +216,8 @@ class Supervisor:
 
     async def _leave(self) -> None:
         """Leave no process behind, and tell the broker which sessions have ended, if it listens."""
+        if self._operations is not None:
+            self._operations.close()
         if self._forkserver is not None:
             self._forkserver.kill()
         with contextlib.suppress(UmbelError, OSError, TimeoutError):

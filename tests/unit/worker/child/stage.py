@@ -47,6 +47,7 @@ class Watchman:
         self.asked = 0
         self.running: dict[int, str] = {}
         self.beside: dict[str, int] = {}
+        self.limits: dict[str, tuple[float | None, float | None, bool]] = {}
         self.most = 0
         self._next = 0
 
@@ -62,6 +63,10 @@ class Watchman:
         self.running[self._next] = job_id
         self.most = max(self.most, len(self.running))
         return self._next
+
+    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
+        """Note when it is to end."""
+        self.limits[self.running[slot]] = (soft, hard, isolated)
 
     def give(self, slot: int) -> None:
         """Note that it ended."""
