@@ -11,6 +11,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -40,6 +41,10 @@ class TestRecords(OnOneFile, RecordConformance):
 
 
 class TestFlows(OnOneFile, FlowConformance):
+    pass
+
+
+class TestBrought(OnOneFile, BroughtConformance):
     pass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Final
 
 from umbel.brokers.sqlite import nodes
@@ -14,11 +14,11 @@ from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
-from umbel.model.flow import Flow, FlowState, FlowView, Input, Page, Progress, Standing
+from umbel.model.flow import Flow, FlowState, FlowView, Input, Join, Page, Progress, Standing
 from umbel.model.job import Job
 
 BATCH: Final = 512
-"""How many jobs of a start are stored in one step: a few ms, so that no writer waits for a large flow."""
+"""How many jobs and inputs of a start are stored in one step: a few ms, so that no writer waits for a large flow."""
 _STATES: Final[Mapping[int, FlowState]] = {1: "running", 2: "succeeded", 3: "failed", 4: "revoked"}
 
 _Step = Callable[[Connection], Any]
@@ -32,36 +32,40 @@ class SqliteFlows:
         self._clock = clock
         self._ring = ring
 
-    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """Store and open a flow; see `FlowStore.start`."""
-        drive(self._starting(flow, jobs), lambda step: self._engine.call(step, durable=Durability.ANSWERED))
+        drive(self._starting(flow, jobs, inputs), lambda step: self._engine.call(step, durable=Durability.ANSWERED))
 
-    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
-        await adrive(self._starting(flow, jobs), lambda step: self._engine.submit(step, durable=Durability.ANSWERED))
+        await adrive(
+            self._starting(flow, jobs, inputs), lambda step: self._engine.submit(step, durable=Durability.ANSWERED)
+        )
 
-    def _starting(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> Operation[_Step, None]:
+    def _starting(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join]) -> Operation[_Step, None]:
         working: set[int] = set()
-        stored = _numbered(jobs, working)
+        stored: Iterator[Stored | Join] = chain(_numbered(jobs, working), inputs)
         batch = list(islice(stored, BATCH))
         while len(batch) == BATCH:
-            if not (yield partial(self._store, flow=flow, jobs=batch)):
+            if not (yield partial(self._store, flow=flow, batch=batch, working=working)):
                 return
             batch = list(islice(stored, BATCH))
-        rung = yield partial(self._open, flow=flow, jobs=batch, working=working)
+        rung = yield partial(self._open, flow=flow, batch=batch, working=working)
         self._ring(rung)
 
-    def _store(self, connection: Connection, flow: Flow, jobs: Iterable[Stored]) -> bool:
+    def _store(self, connection: Connection, flow: Flow, batch: Sequence[Stored | Join], working: set[int]) -> bool:
         key = nodes.begin(connection, self._clock, flow)
         if key is not None:
-            nodes.store(connection, key, jobs)
+            nodes.store(connection, key, batch, working)
         return key is not None
 
-    def _open(self, connection: Connection, flow: Flow, jobs: Iterable[Stored], working: set[int]) -> Counter[str]:
+    def _open(
+        self, connection: Connection, flow: Flow, batch: Sequence[Stored | Join], working: set[int]
+    ) -> Counter[str]:
         key = nodes.begin(connection, self._clock, flow)
         if key is None:
             return Counter()
-        nodes.store(connection, key, jobs)
+        nodes.store(connection, key, batch, working)
         return nodes.open_flow(connection, self._clock, key, flow, working)
 
     async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:

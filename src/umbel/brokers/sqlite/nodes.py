@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -56,9 +56,16 @@ def begin(connection: Connection, clock: Clock, flow: Flow) -> int | None:
     return None if row is None else row[0]
 
 
-def store(connection: Connection, flow: int, jobs: Iterable[Stored]) -> None:
-    """Keep *jobs* until their nodes open."""
-    connection.executemany(FLOWS["store"], (_stored(flow, each) for each in jobs))
+def store(connection: Connection, flow: int, batch: Sequence[Stored | Join], working: Collection[int]) -> None:
+    """Keep the jobs of *batch* until their nodes open, and what members brought; *working* are nodes with jobs."""
+    connection.executemany(FLOWS["store"], (_stored(flow, each) for each in batch if isinstance(each, Stored)))
+    joins = (each for each in batch if isinstance(each, Join))
+    rows = [_brought(flow, each, is_end=each.node not in working) for each in joins]
+    connection.executemany(FLOWS["bring"], rows).fetchall()
+
+
+def _brought(flow: int, join: Join, *, is_end: bool) -> tuple[object, ...]:
+    return flow, join.node, join.member, int(join.failed), join.value if join.failed or not is_end else b""
 
 
 def _stored(flow: int, stored: Stored) -> tuple[object, ...]:
@@ -73,9 +80,8 @@ def open_flow(connection: Connection, clock: Clock, key: int, flow: Flow, workin
     if connection.execute(FLOWS["open"], (key, clock.wall(), ends)).fetchone() is None:
         return rung
     rows = [(key, node.key, node.members, node.key not in working) for node in flow.nodes]
-    connection.executemany(FLOWS["node"], rows)
-    for node in flow.nodes:
-        if node.members <= 0:
+    for node, (complete,) in zip(flow.nodes, connection.executemany(FLOWS["node"], rows).fetchall(), strict=True):
+        if complete:
             rung += _open(connection, clock, (key, node.key), is_end=node.key not in working)
     return rung
 
@@ -113,9 +119,7 @@ def _bring(connection: Connection, clock: Clock, node: tuple[str, str, int], joi
         return Counter()
     flow, is_end = waiting
     place = (flow, node[2])
-    rows = [
-        (*place, each.member, int(each.failed), each.value if each.failed or not is_end else b"") for each in joins
-    ]
+    rows = [_brought(flow, each, is_end=is_end) for each in joins]
     fresh = [failed for (failed,) in connection.executemany(FLOWS["bring"], rows)]
     (complete,) = connection.execute(FLOWS["count"], (*place, len(fresh), sum(fresh))).fetchone() or (0,)
     return _open(connection, clock, place, is_end=is_end) if complete else Counter()

@@ -28,8 +28,11 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) on conflict do nothing
 update flow set state = 1, created = ?2, forget = null, ends = ?3 where key = ?1 and state = 0 returning 1
 
 -- name: node
--- ?1 key of a flow, ?2 node, ?3 how many members it waits for, ?4 whether it is an end
-insert into flow_node(flow, key, members, ending) values (?1, ?2, ?3, ?4)
+-- ?1 key of a flow, ?2 node, ?3 how many members it waits for, ?4 whether it is an end; what members brought before
+-- counts; answers whether none is missing
+insert into flow_node(flow, key, members, ending, joined, failed)
+select ?1, ?2, ?3, ?4, count(*), coalesce(sum(failed), 0) from flow_input where flow = ?1 and node = ?2
+returning joined >= members
 
 -- name: waiting
 -- ?1 id of a flow, ?2 its home, ?3 node; answers its key and whether the node is an end, if it waits for members
