@@ -157,6 +157,10 @@ class UnknownResult(TaskError):
     """The result can never arrive: its job is unknown, or its result is ignored. The message says which."""
 
 
+class FlowError(UmbelError):
+    """What was asked of a flow cannot be done: it is unknown, or in no state for it. The message says which."""
+
+
 class LeaseLost(TaskError):
     """The worker lost its lease on the job: whatever it still does is refused."""
 

@@ -1,19 +1,26 @@
-"""Flows: `app.flows` lists what runs and ran, shows it as a graph, and revokes it."""
+"""Flows: `app.flows` lists what runs and ran, shows it as a graph, revokes it, and retries what failed."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
+from umbel.asking import Source
 from umbel.canvas import drawing, plan
 from umbel.canvas.boxes import Box, boxes
+from umbel.canvas.rerun import Again, Asked, Find, Read, Rerun, Terms, rerun
 from umbel.canvas.seams import Place
 from umbel.canvas.send import flow_store
+from umbel.canvas.tally import Tally, tally
 from umbel.contracts.flows import FlowStore
+from umbel.engines.operation import adrive, drive
 from umbel.model.flow import FlowState, FlowView, Progress
 from umbel.model.ids import flow_of
+from umbel.options import When, moment
+from umbel.result import AsyncResult
 
 
 class FlowInfo(msgspec.Struct, frozen=True):
@@ -32,6 +39,25 @@ class FlowInfo(msgspec.Struct, frozen=True):
         """The graph: jobs that differ in nothing but their number are one box, which tells how far they have come."""
         return boxes(self.jobs, {node.key: node for node in self.nodes})
 
+    @property
+    def total(self) -> int:
+        """How many jobs it has or takes the values of; those that were added while it ran count, too."""
+        return self._tally.total
+
+    @property
+    def done(self) -> int:
+        """How many of them have ended, well or not; known when the flow was asked for alone."""
+        return self._tally.done
+
+    @property
+    def failed(self) -> int:
+        """How many of them have not succeeded."""
+        return self._tally.failed
+
+    @property
+    def _tally(self) -> Tally:
+        return tally(self.jobs, {node.key: node for node in self.nodes})
+
     def text(self) -> str:
         """The graph as text: a line for each box, with the numbers of those that it waits for."""
         return drawing.text(self.boxes)
@@ -46,6 +72,35 @@ class FlowInfo(msgspec.Struct, frozen=True):
 
 
 Found: TypeAlias = list[FlowInfo]
+
+
+class Retried:
+    """The flow *id*, which goes on where the flow *of* failed. Its jobs have new ids, for a record never changes.
+
+    *jobs* are those that run again, each with the id that it had; *kept* counts the values that were taken over.
+    """
+
+    def __init__(self, made: Rerun, source: Source) -> None:
+        """Made by `Flows.retry`."""
+        self.id = made.id
+        self.of = made.of
+        self.jobs: list[Again] = made.jobs
+        self.kept = made.kept
+        self._last = made.last
+        self._source = source
+
+    @property
+    def results(self) -> list[AsyncResult[Any]]:
+        """The handles of the jobs that run again and that no other one waits for."""
+        return [AsyncResult(job_id, self._source, flow=self.id) for job_id in self._last]
+
+    @property
+    def result(self) -> AsyncResult[Any]:
+        """The handle of the last of them: of a chain or chord that is the only one."""
+        return self.results[-1]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id} of {self.of}, {len(self.jobs)} jobs>"
 
 
 class Flows:
@@ -84,12 +139,58 @@ class Flows:
         """The async twin of `revoke`."""
         return await self._store.arevoke_flow(flow_of(flow), None)
 
+    def retry(self, flow: str, *, dry_run: bool = False, expires: When | None = None) -> Retried:
+        """Start *flow*, which has failed or was revoked, anew as a flow that goes on where it failed.
+
+        What succeeded does not run again, its values are taken over; all else is sent again at once, with the arguments
+        that it had. No job starts after the moment *expires*; what was said of that before does not count. With
+        *dry_run* nothing is started. A repeat answers the same flow, while that has not failed; then it is retried.
+
+        Raises `FlowError` when the flow is unknown, runs or has succeeded, and for a job that was too large to be kept.
+        """
+        store = self._store
+        return self._retried(drive(rerun(flow, self._terms(dry_run, expires)), lambda asked: _answer(store, asked)))
+
+    async def aretry(self, flow: str, *, dry_run: bool = False, expires: When | None = None) -> Retried:
+        """The async twin of `retry`."""
+        store = self._store
+        steps = rerun(flow, self._terms(dry_run, expires))
+        return self._retried(await adrive(steps, lambda asked: _aanswer(store, asked)))
+
+    def _retried(self, made: Rerun) -> Retried:
+        return Retried(made, cast("Source", self._host))
+
+    def _terms(self, dry: bool, expires: When | None) -> Terms:
+        now = time.time()
+        last = None if expires is None else moment(expires, "expires", now)
+        return Terms(now, self._host.conf.result_expires, last, dry)
+
     @property
     def _store(self) -> FlowStore:
         return flow_store(self._host)
 
     def _queues(self, queues: Sequence[str]) -> Sequence[str]:
         return tuple(queues) or (self._host.conf.task_default_queue,)
+
+
+def _answer(store: FlowStore, asked: Asked) -> Any:
+    match asked:
+        case Find():
+            return store.flow(asked.flow, asked.home)
+        case Read():
+            return store.read_inputs(asked.pages)
+        case _:
+            return store.start(asked.flow, iter(asked.jobs), asked.inputs)
+
+
+async def _aanswer(store: FlowStore, asked: Asked) -> Any:
+    match asked:
+        case Find():
+            return await store.aflow(asked.flow, asked.home)
+        case Read():
+            return await store.inputs(asked.pages)
+        case _:
+            return await store.astart(asked.flow, iter(asked.jobs), asked.inputs)
 
 
 def _info(view: FlowView) -> FlowInfo:

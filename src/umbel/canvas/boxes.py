@@ -78,7 +78,7 @@ class _Group(msgspec.Struct):
 def boxes(kinds: Iterable[Kind], progress: Mapping[int, Progress] = NO_PROGRESS) -> list[Box]:
     """The boxes of the plan *kinds*; *progress* are the nodes by their keys."""
     listed = list(kinds)
-    order = _in_order(listed)
+    order = in_order(listed)
     alike = _alike(listed, order)
     groups: dict[int, _Group] = defaultdict(_Group)
     for node in order:
@@ -128,7 +128,7 @@ def _among_others(kind: Kind, groups: Mapping[int, _Group], after: tuple[int, ..
     return Box(kind.task, kind.count, state, ended, failed, after, layer)
 
 
-def _in_order(kinds: Iterable[Kind]) -> list[int]:
+def in_order(kinds: Iterable[Kind]) -> list[int]:
     """The nodes, each behind those whose jobs it waits for."""
     onward: dict[int, list[int]] = defaultdict(list)
     waits: Counter[int] = Counter()

@@ -1,7 +1,8 @@
-"""`umbel flows`: list, show and revoke flows."""
+"""`umbel flows`: list, show, revoke and retry flows."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -20,6 +21,12 @@ from umbel.settings import Settings
 HELP: Final = """Flows of a broker: chains, chords and other graphs, while they run and for a day after.
 
 ID is that of a flow or of one of its jobs. With -b the app is not needed.
+"""
+
+RETRY: Final = """Run what did not succeed of the flow ID again, in a new flow that goes on where it failed.
+
+Values of jobs that have succeeded are taken over. Records never change, so the jobs have new ids; that of the new flow
+is printed. Of a flow that was retried before, the newest retry is meant; one that runs or has succeeded is only told.
 """
 
 
@@ -69,13 +76,14 @@ def show(frame: Frame, /, *, flow: str, form: str | None) -> int:
         raise UmbelError(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
     match form:
         case "json":
-            click.echo(msgspec.json.encode({**msgspec.structs.asdict(found), "boxes": found.boxes}).decode())
+            counts = {"total": found.total, "done": found.done, "failed": found.failed}
+            click.echo(msgspec.json.encode({**msgspec.structs.asdict(found), **counts, "boxes": found.boxes}).decode())
         case "mermaid":
             click.echo(found.mermaid())
         case "svg":
             click.echo(found.svg())
         case _:
-            click.echo(f"{found.id}  {found.state}  created {_shown(found.created)}  ended {_shown(found.ended)}")
+            click.echo(_head(found))
             click.echo(found.text())
     return 0
 
@@ -90,11 +98,40 @@ def revoke(frame: Frame, /, *, flow: str) -> int:
     raise UmbelError(f"no flow {flow} is running")
 
 
+@flows.command(cls=Command, help=RETRY)
+@_flow
+@click.option("--dry-run", is_flag=True, help="Only show what would run again.")
+@click.option("--expires", type=float, metavar="SECONDS", help="After that no job starts any more.")
+@_json
+@click.pass_obj
+def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, as_json: bool) -> int:
+    """Retry it; answers the exit code."""
+    found = _opened(frame).retry(flow, dry_run=dry_run, expires=expires)
+    if as_json:
+        told = {"id": found.id, "of": found.of, "started": not dry_run, "kept": found.kept, "jobs": found.jobs}
+        click.echo(msgspec.json.encode(told).decode())
+        return 0
+    will = "would run" if dry_run else "run"
+    frame.say(f"{len(found.jobs):,} jobs of {found.of} {will} again, {found.kept:,} values are taken over")
+    counts = Counter((job.task, job.queue) for job in found.jobs)
+    if dry_run:
+        click.echo("\n".join(table(["TASK", "QUEUE", "JOBS"], [[*place, count] for place, count in counts.items()])))
+    else:
+        click.echo(found.id)
+    return 0
+
+
 def _opened(frame: Frame) -> Flows:
     if not frame.broker:
         return open_app(frame).flows
     settings = read_settings(frame)
     return Flows(Place(connect(settings.broker_url, settings), settings))
+
+
+def _head(found: FlowInfo) -> str:
+    failed = f", {found.failed:,} failed" if found.failed else ""
+    counts = f"{found.done:,} of {found.total:,} jobs ended{failed}"
+    return f"{found.id}  {found.state}  {counts}  created {_shown(found.created)}  ended {_shown(found.ended)}"
 
 
 def _table(found: list[FlowInfo]) -> list[str]:
