@@ -34,6 +34,7 @@ class Said(msgspec.Struct, frozen=True):
     """The options of a call after they were checked; None leaves it to task or settings. Unix times, seconds.
 
     *takes* tells that the first positional argument is not there yet: what the job waits for will bring it.
+    *announced*: the receivers of before_task_publish know of it, or need not.
     """
 
     task_id: str | None = None
@@ -57,6 +58,7 @@ class Said(msgspec.Struct, frozen=True):
     part: Part | None = None
     takes: bool = False
     in_chord: bool = False
+    announced: bool = False
 
 
 NOTHING_SAID: Final = Said()
@@ -97,7 +99,8 @@ def _retry_policy(value: object) -> dict[str, float | bool | None]:
     return policy
 
 
-def _headers(value: object) -> dict[str, Any]:
+def checked_headers(value: object) -> dict[str, Any]:
+    """Custom headers as they travel. Raises `TypeError` or `EncodeError`, naming what is wrong."""
     given = cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {None: None}
     carried: dict[str, Any] = {}
     for name, what in given.items():
@@ -122,7 +125,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "retry_policy": _retry_policy,
     "soft_time_limit": lambda value: seconds(value, "soft_time_limit"),
     "time_limit": lambda value: seconds(value, "time_limit"),
-    "headers": _headers,
+    "headers": checked_headers,
     "connection": lambda value: value,
     "root_id": checked_id,
     "parent_id": checked_id,

@@ -8,6 +8,7 @@ from umbel.contracts.broker import Sender
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSender
 from umbel.model.job import Job
+from umbel.signals import after_task_publish
 
 
 def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
@@ -19,6 +20,10 @@ def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) 
         broker.send(jobs)
     else:
         _transactional(broker).send_in(jobs, connection)
+    if after_task_publish.receivers:
+        from umbel import publishing
+
+        publishing.after(jobs)
 
 
 async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
@@ -27,6 +32,10 @@ async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None =
         await broker.asend(jobs)
     else:
         await _transactional(broker).asend_in(jobs, connection)
+    if after_task_publish.receivers:
+        from umbel import publishing
+
+        await publishing.aafter(jobs)
 
 
 def _transactional(broker: Sender) -> TransactionalSender:

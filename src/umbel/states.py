@@ -11,6 +11,10 @@ SUCCESS: Final = "SUCCESS"
 FAILURE: Final = "FAILURE"
 REVOKED: Final = "REVOKED"
 IGNORED: Final = "IGNORED"
+REJECTED: Final = "REJECTED"
+RECEIVED: Final = "RECEIVED"
+PROGRESS: Final = "PROGRESS"
+"""What ``self.progress`` says; a custom state like any other."""
 
 READY_STATES: Final = frozenset({SUCCESS, FAILURE, REVOKED})
 UNREADY_STATES: Final = frozenset({PENDING, STARTED, RETRY})

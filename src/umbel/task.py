@@ -24,6 +24,7 @@ from typing import (
 
 import msgspec
 
+from umbel import publishing
 from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, process, said_by
 from umbel.canvas.signable import Signable
@@ -40,6 +41,7 @@ from umbel.result import AsyncResult as Handle  # the name AsyncResult is a meth
 from umbel.result import EagerResult
 from umbel.retrying import RetryCall, retry_of
 from umbel.sending import asend, send
+from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire import envelope
 from umbel.wire.arguments import Arguments
 
@@ -130,7 +132,9 @@ class Task(Signable[P, R], Hooks):
         job, handle = self._job(host, args, kwargs, self._said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        if self._said.connection is None:  # not left to `send`: every call pays for each call
+        if (
+            self._said.connection is None and not after_task_publish.receivers
+        ):  # not left to `send`: every call pays for each call
             host.broker.send((job,))
         else:
             send(host.broker, (job,), self._said.connection)
@@ -189,7 +193,8 @@ class Task(Signable[P, R], Hooks):
         """
         host = self._host or self.app
         throw = options.pop("throw", None)
-        job, _ = self._job(host, args, kwargs, self._saying(cast("CallOptions", options)))
+        said = msgspec.structs.replace(self._saying(cast("CallOptions", options)), announced=True)
+        job, _ = self._job(host, args, kwargs, said)
         return self._eager(host, job, throw)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
@@ -283,9 +288,9 @@ class Task(Signable[P, R], Hooks):
         """The job of one call, and its handle; pure but for the id and the clock."""
         encode = self.arguments.encode_rest if said.takes else self.arguments.encode
         raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
-        conf = host.conf
-        now = time.time()
-        parent = running.get()
+        conf, now, parent = host.conf, time.time(), running.get()
+        if before_task_publish.receivers and not said.announced:
+            said = publishing.before(self, conf, args, kwargs or _NOTHING, said)
         priority = said.priority if said.priority is not None else self.priority
         own = None if self.expires is None else now + seconds(self.expires, "expires")
         described = envelope.Envelope(
@@ -329,6 +334,8 @@ class Task(Signable[P, R], Hooks):
 
     async def _asend(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said) -> Handle[R]:
         host = self._host or self.app
+        if before_task_publish.receivers:
+            said = await publishing.abefore(self, host.conf, args, kwargs or _NOTHING, said)
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return await self._aeager(host, job)

@@ -12,7 +12,6 @@ from umbel.app.administration import Administration
 from umbel.app.connections import Broker, ResultStore, broker_at, fill_in, same_engine, store_at, store_url
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
-from umbel.app.signal import AppSignal
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Job
@@ -21,6 +20,7 @@ from umbel.options import AppOptions, CallOptions
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
 from umbel.sending import asend, send
 from umbel.settings import Settings, sources
+from umbel.signals import Signal, import_modules
 from umbel.task import Call, Task
 from umbel.wire.arguments import Arguments
 
@@ -57,8 +57,8 @@ class Umbel(Administration):
         self._config: list[Callable[[Settings], None]] = []
         self._discoveries: list[Callable[[], None]] = []
         self._exceptions: dict[str, type[Exception]] = {}
-        self.on_after_configure = AppSignal("on_after_configure")
-        self.on_after_finalize = AppSignal("on_after_finalize")
+        self.on_after_configure = Signal("on_after_configure", raises=True)  # a schedule must not be missing
+        self.on_after_finalize = Signal("on_after_finalize", raises=True)
         self._completing = [self.on_after_configure, self.on_after_finalize]
         if own.get("config_source") is not None:
             self.config_from_object(own["config_source"], namespace=own.get("namespace"))
@@ -206,6 +206,7 @@ class Umbel(Administration):
 
     def load_tasks(self) -> None:
         """Import all modules that define tasks: *include*, the setting ``imports``, and what is discovered."""
+        import_modules.send(self)
         import_all((*self._include, *self.conf.include, *self.conf.imports))
         for discover in self._discoveries:
             discover()

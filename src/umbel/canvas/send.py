@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from umbel import sending
+from umbel import publishing, sending
 from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty, is_loose
 from umbel.canvas.expiry import expiry
 from umbel.canvas.mapping import chunks
@@ -24,6 +24,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.flow import Flow
 from umbel.model.ids import new_flow_id
 from umbel.model.job import Job
+from umbel.signals import after_task_publish
 
 BATCH: Final = 1000
 """How many members of a group are sent at once."""
@@ -80,6 +81,8 @@ def carry_out(host: Host, command: Batch | Start, connection: object | None = No
         sending.send(host.broker, command.jobs, connection)
     else:
         flow_store(host, connection).start(command.flow, iter(command.jobs))
+        if after_task_publish.receivers:
+            publishing.after([job for _, job in command.jobs])
 
 
 async def acarry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
@@ -88,6 +91,8 @@ async def acarry_out(host: Host, command: Batch | Start, connection: object | No
         await sending.asend(host.broker, command.jobs, connection)
     else:
         await flow_store(host, connection).astart(command.flow, iter(command.jobs))
+        if after_task_publish.receivers:
+            await publishing.aafter([job for _, job in command.jobs])
 
 
 def freeze(sig: Signature[Any]) -> Handle | None:

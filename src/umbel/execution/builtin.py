@@ -14,12 +14,12 @@ from umbel.canvas.seams import Host
 from umbel.canvas.signatures import maybe_signature
 from umbel.decorators import AnyTask, Recipe, task_of
 from umbel.execution.following import ERRBACK, derived_id
-from umbel.execution.to_end import to_end
 from umbel.model.failure import Failure, rebuild
 from umbel.model.ids import derived_flow_id
 from umbel.model.job import Delivery
 from umbel.request import Request
 from umbel.task import Task
+from umbel.to_end import to_end
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
 
 _logger = logging.getLogger("umbel.worker")

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import msgspec
 
 from umbel.execution.executor import Executor, Finished, Run
-from umbel.execution.to_end import to_end
 from umbel.execution.verdict import result_of
 from umbel.model.job import Counts, Delivery, Job
 from umbel.model.outcome import Failed, Outcome, Result, Retried
 from umbel.task import Task
+from umbel.to_end import to_end
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
 
 AnyTask: TypeAlias = Task[..., Any]

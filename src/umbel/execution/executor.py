@@ -24,6 +24,7 @@ from umbel.model.job import Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
 from umbel.request import Desk, Request, running
+from umbel.signals import AROUND_RUNS
 from umbel.task import Task
 from umbel.wire.envelope import Envelope, decode, encode
 from umbel.wire.flow import part_of
@@ -151,19 +152,19 @@ class Executor:
         request.desk, request.began = self.desk, began
         running.set(request)
         try:
-            if "before_start" in task.hooks:
-                hooks.call(task.before_start, request.id, args, kwargs)
+            if task.hooks or AROUND_RUNS:
+                hooks.before(task, request)
             value = task.body(*args, **kwargs)
             if request.retrying is not None:
                 request.give_up()
             outcome = self._returned(request, value, completed=request.completing and request.completed)
         except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
             outcome = self._raised(run, request, error, completed=request.completing and request.completed)
-            if task.hooks:
+            if task.hooks or AROUND_RUNS:
                 hooks.after_error(task, request, outcome, error)
         else:
-            if task.hooks:
-                hooks.after_success(task, request, value)
+            if task.hooks or AROUND_RUNS:
+                hooks.after_success(task, request, value, outcome)
         return outcome
 
     async def arun(self, run: Run) -> Outcome:
@@ -181,8 +182,8 @@ class Executor:
         request.desk, request.began = self.desk, began
         running.set(request)
         try:
-            if "before_start" in task.hooks:
-                await hooks.acall(task.before_start, request.id, args, kwargs)
+            if task.hooks or AROUND_RUNS:
+                await hooks.abefore(task, request)
             value = await task.body(*args, **kwargs)
             if request.retrying is not None:
                 request.give_up()
@@ -190,11 +191,11 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - as above
             self._let_go(error)
             outcome = self._raised(run, request, error, completed=request.completing and await request.acompleted())
-            if task.hooks:
+            if task.hooks or AROUND_RUNS:
                 await hooks.aafter_error(task, request, outcome, error)
         else:
-            if task.hooks:
-                await hooks.aafter_success(task, request, value)
+            if task.hooks or AROUND_RUNS:
+                await hooks.aafter_success(task, request, value, outcome)
         return outcome
 
     def keeps(self, run: Run, outcome: Outcome) -> bool:
