@@ -23,8 +23,10 @@ INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "beat": ("umbel.cli.beat:beat", "Send the jobs of schedules, and run none."),
     "call": ("umbel.cli.ask:call", "Send a job by the name of its task."),
+    "dev": ("umbel.cli.dev:dev", "Run a worker that loads the code anew when it changes."),
     "doctor": ("umbel.cli.doctor:doctor", "Look at broker and result store: what endangers jobs, and the cure."),
     "flows": ("umbel.cli.flows:flows", "List, show and revoke flows."),
+    "health": ("umbel.cli.health:health", "Ask a worker of this host how it is."),
     "result": ("umbel.cli.ask:result", "Show the result of a job."),
     "schedules": ("umbel.cli.schedules:schedules", "List, add, remove, pause, resume and run schedules."),
     "status": ("umbel.cli.status:status", "Show queues, workers and what they are running."),

@@ -10,6 +10,7 @@ import click
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
+from umbel.cli.operating import apply_settings, daemon_of, operating
 from umbel.log import FORMATS, level_of
 from umbel.worker.options import WorkerOptions
 from umbel.worker.sizing import POOLS, checked_pool
@@ -27,6 +28,8 @@ In all but the last, each child also runs up to worker_async_concurrency (100)
 `async def` tasks beside them. --processes and --threads set the two numbers
 directly. What is not given here is taken from UMBEL_* variables, then from the
 app's settings, then from umbel.toml or pyproject.toml.
+
+Settings may follow as words, as in `umbel worker worker.lease=30`.
 
 SIGTERM or Ctrl-C: no new jobs, running ones may finish within --grace seconds,
 the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
@@ -76,11 +79,18 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
          text="Seconds that running jobs have at SIGTERM.")  # fmt: skip
 @_option("-B", "--beat/--no-beat", variable="UMBEL_BEAT", default=True,
          text="Send the jobs of schedules, as every worker does; with --no-beat others do.")  # fmt: skip
+@operating
+@click.argument("settings", nargs=-1)
 @click.pass_obj
-def worker(frame: Frame, /, **given: Any) -> int:
+def worker(frame: Frame, /, *, settings: tuple[str, ...], **given: Any) -> int:
     """Start a worker and answer its exit code."""
     app = app_name(frame.app)
+    apply_settings(settings)
+    daemon = daemon_of(given)
+    from umbel.cli.daemon import living
     from umbel.worker.worker import run_worker
 
     color = False if frame.no_color else None
-    return run_worker(WorkerOptions(app=app, workdir=str(Path.cwd()), color=color, quiet=frame.quiet, **given))
+    options = WorkerOptions(app=app, workdir=str(Path.cwd()), color=color, quiet=frame.quiet, **given)
+    with living(daemon):
+        return run_worker(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -33,8 +34,18 @@ def die_with_parent(parent: int) -> None:
 
 def kill(process: int) -> None:
     """End the process behind the pidfd *process*, which may have ended: unlike its id, that never means another one."""
+    ask(process, signal.SIGKILL)
+
+
+def ask(process: int, number: int) -> None:
+    """Send a signal to the process behind the pidfd *process*, which may have ended."""
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process, signal.SIGKILL)
+        signal.pidfd_send_signal(process, number)
+
+
+def dump_on_signal() -> None:
+    """Write the stacks of all threads to stderr at SIGUSR1, whatever they do; children inherit that."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 def die_first(points: int) -> None:

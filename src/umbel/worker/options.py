@@ -35,6 +35,17 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """No banner at the start."""
     beat: bool = True
     """Send the jobs of schedules."""
+    health: str = ""
+    """``[HOST:]PORT`` of the health endpoint; empty: none."""
+    health_file: str = ""
+    autoscale: str = ""
+    """``MAX,MIN`` children; empty: as many as there were at the start."""
+    burst: bool = False
+    """End when nothing is left to do."""
+    reload: bool = False
+    """Load the app anew when a file of it has changed."""
+    reload_dirs: tuple[str, ...] = ()
+    """Where to look for changes; empty: in *workdir*."""
 
 
 class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):

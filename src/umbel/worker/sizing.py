@@ -52,6 +52,10 @@ def resolve(options: WorkerOptions, settings: Settings) -> Sizing:
         explicit = setting if typed is None and not reshaped else typed
         if explicit is not None:
             sizing = msgspec.structs.replace(sizing, **{name: explicit})
+    if options.autoscale:
+        if pool != "prefork":
+            raise ImproperlyConfigured(f"--autoscale changes the number of child processes: use -P prefork, not {pool}")
+        sizing = msgspec.structs.replace(sizing, processes=autoscale_limits(options.autoscale)[1])
     for name in Sizing.__struct_fields__:
         if getattr(sizing, name) < 1:
             raise ImproperlyConfigured(f"a worker cannot have {getattr(sizing, name)} {name}: give 1 or more")
@@ -65,6 +69,21 @@ def checked_pool(name: str) -> str:
         return pool
     instead = _REPLACED_POOLS.get(pool, "one of " + ", ".join(POOLS))
     raise ImproperlyConfigured(f"the pool {name!r} is not supported: use {instead}")
+
+
+def autoscale_limits(text: str) -> tuple[int, int]:
+    """The most and the least number of children of *text*: ``10,3``, or ``10`` for ``10,0`` as Celery reads it.
+
+    A worker needs one child, so 0 means 1. Raises `ImproperlyConfigured`.
+    """
+    most, _, least = text.partition(",")
+    try:
+        found = int(most), max(int(least or 0), 1)
+    except ValueError:
+        found = (0, 0)
+    if not found[0] >= found[1] >= 1:
+        raise ImproperlyConfigured(f"--autoscale is {text!r}: give MAX,MIN, such as 10,3")
+    return found
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:

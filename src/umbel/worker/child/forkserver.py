@@ -156,6 +156,7 @@ def main() -> None:
     sys.argv[:] = ["umbel"]
     gc.disable()
     faulthandler.enable()
+    kernel.dump_on_signal()
     try:
         Forkserver(channel).serve()
     except (ChannelClosed, OSError):

@@ -19,6 +19,8 @@ class Signals:
     """The signals of a worker, inside its event loop.
 
     TERM or INT once: warm shutdown; again, or QUIT: cold. HUP: reload the app, or warm shutdown if it has a terminal.
+    USR1: write the stacks of all threads to stderr. With REMAP_SIGTERM=SIGQUIT in the environment, as Celery has it,
+    TERM is cold.
     """
 
     def __init__(self) -> None:
@@ -26,12 +28,15 @@ class Signals:
         self.warm = asyncio.Event()
         self.cold = asyncio.Event()
         self.reload = asyncio.Event()
+        self.dump: Callable[[], None] | None = None
+        """Called by USR1."""
         self._first = 0.0
         self._handlers: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGTERM: self._stop,
+            signal.SIGTERM: self._stop_now if os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else self._stop,
             signal.SIGINT: self._stop,
             signal.SIGQUIT: self._stop_now,
             signal.SIGHUP: self._hang_up,
+            signal.SIGUSR1: self._dump,
             signal.SIGCHLD: reap,
         }
 
@@ -60,6 +65,10 @@ class Signals:
             self._stop()
         else:
             self.reload.set()
+
+    def _dump(self) -> None:
+        if self.dump is not None:
+            self.dump()
 
     def _stop_now(self) -> None:
         self.warm.set()

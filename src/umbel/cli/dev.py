@@ -1,0 +1,52 @@
+"""`umbel dev`: everything that development needs in one process group, on the embedded file unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from umbel.cli.app_name import app_name
+from umbel.cli.command import Command, Frame
+from umbel.log import level_of
+from umbel.worker.options import WorkerOptions
+
+HELP: Final = """Run a worker that sends the jobs of schedules, too, and runs new code when a file changes.
+
+Without a broker in the app or its settings, jobs are kept in an embedded file in this folder. Python files and
+umbel.toml are watched, but for hidden folders and what .gitignore leaves out. When one changes, the app is loaded anew;
+running jobs have 2 seconds to finish, then they go back to their queue. If the new code cannot be loaded, the error is
+shown and the old code goes on until the next change. Not for production: use `umbel worker` there.
+"""
+
+
+def _level(_: click.Context, __: click.Parameter, name: str) -> str:
+    level_of(name)
+    return name.upper()
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+@click.command(cls=Command, help=HELP)
+@click.option("-l", "--loglevel", default="INFO", callback=_level, help="DEBUG, INFO (the default), WARNING, …")
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), default=2, show_default=True, help="Jobs at once.")
+@click.option("-Q", "--queues", callback=_names, help="Queues to serve, separated by commas.")
+@click.option("--reload-dir", "reload_dirs", multiple=True, metavar="FOLDER",
+              help="Watch this folder instead of the working folder; may be repeated.")  # fmt: skip
+@click.pass_obj
+def dev(frame: Frame, /, **given: Any) -> int:
+    """Run it, and answer the exit code."""
+    app = app_name(frame.app)
+    from umbel.worker.worker import run_worker
+
+    # Two changes within a second could leave a compiled file behind that looks newer than the source.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    color = False if frame.no_color else None
+    options = WorkerOptions(
+        app=app, workdir=str(Path.cwd()), color=color, quiet=frame.quiet, logformat="text", reload=True, **given
+    )
+    return run_worker(options)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from umbel.exceptions import ImproperlyConfigured
+from umbel.worker.address import probe_address
+from umbel.worker.board import FULL, boot_seconds
+from umbel.worker.supervisor.health import BIRTH_SECONDS, DEAF_SECONDS, Health, Rounds, Verdict
+from umbel.worker.supervisor.health_file import HealthFile
+from umbel.worker.supervisor.health_server import answer
+
+LATE = DEAF_SECONDS + 1
+
+
+class Heard:
+    """A child as its health sees it."""
+
+    def __init__(self, heard: float, running: int = 0) -> None:
+        self.pid = 7
+        self.stopped = False
+        self.heard = heard
+        self.jobs = running
+
+    def running(self) -> Sequence[object]:
+        """As many jobs as were said."""
+        return range(self.jobs)
+
+
+def health(child: Heard, *, reached: bool) -> Health:
+    async def reach() -> bool:
+        return reached
+
+    return Health(lambda: [child], reach)
+
+
+def test_a_child_that_was_answered_lately_is_not_deaf() -> None:
+    rounds, child = Rounds(), Heard(100.0)
+    assert rounds.deaf([child], 100.0 + DEAF_SECONDS - 1) == ""
+
+
+def test_a_child_that_should_have_asked_and_heard_nothing_is_deaf() -> None:
+    rounds, child = Rounds(), Heard(100.0)
+    rounds.deaf([child], 100.0)
+    assert "child 7" in rounds.deaf([child], 100.0 + LATE)
+
+
+def test_a_child_that_is_full_is_not_deaf_however_long_its_jobs_run() -> None:
+    rounds, child = Rounds(), Heard(FULL, running=1)
+    assert rounds.deaf([child], 100.0) == rounds.deaf([child], 100_000.0) == ""
+
+
+def test_a_child_that_says_it_is_full_and_runs_nothing_is_deaf() -> None:
+    rounds, child = Rounds(), Heard(FULL)
+    rounds.deaf([child], 100.0)
+    assert rounds.deaf([child], 100.0 + LATE)
+
+
+def test_a_child_that_was_told_to_stop_need_not_receive() -> None:
+    rounds, child = Rounds(), Heard(100.0)
+    child.stopped = True
+    rounds.deaf([child], 100.0)
+    assert rounds.deaf([child], 100.0 + LATE) == ""
+
+
+def test_a_new_child_has_longer_for_its_first_answer() -> None:
+    rounds, child = Rounds(), Heard(0.0)
+    rounds.deaf([child], 100.0)
+    assert rounds.deaf([child], 100.0 + LATE) == ""
+    assert rounds.deaf([child], 100.0 + BIRTH_SECONDS + 1)
+
+
+@pytest.mark.parametrize(("reached", "live"), [(True, False), (False, True)], ids=["it answers", "it is away"])
+async def test_a_deaf_child_is_the_workers_fault_only_if_the_broker_answers_others(reached: bool, live: bool) -> None:
+    child = Heard(FULL, running=1)
+    found = health(child, reached=reached)
+    await found.look(boot_seconds() - LATE)
+    child.jobs = 0
+    await found.look(boot_seconds())
+    verdict = found.verdict()
+    assert (verdict.live, verdict.ready) == (live, False)
+    assert "broker" in verdict.reason
+
+
+async def test_a_worker_that_receives_is_ready_until_it_stops() -> None:
+    found = health(Heard(boot_seconds()), reached=True)
+    await found.look(boot_seconds())
+    assert found.verdict().ready
+    found.stopping = True
+    assert (found.verdict().live, found.verdict().ready) == (True, False)
+
+
+async def test_a_verdict_that_nobody_renews_is_none() -> None:
+    found = health(Heard(boot_seconds()), reached=True)
+    await found.look(boot_seconds() - 60)
+    assert not found.verdict().live
+
+
+def good() -> Verdict:
+    return Verdict(live=True, ready=True, reason="")
+
+
+def bad() -> Verdict:
+    return Verdict(live=False, ready=False, reason="it is deaf")
+
+
+def test_the_endpoint_says_why_not() -> None:
+    assert answer(b"GET /livez HTTP/1.1", good).startswith(b"HTTP/1.1 200 ")
+    told = answer(b"GET /livez?verbose HTTP/1.1", bad)
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert told.endswith(b"\r\n\r\nit is deaf\n")
+
+
+def test_a_worker_that_is_live_need_not_be_ready() -> None:
+    assert answer(b"GET /livez HTTP/1.1", Verdict).startswith(b"HTTP/1.1 200 ")
+    assert answer(b"GET /readyz HTTP/1.1", Verdict).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"", 400),
+        (b"GET /livez", 400),
+        (b"GET /livez SMTP", 400),
+        (b"GET /a b HTTP/1.1", 400),
+        (b"\xff\xfe\x00 \x00 HTTP/1.1", 404),
+        (b"GET /metrics HTTP/1.1", 404),
+        (b"GET http://elsewhere/livez HTTP/1.1", 404),
+        (b"POST /livez HTTP/1.1", 405),
+    ],
+)
+def test_any_other_request_is_refused_and_not_repeated_back(line: bytes, status: int) -> None:
+    told = answer(line, good)
+    assert told.startswith(b"HTTP/1.1 %d " % status)
+    assert b"elsewhere" not in told
+
+
+def test_a_head_request_has_no_body() -> None:
+    assert answer(b"HEAD /livez HTTP/1.1", good).endswith(b"\r\n\r\n")
+
+
+def test_the_file_says_what_the_endpoint_says(tmp_path: Path) -> None:
+    path = tmp_path / "health.json"
+    file = HealthFile(path)
+    file.tell(bad())
+    assert json.loads(path.read_text()) == {"live": False, "ready": False, "reason": "it is deaf", "at": 0.0}
+    file.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="cannot be written"):
+        HealthFile(tmp_path / "nowhere" / "health.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("8089", ("127.0.0.1", 8089)), ("0.0.0.0:80", ("0.0.0.0", 80)), ("[::1]:80", ("::1", 80))],  # noqa: S104
+)
+def test_a_port_alone_is_on_loopback(text: str, where: tuple[str, int]) -> None:
+    assert probe_address(text) == where
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "1:70000", "8089/livez", "-1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="PORT"):
+        probe_address(text)
