@@ -10,6 +10,7 @@ import msgspec
 from umbel.contracts.flows import FlowHolder
 from umbel.contracts.powers import Inspector, Location, ResultStore
 from umbel.model.flow import FlowView
+from umbel.revocable import Revoker
 from umbel.settings import Settings
 
 
@@ -40,6 +41,11 @@ class Source(Protocol):
     @property
     def broker(self) -> object:
         """Where jobs are; asked if it is an `Inspector`."""
+        ...
+
+    @property
+    def control(self) -> Revoker:
+        """What stops jobs."""
         ...
 
     @property

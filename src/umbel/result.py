@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,13 +15,14 @@ from umbel.asking import FETCH, FORGET, LOCATE, Question, Returning, Source, aas
 from umbel.contracts.powers import Location
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
-from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
+from umbel.exceptions import TimeoutError, UnknownResult
 from umbel.lineage import Lineage
-from umbel.model.failure import rebuild
 from umbel.model.ids import flow_of
 from umbel.model.outcome import Result
 from umbel.options import GET_OPTIONS, GetOptions, check_names
+from umbel.remote import error_of
 from umbel.request import running
+from umbel.revocable import Revocable
 from umbel.states import (
     FAILURE,
     IGNORED,
@@ -43,17 +44,10 @@ LOOK_AGAIN_SECONDS: Final = 10.0
 """How often a long wait asks whether the job can still end: it may have been purged, or its record forgotten."""
 
 
-class RemoteTraceback(Exception):
-    """The traceback of a task's error in the worker, as text; the ``__cause__`` of what `AsyncResult.get` raises."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
-
-
 _OVER: Final = ("unknown", "ended", "dead")
 
 
-class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True):
+class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     """The handle of one job, made by a call or by ``app.AsyncResult(id)``. Its text is the id, and it equals its id.
 
     *task* knows how to read the value, *queue* is a hint where to look; *ignored* says that there will be no result.
@@ -214,6 +208,10 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
         self.settled = None
         await adrive(_forget(), self._aask)
 
+    def job_keys(self) -> list[tuple[str, str | None]]:
+        """Its id and, if it is known, its queue."""
+        return [(self.id, self.queue)]
+
     # --- the operations, each written once
 
     def _wait(self, timeout: float | None) -> Operation[Question, Result]:
@@ -310,7 +308,7 @@ class AsyncResult(Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True
             return cast("R_co", value)
         if found.state == IGNORED:
             raise UnknownResult(f"job {self._shown} has ended without a result: its task raised Ignore")
-        error = _error(found, self.source.exceptions)
+        error = error_of(found, self.source.exceptions)
         if propagate:
             raise error
         return cast("R_co", error)  # Celery's meaning of propagate=False
@@ -364,6 +362,15 @@ class EagerResult(AsyncResult[R_co]):
     async def aforget(self) -> None:
         """The async twin of `forget`."""
 
+    def revoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
+        """Show it as REVOKED, as Celery does: it has run already."""
+        del terminate, signal
+        self.settled = Result(REVOKED)
+
+    async def arevoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
+        """The async twin of `revoke`."""
+        self.revoke(terminate=terminate, signal=signal)
+
 
 _joining: Final[ContextVar[bool]] = ContextVar("umbel_joining", default=False)
 
@@ -380,15 +387,3 @@ def allow_join_result() -> Generator[None]:
 
 def _forget() -> Operation[Question, None]:
     yield FORGET
-
-
-def _error(found: Result, known: Mapping[str, type[Exception]]) -> Exception:
-    """The error in *found*, with its remote traceback as the cause."""
-    if found.failure is None:
-        return TaskRevokedError("revoked") if found.state == REVOKED else TaskError(found.state)
-    error = rebuild(found.failure, dict(known))
-    if found.failure.traceback:
-        remote = RemoteTraceback(found.failure.traceback)
-        remote.__cause__ = error.__cause__
-        error.__cause__ = remote
-    return error

@@ -12,7 +12,7 @@ import pytest
 from umbel import AsyncResult, Task, Umbel
 from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
 from umbel.model.failure import Failure
-from umbel.result import RemoteTraceback
+from umbel.remote import RemoteTraceback
 from umbel.testing import worker
 
 SECONDS = 20.0

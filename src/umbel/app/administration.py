@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from umbel.app.lazy import lazy
 
 if TYPE_CHECKING:
+    from umbel.app.control import Control
+    from umbel.app.dead import DeadLetters
     from umbel.app.flows import Flows
     from umbel.app.periodic import Periodic
+    from umbel.app.queues import Queues
     from umbel.app.schedules import Schedules
     from umbel.canvas.results import GroupResult as Group
     from umbel.canvas.signatures import Signature
@@ -56,6 +59,29 @@ class Administration:
         enabled. Raises `TypeError` or `ValueError`, naming what is wrong.
         """
         return self.periodic.add(schedule, sig, {"args": args, "kwargs": kwargs, "name": name}, options)
+
+    # --- control
+
+    @lazy
+    def control(self) -> Control:
+        """Stops jobs, and has workers do and tell things; `umbel revoke`, `umbel inspect` and `umbel control`."""
+        from umbel.app.control import Control
+
+        return Control(self._whole)
+
+    @lazy
+    def dead(self) -> DeadLetters:
+        """The dead letters: jobs that were given up, to be looked at, run again or deleted; `umbel dead`."""
+        from umbel.app.dead import DeadLetters
+
+        return DeadLetters(self._whole)
+
+    @lazy
+    def queues(self) -> Queues:
+        """The queues of the broker: list, pause and resume them, and show their jobs; `umbel queues`, `umbel list`."""
+        from umbel.app.queues import Queues
+
+        return Queues(self._whole)
 
     # --- the canvas
 

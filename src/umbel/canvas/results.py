@@ -8,12 +8,14 @@ from typing import Any, Final, TypeAlias, Unpack, cast
 
 from umbel.asking import Source
 from umbel.canvas.gathering import aasked, asked, gathered, is_settled, leaves, looked_at, waited_a_little
+from umbel.canvas.signatures import late
 from umbel.chosen import find_app
 from umbel.engines.operation import adrive, drive
 from umbel.exceptions import TimeoutError
 from umbel.lineage import Lineage
 from umbel.options import GetOptions
 from umbel.result import AsyncResult
+from umbel.revocable import Revocable
 from umbel.states import FAILURE, PROPAGATE_STATES, READY_STATES, SUCCESS
 
 Member: TypeAlias = "AsyncResult[Any] | GroupResult"
@@ -21,7 +23,7 @@ SHOWN: Final = 10
 Callback: TypeAlias = Callable[[str, Any], Any]
 
 
-class ResultSet:
+class ResultSet(Revocable):
     """Handles of several jobs, in order; they need not belong together. An async twin begins with "a"."""
 
     def __init__(self, results: Iterable[Any] = (), app: Source | None = None) -> None:
@@ -240,6 +242,10 @@ class ResultSet:
         for result in self.results:
             await result.aforget()
 
+    def job_keys(self) -> list[tuple[str, str | None]]:
+        """The id and, if it is known, the queue of each job in it."""
+        return [key for leaf in leaves(self.results) for key in leaf.job_keys()]
+
     @property
     def supports_native_join(self) -> bool:
         """True: waiting is notified on every engine."""
@@ -303,6 +309,36 @@ class GroupResult(Lineage, ResultSet):
         if not all(state in READY_STATES for state in states):
             return "PENDING"
         return next((state for state in states if state in PROPAGATE_STATES), SUCCESS)
+
+    # --- keeping the handle itself
+
+    def save(self) -> None:
+        """Keep this handle in the result store, for `restore`; for as long as results are kept."""
+        late("saving").save(self)
+
+    async def asave(self) -> None:
+        """The async twin of `save`."""
+        await late("saving").asave(self)
+
+    def delete(self) -> None:
+        """Forget what `save` kept; the results stay."""
+        self.source.store.forget(self.id, None)
+
+    async def adelete(self) -> None:
+        """The async twin of `delete`."""
+        await self.source.store.aforget(self.id, None)
+
+    @classmethod
+    def restore(cls, id: str, app: Source | None = None) -> GroupResult | None:
+        """The handle that was saved under the id *id*, or None. *app* is by default the current one."""
+        source = cast("Source", app if app is not None else find_app())
+        return cast("GroupResult | None", late("saving").restored(id, source.store.fetch(id, None), source))
+
+    @classmethod
+    async def arestore(cls, id: str, app: Source | None = None) -> GroupResult | None:
+        """The async twin of `restore`."""
+        source = cast("Source", app if app is not None else find_app())
+        return cast("GroupResult | None", late("saving").restored(id, await source.store.afetch(id, None), source))
 
     def __bool__(self) -> bool:
         return bool(self.id or self.results)

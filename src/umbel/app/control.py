@@ -1,0 +1,244 @@
+"""Control: stops jobs, has workers do and tell things. What must not be lost is state of the broker, not a letter."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeAlias
+
+from umbel.app.inspection import Inspect
+from umbel.app.orders import Orders, Reply
+from umbel.app.revoking import Ending, Revoking, Stopped
+from umbel.app.seat import Seat, known_queues, place_of, waited
+from umbel.app.twin import Steps, arun, run
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.ids import valid_id
+
+Ids: TypeAlias = Any
+"""An id, a handle, or several of them."""
+DEFAULT_SECONDS: Final = 1.0
+_SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGABRT")
+
+
+class Control:
+    """`app.control`. Each verb has an async twin whose name begins with "a".
+
+    All raise `ImproperlyConfigured` when the broker cannot do what they need, and `BrokerUnavailable`.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        """Control the jobs and workers of the broker of *seat*."""
+        self._seat = seat
+        self._revoking = Revoking(seat)
+        self._orders = Orders(seat)
+
+    # --- jobs
+
+    def revoke(self, task_id: Ids, *, terminate: bool = False, signal: str | int | None = None) -> list[Stopped]:
+        """Revoke jobs, durably, with or without workers; answers where each of them was found.
+
+        *task_id* is an id or a handle, or several. What waits has ended as REVOKED when this returns; what runs goes
+        on, but is not retried. With *terminate* what runs is ended too, wherever it runs; *signal* says how: SIGTERM
+        (the default) lets it clean up, SIGKILL does not. Raises `UmbelError` for a job that its flow has not sent yet,
+        `TypeError` or `ValueError` for what is no id or no signal.
+        """
+        return run(self._revoke(_keys(task_id), terminate, signal))
+
+    async def arevoke(self, task_id: Ids, *, terminate: bool = False, signal: str | int | None = None) -> list[Stopped]:
+        """The async twin of `revoke`."""
+        return await arun(self._revoke(_keys(task_id), terminate, signal))
+
+    def terminate(self, task_id: Ids, *, signal: str | int | None = None) -> list[Stopped]:
+        """`revoke` with *terminate*."""
+        return self.revoke(task_id, terminate=True, signal=signal)
+
+    async def aterminate(self, task_id: Ids, *, signal: str | int | None = None) -> list[Stopped]:
+        """The async twin of `terminate`."""
+        return await self.arevoke(task_id, terminate=True, signal=signal)
+
+    def revoke_jobs(
+        self, keys: Sequence[tuple[str, str | None]], *, terminate: bool, signal: str | int | None
+    ) -> list[Stopped]:
+        """`revoke` for pairs of id and queue, which spares looking for them; None: the queue is not known."""
+        return run(self._revoke(keys, terminate, signal))
+
+    async def arevoke_jobs(
+        self, keys: Sequence[tuple[str, str | None]], *, terminate: bool, signal: str | int | None
+    ) -> list[Stopped]:
+        """The async twin of `revoke_jobs`."""
+        return await arun(self._revoke(keys, terminate, signal))
+
+    def revoke_by_task(
+        self, task: str, queues: Sequence[str] = (), *, terminate: bool = False, signal: str | int | None = None
+    ) -> list[Stopped]:
+        """`revoke` all jobs of the task *task* in *queues*, by default in all of the broker's queues.
+
+        It looks at every job there. Jobs that are sent meanwhile may be missed.
+        """
+        _named(signal)
+        found = waited(self._seat, known_queues(self._seat, tuple(queues)))
+        return run(self._revoke(run(self._revoking.named(task, found)), terminate, signal))
+
+    async def arevoke_by_task(
+        self, task: str, queues: Sequence[str] = (), *, terminate: bool = False, signal: str | int | None = None
+    ) -> list[Stopped]:
+        """The async twin of `revoke_by_task`."""
+        _named(signal)
+        found = await known_queues(self._seat, tuple(queues))
+        return await arun(self._revoke(await arun(self._revoking.named(task, found)), terminate, signal))
+
+    def revoke_by_stamped_headers(self, headers: Mapping[str, Any], **_: Any) -> NoReturn:
+        """Refused: raises `ImproperlyConfigured`."""
+        raise ImproperlyConfigured(
+            f"jobs cannot be revoked by stamps ({', '.join(headers)}), as there are none yet: use revoke(ids), "
+            "revoke_by_task(name) or app.flows.revoke(id)"
+        )
+
+    def purge(self, queue: str | None = None) -> int:
+        """Revoke all jobs that wait in *queue*, by default in the app's default queue; answers how many that were.
+
+        Those that are delayed or parked are among them, those that run are not.
+        """
+        return run(self._revoking.purge(queue or self._seat.conf.task_default_queue))
+
+    async def apurge(self, queue: str | None = None) -> int:
+        """The async twin of `purge`."""
+        return await arun(self._revoking.purge(queue or self._seat.conf.task_default_queue))
+
+    discard_all = purge
+    adiscard_all = apurge
+
+    # --- workers
+
+    def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> Inspect:
+        """What workers do and know. *destination* are node names, by default all; a text is one, *timeout* seconds."""
+        return Inspect(self._seat, self._orders, destination, timeout)
+
+    def broadcast(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        destination: Sequence[str] | None = None,
+        *,
+        reply: bool = False,
+        timeout: float = DEFAULT_SECONDS,
+    ) -> list[Reply] | None:
+        """Have the workers *destination*, by default all, do *command*; answers one ``{name: reply}`` each if asked to.
+
+        Waits for those workers that live, *timeout* seconds at most. Raises `ImproperlyConfigured` for a command that
+        there is not, or not yet.
+        """
+        return waited(self._seat, self.abroadcast(command, arguments, destination, reply=reply, timeout=timeout))
+
+    async def abroadcast(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        destination: Sequence[str] | None = None,
+        *,
+        reply: bool = False,
+        timeout: float = DEFAULT_SECONDS,
+    ) -> list[Reply] | None:
+        """The async twin of `broadcast`."""
+        given = dict(arguments or {})
+        if not reply:
+            await self._orders.tell(command, given, destination)
+            return None
+        return [{one.worker: one.told} for one in await self._orders.ask(command, given, destination, timeout)]
+
+    def ping(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """One ``{name: {"ok": "pong"}}`` for each worker that answers within *timeout* seconds."""
+        return self._asked("ping", destination, timeout)
+
+    def shutdown(self, destination: Sequence[str] | None = None) -> None:
+        """Have workers stop as SIGTERM would: running jobs may finish within the grace period."""
+        self.broadcast("shutdown", destination=destination)
+
+    def pool_grow(
+        self, n: int = 1, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+    ) -> list[Reply]:
+        """Have each worker run *n* children more."""
+        return self._asked("pool_grow", destination, timeout, n=n)
+
+    def pool_shrink(
+        self, n: int = 1, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+    ) -> list[Reply]:
+        """Have each worker run *n* children fewer; they finish what they run."""
+        return self._asked("pool_shrink", destination, timeout, n=n)
+
+    def pool_restart(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """Have each child replaced when what it runs has ended. SIGHUP also loads the code anew."""
+        return self._asked("pool_restart", destination, timeout)
+
+    def add_consumer(
+        self, queue: str, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+    ) -> list[Reply]:
+        """Have workers serve *queue*, too, until they are restarted. A child does when what it runs has ended."""
+        return self._asked("add_consumer", destination, timeout, queue=queue)
+
+    def cancel_consumer(
+        self, queue: str, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+    ) -> list[Reply]:
+        """Have workers no longer serve *queue*, until they are restarted."""
+        return self._asked("cancel_consumer", destination, timeout, queue=queue)
+
+    def rate_limit(self, task_name: str, rate: str | float, **_: Any) -> NoReturn:
+        """Refused: raises `ImproperlyConfigured`."""
+        raise ImproperlyConfigured(f"{task_name} cannot be limited to {rate}: rate limits are not there yet")
+
+    def time_limit(self, task_name: str, soft: float | None = None, hard: float | None = None, **_: Any) -> NoReturn:
+        """Refused: raises `ImproperlyConfigured`."""
+        limits = f"soft={soft}, hard={hard}"
+        raise ImproperlyConfigured(
+            f"the limits of {task_name} cannot be changed to {limits} while workers run: change them in the code and "
+            "send SIGHUP, or give soft_time_limit= and time_limit= to a call"
+        )
+
+    def enable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
+        """Refused: raises `ImproperlyConfigured`."""
+        raise ImproperlyConfigured(f"{_shown(destination)} cannot send events: there are none yet")
+
+    def disable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
+        """Refused: raises `ImproperlyConfigured`."""
+        raise ImproperlyConfigured(f"{_shown(destination)} cannot stop sending events: there are none yet")
+
+    # ---
+
+    def _asked(self, verb: str, destination: Sequence[str] | None, timeout: float, **arguments: Any) -> list[Reply]:
+        return self.broadcast(verb, arguments, destination, reply=True, timeout=timeout) or []
+
+    def _revoke(
+        self, keys: Sequence[tuple[str, str | None]], terminate: bool, signal: str | int | None
+    ) -> Steps[list[Stopped]]:
+        return self._revoking.revoke(keys, Ending(terminate, _named(signal)))
+
+    def __repr__(self) -> str:
+        return f"<Control of {place_of(self._seat)}>"
+
+
+def _keys(given: Ids) -> list[tuple[str, str | None]]:
+    listed: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Sequence) else [*given]
+    keys = [(str(one), getattr(one, "queue", None)) for one in listed]
+    for job_id, _ in keys:
+        if not valid_id(job_id):
+            raise ValueError(f"{job_id!r} is no id of a job")
+    return keys
+
+
+def _named(signal: str | int | None) -> str:
+    """The name of *signal*, which may lack its SIG, or be a number."""
+    try:
+        found = signals.Signals(signal) if isinstance(signal, int) else signals.Signals[_full(signal or "TERM")]
+    except (ValueError, KeyError):
+        raise ValueError(f"{signal!r} is no signal: give one such as SIGTERM or SIGKILL") from None
+    if found.name not in _SIGNALS:
+        raise ValueError(f"{found.name} ends no job: give one of {', '.join(_SIGNALS)}")
+    return found.name
+
+
+def _full(name: str) -> str:
+    return name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
+
+
+def _shown(destination: Sequence[str] | None) -> str:
+    return "workers" if destination is None else ", ".join(destination)

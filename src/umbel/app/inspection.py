@@ -1,0 +1,262 @@
+"""Inspect: what workers do and know. Jobs are read from the broker; workers are asked for what only they know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from umbel.app.orders import Orders, Told
+from umbel.app.seat import Seat, inspector, job_store, waited
+from umbel.contracts.jobs import JobStore, Listed
+from umbel.contracts.powers import SessionInfo
+from umbel.exceptions import DecodeError
+from umbel.model import presence
+from umbel.model.presence import Presence
+from umbel.states import Place
+from umbel.wire import values
+from umbel.wire.envelope import decode
+
+MAX_SHOWN: Final = 1_000
+"""The most jobs of one kind that are shown of a queue."""
+_STATES: Final = {"delayed": "scheduled"}
+
+Replies: TypeAlias = "dict[str, Any] | Any | None"
+"""A reply for each node; the bare one if a single node was asked for by text; None if nobody is there."""
+Item: TypeAlias = dict[str, Any]
+
+
+class Child(msgspec.Struct, frozen=True):
+    """A session of a worker: its node, and the jobs that it had started and not ended when it was asked."""
+
+    session: str
+    presence: Presence
+    held: tuple[str, ...]
+    started: dict[str, float]
+
+    @property
+    def node(self) -> str:
+        """The name of its worker."""
+        return self.presence.worker
+
+
+class Inspect:
+    """`app.control.inspect()`: each verb answers ``{node: reply}``. Its async twin begins with "a"."""
+
+    def __init__(self, seat: Seat, orders: Orders, destination: str | Sequence[str] | None, timeout: float) -> None:
+        """Ask the workers *destination*, by default all; wait for their answers *timeout* seconds at most."""
+        self._seat = seat
+        self._orders = orders
+        self._bare = destination if isinstance(destination, str) else None
+        self._to: Sequence[str] | None = (destination,) if isinstance(destination, str) else destination
+        self._timeout = timeout
+
+    # --- jobs, as the broker has them
+
+    async def aactive(self) -> Replies:
+        """The async twin of `active`."""
+        return await self._held(lambda job, child: job.id in child.started)
+
+    def active(self) -> Replies:
+        """The jobs that run: dicts with Celery's keys. Who holds a job is exact, whether it has started as told now."""
+        return waited(self._seat, self.aactive())
+
+    async def areserved(self) -> Replies:
+        """The async twin of `reserved`."""
+        return await self._held(lambda job, child: job.id not in child.started)
+
+    def reserved(self) -> Replies:
+        """The jobs that a child has received and not started, or has ended and not settled yet."""
+        return waited(self._seat, self.areserved())
+
+    async def arevoked(self) -> Replies:
+        """The async twin of `revoked`."""
+        held = await self._jobs_held()
+        return self._shaped({node: [job.id for job, _ in jobs if job.counts.doom] for node, jobs in held.items()})
+
+    def revoked(self) -> Replies:
+        """The ids of jobs that were revoked and still run. What waited has ended when it was revoked."""
+        return waited(self._seat, self.arevoked())
+
+    async def ascheduled(self) -> Replies:
+        """The async twin of `scheduled`."""
+        jobs = job_store(self._seat, "showing scheduled jobs")
+        queues = _queues_of(await self._children(started=False))
+        served = sorted({queue for names in queues.values() for queue in names})
+        due: dict[str, list[Item]] = {}
+        for queue in served:
+            page = await jobs.ajobs(queue, "delayed", "", MAX_SHOWN)
+            due[queue] = [{"eta": one.at, "priority": 6, "request": _item(one, None)} for one in page]
+        return self._shaped({node: [item for name in names for item in due[name]] for node, names in queues.items()})
+
+    def scheduled(self) -> Replies:
+        """The delayed jobs of the queues that each worker serves, up to 1,000 a queue."""
+        return waited(self._seat, self.ascheduled())
+
+    async def aquery_task(self, *ids: str) -> Replies:
+        """The async twin of `query_task`."""
+        children = await self._children(started=True)
+        wanted = [str(one) for given in ids for one in ([given] if isinstance(given, str) else given)]
+        found: dict[str, dict[str, Any]] = {child.node: {} for child in children}
+        look = inspector(self._seat)
+        for job_id in wanted:
+            location = await look.alocate(job_id, None)
+            holder = next((child for child in children if job_id in child.held), None)
+            state = _state(location.place, started=holder is not None and job_id in holder.started)
+            item = {"id": job_id, "queue": location.queue, "retries": location.retries, "doom": location.doom}
+            for child in children:
+                serves = location.queue in child.presence.queues if location.place != "running" else child is holder
+                if serves and location.place != "unknown":
+                    found[child.node][job_id] = [state, item]
+        return self._shaped(found)
+
+    def query_task(self, *ids: str) -> Replies:
+        """Where jobs are, by id: ``[state, item]``, under the node that holds each, or those that could take it."""
+        return waited(self._seat, self.aquery_task(*ids))
+
+    # --- workers, as they say themselves
+
+    async def aping(self) -> Replies:
+        """The async twin of `ping`."""
+        return await self._ask("ping")
+
+    def ping(self) -> Replies:
+        """``{"ok": "pong"}`` of each worker that hears."""
+        return waited(self._seat, self.aping())
+
+    async def astats(self) -> Replies:
+        """The async twin of `stats`."""
+        return await self._ask("stats")
+
+    def stats(self) -> Replies:
+        """Process, children, slots, uptime and resources of each worker."""
+        return waited(self._seat, self.astats())
+
+    async def aconf(self) -> Replies:
+        """The async twin of `conf`."""
+        return await self._ask("conf")
+
+    def conf(self) -> Replies:
+        """The settings of each worker, secrets masked."""
+        return waited(self._seat, self.aconf())
+
+    async def aregistered(self) -> Replies:
+        """The async twin of `registered`."""
+        return await self._ask("registered")
+
+    def registered(self) -> Replies:
+        """The names of the tasks that each worker knows."""
+        return waited(self._seat, self.aregistered())
+
+    registered_tasks = registered
+
+    async def aactive_queues(self) -> Replies:
+        """The async twin of `active_queues`."""
+        return await self._ask("active_queues")
+
+    def active_queues(self) -> Replies:
+        """The queues that each worker serves, as dicts with Celery's keys."""
+        return waited(self._seat, self.aactive_queues())
+
+    # ---
+
+    async def _ask(self, verb: str) -> Replies:
+        told = await self._orders.ask(verb, {}, self._to, self._timeout)
+        return self._shaped({one.worker: one.told for one in told})
+
+    def _shaped(self, replies: dict[str, Any]) -> Replies:
+        if not replies:
+            return None
+        return replies.get(self._bare) if self._bare is not None else replies
+
+    async def _held(self, wanted: Callable[[Listed, Child], bool]) -> Replies:
+        held = await self._jobs_held()
+        return self._shaped(
+            {node: [_item(job, child) for job, child in jobs if wanted(job, child)] for node, jobs in held.items()}
+        )
+
+    async def _jobs_held(self) -> dict[str, list[tuple[Listed, Child]]]:
+        """The jobs that each node holds, with the child that does."""
+        jobs = job_store(self._seat, "showing what runs")
+        children = {child.session: child for child in await self._children(started=True)}
+        held: dict[str, list[tuple[Listed, Child]]] = {child.node: [] for child in children.values()}
+        for queue in sorted({queue for child in children.values() for queue in child.presence.queues}):
+            async for job in _pages(jobs, queue, "running"):
+                child = children.get(job.session)
+                if child is not None:
+                    held[child.node].append((job, child))
+        return held
+
+    async def _children(self, *, started: bool) -> list[Child]:
+        """The sessions of the workers asked for; *started* asks what they have started just now."""
+        look = inspector(self._seat)
+        sessions = [_read(one) for one in await look.sessions(await look.queues())]
+        mine = [one for one in sessions if one is not None and (self._to is None or one.node in self._to)]
+        if not (started and mine):
+            return mine
+        told = await self._orders.ask("started", {}, self._to, self._timeout)
+        now = _started_of(told)
+        return [msgspec.structs.replace(one, started=now.get(one.session, one.started)) for one in mine]
+
+
+async def _pages(jobs: JobStore, queue: str, place: Place) -> AsyncIterator[Listed]:
+    after = ""
+    while True:
+        page = await jobs.ajobs(queue, place, after, MAX_SHOWN)
+        for job in page:
+            yield job
+        if len(page) < MAX_SHOWN:
+            return
+        after = page[-1].cursor
+
+
+def _read(session: SessionInfo) -> Child | None:
+    """The child in *session*, with what its last heartbeat told; None if it is no worker's."""
+    told = presence.decode(session.info)
+    if told is None:
+        return None
+    return Child(session.session, told, session.held, {job.id: job.since for job in told.running})
+
+
+def _started_of(told: Iterable[Told]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for one in told:
+        with suppress(msgspec.ValidationError):
+            found.update(msgspec.convert(one.value, dict[str, dict[str, float]]))
+    return found
+
+
+def _queues_of(children: Iterable[Child]) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for child in children:
+        found.setdefault(child.node, {}).update(dict.fromkeys(child.presence.queues))
+    return {node: list(queues) for node, queues in found.items()}
+
+
+def _state(place: Place, *, started: bool) -> str:
+    if place == "running":
+        return "active" if started else "reserved"
+    return _STATES.get(place, place)
+
+
+def _item(job: Listed, child: Child | None) -> Item:
+    """A job with Celery's keys."""
+    item: Item = {"id": job.id, "name": "", "args": [], "kwargs": {}, "type": ""}
+    try:
+        envelope = decode(job.envelope, len(job.envelope))
+        item |= {"name": envelope.task, "type": envelope.task}
+        item |= {"args": values.decode(envelope.args), "kwargs": values.decode(envelope.kwargs)}
+    except DecodeError as error:
+        item["error"] = str(error)
+    item["delivery_info"] = {"routing_key": job.queue, "priority": 9 - job.level, "redelivered": _came_back(job)}
+    item |= {"retries": job.counts.retries, "crashes": job.counts.crashes, "doom": job.counts.doom}
+    if child is not None:
+        item |= {"hostname": child.node, "worker_pid": child.presence.child, "acknowledged": False}
+        item["time_start"] = child.started.get(job.id)
+    return item
+
+
+def _came_back(job: Listed) -> bool:
+    return bool(job.counts.crashes or job.counts.losses)
