@@ -184,7 +184,8 @@ def checked(task: AnyTask) -> AnyTask:
             checked_priority(task.priority)
         if task.expires is not None:
             vars(task)["expires"] = seconds(task.expires, "expires")
-        checked_limits(task.soft_time_limit, task.time_limit)
+        limits = checked_limits(task.soft_time_limit, task.time_limit)
+        vars(task)["soft_time_limit"], vars(task)["time_limit"] = limits
         check_names(task.retry_kwargs, ("max_retries", "countdown"), "retry_kwargs")
         _ = task.retry_policy
     except (TypeError, ValueError) as error:

@@ -193,6 +193,13 @@ class TimeLimitExceeded(TaskError):
         return _passed("time limit", self.args)
 
 
+class Terminated(BaseException):
+    """Raised inside a `def` task that has to end: it was revoked with ``terminate``, or its hard limit has passed.
+
+    Whatever the task does then, its job has ended so. In an `async def` task it is `asyncio.CancelledError`.
+    """
+
+
 def _passed(what: str, args: tuple[object, ...]) -> str:
     if args and isinstance(args[0], int | float):
         return f"the {what} of {args[0]:g} s has passed"

@@ -275,10 +275,18 @@ def checked_flag(value: object, name: str) -> bool:
     return value
 
 
+def checked_limit(value: object, name: str) -> float:
+    """A limit in seconds. Raises `TypeError` or `ValueError`, naming the option."""
+    limit = seconds(value, name)
+    if limit <= 0:
+        raise ValueError(f"{name} is {value!r}: give more than 0 seconds, or leave it out for no limit")
+    return limit
+
+
 def checked_limits(soft: object, hard: object) -> tuple[float | None, float | None]:
-    """The soft and the hard time limit in seconds. Raises `ValueError` when the soft one is the later."""
-    early = None if soft is None else seconds(soft, "soft_time_limit")
-    late = None if hard is None else seconds(hard, "time_limit")
+    """The soft and the hard time limit in seconds. Raises `ValueError` when the soft one is the later, or one is 0."""
+    early = None if soft is None else checked_limit(soft, "soft_time_limit")
+    late = None if hard is None else checked_limit(hard, "time_limit")
     if early is not None and late is not None and early > late:
         raise ValueError(f"soft_time_limit ({early:g} s) is more than time_limit ({late:g} s)")
     return early, late

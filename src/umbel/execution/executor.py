@@ -14,15 +14,19 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel import options
-from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced, Retry, WorkerLostError
+from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced, Retry, Terminated, WorkerLostError
 from umbel.execution import hooks
 from umbel.execution.dooms import doomed
 from umbel.execution.following import errbacks, follow_ups, is_body
+from umbel.execution.interruption import FORCED, HardLimit, LoopWindow, ThreadWindow, meant
+from umbel.execution.limits import Terms
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import NOTHING, Part
 from umbel.model.job import Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
+from umbel.page import Notebook
+from umbel.reporting import started
 from umbel.request import Desk, Request, running
 from umbel.signals import AROUND_RUNS
 from umbel.task import Task
@@ -69,6 +73,10 @@ class Executor:
 
     desk: Desk | None = None
     """Where runs may end their jobs themselves."""
+    notebook: Notebook | None = None
+    """Where what runs say of themselves leaves from."""
+    track_started = False
+    """Whether runs of tasks that do not say so themselves are shown as STARTED."""
 
     def __init__(
         self,
@@ -88,6 +96,10 @@ class Executor:
         self._ignore_results = ignore_results
         self._store_errors = store_errors
         self._abandoned = False
+        self.terms = Terms()
+        """The time limits under which jobs run here."""
+        self.withdrawn: set[str] = set()
+        """The ids of jobs that are here and must not begin any more: they are revoked."""
 
     def abandon(self) -> None:
         """From now on a run that is cancelled has no outcome: nobody here asks for it, its job runs elsewhere."""
@@ -119,7 +131,7 @@ class Executor:
         """What *delivery* ends with without being run, if anything."""
         counts = delivery.counts
         if counts.doom:
-            return doomed(counts.doom, envelope, task)
+            return doomed(counts.doom, self.terms.of(envelope, task))
         if counts.crashes >= self._max_crashes:
             return Failed(_poison(delivery), dead=True)
         if envelope.expires is not None and envelope.expires <= now:
@@ -137,41 +149,57 @@ class Executor:
             told = follow_ups(run.delivery, envelope, outcome, time.time())
         return Finished(run.delivery, outcome, run.task.name, self.keeps(run, outcome), envelope.part, told)
 
-    def run(self, run: Run) -> Outcome:
-        """Run a `def` task here and now, in a context of its own; never raises."""
-        return copy_context().run(self._run, run)
+    def run(self, run: Run, window: ThreadWindow | None = None) -> Outcome:
+        """Run a `def` task here and now, in a context of its own; never raises, unless it is interrupted twice at once.
 
-    def _run(self, run: Run) -> Outcome:
-        began = time.perf_counter()
+        Whoever may interrupt it does so through *window*.
+        """
+        return copy_context().run(self._run, run, window or ThreadWindow())
+
+    def _run(self, run: Run, window: ThreadWindow) -> Outcome:
+        request = self._requested(run)
+        if not isinstance(request, Request):
+            return request
         task = run.task
         try:
-            args, kwargs = task.arguments.decode(run.args or run.envelope.args, run.envelope.kwargs)
-        except DecodeError as error:
-            return Failed(capture(error), dead=True)
-        request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
-        request.desk, request.began = self.desk, began
-        running.set(request)
-        try:
-            if task.hooks or AROUND_RUNS:
-                hooks.before(task, request)
-            value = task.body(*args, **kwargs)
-            if request.retrying is not None:
-                request.give_up()
+            value = self._called(task, request, window)
             outcome = self._returned(request, value, completed=request.completing and request.completed)
-        except BaseException as error:  # noqa: BLE001 - no exception of a task harms the worker
-            outcome = self._raised(run, request, error, completed=request.completing and request.completed)
+        except BaseException as raised:  # noqa: BLE001 - no exception of a task harms the worker
+            error = meant(window, raised)
+            ending = self._raised(run, request, error, completed=request.completing and request.completed)
             if task.hooks or AROUND_RUNS:
-                hooks.after_error(task, request, outcome, error)
-        else:
-            if task.hooks or AROUND_RUNS:
-                hooks.after_success(task, request, value, outcome)
+                hooks.after_error(task, request, ending, error)
+            return ending
+        if task.hooks or AROUND_RUNS:
+            hooks.after_success(task, request, value, outcome)
         return outcome
 
-    async def arun(self, run: Run) -> Outcome:
-        """Run an `async def` task in the current asyncio task, whose context is its own.
+    async def arun(self, run: Run, window: LoopWindow | None = None) -> Outcome:
+        """Run an `async def` task in the current asyncio task, whose context is its own; see `run`.
 
         Raises nothing but `CancelledError`, and that only when it is cancelled after `abandon`.
         """
+        request = self._requested(run)
+        if not isinstance(request, Request):
+            return request
+        task, window = run.task, window or LoopWindow(run.delivery.id)
+        try:
+            value = await self._acalled(task, request, window)
+            outcome = self._returned(request, value, completed=request.completing and await request.acompleted())
+        except BaseException as raised:  # noqa: BLE001 - as above
+            self._let_go(raised)
+            error = meant(window, raised)
+            await window.calm()
+            ending = self._raised(run, request, error, completed=request.completing and await request.acompleted())
+            if task.hooks or AROUND_RUNS:
+                await hooks.aafter_error(task, request, ending, error)
+            return ending
+        if task.hooks or AROUND_RUNS:
+            await hooks.aafter_success(task, request, value, outcome)
+        return outcome
+
+    def _requested(self, run: Run) -> Request | Failed:
+        """The request of *run*, which is the current one from now on; or its end, if its arguments are damaged."""
         began = time.perf_counter()
         task = run.task
         try:
@@ -179,24 +207,35 @@ class Executor:
         except DecodeError as error:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
-        request.desk, request.began = self.desk, began
+        request.desk, request.notebook, request.began = self.desk, self.notebook, began
         running.set(request)
-        try:
-            if task.hooks or AROUND_RUNS:
-                await hooks.abefore(task, request)
-            value = await task.body(*args, **kwargs)
-            if request.retrying is not None:
-                request.give_up()
-            outcome = self._returned(request, value, completed=request.completing and await request.acompleted())
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._let_go(error)
-            outcome = self._raised(run, request, error, completed=request.completing and await request.acompleted())
-            if task.hooks or AROUND_RUNS:
-                await hooks.aafter_error(task, request, outcome, error)
-        else:
-            if task.hooks or AROUND_RUNS:
-                await hooks.aafter_success(task, request, value, outcome)
-        return outcome
+        if self.track_started if task.track_started is None else task.track_started:
+            started(request)
+        return request
+
+    def _called(self, task: AnyTask, request: Request, window: ThreadWindow) -> object:
+        """What the task returned; raises what ends the run otherwise."""
+        if task.hooks or AROUND_RUNS:
+            hooks.before(task, request)
+        window.open()
+        value = task.body(*request.args, **request.kwargs)
+        if window.close() in FORCED:
+            raise Terminated
+        request.give_up()
+        return value
+
+    async def _acalled(self, task: AnyTask, request: Request, window: LoopWindow) -> object:
+        """The async twin of `_called`."""
+        if task.hooks or AROUND_RUNS:
+            await hooks.abefore(task, request)
+        window.open()
+        value: object = await window.guarded(task.body(*request.args, **request.kwargs))
+        if window.close():
+            await window.calm()
+            if window.why in FORCED:
+                raise Terminated
+        request.give_up()
+        return value
 
     def keeps(self, run: Run, outcome: Outcome) -> bool:
         """Tell whether the record of *outcome* is stored: the call beats the task, the task beats the app."""
@@ -241,8 +280,8 @@ class Executor:
 
     def _steered(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
         match error:
-            case Ignore():
-                return Ignored(seconds)
+            case Ignore() | Terminated():
+                return Ignored(seconds) if isinstance(error, Ignore) else Revoked("terminated")
             case Reject():
                 return (
                     Retried(None, 0.0, seconds, charged=False)
@@ -254,7 +293,8 @@ class Executor:
                 return Retried(failure, _delay(error.when or 0.0), seconds, self._replaced(run, error))
             case _:
                 pass
-        if isinstance(error, EncodeError):  # what cannot travel does not travel better the second time
+        # What cannot travel does not travel better the second time; and a limit is a limit.
+        if isinstance(error, EncodeError | HardLimit):
             return Failed(capture(error), seconds)
         outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, random.random())
         if isinstance(outcome, Retried):

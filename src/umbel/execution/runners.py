@@ -9,8 +9,10 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from umbel.exceptions import SoftTimeLimitExceeded, Terminated
 from umbel.execution.executor import Executor, Run
-from umbel.model.outcome import Outcome, Released
+from umbel.execution.interruption import LoopWindow, ThreadWindow, Why, meant, struck
+from umbel.model.outcome import Outcome, Released, Revoked
 
 Done = Callable[[Run, Outcome], None]
 """Called in the loop's thread with each run and its outcome."""
@@ -48,6 +50,11 @@ class ThreadRunner:
         self._finished: deque[tuple[Run, Outcome]] = deque()
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._windows: list[ThreadWindow] = []
+
+    def interrupt(self, job: str, why: Why) -> bool:
+        """Interrupt the run of *job*; tells whether it has begun here. Call it in the loop's thread."""
+        return any(window.interrupt(job, why) for window in self._windows)
 
     def submit(self, run: Run) -> None:
         """Run it as soon as a thread is free, in the order of submission."""
@@ -78,8 +85,10 @@ class ThreadRunner:
             threading.Thread(target=self._work, args=(loop,), name=f"umbel-{number}", daemon=True).start()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        window = ThreadWindow()
+        self._windows.append(window)
         while (run := self._waiting.get()) is not None:
-            self._finished.append((run, self._call(run)))
+            self._finished.append((run, self._call(run, window)))
             # One wake-up of the loop for all runs that finish before it looks.
             if not self._scheduled:
                 self._scheduled = True
@@ -88,13 +97,24 @@ class ThreadRunner:
                 except RuntimeError:  # the loop was closed: the child is ending and the broker keeps the job
                     return
 
-    def _call(self, run: Run) -> Outcome:
+    def _call(self, run: Run, window: ThreadWindow) -> Outcome:
+        job = run.delivery.id
         if not self._gate.trusted():
             return Released()
-        slot = self._gate.take(run.delivery.id, run.task.name)
+        if self._executor.withdrawn and job in self._executor.withdrawn:
+            return Revoked("revoked")
+        slot = self._gate.take(job, run.task.name)
+        window.begin(job)
         try:
-            return self._executor.run(run)
+            limits = self._executor.terms.of(run.envelope, run.task)
+            if limits is not None:
+                window.soft, window.hard = limits
+                self._gate.limit(slot, *limits)
+            return self._executor.run(run, window)
+        except (SoftTimeLimitExceeded, Terminated) as error:  # the second one, while the first one was dealt with
+            return struck(meant(window, error))
         finally:
+            window.begin("")
             self._gate.give(slot)
 
     def _deliver(self) -> None:
@@ -114,8 +134,12 @@ class LoopRunner:
         self._slots = slots
         self._done = done
         self._running = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._windows: dict[asyncio.Task[None], LoopWindow] = {}
         self._waiting: deque[Run] = deque()
+
+    def interrupt(self, job: str, why: Why) -> bool:
+        """Interrupt the run of *job*; tells whether it has begun here."""
+        return any(window.interrupt(job, why) for window in self._windows.values())
 
     def submit(self, run: Run) -> None:
         """Start it in the next round of the loop, or as soon as a slot is free, in the order of submission."""
@@ -123,9 +147,10 @@ class LoopRunner:
             self._waiting.append(run)
             return
         self._running += 1
-        task = asyncio.get_running_loop().create_task(self._work(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        window = LoopWindow(run.delivery.id)
+        window.task = task = asyncio.get_running_loop().create_task(self._work(run, window))
+        self._windows[task] = window
+        task.add_done_callback(self._windows.__delitem__)
 
     def take_back(self) -> list[Run]:
         """The runs that wait for a slot, in order; they will not be run here."""
@@ -133,12 +158,18 @@ class LoopRunner:
         self._waiting.clear()
         return taken
 
-    async def _work(self, run: Run) -> None:
+    async def _work(self, run: Run, window: LoopWindow) -> None:
         outcome: Outcome = Released()
-        if self._gate.trusted():
-            slot = self._gate.take(run.delivery.id, run.task.name)
+        if self._executor.withdrawn and window.job in self._executor.withdrawn:
+            outcome = Revoked("revoked")
+        elif self._gate.trusted():
+            slot = self._gate.take(window.job, run.task.name)
             try:
-                outcome = await self._executor.arun(run)
+                limits = self._executor.terms.of(run.envelope, run.task)
+                if limits is not None:
+                    window.soft, window.hard = limits
+                    self._gate.limit(slot, *limits)
+                outcome = await self._executor.arun(run, window)
             finally:
                 self._gate.give(slot)
         self._running -= 1

@@ -13,6 +13,7 @@ from typing import Final
 from umbel import log
 from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
+from umbel.engines.address import masked
 from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished
 from umbel.execution.runners import Gate
@@ -23,9 +24,10 @@ from umbel.worker.child.consumer import Consumer, Pulse
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
+from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.settler import Settler
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Lost, Ready, Stop
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Ready, Stop
 from umbel.worker.options import ChildOptions
 
 SWITCH_SECONDS: Final = 0.002
@@ -52,6 +54,8 @@ class Child:
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
         executor.desk = Desk(link, executor, self._settler.settlement)
+        self._notebook = executor.notebook = Notebook(link, masked(conf.broker_url))
+        executor.track_started = conf.task_track_started
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._app = app
 
@@ -69,6 +73,7 @@ class Child:
         finally:
             consuming.cancel()
             settling.cancel()
+            await self._notebook.aclose()
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
             await self._app.aclose()
 
@@ -79,6 +84,11 @@ class Child:
     def stop(self) -> None:
         """Receive nothing more; `run` returns when what runs has ended and was settled."""
         self._consumer.stop()
+
+    def interrupt(self, order: Interrupt) -> None:
+        """Have jobs end that run here, as far as their code allows, or not begin that wait here."""
+        for job in order.jobs:
+            self._consumer.interrupt(job, order.why)
 
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)
@@ -115,8 +125,13 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
 
 async def _listen(channel: Channel, child: Child) -> None:
     while (message := await channel.receive()) is not None:
-        if isinstance(message, Stop):
-            child.stop()
+        match message:
+            case Stop():
+                child.stop()
+            case Interrupt():
+                child.interrupt(message)
+            case _:
+                raise ChannelClosed(f"not for a child: {message!r}")
     # The supervisor is gone, and with it the lease: nothing that this process still does would count.
     os._exit(LOST_STATUS)
 

@@ -22,6 +22,7 @@ from umbel.execution.runners import Gate, LoopRunner, ThreadRunner
 from umbel.execution.verdict import ended_before
 from umbel.model.job import Delivery
 from umbel.model.outcome import Outcome, Released
+from umbel.worker import messages
 from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
@@ -87,6 +88,13 @@ class Consumer:
         self._hand_back_async()
         self._slot.set()
 
+    def interrupt(self, job: str, why: messages.Why) -> None:
+        """Have *job* end if it runs here, unless *why* is "withdrawn"; or not begin if it is revoked and waits here."""
+        if why != "withdrawn" and (self._threads.interrupt(job, why) or self._loop_runner.interrupt(job, why)):
+            return
+        if why in ("revoked", "withdrawn") and job in self._held:
+            self._executor.withdrawn.add(job)
+
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Receive and start until stopped, then wait for what runs; *ready* is awaited after the first answer."""
         try:
@@ -121,6 +129,8 @@ class Consumer:
             held = self._held.get(finished.delivery.id)
             if held is not None and held.number == finished.delivery.number:
                 del self._held[finished.delivery.id]
+        if self._executor.withdrawn:
+            self._executor.withdrawn &= self._held.keys()
 
     def _room(self) -> int:
         # An untrusted lease starts nothing, so it must not receive either.
