@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from umbel.app.lazy import lazy
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from umbel.app.periodic import Periodic
     from umbel.app.queues import Queues
     from umbel.app.schedules import Schedules
-    from umbel.canvas.results import GroupResult as Group
+    from umbel.canvas.saving import Groups
     from umbel.canvas.signatures import Signature
     from umbel.options import Seconds
     from umbel.schedules import Rule
@@ -98,8 +98,9 @@ class Administration:
 
         return signature(task, args, kwargs, app=self._whole, **options)
 
-    def GroupResult(self, id: str | None = None, results: Iterable[Any] = ()) -> Group:  # noqa: N802 - Celery's name
-        """The handle of the group *id* with the handles of its members."""
-        from umbel.canvas import GroupResult
+    @lazy
+    def GroupResult(self) -> Groups:  # noqa: N802 - Celery's name
+        """The handles of groups of this app: make one with an id and the handles of its members, or restore one."""
+        from umbel.canvas.saving import Groups
 
-        return GroupResult(id, results, self._whole)
+        return Groups(self._whole)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from umbel.canvas.graph import Graph
     from umbel.canvas.mapping import chunks, xmap, xstarmap
     from umbel.canvas.primitives import chain, chord, group
-    from umbel.canvas.results import GroupResult, ResultSet, result_from_tuple
+    from umbel.canvas.results import GroupResult, ResultSet
+    from umbel.canvas.saving import result_from_tuple
     from umbel.canvas.signatures import Signature, maybe_signature, signature, subtask
 
 __all__ = [
@@ -33,7 +34,8 @@ _PLACES: Final = {
     "Graph": "umbel.canvas.graph",
     **dict.fromkeys(("chain", "chord", "group"), "umbel.canvas.primitives"),
     **dict.fromkeys(("chunks", "xmap", "xstarmap"), "umbel.canvas.mapping"),
-    **dict.fromkeys(("GroupResult", "ResultSet", "result_from_tuple"), "umbel.canvas.results"),
+    **dict.fromkeys(("GroupResult", "ResultSet"), "umbel.canvas.results"),
+    "result_from_tuple": "umbel.canvas.saving",
     **dict.fromkeys(("Signature", "maybe_signature", "signature", "subtask"), "umbel.canvas.signatures"),
 }
 

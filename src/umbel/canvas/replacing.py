@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, Unpack, cast
 
 import msgspec
 
@@ -19,8 +20,8 @@ from umbel.engines.operation import adrive, drive
 from umbel.exceptions import ImproperlyConfigured, Replaced, TimeoutError
 from umbel.model.flow import NOTHING, Part
 from umbel.model.ids import derived_flow_id
-from umbel.options import CallOptions
-from umbel.request import Request
+from umbel.options import CallOptions, CanvasOptions
+from umbel.request import Request, running
 from umbel.result import AsyncResult
 from umbel.wire import values
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode, pack
@@ -147,14 +148,10 @@ def await_replacement(self: Any, replacement: str, flow: str, since: float) -> A
 
 def add_to_chord(task: Running, sig: Signature[Any]) -> AsyncResult[Any]:
     """Let the chord of the job that runs wait for *sig*; see `Task.add_to_chord`."""
+    part = _part(task, sig)
     request = task.request
     envelope = request.envelope
-    if envelope.part is None or not envelope.in_chord:
-        raise ValueError(f"{task.name}[{request.id}] is no member of a chord: there is nothing to add to")
-    if not isinstance(sig, Signature) or isinstance(sig, chain | group | chord | chunks):
-        raise TypeError(f"add_to_chord: {sig!r} is no single signature: add its parts one by one")
     host: Host = task.app
-    part = envelope.part
     node, own = part.feeds[0]
     index = len(request.added)
     options = dict(sig.options)
@@ -174,6 +171,55 @@ def add_to_chord(task: Running, sig: Signature[Any]) -> AsyncResult[Any]:
     request.follow_ups = (*request.follow_ups, job)
     request.added = (*request.added, (part.flow, part.home, node))
     return handle
+
+
+def _part(task: Running, sig: Signature[Any]) -> Part:
+    request = task.request
+    part = request.envelope.part
+    if part is None or not request.envelope.in_chord:
+        raise ValueError(f"{task.name}[{request.id}] is no member of a chord: there is nothing to add to")
+    if not isinstance(sig, Signature) or isinstance(sig, chain | group | chord | chunks):
+        raise TypeError(f"add_to_chord: {sig!r} is no single signature: add its parts one by one")
+    return part
+
+
+class Joining(Signature[Any]):
+    """A signature that joins the chord of the job that runs when that job's run sends it."""
+
+    __slots__ = ("adding",)
+
+    adding: Running
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
+    ) -> AsyncResult[Any]:
+        """Let the chord wait for it, with *args* before its own. Raises `RuntimeError` in another run."""
+        current = running.get()
+        if current is None or current is not self.adding.request:
+            raise RuntimeError(f"{self.task} was to join a chord: only the run that said so can send it")
+        given = self.with_arguments(args, kwargs)
+        sig: Signature[Any] = Signature(self.task, *given, {**self.options, **options}, app=self.adding.app)
+        return add_to_chord(self.adding, sig)
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CanvasOptions]
+    ) -> AsyncResult[Any]:
+        """The async twin of `apply_async`."""
+        return self.apply_async(args, kwargs, **options)
+
+    def copied(self) -> Self:
+        """A copy that joins the same chord."""
+        twin = super().copied()
+        twin.adding = self.adding
+        return twin
+
+
+def joining(task: Running, sig: Signature[Any]) -> Joining:
+    """*sig* as a signature that joins when it is sent; see `Task.add_to_chord`."""
+    _part(task, sig)
+    made = Joining(sig.task, sig.args, sig.kwargs, sig.options, immutable=sig.immutable, app=task.app)
+    made.adding = task
+    return made
 
 
 def _number(job_id: str, own: int, index: int) -> int:

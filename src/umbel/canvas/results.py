@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, Unpack, cast
 
 from umbel.asking import Source
 from umbel.canvas.gathering import aasked, asked, gathered, is_settled, leaves, looked_at, waited_a_little
 from umbel.canvas.signatures import late
 from umbel.chosen import find_app
+from umbel.contracts.flows import FlowHolder
 from umbel.engines.operation import adrive, drive
 from umbel.exceptions import TimeoutError
 from umbel.lineage import Lineage
@@ -246,6 +247,25 @@ class ResultSet(Revocable):
         """The id and, if it is known, the queue of each job in it."""
         return [key for leaf in leaves(self.results) for key in leaf.job_keys()]
 
+    def revoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
+        """Revoke the flows that they are of, with all that follows there, and then the jobs as `AsyncResult.revoke`."""
+        broker = self.source.broker
+        if isinstance(broker, FlowHolder):
+            for flow in self._flows():
+                broker.flow_store.revoke_flow(flow, None)
+        super().revoke(terminate=terminate, signal=signal)
+
+    async def arevoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
+        """The async twin of `revoke`."""
+        broker = self.source.broker
+        if isinstance(broker, FlowHolder):
+            for flow in self._flows():
+                await broker.flow_store.arevoke_flow(flow, None)
+        await super().arevoke(terminate=terminate, signal=signal)
+
+    def _flows(self) -> set[str]:
+        return {leaf.flow for leaf in leaves(self.results) if leaf.flow is not None}
+
     @property
     def supports_native_join(self) -> bool:
         """True: waiting is notified on every engine."""
@@ -356,21 +376,6 @@ class GroupResult(Lineage, ResultSet):
 
     def __repr__(self) -> str:
         return f"<GroupResult: {self.id} [{', '.join(map(str, self.results[:SHOWN]))}{', …' * (len(self) > SHOWN)}]>"
-
-
-def result_from_tuple(form: Any, app: Source | None = None) -> Member:
-    """The handle whose `as_tuple` is *form*; lists in place of tuples, as JSON has them, are welcome."""
-    source = cast("Source", app if app is not None else find_app())
-    given: Any = form
-    if isinstance(form, AsyncResult | GroupResult):
-        return cast("Member", given)
-    (job_id, parent), members = form if isinstance(form[0], Sequence) and not isinstance(form[0], str) else (form, None)
-    before = None if parent is None else result_from_tuple(parent, source)
-    if members is not None:
-        return GroupResult(job_id, [result_from_tuple(member, source) for member in members], source, before)
-    handle: AsyncResult[Any] = AsyncResult(job_id, source)
-    handle.parent = before
-    return handle
 
 
 def _deadline(timeout: float | None) -> float | None:

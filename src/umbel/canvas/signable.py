@@ -87,15 +87,16 @@ class Signable(Generic[P, R]):
 
         return await areplace(cast("Any", self), sig)
 
-    def add_to_chord(self, sig: Signature[Any]) -> Any:
+    def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
         """Let the chord whose member this job is wait for *sig*, too; answers its handle.
 
-        It is sent in the step that ends this job with success. Raises `ValueError` when the job is no member of a
-        chord.
+        It is sent in the step that ends this job with success. With *lazy* nothing happens yet: the answer is a
+        signature that does so when this run calls it, with `delay` or `apply_async`; a chord never waits for one that
+        is not sent. Raises `ValueError` when the job is no member of a chord.
         """
-        from umbel.canvas.replacing import add_to_chord
+        from umbel.canvas.replacing import add_to_chord, joining
 
-        return add_to_chord(cast("Any", self), sig)
+        return joining(cast("Any", self), sig) if lazy else add_to_chord(cast("Any", self), sig)
 
     def signature_from_request(
         self, request: Any = None, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None

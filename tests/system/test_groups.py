@@ -1,0 +1,130 @@
+"""Groups by their handle: kept and found again, revoked as a whole, and chords that are joined later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.system.harness import eventually
+from umbel import Context, GroupResult, Signature, Umbel, chord, group
+from umbel.exceptions import DecodeError
+from umbel.testing import worker
+
+WAIT = 20.0
+app = Umbel("groups", broker="memory://groups-system", set_as_current=False)
+
+
+@app.task
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+@app.task
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+kept: list[Signature[Any]] = []
+
+
+@app.task(bind=True)
+def joins_lazily(self: Context, value: int, called: bool = True) -> int:
+    later = self.add_to_chord(add.s(value), lazy=True)
+    kept.append(later)
+    if called:
+        later.clone().delay(1000)
+    return value
+
+
+@pytest.fixture(scope="module")
+def working() -> Iterator[None]:
+    with worker(app, threads=4):
+        yield
+
+
+# --- kept
+
+
+@pytest.mark.usefixtures("working")
+def test_a_group_that_was_saved_is_restored_with_its_members_and_what_came_before() -> None:
+    sent = (add.s(1, 1) | group(add.s(1), add.s(2) | add.s(3), group(add.s(9)))).delay()
+    sent.save()
+    found = GroupResult.restore(sent.id, app)
+    assert found is not None
+    assert found.as_tuple() == sent.as_tuple()
+    assert found.get(timeout=WAIT) == [3, 7, 11]
+    assert found.parent.get(timeout=WAIT) == 2
+    assert found[0].parent is found.parent
+    found.delete()
+    assert GroupResult.restore(sent.id, app) is None
+    assert sent.get(timeout=WAIT) == [3, 7, 11]
+
+
+@pytest.mark.usefixtures("working")
+async def test_the_async_twins_of_saving_are_the_same() -> None:
+    sent = await group(add.s(1, 1), add.s(2, 2)).adelay()
+    await sent.asave()
+    found = await GroupResult.arestore(sent.id, app)
+    assert found is not None
+    assert await found.aget(timeout=WAIT) == [2, 4]
+    await sent.adelete()
+    assert await GroupResult.arestore(sent.id, app) is None
+
+
+@pytest.mark.usefixtures("working")
+def test_a_group_that_is_saved_again_is_kept_as_it_is_now() -> None:
+    sent = group(add.s(1, 1), add.s(2, 2)).delay()
+    sent.save()
+    sent.add(add.delay(3, 3))
+    sent.save()
+    found = app.GroupResult.restore(sent.id)
+    assert found is not None
+    assert found.get(timeout=WAIT) == [2, 4, 6]
+
+
+@pytest.mark.usefixtures("working")
+def test_what_is_no_group_is_not_restored_as_one() -> None:
+    job = add.delay(1, 1)
+    assert job.get(timeout=WAIT) == 2
+    with pytest.raises(DecodeError, match="is no group that was saved, but a job"):
+        GroupResult.restore(job.id, app)
+    with pytest.raises(ValueError, match="a group without an id cannot be saved"):
+        GroupResult(None, [job], app).save()
+
+
+# --- revoked
+
+
+def test_a_group_is_revoked_with_what_follows_it_and_what_was_not_sent_yet() -> None:
+    elsewhere = Umbel("revoked", broker="memory://groups-revoked", set_as_current=False)
+    ran: list[int] = []
+    step = elsewhere.task(name="step")(ran.append)
+    alone = group(step.s(1), step.s(2)).delay()
+    following = chord([step.s(3), step.s(4) | step.s()], step.s()).delay()
+    alone.revoke()
+    following.parent.revoke()
+    with worker(elsewhere):
+        eventually(following.ready, "the body has ended")
+    assert [each.state for each in (*alone, *following.parent, following)] == ["REVOKED"] * 5
+    assert ran == []
+
+
+# --- joined
+
+
+@pytest.mark.usefixtures("working")
+def test_a_member_joins_when_its_signature_is_called_and_only_then() -> None:
+    assert chord([joins_lazily.s(1), add.s(2, 2)], total.s()).delay().get(timeout=WAIT) == 1006
+    assert chord([joins_lazily.s(1, called=False), add.s(2, 2)], total.s()).delay().get(timeout=WAIT) == 5
+
+
+@pytest.mark.usefixtures("working")
+def test_a_signature_that_was_to_join_cannot_be_sent_by_another_run() -> None:
+    kept.clear()
+    chord([joins_lazily.s(1, called=False)], total.s()).delay().get(timeout=WAIT)
+    with pytest.raises(RuntimeError, match="only the run that said so can send it"):
+        kept[0].delay()
+    with pytest.raises(ValueError, match="is no member of a chord"):
+        joins_lazily.delay(1).get(timeout=WAIT)
