@@ -14,8 +14,9 @@ from typing import Final
 from umbel import stores
 from umbel.brokers import connect
 from umbel.contracts.broker import Broker
-from umbel.contracts.capabilities import Power, demand
+from umbel.contracts.capabilities import Power, demand, powers_of
 from umbel.contracts.examiner import Examiner
+from umbel.contracts.mailbox import MailboxHolder
 from umbel.engines.address import masked
 from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured, UmbelError
 from umbel.scheduler.scheduler import Scheduler
@@ -24,6 +25,8 @@ from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.banner import banner, concurrency
 from umbel.worker.supervisor.children import Children, CrashLoop
+from umbel.worker.supervisor.control import Control
+from umbel.worker.supervisor.duties import Duties
 from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
 from umbel.worker.supervisor.notify import Notify
 from umbel.worker.supervisor.operations import Operations
@@ -103,7 +106,6 @@ class Supervisor:
         signals.dump = children.dump
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(children.run())
                 group.create_task(sessions.run())
                 group.create_task(self._reclaimer.run())
                 if self._scheduler is not None:
@@ -111,8 +113,19 @@ class Supervisor:
                 group.create_task(self._announce(plan, children))
                 group.create_task(self._keep_forkserver(forkserver, children, signals.reload))
                 group.create_task(self._operations.run(self._broker, outage, signals))
+                await self._hear_orders(group, children, signals)
+                group.create_task(children.run())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+
+    async def _hear_orders(self, group: asyncio.TaskGroup, children: Children, signals: Signals) -> None:
+        """Hear them from now on, before a job starts here that could be revoked; if the broker carries any."""
+        broker: object = self._broker
+        if isinstance(broker, MailboxHolder) and Power.MAILBOX in powers_of(broker):
+            duties = Duties(children, children.plan, self._order.options, signals.warm.set)
+            control = Control(broker.mailbox, children.plan, duties)
+            group.create_task(control.run())
+            await control.begun.wait()
 
     async def _announce(self, plan: Plan, children: Children) -> None:
         await children.ready.wait()

@@ -1,0 +1,167 @@
+"""Duties: what a worker does when it is ordered to, and what it tells of itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from umbel.model.ids import valid_queue
+from umbel.wire.letters import Doomed
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.children import Children
+from umbel.worker.supervisor.plan import Plan
+
+MAX_GROWTH: Final = 1_000
+"""The most children that one order may add."""
+_BUILT_IN: Final = ("celery.", "umbel.")
+
+logger = logging.getLogger("umbel.worker")
+
+
+class Refused(Exception):
+    """An order cannot be obeyed; the message says why, to whoever gave it."""
+
+
+class Duties:
+    """All that can be ordered, by name."""
+
+    def __init__(self, children: Children, plan: Plan, options: WorkerOptions, stop: Callable[[], None]) -> None:
+        """*plan* is how the worker began; *stop* ends it as SIGTERM would."""
+        self._children = children
+        self._plan = plan
+        self._options = options
+        self._stop = stop
+        self._born = time.time()
+        self._verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+            "active_queues": self._active_queues,
+            "add_consumer": self._add_consumer,
+            "cancel_consumer": self._cancel_consumer,
+            "conf": self._conf,
+            "ping": lambda _: {"ok": "pong"},
+            "pool_grow": self._grow,
+            "pool_restart": self._restart,
+            "pool_shrink": self._shrink,
+            "registered": self._registered,
+            "shutdown": self._shutdown,
+            "started": self._started,
+            "stats": self._stats,
+        }
+
+    def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:
+        """Obey; answers what whoever ordered is told. Raises `Refused`."""
+        duty = self._verbs.get(verb)
+        if duty is None:
+            raise Refused(f"this worker does not know the order {verb!r}")
+        return duty(arguments)
+
+    def doom(self, doomed: Doomed) -> None:
+        """See to the jobs of *doomed* that are here; the broker has their doom."""
+        watchdog = self._children.watchdog
+        if not doomed.terminate:
+            watchdog.withdraw(doomed.ids)
+            return
+        number = signal.Signals[doomed.signal] if doomed.signal in signal.Signals.__members__ else signal.SIGTERM
+        watchdog.terminate(doomed.ids, number, at_once=number == signal.SIGKILL)
+
+    # --- telling
+
+    def _active_queues(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": queue,
+                "exchange": {"name": queue, "type": "direct"},
+                "routing_key": queue,
+                "durable": True,
+                "exclusive": False,
+                "auto_delete": False,
+                "no_ack": False,
+            }
+            for queue in self._children.plan.queues
+        ]
+
+    def _conf(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self._plan.settings.table()
+
+    def _registered(self, _: Mapping[str, Any]) -> list[str]:
+        return [task for task in self._plan.tasks if not task.startswith(_BUILT_IN)]
+
+    def _started(self, _: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        """The jobs that have started and not ended, with the time of it, by session."""
+        return {child.session: {job.id: job.since for job in child.running()} for child in self._children.living()}
+
+    def _stats(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        plan, children = self._children.plan, self._children.living()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        slots = {"threads": plan.sizing.threads, "async": plan.sizing.async_slots}
+        return {
+            "pid": os.getpid(),
+            "host": plan.host,
+            "uptime": time.time() - self._born,
+            "rusage": {"utime": used.ru_utime, "stime": used.ru_stime, "maxrss": used.ru_maxrss},
+            "broker": {"transport": plan.broker.partition(":")[0], "url": plan.broker},
+            "prefetch_count": plan.slots * self._children.count,
+            "running": self._children.running(),
+            "pool": {
+                "max-concurrency": plan.sizing.threads * self._children.count,
+                "processes": [child.pid for child in children],
+                "slots": slots,
+                "autoscale": self._options.autoscale,
+            },
+        }
+
+    # --- doing
+
+    def _grow(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        number = self._number(arguments)
+        return {"ok": f"pool will grow to {self._children.grow(number)} children"}
+
+    def _shrink(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        number = self._number(arguments)
+        try:
+            return {"ok": f"pool will shrink to {self._children.shrink(number)} children"}
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    def _number(self, arguments: Mapping[str, Any]) -> int:
+        if self._options.autoscale:
+            raise Refused(f"this worker has --autoscale {self._options.autoscale}: it sees to its size itself")
+        number = arguments.get("n", 1)
+        if type(number) is not int or not 1 <= number <= MAX_GROWTH:
+            raise Refused(f"n is {number!r}: give a whole number from 1 to {MAX_GROWTH}")
+        return number
+
+    def _restart(self, _: Mapping[str, Any]) -> dict[str, str]:
+        self._children.renew()
+        return {"ok": "children are replaced when what they run has ended"}
+
+    def _add_consumer(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        queue, queues = self._queue(arguments), self._children.plan.queues
+        if queue in queues:
+            return {"ok": f"already consuming from {queue}"}
+        self._children.serve((*queues, queue))
+        return {"ok": f"add consumer {queue}"}
+
+    def _cancel_consumer(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        queue, queues = self._queue(arguments), self._children.plan.queues
+        if queue not in queues:
+            raise Refused(f"not consuming from {queue}")
+        if len(queues) == 1:
+            raise Refused(f"{queue} is the only queue of this worker: shut it down instead, or pause the queue")
+        self._children.serve(tuple(each for each in queues if each != queue))
+        return {"ok": f"no longer consuming from {queue}"}
+
+    def _queue(self, arguments: Mapping[str, Any]) -> str:
+        queue = arguments.get("queue")
+        if not isinstance(queue, str) or not valid_queue(queue):
+            raise Refused(f"{queue!r} cannot name a queue: 1-128 of A-Z a-z 0-9 . _ @ : -")
+        return queue
+
+    def _shutdown(self, _: Mapping[str, Any]) -> dict[str, str]:
+        logger.warning("Told to shut down")
+        self._stop()
+        return {"ok": "shutting down"}

@@ -1,0 +1,177 @@
+"""Orders are heard, obeyed and answered; none of them ends a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from umbel.brokers.memory import MemoryBroker
+from umbel.brokers.memory.mailbox import MemoryMailbox
+from umbel.contracts.mailbox import Letter
+from umbel.engines.memory import Space
+from umbel.exceptions import BrokerUnavailable
+from umbel.settings import Settings
+from umbel.testing.clock import Clock
+from umbel.wire.letters import BOX, Answer, Doomed, Order, decode_answer, doom_order, encode
+from umbel.worker.messages import Loaded
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.control import Control
+from umbel.worker.supervisor.duties import Duties, Refused
+from umbel.worker.supervisor.plan import Plan, make_plan
+
+
+class Scripted:
+    """Duties that note what they are told."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.doomed: list[Doomed] = []
+
+    def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:
+        if verb == "refused":
+            raise Refused("not today")
+        if verb == "broken":
+            raise KeyError("of our own")
+        self.done.append(verb)
+        return dict(arguments)
+
+    def doom(self, doomed: Doomed) -> None:
+        self.doomed.append(doomed)
+
+
+class Flaky:
+    """A mailbox that is away whenever *away* is set, and forgets its numbers when told to."""
+
+    def __init__(self, inner: MemoryMailbox) -> None:
+        self.inner = inner
+        self.away = False
+
+    async def aposition(self, box: str) -> int:
+        self._look()
+        return await self.inner.aposition(box)
+
+    async def ahear(self, box: str, after: int, wait: float) -> list[Letter]:
+        self._look()
+        return await self.inner.ahear(box, after, min(wait, 0.05))
+
+    async def atell(self, box: str, messages: Sequence[bytes], ttl: float) -> None:
+        self._look()
+        await self.inner.atell(box, messages, ttl)
+
+    def _look(self) -> None:
+        if self.away:
+            raise BrokerUnavailable("away")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(WorkerOptions(app="a", hostname="w1@here"), Loaded("a", Settings(broker_url="sqlite:///x"), []))
+
+
+@pytest.fixture
+def mailbox() -> Flaky:
+    return Flaky(MemoryBroker(Space(), Clock()).mailbox)
+
+
+@asynccontextmanager
+async def hearing(mailbox: Flaky, plan: Plan, duties: Scripted) -> AsyncIterator[Control]:
+    control = Control(cast("Any", mailbox), plan, cast("Duties", duties))
+    running = asyncio.create_task(control.run())
+    try:
+        async with asyncio.timeout(20):
+            await control.begun.wait()
+            yield control
+    finally:
+        running.cancel()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+
+
+def order(verb: str, *, late: float = 0.0, **more: Any) -> bytes:
+    return encode(Order(verb=verb, until=time.time() + 60 - late, **more))
+
+
+async def answer(mailbox: Flaky) -> Answer:
+    return decode_answer((await mailbox.inner.ahear("reply", 0, 20))[0].message)
+
+
+async def test_an_order_is_obeyed_and_answered_by_name_host_and_process(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order("ping", arguments={"n": 3}, reply="reply")], 60)
+        told = await answer(mailbox)
+    assert (told.worker, told.host, told.value) == ("w1@here", plan.host, {"n": 3})
+    assert told.pid > 0
+
+
+async def test_an_order_to_somebody_else_is_passed_over(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order("a", to=("w2@here",)), order("b", to=("w2@here", "w1@here"))], 60)
+        await until(lambda: duties.done == ["b"])
+
+
+async def test_an_order_that_comes_too_late_is_not_obeyed(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order("shutdown", late=3600), order("last")], 60)
+        await until(lambda: duties.done == ["last"])
+
+
+async def test_what_is_refused_is_told_with_its_reason(mailbox: Flaky, plan: Plan) -> None:
+    async with hearing(mailbox, plan, Scripted()):
+        await mailbox.atell(BOX, [order("refused", reply="reply")], 60)
+        assert (await answer(mailbox)).error == "not today"
+
+
+async def test_neither_rubbish_nor_a_mistake_of_our_own_ends_the_worker(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        rubbish = [b"\xff", encode(Order(verb="doom", arguments={"ids": 3})), order("broken"), order("last")]
+        await mailbox.atell(BOX, rubbish, 60)
+        await until(lambda: duties.done == ["last"])
+
+
+async def test_jobs_to_be_terminated_are_heard_of_after_an_outage_however_late(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        mailbox.away = True
+        await asyncio.sleep(0.1)  # it has met the outage by then; if it has not, the test asks less
+        await mailbox.inner.atell(BOX, [doom_order(Doomed(ids=["one"], terminate=True), time.time() - 7200)], 60)
+        mailbox.away = False
+        await until(lambda: duties.doomed)
+    assert duties.doomed == [Doomed(ids=["one"], terminate=True)]
+
+
+async def test_a_server_that_counts_anew_is_heard_again(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order(str(number)) for number in range(9)], 60)
+        await until(lambda: len(duties.done) == 9)
+        mailbox.inner = MemoryBroker(Space(), Clock()).mailbox
+        mailbox.away = True
+        await asyncio.sleep(0.1)
+        mailbox.away = False
+        await asyncio.sleep(0)
+        await until(lambda: told_again(mailbox, duties))
+
+
+def told_again(mailbox: Flaky, duties: Scripted) -> bool:
+    """Tell it until it is heard: while nobody has looked for the new count, an order may be missed."""
+    mailbox.inner.tell(BOX, [order("anew")], 60)
+    return "anew" in duties.done
+
+
+async def test_children_may_start_although_the_broker_is_away(mailbox: Flaky, plan: Plan) -> None:
+    mailbox.away = True
+    async with hearing(mailbox, plan, Scripted()) as control:
+        assert control.begun.is_set()
