@@ -13,6 +13,8 @@ from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 
@@ -49,6 +51,14 @@ class TestBrought(OnOneFile, BroughtConformance):
 
 
 class TestSchedules(OnOneFile, ScheduleConformance):
+    pass
+
+
+class TestJobs(OnOneFile, JobConformance):
+    pass
+
+
+class TestMailbox(OnOneFile, MailboxConformance):
     pass
 
 

@@ -2,6 +2,7 @@
 
 A child that waits for work has a socket ``w-<random>-<queues>`` there, and whoever commits work for one of its queues
 sends it an empty datagram. A process that waits for results has a socket ``r-<random>`` and is told ids of ended jobs.
+Whoever listens at a box has a socket ``m-<random>-<box>``.
 A bell is a hint and never the truth: it is rung after the commit, and whoever hears it looks into the file.
 """
 
@@ -20,6 +21,7 @@ from typing import Final, Self
 
 WORK: Final = "w"
 NEWS: Final = "r"
+MAIL: Final = "m"
 _ANY: Final = "any"
 _MAX_NAMED_QUEUES: Final = 24
 """More queues than fit into a file name are written as "any": such a waiter is woken for each queue."""
@@ -58,8 +60,15 @@ class Bells:
             for name in listed:
                 self._send(name, part)
 
+    def deliver(self, box: str) -> None:
+        """Wake everybody who listens at *box*."""
+        mark = _mark(box)
+        for name in self._listed():
+            if name[0] == MAIL and mark in name:
+                self._send(name, b"")
+
     def make(self, kind: str, queues: Iterable[str] = ()) -> Bell | None:
-        """A new bell, bound and seen to ring; None where sockets do not work in this folder."""
+        """A new bell for *queues* or a box, bound and seen to ring; None where sockets do not work in this folder."""
         name = f"{kind}-{secrets.token_hex(8)}-{_marks(list(queues))}"
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         bell = Bell(bound, self._folder / name)

@@ -10,6 +10,8 @@ from typing import Final
 
 from umbel.brokers.sqlite import inspector, nodes, operations, sessions
 from umbel.brokers.sqlite.flows import SqliteFlows
+from umbel.brokers.sqlite.jobs import SqliteJobs
+from umbel.brokers.sqlite.mailbox import SqliteMailbox
 from umbel.brokers.sqlite.operations import Received
 from umbel.brokers.sqlite.schedules import SqliteSchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
@@ -65,6 +67,16 @@ class SqliteBroker:
     def schedule_store(self) -> SqliteSchedules:
         """The verbs of schedules on this engine."""
         return SqliteSchedules(self._engine, self._clock, self._ring)
+
+    @property
+    def job_store(self) -> SqliteJobs:
+        """The verbs of single jobs on this engine."""
+        return SqliteJobs(self._engine, self._clock, self._terms, self._ring, self._announce)
+
+    @property
+    def mailbox(self) -> SqliteMailbox:
+        """The verbs of boxes on this engine."""
+        return SqliteMailbox(self._engine, self._clock, self._bells)
 
     # --- the producer's half
 
@@ -257,16 +269,15 @@ class SqliteBroker:
 
     async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
         """Carry out verdicts; see `Broker.settle`."""
-
-        def announce(settled: operations.Settled) -> None:
-            self._ring(settled.rung)
-            if settled.ended:
-                self._bells.tell(settled.ended)
-
         settled = await self._engine.submit(
-            lambda connection: nodes.settle(connection, self._clock, session, settlements), after=announce
+            lambda connection: nodes.settle(connection, self._clock, session, settlements), after=self._announce
         )
         return settled.ours
+
+    def _announce(self, settled: operations.Settled) -> None:
+        self._ring(settled.rung)
+        if settled.ended:
+            self._bells.tell(settled.ended)
 
     async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
         """Return what the child does not list; see `Broker.reconcile`."""

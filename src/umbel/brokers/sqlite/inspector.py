@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from umbel.brokers.sqlite.operations import DEAD, DELAYED, HELD, PARKED, READY
+from umbel.brokers.sqlite.operations import DEAD, DELAYED, DOOMS, HELD, PARKED, READY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
@@ -57,8 +57,12 @@ def locate(connection: Connection, clock: Clock, job_id: str, queue: str | None)
     now = clock.wall()
     row = connection.execute(INSPECT["job"], (job_id,)).fetchone()
     if row is not None and queue in (None, row[0]):
-        name, state, due, retries = row
-        place = "ready" if state == DELAYED and due <= now else _PLACES[state]
-        return Location(place, name, retries)
+        name, state, due, retries, doom, note = row
+        return Location(place_of(state, due, now), name, retries, DOOMS[doom], note or b"")
     ended = connection.execute(INSPECT["ended"], (job_id, now)).fetchone() is not None
     return Location("ended", queue or "") if ended else Location("unknown")
+
+
+def place_of(state: int, due: int, now: int) -> Place:
+    """The place of a job; a delayed one that is due by *now* is ready, whoever makes it so."""
+    return "ready" if state == DELAYED and due <= now else _PLACES[state]

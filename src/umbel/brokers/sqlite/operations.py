@@ -13,13 +13,17 @@ from umbel.contracts.broker import Settlement
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
 from umbel.engines.statements import statements
-from umbel.model.job import FIRST, Counts, Delivery, Job
+from umbel.model.job import FIRST, Counts, Delivery, Doom, Job
 
 READY: Final = 0
 HELD: Final = 1
 DEAD: Final = 2
 PARKED: Final = 3
 DELAYED: Final = 4
+
+DOOMS: Final[dict[int, Doom]] = {0: "", 1: "revoked", 2: "timeout", 3: "memory"}
+"""By their numbers in the table."""
+DOOM_NUMBERS: Final = {doom: number for number, doom in DOOMS.items()}
 
 MAX_RECEIVED: Final = 256
 MAX_RECEIVED_BYTES: Final = 1024 * 1024
@@ -91,10 +95,14 @@ def receive(
 ) -> Received:
     """Lease up to *limit* ready jobs to *session*, its id and its receive number, from *queues* in this order."""
     name, number = session
-    alive = places(connection, name)
+    alive = {queue: place for queue, *place in connection.execute(RECEIVE["open"], (name,))}
     if alive.keys().isdisjoint(queues):
         return Received([], dead=True)
-    keys = {queue: alive[queue].key for queue in queues if queue in alive and number > alive[queue].received}
+    keys: dict[str, int] = {}
+    for queue in queues:
+        key, received, paused = alive.get(queue, (0, number, 0))
+        if number > received and not paused:
+            keys[queue] = key
     now = clock.wall()
     dues = [due for queue in keys if (due := promote(connection, queue, now, MAX_PROMOTED)[1]) is not None]
     picked = _ready(connection, list(keys), min(limit, MAX_RECEIVED))
@@ -139,9 +147,9 @@ def _take(
             yield keys[queue], number, seq
 
     for row in connection.executemany(RECEIVE["take"], bindings()):
-        job_id, queue, level, envelope, retries, crashes, losses, marked, back = row
+        job_id, queue, level, envelope, retries, crashes, losses, marked, doom, back = row
         room -= len(envelope)
-        counts = Counts(retries, crashes, losses, bool(marked)) if back else FIRST
+        counts = Counts(retries, crashes, losses, bool(marked), DOOMS[doom]) if back else FIRST
         yield Delivery(job_id, queue, level, number, envelope, counts, bool(back))
 
 
@@ -188,12 +196,12 @@ def _moves(keys: dict[str, int], now: int, settlements: Sequence[Settlement]) ->
             continue
         fence = (each.delivery.id, keys[each.delivery.queue], each.delivery.number)
         counts = each.counts
-        charged = (None, None, None, 0) if counts is None else (*_numbers(counts), int(counts.marked))
+        charged = (None, None, None, 0, 0) if counts is None else _numbers(counts)
         yield (*fence, *_place(each, now, position + index), *charged, each.envelope or None)
 
 
-def _numbers(counts: Counts) -> tuple[int, int, int]:
-    return counts.retries, counts.crashes, counts.losses
+def _numbers(counts: Counts) -> tuple[int, int, int, int, int]:
+    return counts.retries, counts.crashes, counts.losses, int(counts.marked), DOOM_NUMBERS[counts.doom]
 
 
 def _place(settlement: Settlement, now: int, position: int) -> tuple[int, int | None, int, str | None]:
@@ -220,7 +228,7 @@ def _record(connection: Connection, session: str, now: int, won: Sequence[Settle
 
 
 def _follow(connection: Connection, clock: Clock, won: Sequence[Settlement]) -> Counter[str]:
-    rung = Counter(each.delivery.queue for each in won if each.kind in ("retry", "release"))
+    rung = Counter(each.delivery.queue for each in won if each.kind not in ("end", "dead"))
     jobs = [job for each in won for job in each.follow_ups]
     if jobs:
         name_queues(connection, {job.queue for job in jobs})

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from umbel.brokers.sqlite.operations import MAX_PROMOTED, RECEIVE, places, promote
+from umbel.brokers.sqlite.operations import DOOM_NUMBERS, MAX_PROMOTED, RECEIVE, places, promote
 from umbel.contracts.broker import Beat, Ended
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock, Lifeline, boot_id
@@ -128,7 +128,7 @@ def reconcile(
 
 def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[str], ended: Sequence[Ended]) -> Moved:
     """Make due jobs ready and return those of sessions that ended or lapsed in *queues*; at most 200 in all."""
-    moved, gone = Moved(), {each.session: frozenset(each.started) for each in ended}
+    moved, gone = Moved(), {each.session: each for each in ended}
     for queue in queues:
         hold = note_contact(connection, terms, queue)
         promoted, due = promote(connection, queue, wall, MAX_MOVED - moved.promoted - moved.returned)
@@ -142,6 +142,8 @@ def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[st
                 moved.deadlines.append(max(session.until, hold) - terms.now)
                 continue
             connection.execute(RECLAIM["bury"], (wall, session.key))
+            if session.id in gone:
+                _doom(connection, session.key, gone[session.id])
             limit = MAX_MOVED - moved.promoted - moved.returned
             moved.returned += _return(connection, _held(connection, session.key, limit), charge)
         # Also repairs a wake-up that died with the process it was meant for.
@@ -149,15 +151,21 @@ def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[st
     return moved
 
 
-def _verdict(session: Lease, terms: Terms, hold: int, gone: dict[str, frozenset[str]]) -> _Charge | None:
+def _verdict(session: Lease, terms: Terms, hold: int, gone: dict[str, Ended]) -> _Charge | None:
     """What to charge for the jobs of a session that is dead; None while it lives."""
     if session.id in gone:
-        started = gone[session.id]
+        doomed = {job_id for job_id, _ in gone[session.id].doomed}
+        started = frozenset(gone[session.id].started) - doomed
         return lambda job_id, _: (1, 0) if job_id in started else (0, 0)
     lapsed = session.until <= terms.now and terms.now >= hold
     if lapsed or session.ended is not None or session.boot != boot_id() or terms.lifeline.is_cut(session.lifeline):
         return _lost
     return None
+
+
+def _doom(connection: Connection, key: int, ended: Ended) -> None:
+    rows = [(DOOM_NUMBERS[doom], job_id, key) for job_id, doom in ended.doomed]
+    connection.executemany(RECLAIM["doom"], rows)
 
 
 def _lost(_: str, marked: bool) -> tuple[int, int]:
@@ -167,6 +175,11 @@ def _lost(_: str, marked: bool) -> tuple[int, int]:
 
 def _free(_: str, __: bool) -> tuple[int, int]:
     return 0, 0
+
+
+def give_back(connection: Connection, key: int) -> int:
+    """Return, uncharged, all that a session holds in one queue; answers how many jobs."""
+    return _return(connection, _held(connection, key, _NO_LIMIT), _free)
 
 
 def _held(connection: Connection, key: int, limit: int) -> list[_Held]:

@@ -27,8 +27,8 @@ select key, id, info, until from session where queue = ?1 and ended is null orde
 select id from job where session = ?1 and state = 1 order by seq
 
 -- name: job
--- ?1 id; answers queue, state, due, retries
-select queue, state, due, retries from job where id = ?1
+-- ?1 id; answers queue, state, due, retries, doom, note
+select queue, state, due, retries, doom, note from job where id = ?1
 
 -- name: ended
 -- ?1 id, ?2 now in unix ms; answers a row if the job has ended

@@ -4,6 +4,11 @@
 -- ?1 session id; answers queue, key and last receive number for each queue in which it is alive
 select queue, key, received from session where id = ?1 and ended is null
 
+-- name: open
+-- ?1 session id; answers queue, key, last receive number and whether the queue is paused, as `session` does
+select queue, key, received, (select paused from queue where name = session.queue) from session
+where id = ?1 and ended is null
+
 -- name: next_due
 -- ?1 queue; answers when its first delayed job is due (unix ms), or null
 select min(due) from job where queue = ?1 and state = 4
@@ -23,7 +28,7 @@ select seq, level from job where queue = ?1 and state = 0 order by level, positi
 -- name: take
 -- ?1 session key, ?2 receive number, ?3 key of a ready job; answers what makes a delivery
 update job set state = 1, session = ?1, number = ?2 where seq = ?3
-returning id, queue, level, envelope, retries, crashes, losses, marked, back
+returning id, queue, level, envelope, retries, crashes, losses, marked, doom, back
 
 -- name: received
 -- ?1 receive number, ?2 session key

@@ -32,6 +32,10 @@ update job set state = 0, session = null, number = null, back = 1,
     crashes = crashes + ?1, losses = losses + ?2, marked = 0
 where seq = ?3
 
+-- name: doom
+-- ?1 doom, ?2 job id, ?3 session key; a doom that it has stays
+update job set doom = ?1 where id = ?2 and session = ?3 and state = 1 and doom = 0
+
 -- name: lifelines
 -- answers the lifelines of all open sessions
 select distinct lifeline from session where ended is null

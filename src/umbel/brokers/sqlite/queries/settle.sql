@@ -7,10 +7,13 @@ delete from job where id = ?1 and session = ?2 and number = ?3 and state = 1 ret
 
 -- name: move
 -- ?1 job id, ?2 and ?3 the fence, ?4 state, ?5 position (null: as it was), ?6 due, ?7 task it is parked for,
--- ?8 ?9 ?10 retries, crashes, losses (null: as they were), ?11 marked, ?12 envelope (null: as it was)
-update job set state = ?4, position = coalesce(?5, position), due = ?6, task = ?7, session = null, number = null, back = 1,
+-- ?8 ?9 ?10 retries, crashes, losses (null: as they were), ?11 marked, ?12 doom unless it has one,
+-- ?13 envelope (null: as it was). A doomed job that would wait for a time or a worker is ready at once.
+update job set state = case when doom > 0 and ?4 in (3, 4) then 0 else ?4 end,
+    due = case when doom > 0 and ?4 = 4 then 0 else ?6 end, task = case doom when 0 then ?7 end,
+    position = coalesce(?5, position), session = null, number = null, back = 1,
     retries = coalesce(?8, retries), crashes = coalesce(?9, crashes), losses = coalesce(?10, losses), marked = ?11,
-    envelope = coalesce(?12, envelope)
+    doom = case doom when 0 then ?12 else doom end, envelope = coalesce(?13, envelope)
 where id = ?1 and session = ?2 and number = ?3 and state = 1 returning id, ?3
 
 -- name: record
