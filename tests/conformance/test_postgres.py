@@ -19,6 +19,8 @@ from umbel.testing import (
     every_other,
 )
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 from umbel.testing.faults import VERBS
 from umbel.testing.patience import Patient
@@ -57,6 +59,14 @@ class TestInspector(OnOneServer, InspectorConformance):
 
 
 class TestSchedules(OnOneServer, ScheduleConformance):
+    pass
+
+
+class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestMailbox(OnOneServer, MailboxConformance):
     pass
 
 
@@ -124,6 +134,14 @@ class TestInspectorBehindPgBouncer(BehindPgBouncer, InspectorConformance):
 
 
 class TestSchedulesBehindPgBouncer(BehindPgBouncer, ScheduleConformance):
+    pass
+
+
+class TestJobsBehindPgBouncer(BehindPgBouncer, JobConformance):
+    pass
+
+
+class TestMailboxBehindPgBouncer(BehindPgBouncer, MailboxConformance):
     pass
 
 

@@ -149,7 +149,9 @@ async def test_as_one_statement_the_reclaim_would_strand_them(stage: Stage, monk
     merged = move.replace(
         "with dead as materialized (", f"with buried as ({bury} returning id, queue),\ndead as materialized (", 1
     )
-    merged = merged.replace("from umbel.session where queue = any($1::text[]) and ended is not null", "from buried")
+    merged = merged.replace(
+        "from umbel.session\n    where queue = any($1::text[]) and ended < 'infinity'", "from buried"
+    )
     with as_one_statement(
         monkeypatch, {"reclaim.bury": "select $1::text[], $2::uuid[], $3::timestamptz", "reclaim.move": merged}
     ):

@@ -46,6 +46,16 @@ class Bells:
             with suppress(BrokerError):
                 await self._engine.acall([ring(queues, ended)])
 
+    def ring_box(self, box: str) -> None:
+        """Wake everybody who waits for a message in *box*, on this thread."""
+        with suppress(BrokerError):
+            self._engine.call([ring({}, box=box)])
+
+    async def aring_box(self, box: str) -> None:
+        """The async twin of `ring_box`."""
+        with suppress(BrokerError):
+            await self._engine.acall([ring({}, box=box)])
+
     def ring_later(self, queues: Counter[str], ended: Sequence[str] = ()) -> None:
         """The same, after the caller has gone on; in the running loop."""
         if not queues and not ended:

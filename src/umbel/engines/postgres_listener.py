@@ -21,7 +21,7 @@ import psycopg
 
 from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_connection import SQL, connect, greet
-from umbel.engines.postgres_topics import LOCK_CLASS, RESULTS, keys_in, number, ring, topic_of
+from umbel.engines.postgres_topics import LOCK_CLASS, is_work, keys_in, number, ring, topic_of
 from umbel.engines.postgres_values import plain
 
 Wake: TypeAlias = Callable[[], object]
@@ -228,7 +228,7 @@ class Hearing:
             keys = self._ear.heard()
             self._call(keys)
             for key in keys:
-                if key not in self._waiting and not key.startswith(RESULTS):
+                if key not in self._waiting and is_work(key):
                     self._ear.hold(frozenset(self._wanted))  # first: nobody shall ring here in vain
                     self._ear.pass_on(key)
         except psycopg.Error:

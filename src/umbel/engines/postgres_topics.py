@@ -1,4 +1,4 @@
-"""Topics one can wait for, and how they are told: a queue that has work, or the ids of jobs that have ended. Pure."""
+"""Topics one can wait for, and how they are told: a queue that has work, ids of jobs that have ended, a box. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ LOCK_CLASS: Final = 0x756D626C
 """The class of the advisory locks: "umbl" in ASCII."""
 RESULTS: Final = "r"
 _WORK: Final = "w"
-_EVERYBODY: Final = 1_000_000
+_MAIL: Final = "m"
+EVERYBODY: Final = 1_000_000
+"""More than will ever wait."""
 _MAX_PAYLOAD: Final = 7900
 """PostgreSQL refuses more than 7,999 bytes."""
 
@@ -29,6 +31,16 @@ def result(job_id: str) -> str:
     return RESULTS + job_id
 
 
+def mail(box: str) -> str:
+    """The topic of those who wait for a message in *box*; also what they are told."""
+    return _MAIL + box
+
+
+def is_work(key: str) -> bool:
+    """Whether one of those who wait for *key* is told, not all of them."""
+    return key.startswith(_WORK)
+
+
 def topic_of(key: str) -> str:
     """The topic to which somebody belongs who waits for *key*: all results are one."""
     return RESULTS if key.startswith(RESULTS) else key
@@ -39,10 +51,11 @@ def number(topic: str) -> int:
     return zlib.crc32(topic.encode()) - 2**31
 
 
-def ring(queues: Mapping[str, int], ended: Sequence[str] = (), without: str = "") -> Query:
-    """The statement that wakes waiters: of each queue at most as many as it has new jobs, of results all."""
+def ring(queues: Mapping[str, int], ended: Sequence[str] = (), without: str = "", box: str | None = None) -> Query:
+    """The statement that wakes waiters: of each queue at most as many as it has new jobs, of the others all."""
     told = [(number(work(queue)), work(queue), count) for queue, count in queues.items()]
-    told += [(number(RESULTS), payload, _EVERYBODY) for payload in _payloads(ended)]
+    told += [(number(RESULTS), payload, EVERYBODY) for payload in _payloads(ended)]
+    told += [] if box is None else [(number(mail(box)), mail(box), EVERYBODY)]
     topics, payloads, counts = zip(*told, strict=True)
     return SQL("postgres_waking.ring", str(LOCK_CLASS), plain(topics), texts(payloads), plain(counts), without)
 

@@ -13,6 +13,8 @@ from typing import Final, TypeVar
 from umbel.brokers.postgres import inspector, operations
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
+from umbel.brokers.postgres.jobs import PostgresJobs
+from umbel.brokers.postgres.mailbox import PostgresMailbox
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.brokers.postgres.schedules import PostgresSchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
@@ -44,7 +46,7 @@ def connect(url: str, settings: Settings) -> PostgresBroker:
 
 
 class PostgresBroker:
-    """`Broker` and all powers but flows in one PostgreSQL database (>= 13), also behind pgbouncer.
+    """`Broker` and all powers in one PostgreSQL database (>= 13), also behind pgbouncer.
 
     *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
@@ -73,6 +75,16 @@ class PostgresBroker:
     def flow_store(self) -> PostgresFlows:
         """The verbs of flows on this engine."""
         return PostgresFlows(self._engine, self._bells, self._verbs.naming, self._verbs.now)
+
+    @property
+    def job_store(self) -> PostgresJobs:
+        """The verbs of single jobs on this engine."""
+        return PostgresJobs(self._engine, self._bells, self._verbs, self._floors)
+
+    @property
+    def mailbox(self) -> PostgresMailbox:
+        """The verbs of boxes on this engine."""
+        return PostgresMailbox(self._engine, self._bells, self._listener, self._verbs.now)
 
     # --- the producer's half
 

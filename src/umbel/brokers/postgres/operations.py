@@ -124,14 +124,13 @@ class Verbs:
         """Declare dead what ended or lapsed, return its jobs, wake for what is due."""
         names, now = texts(queues), self.now()
         gone = plain(each.session for each in ended)
-        started = [(each.session, job_id) for each in ended for job_id in each.started]
-        pairs = plain(session for session, _ in started), keys(job_id for _, job_id in started)
+        dooming = packing.dooming(ended)
         *_, moved, outlook = yield [
-            SQL("heartbeat.relax"),
+            *([SQL("reclaim.doom", *dooming)] if dooming else [SQL("heartbeat.relax")]),
             self._contact(queues, lease),
             SQL("reclaim.cut", names, str(lease), now),
             SQL("reclaim.bury", names, gone, now),
-            SQL("reclaim.move", names, gone, *pairs, str(MAX_MOVED), now),
+            SQL("reclaim.move", names, gone, *packing.started(ended), str(MAX_MOVED), now),
             SQL("reclaim.outlook", names, now),
         ]
         ((promoted, returned),), ((next_due, next_deadline, ready),) = moved, outlook
@@ -190,9 +189,9 @@ class Verbs:
         if not alive:
             raise SessionDead(session)
         handed = [row for row in rows if row[2] is not None]
-        floors.looked(time.monotonic() - started, [(row[3], row[4], row[11], row[12]) for row in handed])
+        floors.looked(time.monotonic() - started, [(row[3], row[4], row[12], row[13]) for row in handed])
         sent = (yield from self.send_opened(MAX_OPENED)) if sending else Counter[str]()
-        return Received([packing.delivery(row[2:11], number) for row in handed], _ahead(next_due), sent)
+        return Received([packing.delivery(row[2:12], number) for row in handed], _ahead(next_due), sent)
 
     def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
         """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""
@@ -227,7 +226,7 @@ class Verbs:
         return confirmed
 
     def _settled(self, session: str, batch: Sequence[Settlement], rung: Counter[str]) -> Steps[list[int]]:
-        """The places of those of *batch* that were ours; *rung* gets whom to wake for nodes of flows that opened."""
+        """The places of those of *batch* that were ours; *rung* gets whom to wake for what it made ready besides."""
         command = self._verdicts(session, batch)
         if not have_joins(batch):
             rows = (yield command)[-1]
@@ -235,6 +234,8 @@ class Verbs:
             replies = yield flow_operations.settled(session, batch, command, self.now())
             rows = replies[len(command)]
             rung.update(dict(replies[-1]))
+        hurried: list[int] = [row[0] - 1 for row in rows if row[-1] is True]
+        rung.update(batch[place].delivery.queue for place in hurried)
         return [row[0] - 1 for row in rows]
 
     def _verdicts(self, session: str, batch: Sequence[Settlement]) -> list[Query]:

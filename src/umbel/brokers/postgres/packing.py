@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from umbel.contracts.broker import Kind, Settlement
+from umbel.contracts.broker import Ended, Kind, Settlement
 from umbel.engines.postgres_values import Blobs, key, name, plain, texts
 from umbel.model.job import FIRST, Counts, Delivery, Job
 
@@ -72,6 +72,21 @@ def fences(deliveries: Iterable[Delivery]) -> tuple[str, str]:
     return keys(each.id for each in found), plain(each.number for each in found)
 
 
+def started(ended: Sequence[Ended]) -> tuple[str, str]:
+    """The arrays of what sessions had started and are charged for: session, id."""
+    spared = {(each.session, job_id) for each in ended for job_id, _ in each.doomed}
+    pairs = [pair for each in ended for job_id in each.started if (pair := (each.session, job_id)) not in spared]
+    return plain(session for session, _ in pairs), keys(job_id for _, job_id in pairs)
+
+
+def dooming(ended: Sequence[Ended]) -> tuple[str, str, str] | None:
+    """The arrays of jobs for whose sake sessions were ended: session, id, doom; None if there are none."""
+    doomed = {(each.session, key(job_id)): doom for each in ended for job_id, doom in each.doomed if doom}
+    if not doomed:
+        return None
+    return plain(session for session, _ in doomed), plain(job_id for _, job_id in doomed), texts(doomed.values())
+
+
 def is_plain(settlements: Sequence[Settlement]) -> bool:
     """Whether all of *settlements* just end: by far the most do, and the statement for them is short."""
     return all(each.kind == "end" and not each.follow_ups for each in settlements)
@@ -105,9 +120,10 @@ def settling(settlements: Sequence[Settlement]) -> tuple[object, ...]:
 
 
 def delivery(row: tuple[object, ...], number: int) -> Delivery:
-    """The delivery in a row of ``receive``, without its first two columns."""
-    job_id, queue, level, envelope, retries, crashes, losses, marked, back = row
-    counts = Counts(retries, crashes, losses, marked) if back else FIRST  # type: ignore[arg-type]
+    """The delivery in *row*: name, queue, level, envelope, retries, crashes, losses, marked, back, doom or None."""
+    job_id, queue, level, envelope, retries, crashes, losses, marked, back, doom = row
+    kept = back or doom
+    counts = Counts(retries, crashes, losses, marked, doom or "") if kept else FIRST  # type: ignore[arg-type]
     return Delivery(job_id, queue, level, number, envelope, counts, back)  # type: ignore[arg-type]
 
 

@@ -42,9 +42,9 @@ from umbel.session where session.queue = any($1::text[]) and session.ended is nu
 group by session.id order by session.id
 
 -- name: locate
--- $1 id, $2 queue or empty, $3 now or null; answers place, queue, retries: of the job, and of its record
+-- $1 id, $2 queue or empty, $3 now or null; answers place, queue, retries, doom, note: of the job, and of its record
 select case state when 0 then case when run_at <= coalesce($3::timestamptz, now()) then 'ready' else 'delayed' end
-    when 1 then 'running' when 2 then 'dead' else 'parked' end, queue::text, retries
+    when 1 then 'running' when 2 then 'dead' else 'parked' end, queue::text, retries, coalesce(doom, '')::text, coalesce(note, '')
 from umbel.job where id = $1::uuid and $2::text in ('', queue)
 union all
-select 'ended', $2::text, 0 from umbel.result where id = $1::uuid and expires > coalesce($3::timestamptz, now())
+select 'ended', $2::text, 0, '', '' from umbel.result where id = $1::uuid and expires > coalesce($3::timestamptz, now())

@@ -8,13 +8,16 @@
 --
 -- One probe of the index per level and queue, which takes no more rows than are wanted: a scan over all levels would read
 -- every delayed row. now() and not clock_timestamp(): only the former bounds an index. = any(array(…)) and not a join: a
--- generic plan would read the whole table for a join.
+-- generic plan would read the whole table for a join. Of a queue that is paused nothing is looked at.
 with off as materialized (select set_config('synchronous_commit', 'off', true)),
 fence as materialized (
     select session.queue from off, umbel.session
     where session.id = $1::uuid and session.queue = any($3::text[]) and session.ended is null
         and session.received < $2::int4
     order by session.queue for no key update of session
+),
+open as materialized (
+    select queue from fence where queue <> all(array(select queue from umbel.pause))
 ),
 counted as (
     update umbel.session set received = $2::int4
@@ -32,7 +35,7 @@ found as materialized (
         limit $6::int4
         for no key update skip locked
     ) as job
-    where looked.queue = any(array(select queue from fence))
+    where looked.queue = any(array(select queue from open))
     limit $6::int4
 ),
 picked as materialized (
@@ -46,7 +49,7 @@ taken as (
     update umbel.job set state = 1, session = $1::uuid, number = $2::int4, delayed = false
     where job.id = any(array(select id from picked))
     returning job.id, job.name, job.queue, job.level, job.envelope,
-        job.retries, job.crashes, job.losses, job.marked, job.back, job.run_at, job.seq
+        job.retries, job.crashes, job.losses, job.marked, job.back, job.doom, job.run_at, job.seq
 ),
 known as materialized (
     select exists (
@@ -58,10 +61,11 @@ known as materialized (
             where job.queue = looked.queue and job.state = 0 and job.delayed
             order by job.run_at limit 1
         ) as first
+        where looked.queue = any(array(select queue from open))
     ) - coalesce($8::timestamptz, now()))::float8 end as next_due
 )
 select known.alive, known.next_due, coalesce(taken.name, taken.id::text), taken.queue, taken.level::int4, taken.envelope,
-    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, timestamptz_send(taken.run_at), taken.seq,
+    taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, taken.doom, timestamptz_send(taken.run_at), taken.seq,
     known.sending
 from known left join taken on true
 order by taken.level, taken.run_at, taken.seq

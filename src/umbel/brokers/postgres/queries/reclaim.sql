@@ -16,6 +16,12 @@ where queue = any($1::text[]) and ended is null and (id = any($2::uuid[]) or (
     and (select hold from umbel.queue where name = session.queue) <= coalesce($3::timestamptz, now())
 ))
 
+-- name: doom
+-- per job for whose sake its session was ended: $1 session, $2 job, $3 why it never runs again
+update umbel.job set doom = given.doom
+from unnest($1::uuid[], $2::uuid[], $3::text[]) as given(session, id, doom)
+where job.id = given.id and job.id = any($2::uuid[]) and job.session = given.session and job.state + 0 = 1 and job.doom is null
+
 -- name: move
 -- $1 queues, $2 sessions whose processes are gone; $3 of them and $4 jobs in pairs: what they had started; $5 how many jobs
 -- at most, $6 now or null. Returns the jobs of dead sessions and wakes for what is due; answers promoted, returned.
@@ -23,7 +29,8 @@ where queue = any($1::text[]) and ended is null and (id = any($2::uuid[]) or (
 -- each job is charged a loss, but a marked one ran alone, so it is the one. What a session holds is looked up session by
 -- session: planned while the table was empty, a join in the order of ids would walk through every job later.
 with dead as materialized (
-    select id, queue, id = any($2::uuid[]) as gone from umbel.session where queue = any($1::text[]) and ended is not null
+    select id, queue, id = any($2::uuid[]) as gone from umbel.session
+    where queue = any($1::text[]) and ended < 'infinity'
 ),
 held as materialized (
     select job.id, dead.gone, (dead.id, job.id) in (select * from unnest($3::uuid[], $4::uuid[])) as started
@@ -57,7 +64,7 @@ select (select count(*) from promoted)::int4, (select count(*) from held)::int4
 
 -- name: outlook
 -- $1 queues, $2 now or null; answers seconds until the next delayed job is due and until the next lease ends, or nulls, and
--- the queues in which something is ready: a wake-up may have died with the process it was meant for
+-- the queues in which something is ready, unless they are paused: a wake-up may have died with the process it was meant for
 select
     extract(epoch from (
         select min(first.run_at) from unnest($1::text[]) as looked(queue) cross join lateral (
@@ -76,6 +83,7 @@ select
                 and job.run_at <= coalesce($2::timestamptz, now())
             limit 1
         ) as ready
+        where looked.queue <> all(array(select queue from umbel.pause))
     )
 
 -- name: number
@@ -123,9 +131,10 @@ delete from umbel.claim where id = any(array(
 ))
 
 -- name: forget
--- $1 seconds, $2 now or null; sessions that are dead for so long
+-- $1 seconds, $2 now or null; sessions that are dead for so long; those that were closed are remembered for ten minutes
 delete from umbel.session
-where ended < coalesce($2::timestamptz, now()) - $1::float8 * interval '1 second'
+where (ended < coalesce($2::timestamptz, now()) - $1::float8 * interval '1 second'
+        or ended = 'infinity' and until < coalesce($2::timestamptz, now()) - interval '10 minutes')
     and not exists (select from umbel.job where job.session = session.id and job.state = 1)
 
 -- name: trim

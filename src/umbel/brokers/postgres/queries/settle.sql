@@ -34,18 +34,19 @@ select place::int4 from ours
 -- $1 session; per verdict: $2 id, $3 receive number, $4 kind (see KINDS), $5 record, $6 seconds to keep it, $7 seconds of
 -- delay, $8 $9 $10 retries, crashes, losses (negative: as they were), $11 envelope (empty: as it was), $12 task;
 -- follow-ups: $13 place of the verdict, $14 id, $15 name, $16 queue, $17 level, $18 delay, $19 eta, $20 envelope;
--- $21 now or null. Answers the places (from 1) of those that were ours.
+-- $21 now or null. What is doomed waits neither for its time nor for a worker that knows its task. Answers the places (from
+-- 1) of those that were ours, and whether somebody is to be woken for one that shall be parked.
 with moment as materialized (select coalesce($21::timestamptz, now()) as now),
 alive as materialized (
     select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
 ),
 ours as materialized (
-    select given.*, moment.now
+    select given.*, moment.now, job.doomed
     from moment, unnest($2::uuid[], $3::int4[], $4::int2[], $5::bytea[], $6::float8[], $7::float8[],
         $8::int4[], $9::int4[], $10::int4[], $11::bytea[], $12::text[])
         with ordinality as given(id, number, kind, record, ttl, delay, retries, crashes, losses, envelope, task, place)
     cross join lateral (
-        select from umbel.job
+        select job.doom is not null as doomed from umbel.job
         where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state + 0 = 1
             and job.queue = any(array(select queue from alive))
         limit 1 for update
@@ -54,17 +55,17 @@ ours as materialized (
 gone as (delete from umbel.job where id = any(array(select id from ours where kind = 0))),
 moved as (
     update umbel.job set
-        state = case ours.kind when 1 then 2 when 4 then 3 else 0 end,
+        state = case when ours.kind = 1 then 2 when ours.kind = 4 and not ours.doomed then 3 else 0 end,
         session = null, number = null, marked = false, back = true,
-        run_at = case ours.kind when 1 then ours.now when 2 then ours.now + ours.delay * interval '1 second'
-            else job.run_at end,
+        run_at = case ours.kind when 1 then ours.now
+            when 2 then ours.now + case when ours.doomed then 0 else ours.delay end * interval '1 second' else job.run_at end,
         seq = case ours.kind when 2 then nextval('umbel.job_seq') else job.seq end,
-        delayed = ours.kind = 2 and ours.delay > 0,
+        delayed = ours.kind = 2 and ours.delay > 0 and not ours.doomed,
         retries = case when ours.retries < 0 then job.retries else ours.retries end,
         crashes = case when ours.crashes < 0 then job.crashes else ours.crashes end,
         losses = case when ours.losses < 0 then job.losses else ours.losses end,
         envelope = case when octet_length(ours.envelope) = 0 then job.envelope else ours.envelope end,
-        task = case ours.kind when 4 then ours.task end
+        task = case when ours.kind = 4 and not ours.doomed then ours.task end
     from ours where job.id = ours.id and job.id = any(array(select id from ours where kind > 0))
 ),
 kept as (
@@ -88,7 +89,7 @@ followed as (
     order by next.nth
     on conflict (id) do nothing
 )
-select place::int4 from ours
+select place::int4, kind = 4 and doomed from ours
 
 -- name: mark
 -- $1 session, $2 id, $3 receive number; answers a row if it was ours
