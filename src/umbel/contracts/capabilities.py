@@ -66,7 +66,7 @@ _DATABASE: Final = frozenset(
 MEMORY: Final = _DATABASE | {Power.JOBS, Power.MAILBOX}
 SQLITE: Final = MEMORY | {Power.PROCESSES}
 REDIS: Final = SQLITE | {Power.HOSTS, Power.JOBS, Power.MAILBOX}
-POSTGRES: Final = _DATABASE | {Power.PROCESSES, Power.HOSTS, Power.TRANSACTIONS}
+POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS}
 """With a claim store beside it; alone it has fewer."""
