@@ -1,0 +1,105 @@
+"""What the commands of control share: the app or a stand-in for it, consent before harm, moments and lists as text."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from umbel.cli.command import Frame
+from umbel.cli.opened import open_app
+from umbel.contracts.capabilities import Power, demand
+from umbel.exceptions import ImproperlyConfigured
+from umbel.settings.masking import masked
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+json_option: Final = click.option("-j", "--json", "as_json", is_flag=True, help="JSON.")
+force_option: Final = click.option("-f", "--force", is_flag=True, help="Do not ask.")
+queues_option: Final = click.option("-Q", "--queues", default="", metavar="A,B", help="Only these queues.")
+
+
+def opened(frame: Frame) -> Umbel:
+    """The app, or with `-b` a nameless one at that broker. Raises `ImproperlyConfigured`."""
+    if frame.broker:
+        from umbel.app.app import Umbel
+
+        app = Umbel(set_as_current=False)
+    else:
+        app = open_app(frame)
+    demand(app.broker, Power.PROCESSES, "asking it from another process", masked(app.conf.broker_url))
+    return app
+
+
+def agreed(question: str, *, force: bool) -> None:
+    """Return if a person agrees, or *force* is given. Raises `ImproperlyConfigured` if nobody can be asked."""
+    if force:
+        return
+    if not sys.stdin.isatty():
+        raise ImproperlyConfigured(f"{question} Nobody can be asked here: give -f")
+    click.confirm(question, abort=True, err=True)
+
+
+def names(text: str) -> list[str]:
+    """The names in *text*, which are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def show_json(found: Any) -> None:
+    """Write *found* as JSON; what JSON lacks as text."""
+    click.echo(msgspec.json.encode(found, enc_hook=str).decode())
+
+
+def moment(_: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """The unix time in *text*: ``90s``, ``10m``, ``2h`` or ``3d`` ago, or a date and time, in UTC unless it says so."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return time.time() - float(ago[1]) * _UNITS[ago[2]]
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        wrong = f"{text!r} is no moment: give one such as 2h (ago) or 2026-02-28T12:00"
+        raise click.BadParameter(wrong, param=parameter) from None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+
+
+def shown(unix: float | None) -> str:
+    """*unix* time for people."""
+    return "-" if unix is None else f"{datetime.fromtimestamp(unix, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def call_text(task: str, args: Any, kwargs: Any, width: int = 60) -> str:
+    """A call of *task* as one would write it, cut to *width* characters."""
+    given = [repr(one) for one in _items(args)] + [f"{name}={value!r}" for name, value in _pairs(kwargs)]
+    text = f"{task}({', '.join(given)})"
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def outlined(name: str, value: Any) -> list[str]:
+    """Lines that show *value* under its *name*: one for each of its parts."""
+    if isinstance(value, dict):
+        lines = [f"{key}: {each}" for key, each in _pairs(value)]
+    elif isinstance(value, list):
+        lines = [str(each) for each in _items(value)]
+    else:
+        return [f"{name}: {value}"]
+    return [f"{name}:", *(f"    {line}" for line in lines or ["-"])]
+
+
+def _items(value: Any) -> list[Any]:
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]]:
+    return [*value.items()] if isinstance(value, dict) else []

@@ -1,0 +1,122 @@
+"""`umbel inspect` and `umbel control`: what workers do and know, and what they are to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from umbel.app.inspection import Inspect
+from umbel.app.orders import TELLING
+from umbel.cli.asking import agreed, force_option, json_option, names, opened, outlined, show_json
+from umbel.cli.command import Command, Frame
+from umbel.exceptions import ImproperlyConfigured
+
+NOBODY: Final = 69
+
+INSPECT: Final = """Show what workers do and know: VERB is one of those below. Exit code 69 when no worker answers.
+
+\b
+active         jobs that run
+reserved       jobs that a child has received and not started
+scheduled      delayed jobs of the queues that they serve
+revoked        ids of jobs that were revoked and still run
+query_task     where the jobs ID... are
+registered     tasks that they know
+active_queues  queues that they serve
+stats          processes, slots, resources
+conf           settings, secrets masked
+ping           who hears
+"""
+CONTROL: Final = """Have workers do something: VERB is one of those below. Exit code 69 when no worker answers.
+
+\b
+pool_grow N            have N children more (1)
+pool_shrink N          have N children fewer (1); they finish what they run
+pool_restart           replace each child when what it runs has ended
+add_consumer QUEUE     serve this queue, too
+cancel_consumer QUEUE  no longer serve this queue
+shutdown               stop, as SIGTERM would
+"""
+_ASKING: Final[dict[str, Callable[..., Any]]] = {
+    "active": Inspect.active,
+    "active_queues": Inspect.active_queues,
+    "conf": Inspect.conf,
+    "ping": Inspect.ping,
+    "query_task": Inspect.query_task,
+    "registered": Inspect.registered,
+    "reserved": Inspect.reserved,
+    "revoked": Inspect.revoked,
+    "scheduled": Inspect.scheduled,
+    "stats": Inspect.stats,
+}
+_NUMBERS: Final = ("pool_grow", "pool_shrink")
+_QUEUES: Final = ("add_consumer", "cancel_consumer")
+_HARMFUL: Final = ("shutdown",)
+
+_destination: Final = click.option("-d", "--destination", default="", metavar="NAME,…", help="Only these workers.")
+_timeout: Final = click.option(
+    "-t", "--timeout", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="SECONDS",
+    help="How long to wait for answers, at most.",
+)  # fmt: skip
+
+
+@click.command(cls=Command, help=INSPECT)
+@click.argument("verb", type=click.Choice(sorted(_ASKING)), metavar="VERB")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@_destination
+@_timeout
+@json_option
+@click.pass_obj
+def inspect(frame: Frame, /, *, verb: str, ids: tuple[str, ...], as_json: bool, **given: Any) -> int:
+    """Show it; answers the exit code."""
+    if bool(ids) != (verb == "query_task"):
+        raise ImproperlyConfigured("query_task needs ids, and only that verb takes any")
+    asked = opened(frame).control.inspect(names(given["destination"]) or None, given["timeout"])
+    return _answered(_ASKING[verb](asked, *ids), as_json=as_json)
+
+
+@click.command(cls=Command, help=CONTROL)
+@click.argument("verb", type=click.Choice(sorted(TELLING)), metavar="VERB")
+@click.argument("argument", required=False, metavar="[N|QUEUE]")
+@_destination
+@_timeout
+@force_option
+@json_option
+@click.pass_obj
+def control(frame: Frame, /, *, verb: str, argument: str | None, as_json: bool, **given: Any) -> int:
+    """Order it; answers the exit code."""
+    arguments = _arguments(verb, argument)
+    app = opened(frame)
+    wanted = names(given["destination"]) or None
+    if verb in _HARMFUL:
+        agreed(f"Shut down {', '.join(wanted) if wanted else 'all workers'}?", force=given["force"])
+    replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
+    told = {name: reply for each in replies for name, reply in each.items()}
+    code = _answered(told or None, as_json=as_json)
+    return code or int(any("error" in reply for reply in told.values()))
+
+
+def _arguments(verb: str, argument: str | None) -> dict[str, Any]:
+    if verb in _NUMBERS:
+        if argument is not None and not argument.isdecimal():
+            raise ImproperlyConfigured(f"{verb} takes a number, not {argument!r}")
+        return {"n": int(argument or 1)}
+    if (verb in _QUEUES) != (argument is not None):
+        raise ImproperlyConfigured(f"{verb} {'needs a queue' if argument is None else 'takes nothing'}")
+    return {} if argument is None else {"queue": argument}
+
+
+def _answered(replies: dict[str, Any] | None, *, as_json: bool) -> int:
+    if replies is None:
+        if as_json:
+            show_json({})
+        click.echo("Error: no worker answered", err=True)
+        return NOBODY
+    if as_json:
+        show_json(replies)
+        return 0
+    for name, reply in sorted(replies.items()):
+        click.echo("\n".join(outlined(name, reply)))
+    return 0

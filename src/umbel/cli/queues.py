@@ -1,0 +1,133 @@
+"""`umbel queues` and `umbel list`: queues and the jobs in them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final, cast
+
+import click
+
+from umbel.app.queues import PLACES
+from umbel.app.seat import known_queues, waited
+from umbel.cli.asking import (
+    agreed,
+    call_text,
+    force_option,
+    json_option,
+    names,
+    opened,
+    queues_option,
+    show_json,
+    shown,
+)
+from umbel.cli.command import Command, Frame
+from umbel.cli.table import table
+from umbel.states import Place
+
+HELP: Final = """Queues of a broker: list, pause, resume and purge them. With -b the app is not needed.
+
+Nobody receives from a paused queue; jobs may still be sent to it, and those that run go on.
+"""
+LIST: Final = """Show the jobs that have not ended, in the order in which they will start, and dead letters.
+
+--state is ready, delayed, running, parked (no worker knew the task) or dead; by default all but dead.
+"""
+
+
+@click.group(help=HELP)
+def queues() -> None:
+    """Only its commands do something."""
+
+
+_queues: Final = click.argument("wanted", metavar="QUEUE...", nargs=-1, required=True)
+
+
+@queues.command("list", cls=Command, help="Show the queues with their numbers of jobs.")
+@json_option
+@click.pass_obj
+def list_queues(frame: Frame, /, *, as_json: bool) -> int:
+    """Show them; answers the exit code."""
+    found = opened(frame).queues.list()
+    if as_json:
+        show_json(found)
+    elif found:
+        rows = [
+            (one.queue, one.ready, one.delayed, one.running, one.parked, one.dead, "paused" if one.paused else "")
+            for one in found
+        ]
+        click.echo("\n".join(table(("QUEUE", "READY", "DELAYED", "RUNNING", "PARKED", "DEAD", "STATE"), rows)))
+    else:
+        frame.say("no queue was used yet")
+    return 0
+
+
+@queues.command(cls=Command, help="Let nobody receive from these queues.")
+@_queues
+@click.pass_obj
+def pause(frame: Frame, /, *, wanted: tuple[str, ...]) -> int:
+    """Pause them; answers the exit code."""
+    opened(frame).queues.pause(*wanted)
+    return 0
+
+
+@queues.command(cls=Command, help="Let workers receive from these queues again.")
+@_queues
+@click.pass_obj
+def resume(frame: Frame, /, *, wanted: tuple[str, ...]) -> int:
+    """Resume them; answers the exit code."""
+    opened(frame).queues.resume(*wanted)
+    return 0
+
+
+@queues.command(cls=Command, help="Revoke all jobs that wait in these queues, as umbel purge does.")
+@_queues
+@force_option
+@click.pass_obj
+def purge(frame: Frame, /, *, wanted: tuple[str, ...], force: bool) -> int:
+    """Purge them; answers the exit code."""
+    app = opened(frame)
+    waited(app, known_queues(app, wanted))
+    agreed(f"Revoke all jobs that wait in {', '.join(wanted)}?", force=force)
+    for queue in wanted:
+        click.echo(f"{queue}: {app.control.purge(queue)}")
+    return 0
+
+
+@click.command("list", cls=Command, help=LIST)
+@queues_option
+@click.option("--state", "places", multiple=True, type=click.Choice(PLACES), help="Where they are; may be repeated.")
+@click.option("--task", metavar="NAME", help="Only jobs of this task.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many a queue.")
+@json_option
+@click.pass_obj
+def list_jobs(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
+    """Show them; answers the exit code."""
+    app = opened(frame)
+    places = cast("tuple[Place, ...]", given["places"] or PLACES[:-1])
+    found = [
+        job
+        for queue in waited(app, known_queues(app, tuple(names(given["queues"]))))
+        for job in itertools.islice(
+            (job for place in places for job in app.queues.jobs(queue, place, task=given["task"])), given["limit"]
+        )
+    ]
+    if as_json:
+        show_json(found)
+        return 0
+    rows = [
+        (
+            job.id,
+            job.queue,
+            "revoked" if job.revoked else job.place,
+            job.priority,
+            shown(job.created if job.due is None else job.due),
+            job.retries,
+            job.error or call_text(job.task, job.args, job.kwargs),
+        )
+        for job in found
+    ]
+    if rows:
+        click.echo("\n".join(table(("ID", "QUEUE", "STATE", "PRIORITY", "SENT OR DUE", "RETRIES", "CALL"), rows)))
+    else:
+        frame.say("no such jobs")
+    return 0
