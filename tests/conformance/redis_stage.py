@@ -192,7 +192,7 @@ def scenarios() -> list[Scenario]:
         Scenario("settle", held, verdicts(), 20, _all_are_settled),
         Scenario("reconcile", held, ["s1", 3, "k1", "0:9"], 14, lambda stage: _count(stage, "held:s1") == 1),
         Scenario("mark", held, ["s1", "k2", "2:1"], 2, _is_marked),
-        Scenario("close", held, ["s1", 200, LEASE, "k1"], 20, _is_forgotten),
+        Scenario("close", held, ["s1", 200, LEASE, "k1", ""], 20, _is_forgotten),
         Scenario("reclaim", lapsed, [LEASE, 200], 24, _is_forgotten),
         Scenario("unpark", parked, ["task", 200], 5, lambda stage: not stage.do("EXISTS", f"{PREFIX}parked")),
     ]

@@ -10,7 +10,10 @@ from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 
@@ -42,7 +45,19 @@ class TestFlows(OnOneServer, FlowConformance):
     pass
 
 
+class TestBrought(OnOneServer, BroughtConformance):
+    pass
+
+
 class TestSchedules(OnOneServer, ScheduleConformance):
+    pass
+
+
+class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestMailbox(OnOneServer, MailboxConformance):
     pass
 
 

@@ -12,8 +12,8 @@ from tests.servers import Redis, Server
 from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.calls import FOLDER
-from umbel.contracts.broker import Beat
-from umbel.contracts.powers import Record
+from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.powers import QueueCounts, Record
 from umbel.engines.redis_command import SHARED, load
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.model.flow import Flow, Node
@@ -23,7 +23,10 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
@@ -38,10 +41,10 @@ def rules(user: str) -> str:
     return " ".join(found.group().split())
 
 
-def more_rights() -> set[str]:
-    """What a producer needs beside its rules to start flows, as the document says."""
-    _, second = re.findall(r"^ACL SETUSER producer [^`]*", DOCUMENT.read_text(), re.MULTILINE)
-    return set(re.findall(r"\+(\S+)", second))
+def more_rights(what: str = "flows") -> set[str]:
+    """What a producer needs beside its rules to start flows, or for control, as the document says."""
+    _, flows, control = re.findall(r"^ACL SETUSER producer [^`]*", DOCUMENT.read_text(), re.MULTILINE)
+    return set(re.findall(r"\+(\S+)", {"flows": flows, "control": control}[what]))
 
 
 def called(*texts: str) -> set[str]:
@@ -59,8 +62,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(Redis(), tmp_path_factory.mktemp("guarded")) as server:
         for user in ("producer", "worker"):
             assert command(server.port, rules(user)) == "+OK"
-        more = " ".join(f"+{right}" for right in more_rights())
-        assert command(server.port, f"{rules('producer')} {more}".replace("producer", "starter")) == "+OK"
+        starter = f"{rules('producer')} {' '.join(f'+{right}' for right in more_rights())}"
+        operator = f"{starter} {' '.join(f'+{right}' for right in more_rights('control'))}"
+        for user, line in (("starter", starter), ("operator", operator)):
+            assert command(server.port, line.replace("producer", user)) == "+OK"
         yield server
 
 
@@ -99,7 +104,19 @@ class TestFlows(AsWorker, FlowConformance):
     pass
 
 
+class TestBrought(AsWorker, BroughtConformance):
+    pass
+
+
 class TestSchedules(AsWorker, ScheduleConformance):
+    pass
+
+
+class TestJobs(AsWorker, JobConformance):
+    pass
+
+
+class TestMailbox(AsWorker, MailboxConformance):
     pass
 
 
@@ -119,7 +136,7 @@ class TestStore(ResultStoreConformance):
 def test_a_worker_has_no_right_that_no_script_needs() -> None:
     ours = scripts(FOLDER, (each.stem for folder in (FOLDER, SHARED) for each in folder.glob("*.lua")))
     ours |= scripts(STORE_FOLDER, (each.stem for each in STORE_FOLDER.glob("*.lua")))
-    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop"}
+    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop", "xread"}
 
 
 def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() -> None:
@@ -129,6 +146,45 @@ def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() 
 def test_who_starts_flows_has_no_right_that_these_do_not_need() -> None:
     needed = scripts(FOLDER, ("flow_store", "flow_start", "flow_views", "flow_revoke"))
     assert more_rights() == needed - set(re.findall(r"\+(\S+)", rules("producer")))
+
+
+CONTROL = (
+    "revoke", "purge", "settle", "settle_joins", "close", "jobs", "revive", "discard", "pause", "tell",
+    "counts", "locate", "sessions",
+)  # fmt: skip
+
+
+def test_who_controls_has_no_right_that_this_does_not_need() -> None:
+    known = more_rights() | set(re.findall(r"\+(\S+)", rules("producer")))
+    assert more_rights("control") == (scripts(FOLDER, CONTROL) | {"xread"}) - known
+
+
+async def test_a_producer_with_these_rights_controls_jobs_and_queues(url_of: Callable[[str], str]) -> None:
+    broker, worker = RedisBroker(url_of("operator"), Settings()), RedisBroker(url_of("worker"), Settings())
+    jobs, box = broker.job_store, broker.mailbox
+    broker.send([Job(each, QUEUE, b"envelope", priority=each == "a") for each in "abc"])
+    await worker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    (dead,) = await worker.receive("s", [QUEUE], 1, wait=0)
+    await worker.settle("s", [Settlement(dead, "dead", record=b"record", ttl=60.0)])
+    assert jobs.revive(QUEUE, ["a"]) == [True]
+    assert [each.id for each in jobs.jobs(QUEUE, "ready", "", 10)] == ["a", "b", "c"]
+    (found,) = jobs.revoke("r", [("a", None)], 10.0)
+    assert found.delivery is not None
+    assert jobs.end("r", [Settlement(found.delivery, "dead", record=b"record", ttl=60.0)]) == [True]
+    assert await jobs.adiscard(QUEUE, ["a"]) == [True]
+    await jobs.apause(QUEUE, paused=True)
+    assert await jobs.apaused([QUEUE]) == [True]
+    taken = await jobs.apurge("p", QUEUE, 10, 10.0)
+    assert await jobs.aend("p", [Settlement(each, "end") for each in taken]) == [True, True]
+    await jobs.apause(QUEUE, paused=False)
+    assert (await broker.alocate("b", None)).place == "ended"
+    assert await broker.counts([QUEUE]) == [QueueCounts(QUEUE)]
+    assert [each.session for each in await broker.sessions([QUEUE])] == ["s"]
+    await box.atell("box", [b"message"], 60.0)
+    assert [each.message for each in box.hear("box", 0, 1.0)] == [b"message"]
+    for each in (broker, worker):
+        await each.aclose()
+        each.close()
 
 
 async def test_a_producer_with_these_rights_starts_flows_shows_and_revokes_them(url_of: Callable[[str], str]) -> None:

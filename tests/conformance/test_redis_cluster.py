@@ -20,7 +20,7 @@ from tests.servers.sentinel import bulk
 from umbel.brokers import connect
 from umbel.brokers.redis import RedisBroker, flow_operations, operations
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.flow_operations import Started
+from umbel.brokers.redis.flow_operations import Begin, Started
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.redis_address import parse
@@ -33,8 +33,11 @@ from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 # Slots 15495, 3300 and 7365: one queue on each primary.
@@ -88,7 +91,19 @@ class TestFlows(OnCluster, FlowConformance):
     pass
 
 
+class TestBrought(OnCluster, BroughtConformance):
+    pass
+
+
 class TestSchedules(OnCluster, ScheduleConformance):
+    pass
+
+
+class TestJobs(OnCluster, JobConformance):
+    pass
+
+
+class TestMailbox(OnCluster, MailboxConformance):
     pass
 
 
@@ -300,9 +315,8 @@ async def test_what_a_dead_starter_left_for_other_nodes_is_sent_by_the_next_recl
     broker, flow = RedisBroker(cluster.url, Settings()), flow_of(600)
     engine = opened(parse(cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
     started = Started([QUEUE, "b"])
-    steps = flow_operations.start(
-        Calls(b"umbel:0:e:", None, clustered=True), flow, ((0, job("b")) for _ in range(600)), started
-    )
+    begin = Begin(flow, ((0, job("b")) for _ in range(600)))
+    steps = flow_operations.start(Calls(b"umbel:0:e:", None, clustered=True), begin, started)
     await engine.acall(next(steps))
     steps.close()
     await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)

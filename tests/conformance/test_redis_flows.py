@@ -132,9 +132,9 @@ def all_were_sent(stage: Stage) -> bool:
 
 SCENARIOS = {
     "start": Scenario("flow_start", Stage.fresh, arguments(3), 9, has_started),
-    "open": Scenario("settle_joins", started, ends(), 11, is_open, holds=none_is_forgotten),
-    "end": Scenario("settle_joins", started, last_end(), 10, is_over),
-    "add": Scenario("settle_joins", started, with_more(), 10, waits_for_one_more, holds=none_is_forgotten),
+    "open": Scenario("settle_joins", started, ends(), 10, is_open, holds=none_is_forgotten),
+    "end": Scenario("settle_joins", started, last_end(), 9, is_over),
+    "add": Scenario("settle_joins", started, with_more(), 9, waits_for_one_more, holds=none_is_forgotten),
     "receive": Scenario(
         "receive", many(opened), ["s2", 1, 32, 1 << 20], 8, none_is_forgotten, ["s2", 2, 32, 1 << 20], none_is_forgotten
     ),

@@ -277,9 +277,9 @@ def test_a_clock_set_back_prolongs_no_lease_beyond_one(stage: Stage) -> None:
 
 def test_what_is_left_of_a_closing_session_keeps_its_charges(stage: Stage) -> None:
     held(stage)
-    assert stage.run("close", "s1", 2, LEASE, "k2") == 2
+    assert stage.run("close", "s1", 2, LEASE, "k2", "") == 2
     assert stage.run("reclaim", LEASE, 200)[1] == 0
-    assert stage.run("close", "s1", 200, LEASE, "k2") == 4
+    assert stage.run("close", "s1", 200, LEASE, "k2", "") == 4
     charged = [each.split(b":")[1:3] for each in stage.do("HVALS", f"{PREFIX}counts")]
     assert sorted(charged) == [[b"0", b"0"]] * 5 + [[b"1", b"0"]]
 

@@ -25,8 +25,11 @@ from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
+from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
@@ -76,7 +79,19 @@ class TestFlows(BehindSentinel, FlowConformance):
     pass
 
 
+class TestBrought(BehindSentinel, BroughtConformance):
+    pass
+
+
 class TestSchedules(BehindSentinel, ScheduleConformance):
+    pass
+
+
+class TestJobs(BehindSentinel, JobConformance):
+    pass
+
+
+class TestMailbox(BehindSentinel, MailboxConformance):
     pass
 
 

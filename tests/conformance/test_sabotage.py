@@ -315,7 +315,7 @@ TWINS = [
     ),
     Twin(
         a_job_that_kills_its_process_is_buried,
-        Damage(("close",), "return started[id] or 0, 0", "return 0, 0"),
+        Damage(("close",), "told[id] == '' and 1 or 0", "0"),
         RECLAIM,
         Damage(("back",), "crashes = crashes + ?1", "crashes = crashes + 0 * ?1"),
     ),

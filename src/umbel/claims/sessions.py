@@ -1,9 +1,10 @@
-"""Open sessions as several queues tell of them, each once."""
+"""What is told of sessions: the open ones, each once; and of jobs whose session ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from umbel.contracts.broker import Ended
 from umbel.contracts.powers import SessionInfo
 
 
@@ -20,3 +21,9 @@ def merged(entries: Iterable[tuple[bytes, bytes, int, Sequence[bytes]]]) -> list
             else SessionInfo(name, other.info or info, min(other.lease_left, left / 1000), other.held + held)
         )
     return list(found.values())
+
+
+def told(end: Ended) -> list[str]:
+    """What is known of the jobs of *end*, (id doom)*: an empty doom for one that had started."""
+    words = [word for job_id in end.started for word in (job_id, "")]
+    return [*words, *(word for doomed in end.doomed for word in doomed)]

@@ -17,14 +17,16 @@ from umbel.engines.patience import Patience
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_command import Command, Script, Word
 from umbel.engines.redis_connection import Connection, Welcome, pack, unready
-from umbel.engines.redis_reply import code, refusal
+from umbel.engines.redis_reply import refusal
 from umbel.engines.redis_sentinel import Sentinels
 from umbel.engines.redis_stream import Stream, connect
 from umbel.engines.redis_subscription import AsyncSubscription, Subscription
+from umbel.engines.redis_trying import is_unknown_script, paused, plain, raise_unready, refused
 
 _FIRST_WITH_FLAGS: Final = 7
 _RELOADS: Final = 3
 _WAIT_GRACE_SECONDS: Final = 5.0
+_UNSCRIPTED: Final = Command(())
 
 _logger = logging.getLogger("umbel.broker")
 
@@ -136,23 +138,39 @@ class Engine:
 
         Has a connection to itself while it waits; cancelled, it gives that up. Raises `BrokerUnavailable`.
         """
-        patience = Patience(self._name, self._deadline)
+        patience = self.patience()
         try:
-            reply = await self.popped(keys, seconds, patience)
+            reply = await self.ablocked(("BLPOP", *keys, max(0.001, seconds)), seconds, patience)
         except OSError as error:
             raise patience.over(error) from error
-        if isinstance(reply, ReplyError):
-            raise refusal(str(reply), self._name) from reply
+        self.answered([_UNSCRIPTED], [reply])
         return reply[0] if reply else None
 
-    async def popped(self, keys: Sequence[bytes], seconds: float, patience: Patience) -> Any:
-        """The reply to one such wait, or its refusal. Raises `OSError`."""
+    def blocked(self, words: tuple[Word, ...], seconds: float, patience: Patience) -> Any:
+        """One try of a command that the server answers within *seconds*: its reply or refusal. Raises `OSError`."""
+        connection = self._taken(patience)
+        try:
+            connection.patience(seconds + _WAIT_GRACE_SECONDS)
+            replies = connection.exchange([pack(words)], 1)
+            raise_unready(replies)
+            connection.patience(self.address.timeout)
+        except OSError:
+            self._forget(connection)
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return replies[0]
+
+    async def ablocked(self, words: tuple[Word, ...], seconds: float, patience: Patience) -> Any:
+        """The async twin of `blocked`, on a connection that has nothing else to do; cancelled, it gives that up."""
         lane = self._lanes.here()
-        packed = pack(("BLPOP", *keys, max(0.001, seconds)))
+        packed = pack(words)
         stream = lane.waiter() or await self._aopened(patience)
         try:
             (reply,) = replies = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
-            _raise_unready(replies)
+            raise_unready(replies)
         except BaseException:
             stream.close()
             raise
@@ -219,7 +237,7 @@ class Engine:
             connection = self._taken(patience)
             patience.sent = True
             replies = connection.exchange(self._packed(commands), len(commands))
-            _raise_unready(replies)
+            raise_unready(replies)
         except BaseException:
             # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
             self._forget(connection)
@@ -235,7 +253,7 @@ class Engine:
         patience.sent = True
         try:
             replies = await stream.exchange(self._packed(commands), len(commands), self._limit(patience))
-            _raise_unready(replies)
+            raise_unready(replies)
         except OSError:
             stream.close()
             raise
@@ -244,7 +262,7 @@ class Engine:
     def _packed(self, commands: Sequence[Command]) -> list[bytes]:
         if not self._plain:
             return [pack(command.words) for command in commands]
-        return [pack(_plain(command)) for command in commands]
+        return [pack(plain(command)) for command in commands]
 
     def _limit(self, patience: Patience) -> float | None:
         return min(patience.left, self.address.timeout) if patience.tries else None
@@ -286,7 +304,7 @@ class Engine:
 
     def _told(self, server: Welcome, replies: Sequence[Any]) -> None:
         """Note that *server* has what it missed, as far as it took it. Raises `OSError` to try again."""
-        _raise_unready(replies)
+        raise_unready(replies)
         self._met.add(server.identity)
         refused = [str(reply) for reply in replies if isinstance(reply, ReplyError)]
         _logger.warning(
@@ -333,7 +351,7 @@ class Engine:
     def _mended(self, commands: Sequence[Command], replies: list[Any]) -> Operation[Sequence[Command], list[Any]]:
         """Load the scripts that the server does not know, repeat what needed them; answer what stays refused."""
         for _ in range(_RELOADS):
-            missing = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
+            missing = [place for place, reply in enumerate(replies) if is_unknown_script(reply)]
             if not missing:
                 break
             yield [self._loading(script) for place in missing if (script := commands[place].script) is not None]
@@ -348,35 +366,3 @@ class Engine:
     def text(self, script: Script) -> str:
         """What the server was given of *script*."""
         return script.plain_text if self._plain else script.text
-
-
-def refused(replies: Sequence[Any]) -> bool:
-    """Tell whether a refusal is among *replies*."""
-    for reply in replies:  # noqa: SIM110 - runs with every call, and a generator costs more than the look
-        if type(reply) is ReplyError:
-            return True
-    return False
-
-
-def paused(patience: Patience, commands: Sequence[Command], error: OSError) -> float:
-    """Seconds to wait before *commands* are sent again. Raises `BrokerUnavailable` if they must not be, or too late."""
-    if patience.sent and any(command.once for command in commands):
-        raise patience.over(error) from error
-    return patience.pause(error)
-
-
-def _raise_unready(replies: Sequence[Any]) -> None:
-    for reply in replies:
-        if type(reply) is ReplyError and (error := unready(reply)) is not None:
-            raise error
-
-
-def _is_unknown_script(reply: Any) -> bool:
-    return isinstance(reply, ReplyError) and code(str(reply)) == "NOSCRIPT"
-
-
-def _plain(command: Command) -> tuple[Word, ...]:
-    """The words of *command* for a server that knows its script without its first line."""
-    if command.script is None:
-        return command.words
-    return (command.words[0], command.script.plain_sha, *command.words[2:])

@@ -15,14 +15,15 @@ from hiredis import ReplyError
 
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.patience import Patience
-from umbel.engines.redis import Engine, paused, refused
+from umbel.engines.redis import Engine
 from umbel.engines.redis_address import Address
 from umbel.engines.redis_asking import aask, ask
-from umbel.engines.redis_command import Command
+from umbel.engines.redis_command import Command, Word
 from umbel.engines.redis_hosts import Host
 from umbel.engines.redis_reply import refusal
-from umbel.engines.redis_slots import Redirection, key_of, owners, redirection, slot_of
+from umbel.engines.redis_slots import Redirection, key_of, owners, redirection, slot_of, waited_for
 from umbel.engines.redis_subscription import AsyncSubscription, Subscription
+from umbel.engines.redis_trying import paused, refused
 
 _HOPS: Final = 5
 _ASK_SECONDS: Final = 1.0
@@ -83,7 +84,7 @@ class ClusterEngine:
         slots: dict[int, list[bytes]] = {}
         for key in keys:
             slots.setdefault(slot_of(key), []).append(key)
-        waits = [asyncio.ensure_future(self._popped(slot, group, seconds)) for slot, group in slots.items()]
+        waits = [asyncio.ensure_future(self._popped(group, seconds)) for group in slots.values()]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -97,6 +98,26 @@ class ClusterEngine:
             if not taken and isinstance(error, Exception):
                 raise error
         return taken[0] if taken else None
+
+    def blocked(self, words: tuple[Word, ...], seconds: float, patience: Patience) -> Any:
+        """One try of a command that waits, by the slot of its key; see `Engine.blocked`."""
+        try:
+            drive(self._learned(), lambda errand: self._run(errand, patience))
+            host = self._owner(slot_of(waited_for(words)))
+            return self._moved(self._node(host).blocked(words, seconds, patience), host)
+        except OSError:
+            self._owners = []
+            raise
+
+    async def ablocked(self, words: tuple[Word, ...], seconds: float, patience: Patience) -> Any:
+        """The async twin of `blocked`."""
+        try:
+            await adrive(self._learned(), lambda errand: self._arun(errand, patience))
+            host = self._owner(slot_of(waited_for(words)))
+            return self._moved(await self._node(host).ablocked(words, seconds, patience), host)
+        except OSError:
+            self._owners = []
+            raise
 
     @contextlib.contextmanager
     def subscription(self, channel: bytes) -> Generator[ClusterSubscription]:
@@ -119,6 +140,10 @@ class ClusterEngine:
         except OSError:
             self._owners = []
             raise
+
+    def accepted(self, replies: list[Any]) -> list[Any]:
+        """*replies*, if all are answers; see `Engine.accepted`."""
+        return self._node(self._known[0]).accepted(replies)
 
     def patience(self) -> Patience:
         """The tries of one operation that reconnects by itself."""
@@ -214,20 +239,21 @@ class ClusterEngine:
         yield from self._learned()
         return self._node(self._owner(slot_of(channel)))
 
-    async def _popped(self, slot: int, keys: Sequence[bytes], seconds: float) -> bytes | None:
+    async def _popped(self, keys: Sequence[bytes], seconds: float) -> bytes | None:
         patience = self.patience()
         try:
-            await adrive(self._learned(), lambda errand: self._arun(errand, patience))
-            host = self._owner(slot)
-            reply = await self._node(host).popped(keys, seconds, patience)
-            if isinstance(reply, ReplyError) and redirection(str(reply), host) is not None:
-                raise ConnectionError(str(reply))
+            reply = await self.ablocked(("BLPOP", *keys, max(0.001, seconds)), seconds, patience)
         except OSError as error:
-            self._owners = []
             raise patience.over(error) from error
         if isinstance(reply, ReplyError):
             raise refusal(str(reply), self._name) from reply
         return reply[0] if reply else None
+
+    def _moved(self, reply: Any, host: Host) -> Any:
+        """*reply* of *host*. Raises `OSError` if the slot is elsewhere."""
+        if isinstance(reply, ReplyError) and redirection(str(reply), host) is not None:
+            raise ConnectionError(str(reply))
+        return reply
 
     def _owner(self, slot: int) -> Host:
         host = self._owners[slot] if self._owners else None

@@ -24,3 +24,8 @@ def record_key(queue: str, job_id: str) -> bytes:
 def events(database: int) -> bytes:
     """What channels begin with, an id follows. Redis's channels know no databases, so the name does."""
     return b"umbel:%d:e:" % database
+
+
+def box_key(box: str) -> bytes:
+    """The STREAM of messages in *box*; no queue can have such a name."""
+    return b"umbel:{~box:%b}:letters" % box.encode()

@@ -6,7 +6,7 @@ import re
 from binascii import crc_hqx
 from typing import Any, Final, NamedTuple
 
-from umbel.engines.redis_command import Command
+from umbel.engines.redis_command import Command, Word
 from umbel.engines.redis_hosts import Host
 
 SLOTS: Final = 16384
@@ -34,6 +34,12 @@ def slot_of(key: bytes) -> int:
 def key_of(command: Command) -> bytes:
     """The key by which *command* is routed: the first one."""
     word = command.words[3 if command.script is not None else 1]
+    return word if isinstance(word, bytes) else str(word).encode()
+
+
+def waited_for(words: tuple[Word, ...]) -> bytes:
+    """The key by which a command that waits is routed: behind STREAMS, if it has options; else the first one."""
+    word = words[words.index("STREAMS") + 1] if "STREAMS" in words else words[1]
     return word if isinstance(word, bytes) else str(word).encode()
 
 

@@ -9,6 +9,8 @@ from typing import Final, TypeVar
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.flows import RedisFlows
+from umbel.brokers.redis.jobs import RedisJobs
+from umbel.brokers.redis.mailbox import RedisMailbox
 from umbel.brokers.redis.operations import Steps, named
 from umbel.brokers.redis.schedules import RedisSchedules
 from umbel.brokers.redis.window import Acknowledged
@@ -54,6 +56,16 @@ class RedisBroker:
         """The verbs of flows on this engine."""
         return RedisFlows(self._calls, self._engine, self._acknowledged, self._known)
 
+    @property
+    def job_store(self) -> RedisJobs:
+        """The verbs of single jobs on this engine."""
+        return RedisJobs(self._calls, self._engine, self._acknowledged, self._known)
+
+    @property
+    def mailbox(self) -> RedisMailbox:
+        """The verbs of boxes on this engine."""
+        return RedisMailbox(self._calls, self._engine)
+
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""
         queues = {job.queue for job in jobs}
@@ -86,15 +98,16 @@ class RedisBroker:
 
     async def receive(self, session: str, queues: Sequence[str], limit: int, *, wait: float) -> list[Delivery]:
         """Lease ready jobs. Without an answer it raises `BrokerUnavailable`: call `reconcile` then."""
-        deliveries, next_due = await self._receive(session, self._rotated(queues), limit)
+        paused: set[str] = set()
+        deliveries, next_due = await self._receive(session, self._rotated(queues), limit, paused)
         if deliveries or wait <= 0:
             return deliveries
-        wakes = {self._calls.place(queue) + b"wake": queue for queue in queues}
+        wakes = {self._calls.place(queue) + (b"resumed" if queue in paused else b"wake"): queue for queue in queues}
         seconds = wait if next_due is None else min(wait, next_due)
         woken = await self._engine.pop(list(wakes), seconds)
         # A token tells which queue has something; the others are asked by the next call.
         order = self._rotated(queues) if woken is None else [wakes[woken]]
-        deliveries, _ = await self._receive(session, order, limit)
+        deliveries, _ = await self._receive(session, order, limit, paused)
         return deliveries
 
     async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
@@ -153,8 +166,10 @@ class RedisBroker:
     async def _do(self, queues: Collection[str], steps: Steps[T]) -> T:
         return await adrive(named(self._calls, queues, steps), self._engine.acall)
 
-    async def _receive(self, session: str, queues: Sequence[str], limit: int) -> tuple[list[Delivery], float | None]:
-        steps = operations.receive(self._calls, session, self._number(session), queues, limit)
+    async def _receive(
+        self, session: str, queues: Sequence[str], limit: int, paused: set[str]
+    ) -> tuple[list[Delivery], float | None]:
+        steps = operations.receive(self._calls, session, self._number(session), queues, limit, paused)
         return await self._do(queues, steps)
 
     def _number(self, session: str) -> int:

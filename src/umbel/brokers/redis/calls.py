@@ -33,6 +33,11 @@ class Calls:
         jobs, place = self._keys.get(queue) or self._name(queue)
         return Command((_EVALSHA, script.sha, 1, jobs, place, self._now(), *words), script, once)
 
+    def beside(self, name: str, key: bytes, words: Sequence[Word]) -> Command:
+        """The call of script *name* on the one key *key*, which belongs to no queue."""
+        script = self.scripts.get(name) or self._load(name)
+        return Command((_EVALSHA, script.sha, 1, key, b"", self._now(), *words), script)
+
     def register(self, queues: Collection[str]) -> Command:
         """The call that makes *queues* known by name."""
         script = self.scripts.get("register") or self._load("register")

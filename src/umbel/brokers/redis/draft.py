@@ -16,7 +16,7 @@ import msgspec
 from umbel.brokers.redis.packing import due, milliseconds
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_layout import prefix
-from umbel.model.flow import Flow
+from umbel.model.flow import Flow, Join
 from umbel.model.job import Job
 
 MAX_CHUNK: Final = 32
@@ -42,8 +42,18 @@ class _Group(msgspec.Struct, gc=False):
     size: int = 0
 
 
+class _Brought(msgspec.Struct, gc=False):
+    """What the members of one node brought before the start: who did, how many failed, the first that did."""
+
+    members: set[int] = set()
+    failed: int = 0
+    first: int = -1
+
+
 class Draft:
-    """Takes the jobs of *flow* as they come and keeps no more of them than the next call carries.
+    """Takes the jobs of *flow* as they come, and then what was brought before its start.
+
+    It keeps no more of either than the next call carries.
 
     *clustered*: jobs for other queues go by the outbox of the flow's home.
     """
@@ -55,6 +65,9 @@ class Draft:
         self._clustered = clustered
         self._groups: dict[int, dict[str, _Group]] = {node.key: {} for node in flow.nodes}
         self._filling: dict[tuple[int, str], _Group] = {}
+        self._members = {node.key: node.members for node in flow.nodes}
+        self._brought: dict[int, _Brought] = {node.key: _Brought() for node in flow.nodes}
+        self._more: list[Word] = []
         self._open = self._open_size = 0
 
     @property
@@ -87,22 +100,44 @@ class Draft:
         elif self._open >= _MAX_OPEN or self._open_size >= MAX_BYTES:
             self._close_all()
 
+    def bring(self, join: Join) -> None:
+        """What one member brought before the start; the first of a member counts. All jobs are known by now."""
+        brought = self._brought.get(join.node)
+        if brought is None or join.member in brought.members:
+            return
+        brought.members.add(join.member)
+        if join.failed:
+            brought.failed += 1
+            brought.first = join.member if brought.first < 0 else min(brought.first, join.member)
+        value = join.value if join.failed or self._groups[join.node] else b""
+        self.fields += (f"{join.node}:{join.member}", (b"0" if join.failed else b"1") + value)
+        self.size += len(value)
+        if join.member >= self._members[join.node]:
+            self._more.append(f"{join.node}:{join.member:016}")
+
+    def more(self) -> list[Word]:
+        """Members beyond the first ones gathered so far, as `flow_more` takes them, which are forgotten here."""
+        found, self._more = self._more, []
+        return found
+
     def taken(self) -> list[Word]:
         """The fields gathered so far, which are forgotten here."""
         found, self.fields, self.size = self.fields, [], 0
         return found
 
     def finish(self) -> tuple[list[Word], list[Word]]:
-        """The nodes that wait for nobody, and all fields that are left."""
+        """The nodes that wait for nobody any more, and all fields that are left."""
         self._close_all()
         flow = self._flow
         ends = 0
         roots: list[Word] = []
         for node in flow.nodes:
             jobs = "".join([self._portion(queue, group) for queue, group in self._groups[node.key].items()])
-            self.fields += (f"n:{node.key}", f"{node.members} 0 0 0 -1 0 {jobs}")
+            brought = self._brought[node.key]
+            joined = len(brought.members)
+            self.fields += (f"n:{node.key}", f"{node.members} 0 {joined} {brought.failed} {brought.first} 0 {jobs}")
             ends += not jobs
-            if node.members <= 0:
+            if node.members <= joined:
                 roots.append(node.key)
         facts: dict[str, Word] = {
             "state": "running",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from umbel.brokers.redis import outbox
 from umbel.brokers.redis.calls import Calls
@@ -13,11 +13,19 @@ from umbel.brokers.redis.operations import Steps
 from umbel.brokers.redis.window import MAX_KEPT_BYTES
 from umbel.engines.redis_command import Command, Word
 from umbel.exceptions import BrokerError
-from umbel.model.flow import Flow, FlowView, Input, Page, Progress, Standing
+from umbel.model.flow import Flow, FlowView, Input, Join, Page, Progress, Standing
 from umbel.model.job import Job
 
 _EXPIRED: Final = -1
 _WINDOW: Final = 2 * MAX_FIELDS
+
+
+class Begin(NamedTuple):
+    """What a start is handed; see `FlowStore.start`."""
+
+    flow: Flow
+    jobs: Iterable[tuple[int, Job]]
+    inputs: Iterable[Join] = ()
 
 
 class Started:
@@ -29,17 +37,19 @@ class Started:
         self.size = 0
 
 
-def start(calls: Calls, flow: Flow, jobs: Iterable[tuple[int, Job]], started: Started) -> Steps[None]:
-    """Store *flow* and its *jobs* in parts of 512 KiB, then open it."""
+def start(calls: Calls, begin: Begin, started: Started) -> Steps[None]:
+    """Store a flow with its jobs and inputs in parts of 512 KiB, then open it."""
+    flow = begin.flow
     draft = Draft(flow, clustered=calls.clustered)
     parts = _Parts(calls, flow, started)
-    for node, job in jobs:
-        draft.add(node, job)
+    for _ in _filled(draft, begin):
         if draft.full:
             size = draft.size
+            yield from parts.note(draft.more())
             if not (yield from parts.store(draft.taken(), size)):
                 return
     roots, fields = draft.finish()
+    yield from parts.note(draft.more())
     while len(fields) > _WINDOW:
         part, fields = fields[:_WINDOW], fields[_WINDOW:]
         if not (yield from parts.store(part, 0)):
@@ -50,6 +60,16 @@ def start(calls: Calls, flow: Flow, jobs: Iterable[tuple[int, Job]], started: St
     yield from parts.open(roots, fields, new)
     if calls.clustered:
         yield from outbox.flushed(calls, [flow.home])
+
+
+def _filled(draft: Draft, begin: Begin) -> Iterator[None]:
+    """Fill *draft*, one thing after the other."""
+    for node, job in begin.jobs:
+        draft.add(node, job)
+        yield
+    for join in begin.inputs:
+        draft.bring(join)
+        yield
 
 
 class _Parts:
@@ -65,22 +85,33 @@ class _Parts:
         """Keep *fields*; answers whether there is more to do."""
         return (yield from self._call("flow_store", fields, size, ()))
 
+    def note(self, members: list[Word]) -> Steps[None]:
+        """Keep the order of *members* that are beyond the first ones."""
+        if members:
+            command = self._calls.make("flow_more", self._flow.home, (self._flow.id, *members))
+            self._keep([command], len(members) * 16)
+            yield [command]
+
     def open(self, roots: list[Word], fields: list[Word], new: Collection[str]) -> Steps[bool]:
         """Keep *fields* and open the *roots*; queues named in *new* are registered first."""
         before = [self._calls.register(new)] if new else []
         return (yield from self._call("flow_start", [len(roots), *roots, *fields], 0, before))
 
     def _call(self, name: str, words: list[Word], size: int, before: Sequence[Command]) -> Steps[bool]:
-        flow, started = self._flow, self._started
+        flow = self._flow
         command = self._calls.make(name, flow.home, (flow.id, int(self._first), *words))
         self._first = False
-        started.size += size + len(words) * 16
-        if started.size <= MAX_KEPT_BYTES:
-            started.commands += (*before, command)
+        self._keep([*before, command], size + len(words) * 16)
         *_, reply = yield [*before, command]
         if reply == _EXPIRED:
             raise BrokerError(f"flow {flow.id} took more than an hour to store and is not started: start it again")
         return bool(reply == 1)
+
+    def _keep(self, commands: Sequence[Command], size: int) -> None:
+        started = self._started
+        started.size += size
+        if started.size <= MAX_KEPT_BYTES:
+            started.commands += commands
 
 
 def inputs(calls: Calls, pages: Sequence[Page]) -> Steps[list[Standing | None]]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from umbel.brokers.redis import flow_operations
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.flow_operations import Started
+from umbel.brokers.redis.flow_operations import Begin, Started
 from umbel.brokers.redis.operations import named
 from umbel.brokers.redis.window import Acknowledged
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_opening import AnyEngine
-from umbel.model.flow import Flow, FlowView, Page, Standing
+from umbel.model.flow import Flow, FlowView, Join, Page, Standing
 from umbel.model.job import Job
 
 
@@ -24,17 +24,17 @@ class RedisFlows:
         self._acknowledged = acknowledged
         self._known = known
 
-    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """Store *flow* in parts of 512 KiB, then open it in one atomic step; raises as `Sender.send`."""
         started = Started(self._known)
-        steps = flow_operations.start(self._calls, flow, jobs, started)
+        steps = flow_operations.start(self._calls, Begin(flow, jobs, inputs), started)
         drive(named(self._calls, [flow.home], steps), self._engine.call)
         self._note(started)
 
-    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
         started = Started(self._known)
-        steps = flow_operations.start(self._calls, flow, jobs, started)
+        steps = flow_operations.start(self._calls, Begin(flow, jobs, inputs), started)
         await adrive(named(self._calls, [flow.home], steps), self._engine.acall)
         self._note(started)
 
@@ -72,4 +72,4 @@ class RedisFlows:
 
     def _note(self, started: Started) -> None:
         self._known.update(started.known)
-        self._acknowledged.started(started.commands, started.size)
+        self._acknowledged.commanded(started.commands, started.size)

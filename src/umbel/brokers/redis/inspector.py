@@ -12,6 +12,7 @@ from umbel.claims.sessions import merged
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.redis_command import Command
 from umbel.engines.redis_layout import QUEUES
+from umbel.model.job import FIRST
 
 UNKNOWN: Final = Location("unknown")
 
@@ -40,7 +41,8 @@ def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
     if not names:
         return UNKNOWN
     replies = yield [calls.make("locate", name, (job_id,)) for name in names]
-    for name, (place, text) in zip(names, replies, strict=True):
+    for name, (place, text, note) in zip(names, replies, strict=True):
         if place != b"unknown":
-            return Location(place.decode(), name, counts_of(text).retries if text is not None else 0)
+            counts = FIRST if text is None else counts_of(text)
+            return Location(place.decode(), name, counts.retries, counts.doom, note or b"")
     return UNKNOWN

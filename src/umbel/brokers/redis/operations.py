@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from umbel.brokers.redis import outbox
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.packing import Batch, batches, chunks, counts_of
+from umbel.claims.sessions import told
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.engines.redis_command import Command
 from umbel.engines.redis_reply import WrongType
@@ -67,14 +68,17 @@ def heartbeat(
 
 
 def receive(
-    calls: Calls, session: str, number: int, queues: Sequence[str], limit: int
+    calls: Calls, session: str, number: int, queues: Sequence[str], limit: int, paused: set[str]
 ) -> Steps[tuple[list[Delivery], float | None]]:
-    """Lease from *queues* in their order; answers the deliveries and in how many seconds a job is due, if one is."""
-    deliveries: list[Delivery] = []
+    """Lease from *queues* in their order; answers the deliveries and in how many seconds a job is due, if one is.
+
+    Queues that are found to be paused are put into *paused*.
+    """
+    found: list[Delivery] = []
     next_due: float | None = None
     dead = 0
     for queue in queues:
-        want = min(limit - len(deliveries), MAX_RECEIVED)
+        want = min(limit - len(found), MAX_RECEIVED)
         if want <= 0:
             break
         words = (session, number, want, MAX_RECEIVED_BYTES)
@@ -82,11 +86,13 @@ def receive(
         if reply[0] == b"dead":
             dead += 1
         elif reply[0] == b"ok":
-            deliveries += _deliveries(reply, queue, number)
+            found += deliveries(reply, queue, number)
             next_due = _sooner(next_due, reply[1])
+        elif reply[0] == b"paused":
+            paused.add(queue)
     if dead == len(queues):
         raise SessionDead(session)
-    return deliveries, next_due
+    return found, next_due
 
 
 def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[list[bool]]:
@@ -133,7 +139,7 @@ def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[E
     budget = MAX_MOVED
     for queue in queues:
         for end in ended:
-            (closed,) = yield [calls.make("close", queue, (end.session, budget, milliseconds, *end.started))]
+            (closed,) = yield [calls.make("close", queue, (end.session, budget, milliseconds, *told(end)))]
             budget -= closed
     returned = MAX_MOVED - budget
     if calls.clustered:
@@ -199,7 +205,8 @@ def _is_damaged(calls: Calls, session: str, queue: str) -> Steps[bool]:
     return any(key in needed for key, _, _ in found)
 
 
-def _deliveries(reply: list[Any], queue: str, number: int) -> list[Delivery]:
+def deliveries(reply: list[Any], queue: str, number: int) -> list[Delivery]:
+    """The jobs of the *reply* to a script that leased them."""
     return [
         Delivery(job_id.decode(), queue, level, number, envelope)
         if counts is None

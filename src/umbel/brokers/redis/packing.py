@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -15,7 +15,7 @@ from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Word
 from umbel.engines.redis_layout import prefix
 from umbel.model.flow import Join
-from umbel.model.job import MAX_PRIORITY, Counts, Job
+from umbel.model.job import MAX_PRIORITY, Counts, Doom, Job
 
 MAX_SENT: Final = 500
 MAX_SENT_BYTES: Final = 4 * 1024 * 1024
@@ -82,13 +82,14 @@ def batches(settlements: Sequence[Settlement], *, apart: bool = False) -> list[B
 
 def counts_text(counts: Counts) -> str:
     """*counts* as they are stored; the mark is not: it was for a delivery that is over."""
-    return f"{counts.retries}:{counts.crashes}:{counts.losses}:-"
+    return f"{counts.retries}:{counts.crashes}:{counts.losses}:{counts.doom}-"
 
 
 def counts_of(text: bytes) -> Counts:
     """The counts in *text*."""
-    retries, crashes, losses, mark = text.split(b":")
-    return Counts(int(retries), int(crashes), int(losses), mark == b"q")
+    retries, crashes, losses, rest = text.split(b":")
+    doom = cast("Doom", rest[:-1].decode())
+    return Counts(int(retries), int(crashes), int(losses), rest[-1:] == b"q", doom)
 
 
 def posted(job_id: bytes, text: bytes) -> Job:

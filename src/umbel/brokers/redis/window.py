@@ -77,7 +77,7 @@ class Acknowledged:
         self._calls = calls
         self._sends: Window[Job] = Window()
         self._settles: Window[Settlement] = Window()
-        self._starts: Window[Command] = Window()
+        self._commands: Window[Command] = Window()
 
     def sent(self, jobs: Sequence[Job]) -> None:
         """Keep *jobs*, which were just accepted."""
@@ -88,9 +88,9 @@ class Acknowledged:
         size = sum([len(each.record) + len(each.envelope) + len(each.delivery.envelope) for each in settlements])
         self._settles.keep(settlements, size, session)
 
-    def started(self, commands: Sequence[Command], size: int) -> None:
-        """Keep *commands*, which started a flow."""
-        self._starts.keep(commands, size)
+    def commanded(self, commands: Sequence[Command], size: int) -> None:
+        """Keep *commands*, which started a flow or stopped jobs and may be repeated."""
+        self._commands.keep(commands, size)
 
     def commands(self) -> list[Command]:
         """All of it again: jobs that are known or have ended and verdicts that were carried out change nothing."""
@@ -101,7 +101,7 @@ class Acknowledged:
         return [
             *([self._calls.register(queues)] if queues else ()),
             *(self._calls.make("send", queue, words) for queue, words in chunks(jobs)),
-            *(command for _, _, items in self._starts.recent() for command in items),
+            *(command for _, _, items in self._commands.recent() for command in items),
             *(command for _, session, items in settles for command in _settling(self._calls, session, items)),
         ]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from umbel.claims.sessions import merged
+from umbel.claims.sessions import merged, told
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines.redis_command import Command, Script, Word, load
 from umbel.engines.redis_layout import QUEUES, prefix
-from umbel.model.job import Counts, Delivery
+from umbel.model.job import Counts, Delivery, Doom
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
@@ -134,7 +134,7 @@ def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[E
     budget = MAX_FREED
     for queue in queues:
         for end in ended:
-            (closed,) = yield [calls.make("close", queue, end.session, budget, milliseconds, *end.started)]
+            (closed,) = yield [calls.make("close", queue, end.session, budget, milliseconds, *told(end))]
             budget -= closed
     returned = MAX_FREED - budget
     share = max(min(budget, 1), budget // max(1, len(queues)))
@@ -191,7 +191,8 @@ def _answer(reply: list[Any]) -> Answer:
             return Answer("over", parcel=reply[1])
         case _ if len(reply) > 1:
             retries, crashes, losses, marked = (int(word) for word in reply[1:5])
-            return Answer("ours", Counts(retries, crashes, losses, bool(marked)), returned=True)
+            doom = cast("Doom", reply[5].decode())
+            return Answer("ours", Counts(retries, crashes, losses, bool(marked), doom), returned=True)
         case _:
             return Answer("ours")
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.capabilities import Power
 from umbel.model.job import Counts, Delivery
+from umbel.testing.conformance.eventually import eventually
 from umbel.testing.conformance.job_stage import JobStage
 from umbel.testing.conformance.stage import QUEUE, body, ids
 
@@ -80,8 +81,13 @@ class DoomingConformance(JobStage):
 
     async def test_the_doom_of_a_job_is_gone_with_it(self) -> None:
         session, delivery = await self.doomed()
-        await self.settle(session, Settlement(delivery, "end", ttl=1.0))
-        await self.advance(2.0)
+        await self.settle(session, Settlement(delivery, "end", record=b"record", ttl=0.25))
+
+        async def forgotten() -> bool:
+            await self.advance(0.25)
+            return await self.record("job") is None
+
+        await eventually(forgotten, 20.0)
         await self.send("job")
         assert (await self.back()).counts == Counts()
 

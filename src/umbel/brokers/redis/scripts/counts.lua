@@ -3,12 +3,32 @@
 -- KEYS[1] jobs   ARGV prefix now
 -- Answer: {ready, delayed, running, parked, dead, envelope of the oldest ready job | nil}
 -- The oldest is the smallest id at the head of a level: ids begin with the time they were made.
--- includes: levels
+-- includes: levels voids
 local prefix = ARGV[1]
-local ready, running, parked, oldest = 0, 0, 0, nil
+local void = redis.call('SCARD', prefix .. 'void')
+local ready, running, parked, oldest = -void, 0, 0, nil
+
+local function head_of(list)
+  local at = 0
+  while void > 0 do
+    local ids = redis.call('LRANGE', list, at, at + 99)
+    local skipped = #ids > 0 and voids(prefix, ids) or {}
+    for i, id in ipairs(ids) do
+      if not skipped[i] then
+        return id
+      end
+    end
+    at = at + #ids
+    if #ids == 0 then
+      return nil
+    end
+  end
+  return redis.call('LINDEX', list, 0)
+end
+
 for _, list in ipairs(levels) do
   ready = ready + redis.call('LLEN', list)
-  local head = redis.call('LINDEX', list, 0)
+  local head = head_of(list)
   if head and (not oldest or head < oldest) then
     oldest = head
   end

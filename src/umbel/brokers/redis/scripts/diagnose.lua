@@ -18,15 +18,17 @@ end
 for level = 0, 9 do
   look('ready:' .. level, 'list')
 end
-for _, name in ipairs({ 'wake', 'opening', 'posting' }) do
+for _, name in ipairs({ 'wake', 'resumed', 'opening', 'posting' }) do
   look(name, 'list')
 end
 for _, name in ipairs({ 'delayed', 'dead', 'flows', 'flows:over' }) do
   look(name, 'zset')
 end
-for _, name in ipairs({ 'jobs', 'counts', 'meta', 'info', 'outbox' }) do
+for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'outbox' }) do
   look(name, 'hash')
 end
+look('void', 'set')
+look('paused', 'string')
 if look('sessions', 'zset') then
   for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do
     look('held:' .. session, 'hash')

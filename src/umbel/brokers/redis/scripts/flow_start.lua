@@ -1,5 +1,5 @@
 #!lua
--- flow_start: store the last part of a flow and open the nodes that wait for nobody. A flow that was started is kept.
+-- flow_start: store the last part of a flow and open the nodes that wait for nobody any more. A flow that was started is kept.
 -- KEYS[1] jobs   ARGV prefix now flow first(1|0) count (node)*count (field value)*   count nodes wait for nobody
 -- Answer: 1 started | 0 it was started already | -1 what was stored before has expired
 -- Stored, sent, and marked as created last: a cut repeats. From `persist` on it does not expire before its end.
@@ -14,6 +14,7 @@ if ARGV[4] == '0' and redis.call('EXISTS', key) == 0 then
 end
 redis.call('HSET', key, unpack(ARGV, 6 + count))
 redis.call('PERSIST', key)
+redis.call('PERSIST', prefix .. 'flow-more:' .. flow)
 redis.call('ZADD', prefix .. 'flows', now, flow)
 for i = 6, 5 + count do
   local state = redis.call('HGET', key, 'n:' .. ARGV[i])

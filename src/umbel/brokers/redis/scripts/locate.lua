@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- locate: where one job is. Costs a look into each session and each parked list.
 -- KEYS[1] jobs   ARGV prefix now id
--- Answer: {place, counts | nil}
+-- Answer: {place, counts | nil, note | nil}
 local prefix, id = ARGV[1], ARGV[3]
 
 local function held()
@@ -47,4 +47,4 @@ local function place()
   return held() and 'running' or delayed() and 'delayed' or parked() and 'parked' or 'ready'
 end
 
-return { place(), redis.call('HGET', prefix .. 'counts', id) }
+return { place(), redis.call('HGET', prefix .. 'counts', id), redis.call('HGET', prefix .. 'notes', id) }

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- receive: lease ready jobs to a session, most urgent first, until `want` jobs or about `room` bytes.
 -- KEYS[1] jobs   ARGV prefix now session number want room
--- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'}
+-- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'} | {'paused'}
 -- (session, number) is the fence: a number is used once, so an answer that was given up cannot be given again.
--- includes: now alive promote wake levels pump
+-- includes: now alive promote wake levels pump voids
 local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
-local held = prefix .. 'held:' .. session
+local held, MOST_LOOKED_AT = prefix .. 'held:' .. session, 4096
 if not alive(prefix, session) then
   return { 'dead' }
 end
@@ -14,18 +14,34 @@ if number <= tonumber(redis.call('HGET', held, '#') or 0) then
   return { 'stale' }
 end
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
+
+local answer, got, looked = { 'ok', -1 }, 0, 0
+local opening, came_back, void, opened = prefix .. 'opening', false, false, false
+if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void', prefix .. 'paused') > 0 then
+  if redis.call('EXISTS', prefix .. 'paused') == 1 then
+    return { 'paused' }
+  end
+  came_back = redis.call('EXISTS', prefix .. 'counts') == 1
+  void = redis.call('EXISTS', prefix .. 'void') == 1
+  opened = redis.call('EXISTS', opening) == 1 and pump(opening, want)
+end
 promote(prefix, 100)
 
-local answer, got = { 'ok', -1 }, 0
-local opening = prefix .. 'opening'
-local unusual = redis.call('EXISTS', prefix .. 'counts', opening)
-local came_back = unusual > 0 and redis.call('EXISTS', prefix .. 'counts') == 1
-local opened = unusual > (came_back and 1 or 0) and pump(opening, want)
+-- A void entry is dropped: not void any more, and then out of the list.
+local function drop(names, ids, looked_at)
+  if looked_at < #ids then -- only those among the first
+    _, names = voids(prefix, { unpack(ids, 1, looked_at) })
+  end
+  if #names > 0 then
+    redis.call('SREM', prefix .. 'void', unpack(names))
+  end
+end
+
 local urgent = redis.call('EXISTS', unpack(levels, 1, 9)) > 0
 for level = urgent and 0 or 9, 9 do
   local list = levels[level + 1]
   local tag = level .. ':' .. ARGV[4]
-  while got < want and room > 0 do
+  while got < want and room > 0 and looked < MOST_LOOKED_AT do
     local ids = redis.call('LRANGE', list, 0, math.min(16, want - got) - 1)
     if #ids == 0 then
       break
@@ -33,9 +49,13 @@ for level = urgent and 0 or 9, 9 do
     local envelopes = redis.call('HMGET', prefix .. 'jobs', unpack(ids))
     local counts = came_back and redis.call('HMGET', prefix .. 'counts', unpack(ids))
     local places, looked_at = { '#', ARGV[4] }, 0
+    local skipped, names = nil, {}
+    if void then
+      skipped, names = voids(prefix, ids)
+    end
     for i, id in ipairs(ids) do
       local envelope = envelopes[i]
-      if envelope then -- an entry without a job is garbage
+      if envelope and not (skipped and skipped[i]) then -- an entry without a job is garbage
         places[#places + 1] = id
         places[#places + 1] = tag
         local at = #answer
@@ -52,7 +72,11 @@ for level = urgent and 0 or 9, 9 do
     if #places > 2 then
       redis.call('HSET', held, unpack(places)) -- new place first
     end
+    if #names > 0 then
+      drop(names, ids, looked_at)
+    end
     redis.call('LTRIM', list, looked_at, -1) -- old place last
+    looked = looked + looked_at
   end
 end
 
@@ -60,7 +84,7 @@ if got == 0 then
   local head = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')
   answer[2] = head[2] and math.max(0, tonumber(head[2]) - now) or -1
 end
-if (got > 0 or opened) and redis.call('EXISTS', prefix .. 'delayed', opening, unpack(levels)) > 0 then
+if (looked > 0 or opened) and redis.call('EXISTS', prefix .. 'delayed', opening, unpack(levels)) > 0 then
   wake(prefix) -- we are busy now: the next one takes the rest, and keeps the time
 end
 return answer

@@ -4,7 +4,7 @@
 -- KEYS[1] jobs   ARGV prefix now lease limit
 -- Answer: {promoted, returned, ms until the next job is due, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen promote charge empty wake levels pump
+-- includes: now seen promote charge empty wake levels pump forget
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions, dead = prefix .. 'sessions', prefix .. 'dead'
 local DEAD_MS, MOST_DEAD = 30 * 86400000, 100000
@@ -13,12 +13,6 @@ local function account(id)
   charge(prefix, id, function(marked)
     return marked and 1 or 0, marked and 0 or 1
   end)
-end
-
-local function forget(ids)
-  redis.call('HDEL', prefix .. 'jobs', unpack(ids))
-  redis.call('HDEL', prefix .. 'counts', unpack(ids))
-  redis.call('ZREM', dead, unpack(ids))
 end
 
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
@@ -60,7 +54,7 @@ if #old == 0 and excess > 0 then
   old = redis.call('ZRANGE', dead, 0, math.min(excess, limit) - 1)
 end
 if #old > 0 then
-  forget(old)
+  forget(prefix, old)
 end
 
 if redis.call('EXISTS', prefix .. 'opening', unpack(levels)) > 0 then

@@ -1,4 +1,4 @@
--- includes: now alive wake defer returned follow post
+-- includes: now alive wake defer returned follow post doom
 -- settling: a whole settle; see settle. `flows` carries out the operations on flows that it names, each answers where the
 -- next one begins, and `done` when all verdicts are known: before anything that was held is let go.
 local function settling(flows)
@@ -16,17 +16,25 @@ local function settling(flows)
       redis.call('PUBLISH', channel .. id, record)
       ends[#ends + 1] = id
     end,
-    dead = function(id, _, record)
+    dead = function(id, level, record)
+      if level ~= '9' then
+        redis.call('HSET', prefix .. 'buried', id, level)
+      end
       redis.call('ZADD', prefix .. 'dead', now, id)
       redis.call('PUBLISH', channel .. id, record)
     end,
-    retry = function(id, level, delay, counts)
-      if counts == '-' then
+    retry = function(id, level, delay, more)
+      local counts = redis.call('HGET', prefix .. 'counts', id)
+      local doomed = doom(counts)
+      if more == '-' then
         returned(prefix, id)
-      else
-        redis.call('HSET', prefix .. 'counts', id, counts)
+      elseif doomed == '' then
+        doomed = doom(more)
+        redis.call('HSET', prefix .. 'counts', id, more)
+      else -- it stays
+        redis.call('HSET', prefix .. 'counts', id, string.match(more, '^.*:') .. doomed .. '-')
       end
-      if tonumber(delay) > 0 then
+      if tonumber(delay) > 0 and doomed == '' then
         defer(prefix, level, id, now + tonumber(delay))
       else
         redis.call('RPUSH', prefix .. 'ready:' .. level, id)
@@ -44,6 +52,9 @@ local function settling(flows)
     if redis.call('SCARD', names) >= MOST_PARKED_NAMES and redis.call('SISMEMBER', names, task) == 0 then
       finish(id, '', DONE_MARK_MS)
       return place.dead(id, level, '')
+    end
+    if doom(redis.call('HGET', prefix .. 'counts', id)) ~= '' then
+      return place.release(id, level) -- whoever receives it ends it, whether it knows the task or not
     end
     returned(prefix, id)
     redis.call('SADD', names, task) -- the name first: what is parked is always found
@@ -114,7 +125,10 @@ local function settling(flows)
   end
   if #ends > 0 then
     redis.call('HDEL', jobs, unpack(ends))
-    redis.call('HDEL', prefix .. 'counts', unpack(ends))
+    if redis.call('EXISTS', prefix .. 'counts', prefix .. 'notes') > 0 then
+      redis.call('HDEL', prefix .. 'counts', unpack(ends))
+      redis.call('HDEL', prefix .. 'notes', unpack(ends))
+    end
   end
   if #ours > 0 then
     redis.call('HDEL', held, unpack(ours))

@@ -1,0 +1,98 @@
+"""`Mailbox` on Redis: a stream a box, each in a slot of its own. The server's own clock counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from secrets import token_hex
+from typing import Any, Final
+
+from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.packing import milliseconds
+from umbel.contracts.mailbox import MAX_HEARD, Letter
+from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_layout import box_key
+from umbel.engines.redis_opening import AnyEngine
+
+LOOK_AGAIN_SECONDS: Final = 15.0
+"""A silent line may be a dead one: no wait is longer."""
+
+_SHIFT: Final = 20
+_MASK: Final = (1 << _SHIFT) - 1
+
+
+class RedisMailbox:
+    """The boxes of one database, or of a Cluster. A letter's number is its place in the stream, "ms-number", as one."""
+
+    def __init__(self, calls: Calls, engine: AnyEngine) -> None:
+        self._calls = calls
+        self._engine = engine
+
+    def tell(self, box: str, messages: Sequence[bytes], ttl: float) -> None:
+        """Append *messages*, all in one step; see `Mailbox.tell`."""
+        if messages:
+            self._engine.call([self._telling(box, messages, ttl)])
+
+    async def atell(self, box: str, messages: Sequence[bytes], ttl: float) -> None:
+        """The async twin of `tell`."""
+        if messages:
+            await self._engine.acall([self._telling(box, messages, ttl)])
+
+    def position(self, box: str) -> int:
+        """The number of the last message, 0 if there is none; see `Mailbox.position`."""
+        return _position(self._engine.call([_last(box)]))
+
+    async def aposition(self, box: str) -> int:
+        """The async twin of `position`."""
+        return _position(await self._engine.acall([_last(box)]))
+
+    def hear(self, box: str, after: int, wait: float) -> list[Letter]:
+        """Messages after *after*; waits at most 15 s, on a line that is lost meanwhile as well."""
+        patience, end = self._engine.patience(), time.monotonic() + min(wait, LOOK_AGAIN_SECONDS)
+        while True:
+            seconds = max(0.0, end - time.monotonic())
+            try:
+                reply = self._engine.blocked(_hearing(box, after, seconds), seconds, patience)
+            except OSError as error:
+                time.sleep(patience.pause(error))
+            else:
+                return self._letters(reply)
+
+    async def ahear(self, box: str, after: int, wait: float) -> list[Letter]:
+        """The async twin of `hear`, on a connection of its own while it waits."""
+        patience, end = self._engine.patience(), time.monotonic() + min(wait, LOOK_AGAIN_SECONDS)
+        while True:
+            seconds = max(0.0, end - time.monotonic())
+            try:
+                reply = await self._engine.ablocked(_hearing(box, after, seconds), seconds, patience)
+            except OSError as error:
+                await asyncio.sleep(patience.pause(error))
+            else:
+                return self._letters(reply)
+
+    def _telling(self, box: str, messages: Sequence[bytes], ttl: float) -> Command:
+        words: list[Word] = [max(1, milliseconds(ttl)), token_hex(8), *messages]
+        return self._calls.beside("tell", box_key(box), words)
+
+    def _letters(self, reply: Any) -> list[Letter]:
+        found: dict[bytes, list[tuple[bytes, list[bytes]]]] = self._engine.accepted([reply])[0] or {}
+        return [Letter(_number(place), fields[1]) for entries in found.values() for place, fields in entries]
+
+
+def _hearing(box: str, after: int, seconds: float) -> tuple[Word, ...]:
+    block = ("BLOCK", max(1, milliseconds(seconds))) if seconds > 0 else ()
+    return ("XREAD", "COUNT", MAX_HEARD, *block, "STREAMS", box_key(box), f"{after >> _SHIFT}-{after & _MASK}")
+
+
+def _last(box: str) -> Command:
+    return Command((b"XREVRANGE", box_key(box), b"+", b"-", b"COUNT", 1))
+
+
+def _position(replies: Sequence[Any]) -> int:
+    return _number(replies[0][0][0]) if replies[0] else 0
+
+
+def _number(place: bytes) -> int:
+    at, number = place.split(b"-")
+    return (int(at) << _SHIFT) + int(number)
