@@ -49,6 +49,8 @@ class AppOptions(TypedDict, total=False):
     task_ignore_result: bool
     task_store_errors_even_if_ignored: bool
     task_track_started: bool
+    task_soft_time_limit: Seconds | None
+    task_time_limit: Seconds | None
     task_always_eager: bool
     task_eager_propagates: bool
     imports: Collection[str]
@@ -60,6 +62,8 @@ class AppOptions(TypedDict, total=False):
     worker_async_concurrency: int
     worker_lease: Seconds
     worker_max_crashes: int
+    worker_max_tasks_per_child: int | None
+    worker_max_memory_per_child: int | None
     worker_soft_shutdown_timeout: Seconds
     timezone: str
     beat_schedule: Mapping[str, Mapping[str, Any]]

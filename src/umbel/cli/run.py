@@ -39,6 +39,7 @@ the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
 _F = TypeVar("_F", bound=Callable[..., Any])
 _count: Final = click.IntRange(min=1)
 _seconds: Final = click.FloatRange(min=0)
+_limit: Final = click.FloatRange(min=0, min_open=True)
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -55,8 +56,8 @@ def _pool(_: click.Context, __: click.Parameter, name: str | None) -> str | None
 
 
 def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callable[[_F], _F]:
-    """An option that a variable can give, too; UMBEL_WORKER_* are read by the settings."""
-    if variable.startswith("UMBEL_WORKER_"):
+    """An option that a variable can give, too; those of settings are read by the settings."""
+    if variable.startswith(("UMBEL_WORKER_", "UMBEL_TASK_")):
         return click.option(*names, help=f"{text}  [env var: {variable}]", **attributes)
     return click.option(*names, help=text, envvar=variable, show_envvar=True, **attributes)
 
@@ -75,6 +76,14 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 @_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues to leave out.")
 @_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="",
          text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
+@_option("--time-limit", variable="UMBEL_TASK_TIME_LIMIT", type=_limit,
+         text="Seconds after which a job is ended whose task names no time_limit.")  # fmt: skip
+@_option("--soft-time-limit", variable="UMBEL_TASK_SOFT_TIME_LIMIT", type=_limit,
+         text="Seconds after which SoftTimeLimitExceeded is raised in it.")  # fmt: skip
+@_option("--max-tasks-per-child", variable="UMBEL_WORKER_MAX_TASKS_PER_CHILD", type=_count,
+         text="Jobs after which a child process is replaced.")  # fmt: skip
+@_option("--max-memory-per-child", variable="UMBEL_WORKER_MAX_MEMORY_PER_CHILD", type=_count,
+         text="KiB of memory above which a child process is replaced.")  # fmt: skip
 @_option("--grace", variable="UMBEL_WORKER_SOFT_SHUTDOWN_TIMEOUT", type=_seconds,
          text="Seconds that running jobs have at SIGTERM.")  # fmt: skip
 @_option("-B", "--beat/--no-beat", variable="UMBEL_BEAT", default=True,

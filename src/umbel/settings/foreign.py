@@ -73,8 +73,6 @@ _REFUSED: Final = {
 }
 _LATER: Final = frozenset(
     [
-        "task_time_limit",
-        "task_soft_time_limit",
         "accept_content",
         "event_serializer",
         "broker_read_url",
@@ -135,8 +133,6 @@ _LATER: Final = frozenset(
         "task_allow_error_cb_on_chord_header",
         "task_repr_maxlevels",
         "worker_prefetch_multiplier",
-        "worker_max_tasks_per_child",
-        "worker_max_memory_per_child",
         "worker_disable_rate_limits",
         "worker_enable_remote_control",
         "worker_disable_prefetch",

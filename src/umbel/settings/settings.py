@@ -50,6 +50,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     task_ignore_result: bool = False
     task_store_errors_even_if_ignored: bool = False
     task_track_started: bool = False
+    task_soft_time_limit: Positive | None = None
+    """When `SoftTimeLimitExceeded` is raised in tasks that name no limit of their own."""
+    task_time_limit: Positive | None = None
+    """When such tasks are ended, whatever they do."""
     task_always_eager: bool = False
     """Run calls in place instead of sending them."""
     task_eager_propagates: bool = False
@@ -65,6 +69,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     worker_async_concurrency: Count = 100
     worker_lease: Positive = 15.0
     worker_max_crashes: Count = 3
+    worker_max_tasks_per_child: Count | None = None
+    """After how many jobs a child is replaced."""
+    worker_max_memory_per_child: Count | None = None
+    """From which resident memory on, in KiB, a child is replaced when what it runs has ended."""
     worker_soft_shutdown_timeout: Duration = 25.0
     """The grace period of a warm shutdown."""
     timezone: str = "UTC"

@@ -14,6 +14,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _MAX_OOM_SCORE: Final = 1000
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """The signals that are for the supervisor alone."""
@@ -54,6 +55,14 @@ def die_first(points: int) -> None:
         _OOM_SCORE.write_text(str(min(_MAX_OOM_SCORE, int(_OOM_SCORE.read_text()) + points)))
     except (OSError, ValueError):
         return  # not Linux, or not permitted: the kernel decides by size, as ever
+
+
+def resident(pid: int) -> int:
+    """The resident memory of process *pid* in bytes; 0 if it is gone, or if the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def ignore_signals() -> None:

@@ -36,6 +36,10 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a child: its first receive came back from the broker."""
 
 
+class Retiring(msgspec.Struct, frozen=True, tag=True):
+    """From a child: it has begun as many jobs as it may, and receives no more. It waits to be told to stop."""
+
+
 class Lost(msgspec.Struct, frozen=True, tag=True):
     """From a child: the broker declared its session dead; the child ends with the exit status `LOST_STATUS`."""
 
@@ -90,7 +94,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     peak: int = 0
 
 
-Message: TypeAlias = Stop | Interrupt | Ready | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+Message: TypeAlias = Stop | Interrupt | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
 
 STOPPED_STATUS = 0
 """The exit status of a child that ends because it was told to."""

@@ -24,6 +24,11 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     processes: int | None = None
     threads: int | None = None
+    soft_time_limit: float | None = None
+    time_limit: float | None = None
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
+    """In KiB."""
     grace: float | None = None
     """None: ``worker_soft_shutdown_timeout``."""
     loglevel: str = "WARNING"
@@ -57,3 +62,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     async_slots: int
     max_crashes: int
+    soft_time_limit: float | None = None
+    time_limit: float | None = None
+    """The limits of tasks that name none."""
+    max_tasks: int | None = None
+    """After how many jobs it asks to be replaced."""

@@ -16,6 +16,7 @@ from umbel.contracts.broker import SessionDead
 from umbel.engines.address import masked
 from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished
+from umbel.execution.limits import Limits, Terms
 from umbel.execution.runners import Gate
 from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
@@ -26,8 +27,9 @@ from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
+from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Ready, Stop
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Ready, Retiring, Stop
 from umbel.worker.options import ChildOptions
 
 SWITCH_SECONDS: Final = 0.002
@@ -48,6 +50,7 @@ class Child:
             ignore_results=conf.task_ignore_result,
             store_errors=conf.task_store_errors_even_if_ignored,
         )
+        executor.terms = Terms(Limits(options.soft_time_limit, options.time_limit))
         link = Link(app.broker, _ledger(app, options), options.session, options.queues)
         kinds = {task.is_async for task in app.tasks.values()}
         builtin.install(app)
@@ -85,6 +88,10 @@ class Child:
         """Receive nothing more; `run` returns when what runs has ended and was settled."""
         self._consumer.stop()
 
+    def limit(self, jobs: int, spent: Callable[[], None]) -> None:
+        """Begin no more than *jobs* jobs; *spent* is called when the last one has begun."""
+        self._consumer.quota = Quota(jobs, spent)
+
     def interrupt(self, order: Interrupt) -> None:
         """Have jobs end that run here, as far as their code allows, or not begin that wait here."""
         for job in order.jobs:
@@ -110,6 +117,9 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
     channel = Channel(connection)
     child = Child(app, options, board)
     child.tell(board)
+    telling: list[asyncio.Task[None]] = []
+    if options.max_tasks is not None:
+        child.limit(options.max_tasks, lambda: telling.append(asyncio.create_task(channel.send(Retiring()))))
     listening = asyncio.ensure_future(_listen(channel, child))
     try:
         await child.run(lambda: channel.send(Ready()))

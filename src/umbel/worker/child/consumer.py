@@ -26,6 +26,7 @@ from umbel.worker import messages
 from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
+from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Consumer:
         self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
         self._watching = False
         self._fault = ""
+        self.quota: Quota | None = None
+        """How many jobs may begin here; None: any number."""
 
     def stop(self) -> None:
         """Receive nothing more, hand back what has not begun, let the rest finish; `run` then returns."""
@@ -136,7 +139,8 @@ class Consumer:
         # An untrusted lease starts nothing, so it must not receive either.
         if self._quarantine or len(self._settler) > MAX_UNSETTLED or not self._gate.trusted():
             return 0
-        return self._pace.room(time.monotonic())
+        room = self._pace.room(time.monotonic())
+        return room if self.quota is None else self.quota.room(room)
 
     async def _receive(self, room: int, wait: float) -> bool:
         """Receive and start up to *room* jobs, within *wait* seconds; tells whether the broker answered."""
@@ -219,6 +223,8 @@ class Consumer:
         return None
 
     def _submit(self, run: Run) -> None:
+        if self.quota is not None:
+            self.quota.begin()
         log.received(run.task.name, run.delivery.id)
         if run.task.is_async:
             self._pace.started_async()
@@ -258,8 +264,7 @@ class Consumer:
             self._break_off()
         for run in waiting:
             self._pace.handed_back(time.monotonic())
-            self._settle(run, Released())
-            self._slot.set()
+            self._not_begun(run)
 
     def _hand_back_async(self) -> None:
         waiting = self._loop_runner.take_back()
@@ -267,8 +272,13 @@ class Consumer:
             self._break_off()
         for run in waiting:
             self._pace.handed_back_async(time.monotonic())
-            self._settle(run, Released())
-            self._slot.set()
+            self._not_begun(run)
+
+    def _not_begun(self, run: Run) -> None:
+        if self.quota is not None:
+            self.quota.hand_back()
+        self._settle(run, Released())
+        self._slot.set()
 
     def _release_quarantine(self) -> None:
         while self._quarantine:

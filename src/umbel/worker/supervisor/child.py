@@ -16,10 +16,23 @@ from umbel.model.presence import Presence, RunningJob
 from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Exited, Interrupt, Lost, Message, Ready, Stop, Why
+from umbel.worker.messages import (
+    LOST_STATUS,
+    STOPPED_STATUS,
+    Exited,
+    Interrupt,
+    Lost,
+    Message,
+    Ready,
+    Retiring,
+    Stop,
+    Why,
+)
 from umbel.worker.supervisor.plan import Plan
 
 LOST_GRACE_SECONDS: Final = 5.0
+RETIRING_SECONDS: Final = 86_400.0
+"""How long a child that is to go, in a worker that stays, may take to finish what it runs."""
 PATIENCE_SECONDS: Final = 0.5
 """What a child gets beyond its grace, to hand back what it did not finish."""
 
@@ -135,6 +148,11 @@ class Child:
         self._killer = loop.call_later(grace + PATIENCE_SECONDS, self.kill)
         self._tell(Stop(grace))
 
+    def retire(self) -> None:
+        """Have it end when what it runs has ended, unless it is told to end already."""
+        if not self.stopped:
+            self.stop(RETIRING_SECONDS)
+
     def kill(self) -> None:
         """End it now."""
         if self._process >= 0:
@@ -155,6 +173,8 @@ class Child:
                     on_ready()
                 elif isinstance(message, Lost):
                     self.lose()
+                elif isinstance(message, Retiring):
+                    self.retire()
         except ChannelClosed:
             self.kill()
 

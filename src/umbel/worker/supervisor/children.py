@@ -19,7 +19,7 @@ from umbel.worker.board import Board
 from umbel.worker.channel import Channel
 from umbel.worker.messages import Exited
 from umbel.worker.options import ChildOptions
-from umbel.worker.supervisor.child import PATIENCE_SECONDS, Child
+from umbel.worker.supervisor.child import PATIENCE_SECONDS, RETIRING_SECONDS, Child
 from umbel.worker.supervisor.forkserver import Birth, Forkserver, ForkserverGone
 from umbel.worker.supervisor.plan import Plan
 from umbel.worker.supervisor.reclaimer import Reclaimer
@@ -31,8 +31,6 @@ EARLY_DEATHS_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 0.5
-RETIRING_SECONDS: Final = 86_400.0
-"""How long a child that is to go, in a worker that stays, may take to finish what it runs."""
 
 logger = logging.getLogger("umbel.worker")
 
@@ -90,7 +88,7 @@ class Children:
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
-        self.watchdog = Watchdog(self._living)
+        self.watchdog = Watchdog(self._living, plan.max_memory)
         """Ends jobs that run here: at their limits by itself, and those that are revoked when it is told."""
 
     def fork_from(self, forkserver: Forkserver | None) -> None:
@@ -252,6 +250,9 @@ class Children:
             threads=plan.sizing.threads,
             async_slots=plan.sizing.async_slots,
             max_crashes=plan.settings.worker_max_crashes,
+            soft_time_limit=plan.limits[0],
+            time_limit=plan.limits[1],
+            max_tasks=plan.max_tasks,
         )
         birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)
         child.forked(await birth.pid)

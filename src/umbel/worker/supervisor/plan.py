@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import TypeVar
 
 import msgspec
 
@@ -11,11 +12,13 @@ from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.model.schedule import Entry
+from umbel.options import checked_limits
 from umbel.settings import Settings
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
 from umbel.worker.sizing import Sizing, resolve
 
+T = TypeVar("T")
 MIN_LEASE_SECONDS = 2.0
 DEFAULT_NAME = "umbel@%h"
 
@@ -31,6 +34,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sizing: Sizing
     lease: float
     grace: float
+    limits: tuple[float | None, float | None] = (None, None)
+    """The soft and the hard time limit of tasks that name none."""
+    max_tasks: int | None = None
+    """After how many jobs a child is replaced."""
+    max_memory: int | None = None
+    """From how many bytes on a child is replaced."""
     settings: Settings
     results: str = ""
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
@@ -69,6 +78,9 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         sizing=resolve(options, settings),
         lease=settings.worker_lease,
         grace=max(0.0, grace),
+        limits=_limits(options, settings),
+        max_tasks=_either(options.max_tasks_per_child, settings.worker_max_tasks_per_child),
+        max_memory=_bytes(_either(options.max_memory_per_child, settings.worker_max_memory_per_child)),
         settings=settings,
         results=loaded.results,
         schedules=tuple(loaded.schedules),
@@ -88,6 +100,23 @@ def node_name(pattern: str, host: str) -> str:
             text += values.get(sign + rest[:1], sign + rest[:1])
             rest = rest[1:]
     return text if "@" in text else f"{text}@{host}"
+
+
+def _limits(options: WorkerOptions, settings: Settings) -> tuple[float | None, float | None]:
+    soft = _either(options.soft_time_limit, settings.task_soft_time_limit)
+    hard = _either(options.time_limit, settings.task_time_limit)
+    try:
+        return checked_limits(soft, hard)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"the time limits of this worker: {error}") from None
+
+
+def _either(given: T | None, setting: T | None) -> T | None:
+    return setting if given is None else given
+
+
+def _bytes(kibibytes: int | None) -> int | None:
+    return None if kibibytes is None else kibibytes * 1024
 
 
 def _queues(options: WorkerOptions, settings: Settings) -> tuple[str, ...]:

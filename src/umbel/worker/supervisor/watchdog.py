@@ -15,10 +15,12 @@ import msgspec
 
 from umbel.model.job import Doom
 from umbel.model.presence import RunningJob
+from umbel.worker import kernel
 from umbel.worker.board import Board, Limited, boot_seconds
 from umbel.worker.messages import Why
 
 LOOK_SECONDS: Final = 0.1
+WEIGH_SECONDS: Final = 1.0
 FREEZE_SECONDS: Final = 0.2
 """How long after its limit a job may go on before its child starts no more jobs."""
 TIMEOUT_GRACE_SECONDS: Final = 0.5
@@ -37,6 +39,11 @@ class Watched(Protocol):
     """A child, as the watchdog sees it."""
 
     board: Board
+    pid: int
+    stopped: bool
+
+    def retire(self) -> None:
+        """Have it end when what it runs has ended."""
 
     def running(self) -> list[RunningJob]:
         """What it has started and not ended."""
@@ -66,9 +73,11 @@ class Order(msgspec.Struct, frozen=True):
 class Watchdog:
     """Looks ten times a second; the children that live are what *living* answers."""
 
-    def __init__(self, living: Callable[[], Iterable[Watched]]) -> None:
-        """Nothing is revoked yet."""
+    def __init__(self, living: Callable[[], Iterable[Watched]], max_memory: int | None = None) -> None:
+        """Nothing is revoked yet. A child above *max_memory* bytes is replaced when what it runs has ended."""
         self._living = living
+        self._max_memory = max_memory
+        self._weigh_at = 0.0
         self._asked: dict[Limited, Why] = {}
         self._orders: dict[str, Order] = {}
 
@@ -115,7 +124,18 @@ class Watchdog:
             if self._orders:
                 self._obey(child, {job.id: job for job in limited}, now)
         self._asked = asked
+        if self._max_memory is not None and now >= self._weigh_at:
+            self._weigh_at = now + WEIGH_SECONDS
+            self._weigh(self._max_memory)
         self._orders = {job: order for job, order in self._orders.items() if now - order.since < LISTEN_SECONDS}
+
+    def _weigh(self, most: int) -> None:
+        for child in self._living():
+            weight = 0 if child.stopped else kernel.resident(child.pid)
+            if weight > most:
+                text = "Child %d takes %d KiB, more than worker_max_memory_per_child: another one takes its place"
+                logger.warning(text, child.pid, weight // 1024)
+                child.retire()
 
     def _enforce(self, child: Watched, job: Limited, now: float, asked: dict[Limited, Why]) -> None:
         if now >= job.hard + TIMEOUT_GRACE_SECONDS + _patience(job):
