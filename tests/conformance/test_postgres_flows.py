@@ -11,6 +11,7 @@ import pytest
 from tests.conformance.test_postgres_races import LEASE, QUEUE, Stage, command
 from umbel.brokers.postgres import flow_operations
 from umbel.brokers.postgres.flow_operations import SQL, more, start
+from umbel.brokers.postgres.flow_packing import MAX_STORED
 from umbel.brokers.postgres.operations import Verbs
 from umbel.contracts.broker import Settlement
 from umbel.engines.operation import drive
@@ -172,6 +173,33 @@ async def a_start_that_lost_a_part_is_refused(stage: FlowStage) -> bool:
     return len(await stage.every()) == 3000
 
 
+async def a_start_whose_inputs_were_cleared_away_is_refused(stage: FlowStage) -> bool:
+    def inputs() -> Iterator[Join]:
+        for number in range(MAX_STORED + 1):
+            yield at(1, number)
+        forgotten(stage)
+
+    stage.session = await stage.open()
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, MAX_STORED + 1), Node(2, 1)))
+    try:
+        await stage.broker.flow_store.astart(flow, [(1, Job("body", QUEUE, b""))], inputs())
+    except BrokerError as error:
+        return "more than an hour" in str(error)
+    return len(await stage.every()) == 1
+
+
+def forgotten(stage: FlowStage) -> None:
+    """Let the starts that are under way be cleared away."""
+    stage.run(b"update umbel.flow_draft set expires = now()")
+    drive(Verbs().clean(), stage.broker.flow_store._engine.call)
+
+
+def left(stage: FlowStage) -> int:
+    """How much is stored of flows."""
+    tables = [b"select from umbel." + table for table in (b"flow_node", b"flow_input", b"flow_chunk", b"flow")]
+    return int(stage.value(b"select count(*) from (" + b" union all ".join(tables) + b") as stored"))
+
+
 class Twin(NamedTuple):
     """A promise, and the text of a statement without which it is broken."""
 
@@ -198,6 +226,7 @@ TWINS = [
     Twin(an_end_counts_once_for_the_flow, "join", "from locked)) and node.state = 0", "from locked))"),
     Twin(a_node_that_has_opened_is_brought_nothing, "join", "and node.state = 0 limit 1", "limit 1"),
     Twin(a_start_that_lost_a_part_is_refused, "begin", "where $9::int4 =", "where $9::int4 > 0 or 0 ="),
+    Twin(a_start_whose_inputs_were_cleared_away_is_refused, "begin", "nodes = $11::int8[]", "true"),
 ]
 
 
@@ -230,7 +259,8 @@ async def test_no_statement_of_flows_reads_a_whole_table(stage: FlowStage, postg
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
         connection.execute("select set_config('umbel.ours', '{}', false)")
-        for name in ("store", "begin", "nodes", "await", "join", "open", "more", "page", "find", "revoke"):
+        starting = "store", "allot", "bring", "begin", "nodes", "brought", "clear"
+        for name in (*starting, "await", "join", "open", "more", "page", "find", "revoke"):
             plan = planned(connection, name)
             tables = [line for line in plan if " on umbel" in line or " on flow" in line or " on job" in line]
             assert not [line for line in tables if "Seq Scan" in line], plan
@@ -262,6 +292,28 @@ async def test_a_flow_that_is_over_leaves_nothing_and_is_cleared_away_in_portion
     assert left == [71, 39, 7]
     rows = b"select count(*) from (select from umbel.flow_node union all select from umbel.flow_chunk) as left_over"
     assert stage.value(rows) == 0
+
+
+async def test_a_start_that_breaks_off_leaves_nothing_of_what_was_brought(stage: FlowStage) -> None:
+    def broken() -> Iterator[Join]:
+        for number in range(MAX_STORED + 1):
+            yield at(1, number)
+        raise ConnectionResetError
+
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1)))
+    with pytest.raises(ConnectionResetError):
+        await stage.broker.flow_store.astart(flow, [(1, Job("body", QUEUE, b""))], broken())
+    assert left(stage) == MAX_STORED
+    forgotten(stage)
+    assert left(stage) == 0
+
+
+async def test_a_start_that_comes_second_leaves_nothing_of_what_was_brought(stage: FlowStage) -> None:
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1)))
+    for value in (1, 2):
+        await stage.broker.flow_store.astart(flow, [(1, Job("body", QUEUE, b""))], [at(1, value)])
+    forgotten(stage)
+    assert [row[0] for row in stage._watch.execute("select member from umbel.flow_input")] == [1]
 
 
 async def ended(stage: FlowStage, members: list[str]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from umbel.brokers.postgres import flow_packing, packing
-from umbel.brokers.postgres.flow_packing import MAX_CHUNK, Draft
+from umbel.brokers.postgres.flow_packing import MAX_CHUNK, Brought, Draft
 from umbel.contracts.broker import Settlement
 from umbel.engines.operation import Operation
 from umbel.engines.postgres_command import Command, Query, Statements
 from umbel.engines.postgres_values import key, name, plain, texts
 from umbel.exceptions import BrokerError
-from umbel.model.flow import Flow, FlowView, Page, Standing
+from umbel.model.flow import Flow, FlowView, Join, Page, Standing
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 
@@ -30,9 +30,13 @@ _CHUNKS_AT_ONCE: Final = str(MAX_OPENED // MAX_CHUNK)
 
 
 def start(
-    flow: Flow, jobs: Iterable[tuple[int, Job]], naming: Callable[[Collection[str]], Command], now: str | None
+    flow: Flow,
+    jobs: Iterable[tuple[int, Job]],
+    naming: Callable[[Collection[str]], Command],
+    now: str | None,
+    inputs: Iterable[Join] = (),
 ) -> Steps[Counter[str]]:
-    """Store *flow* and its *jobs* in parts, then open it; answers how many to wake in which queue.
+    """Store *flow*, its *jobs* and *inputs* in parts, then open it; answers how many to wake in which queue.
 
     *naming* answers what keeps names of queues, if some are new.
     """
@@ -42,12 +46,13 @@ def start(
         if draft.full:
             yield [_kept(mark, now), SQL("flows.store", mark, *draft.taken())]
     last = draft.taken()
+    brought = yield from _bring(flow, draft, mark, now, inputs)
     queues = naming({flow.home, *draft.queues})
     *_, begun, rung = yield [
         *queues,
         _kept(mark, now),
         SQL("flows.store", mark, *last),
-        *_beginning(flow, draft, mark, now),
+        *_beginning(flow, draft, mark, now, brought),
     ]
     if not begun:
         raise BrokerError(f"flow {flow.id} took more than an hour to store and is not started: start it again")
@@ -58,16 +63,34 @@ def _kept(mark: str, now: str | None) -> Query:
     return SQL("flows.draft", mark, str(UNFINISHED_SECONDS), now)
 
 
-def _beginning(flow: Flow, draft: Draft, mark: str, now: str | None) -> list[Query]:
+def _bring(flow: Flow, draft: Draft, mark: str, now: str | None, inputs: Iterable[Join]) -> Steps[Brought | None]:
+    """Store *inputs* in parts, under ids that the nodes will have; None if there are none."""
+    brought: Brought | None = None
+    for join in inputs:
+        if brought is None:
+            (((ids,),),) = yield [SQL("flows.allot", mark, str(UNFINISHED_SECONDS), now, str(len(flow.nodes)))]
+            brought = Brought(dict(zip((node.key for node in flow.nodes), ids, strict=True)), draft.ends)
+        brought.add(join)
+        if brought.full:
+            yield [_kept(mark, now), SQL("flows.bring", mark, *brought.taken())]
+    if brought is not None:
+        yield [_kept(mark, now), SQL("flows.bring", mark, *brought.taken())]
+    return brought
+
+
+def _beginning(flow: Flow, draft: Draft, mark: str, now: str | None, brought: Brought | None) -> list[Query]:
     identity = key(flow.id)
     chunks = draft.chunks
     expires = None if flow.expires is None else str(flow.expires)
-    roots = [node.key for node in flow.nodes if node.members <= 0]
-    facts = flow.home, str(chunks.count(0)), flow.plan, str(flow.ttl), expires, str(sum(chunks)), now
-    numbers, members = plain(node.key for node in flow.nodes), plain(node.members for node in flow.nodes)
+    ids, fed = (None, set[int]()) if brought is None else (plain(brought.ids.values()), brought.nodes)
+    roots = [node.key for node in flow.nodes if node.members <= 0 or node.key in fed]
+    facts = flow.home, str(chunks.count(0)), flow.plan, str(flow.ttl), expires, str(sum(chunks)), now, ids
+    nodes = plain(node.key for node in flow.nodes), plain(node.members for node in flow.nodes), plain(chunks)
     return [
         SQL("flows.begin", identity, name(flow.id), mark, *facts),
-        SQL("flows.nodes", identity, mark, numbers, members, plain(chunks)),
+        SQL("flows.nodes", identity, mark, *nodes)
+        if ids is None
+        else SQL("flows.brought", identity, mark, *nodes, ids),
         SQL("flows.begun", identity, mark),
         SQL("flows.open", plain([identity] * len(roots)), plain(roots), _CHUNKS_AT_ONCE, now),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from umbel.brokers.postgres.packing import jobs_values, keys
 from umbel.contracts.broker import Settlement
 from umbel.engines.postgres_values import Blobs, key, plain, texts
-from umbel.model.flow import Flow, FlowState, FlowView, Input, Progress, Standing
+from umbel.model.flow import Flow, FlowState, FlowView, Input, Join, Progress, Standing
 from umbel.model.job import Job
 
 MAX_CHUNK: Final = 32
@@ -43,6 +43,11 @@ class Draft:
         return len(self._jobs) >= MAX_STORED or self._size >= MAX_STORED_BYTES
 
     @property
+    def ends(self) -> set[int]:
+        """The nodes that have no jobs."""
+        return {number for number, node in self._nodes.items() if not node.chunks}
+
+    @property
     def chunks(self) -> list[int]:
         """How many chunks each node has, in the order of the nodes."""
         return [node.chunks for node in self._nodes.values()]
@@ -67,6 +72,41 @@ class Draft:
         for node in self._nodes.values():
             node.jobs = MAX_CHUNK
         return plain(node for node, _ in places), plain(chunk for _, chunk in places), *jobs_values(jobs)
+
+
+class Brought:
+    """Takes what members brought to nodes before the start, whose ids are known; gathers as `Draft` does.
+
+    *ends* are the nodes without jobs: nobody takes a value from them.
+    """
+
+    def __init__(self, ids: Mapping[int, int], ends: Collection[int]) -> None:
+        self.ids = ids
+        self.nodes: set[int] = set()
+        self._ends = ends
+        self._joins: list[Join] = []
+        self._size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to store what was gathered so far."""
+        return len(self._joins) >= MAX_STORED or self._size >= MAX_STORED_BYTES
+
+    def add(self, join: Join) -> None:
+        """One more input."""
+        self.nodes.add(join.node)
+        self._joins.append(join)
+        self._size += len(join.value)
+
+    def taken(self) -> tuple[object, ...]:
+        """The arrays of what was gathered: id of the node, member, failed, value."""
+        joins, self._joins, self._size = self._joins, [], 0
+        return (
+            plain(self.ids[each.node] for each in joins),
+            plain(each.member for each in joins),
+            plain(each.failed for each in joins),
+            Blobs(b"" if each.node in self._ends and not each.failed else each.value for each in joins),
+        )
 
 
 def have_joins(settlements: Sequence[Settlement]) -> bool:

@@ -9,7 +9,7 @@ from umbel.engines.operation import adrive, drive
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_bells import Bells
 from umbel.engines.postgres_command import Command
-from umbel.model.flow import Flow, FlowView, Page, Standing
+from umbel.model.flow import Flow, FlowView, Join, Page, Standing
 from umbel.model.job import Job
 
 
@@ -24,14 +24,14 @@ class PostgresFlows:
         self._naming = naming
         self._now = now
 
-    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
-        """Store *flow* in parts of 1000 jobs, then open it in one transaction; raises as `Sender.send`."""
-        rung = drive(flow_operations.start(flow, jobs, self._naming, self._now()), self._engine.call)
+    def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
+        """Store *flow* in parts of 1000 jobs and inputs, then open it in one transaction; raises as `Sender.send`."""
+        rung = drive(flow_operations.start(flow, jobs, self._naming, self._now(), inputs), self._engine.call)
         self._bells.ring(rung)
 
-    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]]) -> None:
+    async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
-        rung = await adrive(flow_operations.start(flow, jobs, self._naming, self._now()), self._engine.acall)
+        rung = await adrive(flow_operations.start(flow, jobs, self._naming, self._now(), inputs), self._engine.acall)
         await self._bells.aring(rung)
 
     async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:

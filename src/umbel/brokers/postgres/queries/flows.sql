@@ -8,6 +8,23 @@ insert into umbel.flow_draft(key, expires)
 values ($1::uuid, coalesce($3::timestamptz, now()) + $2::float8 * interval '1 second')
 on conflict (key) do update set expires = excluded.expires
 
+-- name: allot
+-- $1 key, $2 seconds, $3 now or null, $4 how many nodes; the same as `draft`, and ids for the nodes, which it answers
+insert into umbel.flow_draft(key, expires, nodes)
+select $1::uuid, coalesce($3::timestamptz, now()) + $2::float8 * interval '1 second', array(
+    select nextval(pg_get_serial_sequence('umbel.flow_node', 'id')) from generate_series(1, $4::int4)
+)
+on conflict (key) do update set expires = excluded.expires, nodes = coalesce(flow_draft.nodes, excluded.nodes)
+returning nodes
+
+-- name: bring
+-- $1 key; per input: $2 id of its node, $3 member, $4 whether it failed, $5 value. If the start was forgotten, so that ids were
+-- allotted in vain, it stores nothing, and `begin` will see that.
+insert into umbel.flow_input(node, member, failed, value)
+select given.* from unnest($2::int8[], $3::int8[], $4::bool[], $5::bytea[]) as given(node, member, failed, value)
+where exists (select from umbel.flow_draft where key = $1::uuid and nodes is not null)
+on conflict do nothing
+
 -- name: store
 -- $1 key; per job: $2 node, $3 number of its chunk, $4 id, $5 name (empty: the id itself), $6 queue, $7 level, $8 seconds of
 -- delay, $9 eta in unix seconds (0: none), $10 envelope
@@ -21,11 +38,13 @@ group by node, place
 
 -- name: begin
 -- $1 id, $2 name or empty, $3 key, $4 home, $5 how many ends, $6 plan, $7 ttl, $8 expires or null, $9 how many chunks were
--- stored, $10 now or null; answers a row if the flow was not there. It waits for another start of the same flow.
+-- stored, $10 now or null, $11 ids that were allotted to its nodes or null; answers a row if the flow was not there. It waits
+-- for another start of the same flow.
 insert into umbel.flow(id, name, key, home, state, created, ends, plan, ttl, expires)
 select $1::uuid, nullif($2::text, ''), $3::uuid, $4::text, 'running', coalesce($10::timestamptz, now()), $5::int4,
     $6::bytea, $7::float8, $8::float8
 where $9::int4 = (select count(*) from umbel.flow_chunk where flow = $3::uuid)
+    and ($11::int8[] is null or exists (select from umbel.flow_draft where key = $3::uuid and nodes = $11::int8[]))
 on conflict (id) do nothing
 returning 1
 
@@ -34,6 +53,22 @@ returning 1
 insert into umbel.flow_node(flow, number, members, chunks, state)
 select flow.id, given.number, given.members, given.chunks, case when given.members <= 0 then 3 else 0 end
 from umbel.flow, unnest($3::int4[], $4::int4[], $5::int4[]) with ordinality as given(number, members, chunks, nth)
+where flow.id = $1::uuid and flow.key = $2::uuid
+order by given.nth
+
+-- name: brought
+-- the same, and $6 their ids, under which inputs are stored: each counts as joined
+insert into umbel.flow_node(id, flow, number, members, chunks, joined, failed, first, state)
+overriding system value
+select given.id, flow.id, given.number, given.members, given.chunks, input.joined, input.failed, input.first,
+    case when input.joined >= given.members then 3 else 0 end
+from umbel.flow, unnest($3::int4[], $4::int4[], $5::int4[], $6::int8[])
+    with ordinality as given(number, members, chunks, id, nth)
+cross join lateral (
+    select count(*)::int4 as joined, (count(*) filter (where failed))::int4 as failed,
+        min(member) filter (where failed) as first
+    from umbel.flow_input where flow_input.node = given.id
+) as input
 where flow.id = $1::uuid and flow.key = $2::uuid
 order by given.nth
 
@@ -308,12 +343,13 @@ flows as (
 select count(*)::int4 from inputs
 
 -- name: clear
--- $1 how many, $2 now or null; starts that nobody went on with
+-- $1 how many, $2 now or null; starts that nobody went on with, or that came too late
 with gone as (
     delete from umbel.flow_draft where key = any(array(
         select key from umbel.flow_draft where expires <= coalesce($2::timestamptz, now())
         limit $1::int4 for update skip locked
     ))
-    returning key
-)
+    returning key, nodes
+),
+inputs as (delete from umbel.flow_input where node = any(array(select unnest(nodes) from gone)))
 delete from umbel.flow_chunk where flow = any(array(select key from gone))
