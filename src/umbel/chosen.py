@@ -24,7 +24,8 @@ def choose(app: object) -> None:
     _chosen.set(app)
 
 
-def choose_default(app: object) -> None:
-    """Make *app* the one wherever none was chosen."""
-    global _default  # noqa: PLW0603 - Celery's current_app is one a process
-    _default = app
+def choose_default(app: object) -> Any:
+    """Make *app* the one wherever none was chosen; answers which one it was before, None if none."""
+    global _default
+    before, _default = _default, app
+    return before

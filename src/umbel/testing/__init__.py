@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from umbel.testing.capturing import Captured, capture
     from umbel.testing.clock import Clock
     from umbel.testing.conformance import (
         BrokerConformance,
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
         SightConformance,
     )
     from umbel.testing.faults import FailBefore, LoseReplies, ReplyLost, every_other, one_in
+    from umbel.testing.in_place import eager
     from umbel.testing.patience import Patient
     from umbel.testing.proxy import Proxy
-    from umbel.testing.thread_worker import worker
+    from umbel.testing.recorder import Sent
+    from umbel.testing.thread_worker import start_worker, worker
+    from umbel.testing.virtual_time import VirtualClock, virtual
 
 __all__ = [
     "BrokerConformance",
+    "Captured",
     "CarrierConformance",
     "Clock",
     "FailBefore",
@@ -36,21 +41,34 @@ __all__ = [
     "ReplyLost",
     "ResendConformance",
     "ResultStoreConformance",
+    "Sent",
     "SightConformance",
+    "VirtualClock",
+    "capture",
+    "eager",
     "every_other",
     "one_in",
+    "start_worker",
+    "virtual",
     "worker",
 ]
 
 _HOMES: Final = {
+    "Captured": "umbel.testing.capturing",
     "Clock": "umbel.testing.clock",
     "FailBefore": "umbel.testing.faults",
     "LoseReplies": "umbel.testing.faults",
     "Patient": "umbel.testing.patience",
     "Proxy": "umbel.testing.proxy",
     "ReplyLost": "umbel.testing.faults",
+    "Sent": "umbel.testing.recorder",
+    "VirtualClock": "umbel.testing.virtual_time",
+    "capture": "umbel.testing.capturing",
+    "eager": "umbel.testing.in_place",
     "every_other": "umbel.testing.faults",
     "one_in": "umbel.testing.faults",
+    "start_worker": "umbel.testing.thread_worker",
+    "virtual": "umbel.testing.virtual_time",
     "worker": "umbel.testing.thread_worker",
 }
 

@@ -9,11 +9,13 @@ from collections.abc import Generator, Sequence
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
+from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_session
 from umbel.worker.child.child import Child
 from umbel.worker.options import ChildOptions
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
+PING = "umbel.ping"
 
 
 class OpenGate:
@@ -55,13 +57,15 @@ class ThreadWorker:
         self._started.wait()
         self._raise()
 
-    def stop(self) -> None:
-        """Finish what runs, hand back the rest. Raises what the worker died of."""
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Finish what runs, hand back the rest. Raises what it died of, or `RuntimeError` if that takes longer."""
         if self._loop is not None and self._child is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._child.stop)
-        self._thread.join(STOP_SECONDS)
+        self._thread.join(seconds)
         self._raise()
+        if self._thread.is_alive():
+            raise RuntimeError(f"a job still runs {seconds:g} s after the worker was told to stop")
 
     def _raise(self) -> None:
         if self._fault is not None:
@@ -105,19 +109,57 @@ def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_sl
 
     *queues* default to the app's default queue. Works on every broker, ``memory://`` included.
     """
-    running = ThreadWorker(
-        app,
-        ChildOptions(
-            session=new_session(),
-            worker="umbel@testing",
-            queues=tuple(queues) or (app.conf.task_default_queue,),
-            threads=threads,
-            async_slots=async_slots,
-            max_crashes=app.conf.worker_max_crashes,
-        ),
-    )
+    chosen = tuple(queues) or (app.conf.task_default_queue,)
+    running = ThreadWorker(app, _options(app, chosen, threads, async_slots))
     running.start()
     try:
         yield
     finally:
         running.stop()
+
+
+@contextlib.contextmanager
+def start_worker(
+    app: Umbel,
+    concurrency: int = 1,
+    pool: str = "solo",
+    *,
+    perform_ping_check: bool = True,
+    shutdown_timeout: float = 10.0,
+    queues: Sequence[str] = (),
+) -> Generator[ThreadWorker]:
+    """The worker of `worker` under Celery's name and arguments: *pool* is ``solo``, ``threads`` or ``asyncio``.
+
+    *perform_ping_check* has it run a job first, unless the app keeps no results. Raises `ImproperlyConfigured` for a
+    pool of processes, which no thread can be.
+    """
+    slots = {"solo": (1, 100), "threads": (concurrency, 100), "asyncio": (1, concurrency)}
+    if pool not in slots or (pool == "solo" and concurrency > 1):
+        raise ImproperlyConfigured(
+            f"a worker in a thread cannot have pool={pool!r}, {concurrency=}: use pool='threads'"
+        )
+    chosen = tuple(queues) or (app.conf.task_default_queue,)
+    ping = app.tasks.get(PING) or app.task(name=PING)(_ping)
+    running = ThreadWorker(app, _options(app, chosen, *slots[pool]))
+    running.start()
+    try:
+        if perform_ping_check and not app.conf.task_ignore_result:
+            assert ping.apply_async(queue=chosen[0]).get(timeout=shutdown_timeout) == "pong"
+        yield running
+    finally:
+        running.stop(shutdown_timeout)
+
+
+def _ping() -> str:
+    return "pong"
+
+
+def _options(app: Umbel, queues: tuple[str, ...], threads: int, async_slots: int) -> ChildOptions:
+    return ChildOptions(
+        session=new_session(),
+        worker="umbel@testing",
+        queues=queues,
+        threads=threads,
+        async_slots=async_slots,
+        max_crashes=app.conf.worker_max_crashes,
+    )
