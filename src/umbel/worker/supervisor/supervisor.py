@@ -114,6 +114,7 @@ class Supervisor:
                 group.create_task(self._keep_forkserver(forkserver, children, signals.reload))
                 group.create_task(self._operations.run(self._broker, outage, signals))
                 await self._hear_orders(group, children, signals)
+                group.create_task(children.watchdog.run())
                 group.create_task(children.run())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
