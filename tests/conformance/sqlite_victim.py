@@ -1,6 +1,6 @@
 """Processes that tests start and kill: producers and workers on one SQLite file; they tell what was acknowledged.
 
-``python -m tests.conformance.sqlite_victim send|work|hold URL NAME``; each line on standard output is a fact.
+``python -m tests.conformance.sqlite_victim send|work|hold|revoke URL NAME``; each line on standard output is a fact.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 
 from umbel.brokers import connect
 from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.jobs import JobHolder
+from umbel.contracts.mailbox import MailboxHolder
 from umbel.model.ids import new_session
 from umbel.model.job import Job
 from umbel.settings import Settings
@@ -58,8 +60,18 @@ async def hold(url: str, name: str) -> None:
     await asyncio.Event().wait()
 
 
+async def revoke(url: str, name: str) -> None:
+    """Revoke the job *name*, tell in the box *name* what it is given, and keep it."""
+    broker = connect(url, Settings())
+    assert isinstance(broker, JobHolder)
+    assert isinstance(broker, MailboxHolder)
+    [found] = await broker.job_store.arevoke(new_session(), [(name, None)], LEASE)
+    await broker.mailbox.atell(name, [found.place.encode()], LEASE)
+    await asyncio.Event().wait()
+
+
 if __name__ == "__main__":
     _, kind, url, name = sys.argv
     if kind == "send":
         send(url, name)
-    asyncio.run(work(url, name) if kind == "work" else hold(url, name))
+    asyncio.run({"work": work, "hold": hold, "revoke": revoke}[kind](url, name))

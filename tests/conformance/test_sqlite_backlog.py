@@ -72,6 +72,8 @@ async def costs(broker: SqliteBroker, backlog: int) -> dict[str, int]:
         spent[kind] = await meter.spent(broker.settle(session, settlements))
     spent["heartbeat"] = await meter.spent(broker.heartbeat([Beat(session)], ["q"], LEASE))
     spent["reconcile"] = await meter.spent(broker.reconcile(session, ["q"], []))
+    spent["revoke"] = await meter.spent(broker.job_store.arevoke(new_session(), [("urgent-7", None)], LEASE))
+    spent["purge"] = await meter.spent(broker.job_store.apurge(new_session(), "q", 10, LEASE))
     spent["reclaim"] = await meter.spent(broker.reclaim(["q"], LEASE))
     return spent
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from umbel.brokers.sqlite import SqliteBroker
+from umbel.brokers.sqlite import SqliteBroker, mailbox
 from umbel.contracts.broker import Beat, Settlement
-from umbel.engines.sqlite_bells import NEWS, WORK, Bell, Bells
+from umbel.contracts.mailbox import Letter
+from umbel.engines.sqlite_bells import MAIL, NEWS, WORK, Bell, Bells
 from umbel.engines.sqlite_file import File
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
@@ -245,3 +246,46 @@ async def test_closing_the_store_ends_nobody_elses_wait(file: OneFile) -> None:
     await broker.settle(session, [Settlement(delivery, "end", record=b"record")])
     async with asyncio.timeout(PROMPT_SECONDS):
         assert await result == b"record"
+
+
+async def test_whoever_listens_looks_into_the_file_only_when_rung_and_leaves_no_bell(
+    file: OneFile, tmp_path: Path
+) -> None:
+    listener, other = file.broker().mailbox, file.broker().mailbox
+    looks = 0
+    heard = listener._aheard
+
+    async def counted(box: str, after: int) -> list[Letter]:
+        nonlocal looks
+        looks += 1
+        return await heard(box, after)
+
+    listener._aheard = counted  # type: ignore[method-assign]
+    waiting = asyncio.create_task(listener.ahear("box", 0, 30))
+    await eventually(lambda: looks == 2 and bells_in(tmp_path / "umbel.db.d", MAIL) != [])
+    await other.atell("another box", [b"not this"], 60)
+    await asyncio.sleep(0.05)
+    assert looks == 2
+    await other.atell("box", [b"this"], 60)
+    async with asyncio.timeout(PROMPT_SECONDS * 5):
+        assert [each.message for each in await waiting] == [b"this"]
+    assert looks == 3
+    assert bells_in(tmp_path / "umbel.db.d", MAIL) == []
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05])
+async def test_a_listener_without_sockets_looks_now_and_then(
+    file: OneFile, monkeypatch: pytest.MonkeyPatch, wait: float
+) -> None:
+    monkeypatch.setattr(Bells, "make", lambda *_: None)
+    monkeypatch.setattr(mailbox, "POLLING_SECONDS", 0.01)
+    box, other = file.broker().mailbox, file.broker().mailbox
+    assert await box.ahear("box", 0, wait) == box.hear("box", 0, wait) == []
+    waiting = [
+        asyncio.create_task(box.ahear("box", 0, 30)),
+        asyncio.create_task(asyncio.to_thread(box.hear, "box", 0, 30)),
+    ]
+    await asyncio.sleep(0.02)
+    await other.atell("box", [b"this"], 60)
+    async with asyncio.timeout(PROMPT_SECONDS * 5):
+        assert [[each.message for each in heard] for heard in await asyncio.gather(*waiting)] == [[b"this"]] * 2

@@ -114,6 +114,19 @@ async def test_what_a_killed_supervisor_held_comes_back_at_once(broker: SqliteBr
     assert delivery.counts == Counts(losses=1)
 
 
+async def test_a_process_that_dies_while_it_revokes_gives_its_jobs_back_doomed(
+    broker: SqliteBroker, url: str, tmp_path: Path
+) -> None:
+    broker.send([Job("job", QUEUE, b"body")])
+    victim = Victim("revoke", url, tmp_path / "job")
+    until(lambda: [each.message for each in broker.mailbox.hear("job", 0, 5.0)] == [b"ready"], 30.0)
+    assert (await broker.reclaim([QUEUE], LEASE)).returned == 0
+    victim.kill()
+    assert (await broker.reclaim([QUEUE], LEASE)).returned == 1
+    found = broker.locate("job", QUEUE)
+    assert (found.place, found.doom) == ("ready", "revoked")
+
+
 def test_a_fork_leaves_the_connection_of_its_parent_alone(url: str) -> None:
     program = """
         import os, sys, gc

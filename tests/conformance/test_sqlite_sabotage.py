@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from umbel.brokers.sqlite import SqliteBroker, operations, sessions
+from umbel.brokers.sqlite import SqliteBroker, operations, revoking, sessions
 from umbel.contracts.broker import Beat, Ended, Settlement
 from umbel.engines.sqlite_file import File
 from umbel.model.ids import new_session
@@ -122,12 +122,74 @@ async def a_returned_job_is_in_front(stage: Stage) -> bool:
     return [each.id for each in await stage.take(await stage.open(), 2)] == ["job", "later"]
 
 
+async def _doomed(stage: Stage) -> tuple[str, Delivery]:
+    """A session that holds a job which was revoked meanwhile."""
+    session, delivery = await stage.started()
+    await stage.broker.job_store.arevoke(new_session(), [("job", "q")], LEASE)
+    return session, delivery
+
+
+async def a_doomed_job_waits_for_no_time(stage: Stage) -> bool:
+    session, delivery = await _doomed(stage)
+    await stage.broker.settle(session, [Settlement(delivery, "retry", delay=60.0)])
+    return stage.broker.locate("job", None).place == "ready"
+
+
+async def doom_outlives_a_retry(stage: Stage) -> bool:
+    session, delivery = await _doomed(stage)
+    await stage.broker.settle(session, [Settlement(delivery, "retry", counts=Counts(retries=1))])
+    return stage.broker.locate("job", None).doom == "revoked"
+
+
+async def the_first_doom_stays(stage: Stage) -> bool:
+    session, _ = await _doomed(stage)
+    await stage.broker.reclaim(["q"], LEASE, [Ended(session, (), (("job", "timeout"),))])
+    return stage.broker.locate("job", None).doom == "revoked"
+
+
+async def only_what_an_ended_session_held_is_doomed(stage: Stage) -> bool:
+    await stage.started()
+    await stage.broker.reclaim(["q"], LEASE, [Ended(await stage.open(), (), (("job", "timeout"),))])
+    return stage.broker.locate("job", None).doom == ""
+
+
+async def a_running_job_is_not_revived(stage: Stage) -> bool:
+    await stage.started()
+    return await stage.broker.job_store.arevive("q", ["job"]) == [False]
+
+
+async def a_running_job_is_not_discarded(stage: Stage) -> bool:
+    await stage.started()
+    return await stage.broker.job_store.adiscard("q", ["job"]) == [False]
+
+
+async def a_stale_note_is_refused(stage: Stage) -> bool:
+    session, old = await stage.started()
+    await stage.broker.settle(session, [Settlement(old, "release")])
+    await stage.take(session)
+    return await stage.broker.job_store.note(session, [(old, b"note")]) == [False]
+
+
+async def a_paused_queue_hands_out_nothing(stage: Stage) -> bool:
+    stage.broker.send([Job("job", "q", b"")])
+    await stage.broker.job_store.apause("q", paused=True)
+    return await stage.take(await stage.open()) == []
+
+
+async def a_revoked_job_is_received_by_nobody(stage: Stage) -> bool:
+    stage.broker.send([Job("job", "q", b"")])
+    await stage.broker.job_store.arevoke(new_session(), [("job", "q")], LEASE)
+    return await stage.take(await stage.open()) == []
+
+
 def _key(connection: object, session: str) -> int:
     return operations.places(connection, session)["q"].key  # type: ignore[arg-type]
 
 
 Promise = Callable[[Stage], Awaitable[bool]]
 Statements = dict[str, str]
+AT_ONCE = """state = case when doom > 0 and ?4 in (3, 4) then 0 else ?4 end,
+    due = case when doom > 0 and ?4 = 4 then 0 else ?6 end"""
 SABOTAGE: list[tuple[Promise, Statements, str, str, str]] = [
     (a_stale_delivery_is_refused, operations.SETTLE, "end", "number = ?3", "?3 = ?3"),
     (a_stale_retry_is_refused, operations.SETTLE, "move", "and number = ?3", "and ?3 = ?3"),
@@ -137,6 +199,15 @@ SABOTAGE: list[tuple[Promise, Statements, str, str, str]] = [
     (a_known_job_is_kept_as_it_is, operations.SEND, "insert", "do nothing", "do update set state = 0"),
     (the_first_record_stays, operations.SETTLE, "record", "where expires <= ?5", "where ?5 = ?5"),
     (a_marked_job_is_charged_a_crash, operations.SETTLE, "mark", "marked = 1", "marked = 0"),
+    (a_doomed_job_waits_for_no_time, operations.SETTLE, "move", AT_ONCE, "state = ?4, due = ?6"),
+    (doom_outlives_a_retry, operations.SETTLE, "move", "case doom when 0 then ?12 else doom end", "?12"),
+    (the_first_doom_stays, sessions.RECLAIM, "doom", "and doom = 0", ""),
+    (only_what_an_ended_session_held_is_doomed, sessions.RECLAIM, "doom", "session = ?3", "?3 = ?3"),
+    (a_running_job_is_not_revived, revoking.JOBS, "revive", "and state = 2", ""),
+    (a_running_job_is_not_discarded, revoking.JOBS, "discard", "and state = 2", ""),
+    (a_stale_note_is_refused, revoking.JOBS, "note", "number = ?3", "?3 = ?3"),
+    (a_paused_queue_hands_out_nothing, operations.RECEIVE, "open", "select paused", "select 0"),
+    (a_revoked_job_is_received_by_nobody, revoking.JOBS, "seize", "set state = 1, ", "set "),
     (a_returned_job_is_in_front, sessions.RECLAIM, "back", "back = 1", "back = 1, position = position + 1000000000"),
 ]
 NAMES = [promise.__name__ for promise, *_ in SABOTAGE]

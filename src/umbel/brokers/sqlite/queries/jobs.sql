@@ -30,11 +30,11 @@ insert into session(id, queue, until, boot, lifeline, info, received) values (?1
 -- name: seize
 -- ?1 session key, ?2 doom, ?3 key of a waiting job; a doom that it has stays
 update job set state = 1, session = ?1, number = 1, due = 0, task = null, doom = case doom when 0 then ?2 else doom end
-where seq = ?3 and state in (0, 3, 4)
+where seq = ?3
 
 -- name: doom
 -- ?1 doom, ?2 key of a job that somebody holds; a doom that it has stays
-update job set doom = ?1 where seq = ?2 and state = 1 and doom = 0
+update job set doom = ?1 where seq = ?2 and doom = 0
 
 -- name: revive
 -- ?1 id, ?2 queue, ?3 position; a row if it was a dead letter
