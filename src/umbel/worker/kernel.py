@@ -49,6 +49,20 @@ def dump_on_signal() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
+def lead() -> None:
+    """Begin a group of processes, so that what this one starts can be ended with it; and so that no Ctrl-C reaches it."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+
+
+def kill_left_behind(process: int, pid: int) -> None:
+    """If the process behind the pidfd *process*, which has ended but was not waited for, was killed: end its group."""
+    ended = os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOWAIT)
+    if ended is not None and ended.si_code != os.CLD_EXITED:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group, or a task has left ours
+            os.killpg(pid, signal.SIGKILL)
+
+
 def die_first(points: int) -> None:
     """Let the kernel, when it is out of memory, take this process rather than another; *points* of 1000."""
     try:

@@ -125,6 +125,7 @@ class Forkserver:
         status = CRASHED_STATUS
         try:
             kernel.die_with_parent(parent)
+            kernel.lead()
             kernel.die_first(OOM_POINTS)
             kernel.set_title(f"umbel child {options.worker}")
             gc.enable()
@@ -139,6 +140,7 @@ class Forkserver:
     def _report_end(self, watched: int) -> None:
         number, pid = self._watched.pop(watched)
         self._poll.unregister(watched)
+        kernel.kill_left_behind(watched, pid)
         os.close(watched)
         _, status, usage = os.wait4(pid, 0)
         # ru_maxrss is in kilobytes on Linux.

@@ -1,0 +1,108 @@
+"""Tasks that do not end by themselves, each in its own way; the app of the tests of limits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+
+from umbel import Umbel
+from umbel.exceptions import SoftTimeLimitExceeded
+
+BROKER = os.environ["UMBEL_TEST_BROKER"]
+FOREVER = 300.0
+
+app = Umbel("limit_tasks", broker=BROKER, backend=os.environ.get("UMBEL_TEST_BACKEND", BROKER))
+
+
+@app.task
+def loop() -> None:
+    """Compute for ever."""
+    while True:
+        pass
+
+
+@app.task
+def sleep(seconds: float = FOREVER) -> int:
+    """Wait in C."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@app.task
+def backtrack() -> bool:
+    """Hold the GIL in C for ages."""
+    return bool(re.match(r"(a+)+$", "a" * 60 + "b"))
+
+
+@app.task
+def deny() -> None:
+    """Take no exception for an answer."""
+    while True:
+        try:
+            time.sleep(0.001)
+        except BaseException:  # noqa: BLE001, S112 - as careless code does
+            continue
+
+
+@app.task
+async def block() -> None:
+    """Block the event loop."""
+    time.sleep(FOREVER)  # noqa: ASYNC251 - as careless code does
+
+
+@app.task
+async def cling() -> None:
+    """Swallow each cancellation."""
+    while True:
+        try:
+            await asyncio.sleep(FOREVER)
+        except asyncio.CancelledError:
+            continue
+
+
+@app.task
+def run(path: str) -> None:
+    """Wait for a process of its own, whose id it writes down."""
+    program = f"import os, time; open({path!r}, 'w').write(str(os.getpid())); time.sleep({FOREVER})"
+    subprocess.run([sys.executable, "-c", program], check=False)
+
+
+@app.task
+def fork(path: str) -> None:
+    """Fork, and let both go on for ever."""
+    if os.fork() == 0:
+        with open(path, "w") as file:  # noqa: PTH123
+            file.write(str(os.getpid()))
+    time.sleep(FOREVER)
+
+
+@app.task
+async def wait(seconds: float = FOREVER) -> int:
+    """Wait as a coroutine does."""
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@app.task
+def clean_up() -> str:
+    """Return something at the soft limit."""
+    try:
+        while True:
+            time.sleep(0.005)
+    except SoftTimeLimitExceeded:
+        return "cleaned up"
+
+
+@app.task
+async def aclean_up() -> str:
+    """Return something at the soft limit."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(FOREVER))
+    except SoftTimeLimitExceeded:
+        return "cleaned up"
+    return "not reached"
