@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from umbel.exceptions import NotCommitted, Retry
 from umbel.model.job import Delivery, Job
+from umbel.page import Notebook, Page
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, Link
 from umbel.wire.envelope import decode as decode_envelope
 from umbel.wire.values import decode, pack
@@ -59,6 +60,10 @@ class Request:
     """What ``self.retry(throw=False)`` decided: the run goes on, and is a retry whatever it returns."""
     desk: Desk | None = None
     """Where `complete_in` is carried out; none where there is no broker: eager, or in a plain call."""
+    notebook: Notebook | None = None
+    """Where what the run says of itself leaves from; none where there is no broker."""
+    page: Page | None = None
+    """What it has said, if it has."""
     began: float = 0.0
     """When the run began, by ``time.perf_counter``."""
     completing: bool = False

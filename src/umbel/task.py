@@ -36,6 +36,7 @@ from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.model.retry import RetryPolicy
 from umbel.options import CallOptions, EagerOptions, Errors, Seconds, seconds
+from umbel.reporting import Reporting
 from umbel.request import Request, called_directly, running
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
 from umbel.result import EagerResult
@@ -73,7 +74,7 @@ class Call(msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-class Task(Signable[P, R], Hooks):
+class Task(Signable[P, R], Reporting, Hooks):
     """A function that workers run. Attributes are Celery's task options; durations are seconds.
 
     Derive from it to share options, hooks and resources: ``@app.task(base=MyTask)``; or define ``run`` in the class and
