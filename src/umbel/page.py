@@ -1,4 +1,4 @@
-"""Page: what one run says of itself, on its way to the broker; the notebook of the child has one for each run that does."""
+"""Page: what one run says of itself, on its way to the broker. A run that says nothing has none."""
 
 from __future__ import annotations
 
@@ -64,12 +64,13 @@ class Page:
         self.queued = False
         self.sent = now
         said = self.said
-        if isinstance(said, bytes):
-            return said
-        if len(said) == 2:
-            state, meta = said
-            return note.encode(state, meta, self.delivery.counts.retries)
-        return note.encode(PROGRESS, progress_meta(*said), self.delivery.counts.retries)
+        match said:
+            case bytes():
+                return said
+            case (state, meta):
+                return note.encode(state, meta, self.delivery.counts.retries)
+            case _:
+                return note.encode(PROGRESS, progress_meta(*said), self.delivery.counts.retries)
 
 
 def progress_meta(current: object, total: object, text: object) -> bytes:

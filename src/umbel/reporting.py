@@ -1,7 +1,7 @@
-"""Reporting: what a running task says of itself: its progress, or a state of its own. At most four times a second leave.
+"""Reporting: what a running task says of itself, its progress or a state of its own.
 
-A call writes on the page of the run and, unless that is about to leave anyway, tells the notebook of the child. So the
-last word always leaves, and all others cost next to nothing.
+A call writes on the page of the run and, unless that is about to leave anyway, tells the notebook of the child, which
+sends it at most four times a second. So the last word always leaves, and all others cost next to nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Reporting:
     if TYPE_CHECKING:
 
         @property
-        def request(self) -> Request: ...
+        def request(self) -> Request:
+            """The job that this task runs for."""
+            ...
 
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: object = None) -> None:
         """Show *state*, by default PROGRESS, and *meta* as ``state`` and ``info`` of the handles of this job.
@@ -36,7 +38,7 @@ class Reporting:
         which a job ends and for the id of another job, `ImproperlyConfigured` on a broker that keeps no such notes.
         """
         request = running.get()
-        if request is None or request.task_object is not self:
+        if request is None or request.task_object is not self:  # type: ignore[comparison-overlap]
             request = self.request
         if task_id is not None and task_id != request.id:
             raise ValueError(f"update_state: {task_id} is another job: only the one that runs here says what it does")
@@ -52,7 +54,7 @@ class Reporting:
         Raises as `update_state`.
         """
         request = running.get()
-        if request is None or request.task_object is not self:
+        if request is None or request.task_object is not self:  # type: ignore[comparison-overlap]
             request = self.request
         _report_progress(request, current, total, text)
 

@@ -16,7 +16,7 @@ NOTHING: Final = msgspec.Raw(b"\xc0")
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A state and what goes with it, of the attempt after *retries* retries: a note of an earlier one is out of date."""
+    """A state and what goes with it, of the attempt after *retries* retries: one of an earlier attempt is out of date."""
 
     state: str
     meta: msgspec.Raw = NOTHING
@@ -29,13 +29,17 @@ _decoder: Final = msgspec.msgpack.Decoder(Note)
 
 def encode_meta(meta: object) -> bytes:
     """What goes with a state, as bytes. Raises `EncodeError` for what cannot travel, and for what is too large."""
-    plain = (
-        type(meta) is dict and values.PLAIN.issuperset(map(type, meta.values())) and _TEXT.issuperset(map(type, meta))
-    )
-    body = values.pack(meta) if plain else values.encode(meta)  # most are plain, and tasks that compute call this often
+    body = values.pack(meta) if _is_plain(meta) else values.encode(meta)
     if len(body) > MAX_NOTE_BYTES:
         raise EncodeError(f"meta takes {len(body):,} bytes, more than {MAX_NOTE_BYTES:,}: store it elsewhere")
     return body
+
+
+def _is_plain(meta: object) -> bool:
+    # Most are, and a task that computes calls this often: looked at in C, it need not be converted.
+    return (
+        type(meta) is dict and values.PLAIN.issuperset(map(type, meta.values())) and _TEXT.issuperset(map(type, meta))
+    )
 
 
 def encode(state: str, meta: bytes, retries: int) -> bytes:
