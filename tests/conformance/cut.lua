@@ -2,8 +2,8 @@
 -- or a damaged key would make it. Lua has no rollback: what was written stays.
 local CUT = 0
 local WRITES = {
-  DEL = 1, HDEL = 1, HSET = 1, HSETNX = 1, LPUSH = 1, LSET = 1, LTRIM = 1, PERSIST = 1, PEXPIRE = 1, RPUSH = 1, SADD = 1,
-  SET = 1, SREM = 1, UNLINK = 1, ZADD = 1, ZREM = 1,
+  DEL = 1, HDEL = 1, HSET = 1, HSETNX = 1, LPUSH = 1, LREM = 1, LSET = 1, LTRIM = 1, PERSIST = 1, PEXPIRE = 1,
+  RPUSH = 1, SADD = 1, SET = 1, SREM = 1, UNLINK = 1, XADD = 1, XTRIM = 1, ZADD = 1, ZREM = 1,
 }
 local server, written = redis, 0
 local function counted(how)

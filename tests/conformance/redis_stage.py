@@ -226,6 +226,7 @@ def places(stage: Stage) -> dict[str, list[str]]:
 
 
 def _entries(stage: Stage) -> Iterator[tuple[str, str]]:
+    void = set(stage.do("SMEMBERS", f"{PREFIX}void")) if stage.do("TYPE", f"{PREFIX}void") == b"set" else set()
     for key in stage.do("KEYS", f"{PREFIX.replace('{', '[{]')}*"):
         name = key.decode().removeprefix(PREFIX)
         kind = stage.do("TYPE", key)
@@ -240,6 +241,9 @@ def _entries(stage: Stage) -> Iterator[tuple[str, str]]:
         else:
             continue
         for member in members:
+            if name.startswith("ready:") and member in void:
+                void.discard(member)
+                continue
             yield member.decode()[cut:], name
 
 

@@ -32,6 +32,7 @@ from umbel.testing.conformance.schedules import ScheduleConformance
 QUEUE = "q"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 BESIDE_SCRIPTS = {"evalsha", "script|load", "select", "info", "subscribe", "unsubscribe", "smembers", "get", "del"}
+BOXES = {"xread", "xrevrange"}
 
 
 def rules(user: str) -> str:
@@ -136,7 +137,7 @@ class TestStore(ResultStoreConformance):
 def test_a_worker_has_no_right_that_no_script_needs() -> None:
     ours = scripts(FOLDER, (each.stem for folder in (FOLDER, SHARED) for each in folder.glob("*.lua")))
     ours |= scripts(STORE_FOLDER, (each.stem for each in STORE_FOLDER.glob("*.lua")))
-    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop", "xread"}
+    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop", *BOXES}
 
 
 def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() -> None:
@@ -156,7 +157,7 @@ CONTROL = (
 
 def test_who_controls_has_no_right_that_this_does_not_need() -> None:
     known = more_rights() | set(re.findall(r"\+(\S+)", rules("producer")))
-    assert more_rights("control") == (scripts(FOLDER, CONTROL) | {"xread"}) - known
+    assert more_rights("control") == (scripts(FOLDER, CONTROL) | BOXES) - known
 
 
 async def test_a_producer_with_these_rights_controls_jobs_and_queues(url_of: Callable[[str], str]) -> None:

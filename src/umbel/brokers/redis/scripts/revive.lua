@@ -16,9 +16,9 @@ for i = 3, #ARGV do
     end
     redis.call('RPUSH', prefix .. 'ready:' .. level, id)
     redis.call('ZREM', prefix .. 'dead', id)
-    redis.call('HDEL', prefix .. 'buried', id)
     again = true
   end
+  redis.call('HDEL', prefix .. 'buried', id)
   answer[#answer + 1] = dead and 1 or 0
 end
 if again then

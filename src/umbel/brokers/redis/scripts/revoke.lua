@@ -13,7 +13,7 @@ local before = seize.before(prefix, session)
 if not before then
   return { 'dead' }
 end
-local envelopes, places, tags, doomed, parked = {}, {}, {}, {}, {}
+local envelopes, places, tags, doomed, late, parked = {}, {}, {}, {}, {}, {}
 
 local function put(id, place, level)
   if not places[id] then
@@ -49,8 +49,9 @@ if redis.call('EXISTS', prefix .. 'delayed') == 1 then
       members[i] = level .. id
     end
     for i, due in ipairs(redis.call('ZMSCORE', prefix .. 'delayed', unpack(members))) do
-      if due then
+      if due and (not places[ids[i]] or before[ids[i]]) then
         put(ids[i], 'delayed', level)
+        late[#late + 1] = members[i]
       end
     end
   end
@@ -61,7 +62,7 @@ for _, task in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
     local members = redis.call('LRANGE', prefix .. 'parked:' .. task, at, at + 999)
     for _, member in ipairs(members) do
       local id = string.sub(member, 2)
-      if envelopes[id] and not places[id] then
+      if envelopes[id] and (not places[id] or before[id]) then
         put(id, 'parked', string.sub(member, 1, 1))
         parked[#parked + 1] = { prefix .. 'parked:' .. task, member }
       end
@@ -91,7 +92,7 @@ local function level_of(id)
   return known_levels[id] or known_levels['#']
 end
 
-local taken, due, ready = {}, {}, {}
+local taken, ready = {}, {}
 for _, id in ipairs(ids) do
   if not places[id] then
     put(id, 'ready', level_of(id))
@@ -102,7 +103,6 @@ for _, id in ipairs(ids) do
     before[id] = level
     taken[#taken + 1] = id
     taken[#taken + 1] = level
-    due[#due + 1] = places[id] == 'delayed' and level .. id or nil
   end
 end
 
@@ -113,8 +113,8 @@ end
 local answer = { 'ok' }
 local counts = redis.call('HMGET', prefix .. 'counts', unpack(ids))
 seize.take(prefix, session, lease, taken)
-if #due > 0 then
-  redis.call('ZREM', prefix .. 'delayed', unpack(due))
+if #late > 0 then
+  redis.call('ZREM', prefix .. 'delayed', unpack(late))
 end
 for _, each in ipairs(parked) do
   redis.call('LREM', each[1], 1, each[2])
