@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, Unpack, cast
 
 import msgspec
 
-from umbel.asking import FETCH, FORGET, LOCATE, Question, Returning, Source, aask, ask
-from umbel.contracts.powers import Location
+from umbel.asking import FETCH, FORGET, Question, Returning, Source
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.exceptions import TimeoutError, UnknownResult
 from umbel.lineage import Lineage
+from umbel.looking import Looking
 from umbel.model.ids import flow_of
 from umbel.model.outcome import Result
 from umbel.options import GET_OPTIONS, GetOptions, check_names
 from umbel.remote import error_of
 from umbel.request import running
 from umbel.revocable import Revocable
-from umbel.states import (
-    FAILURE,
-    IGNORED,
-    PENDING,
-    PROPAGATE_STATES,
-    READY_STATES,
-    RETRY,
-    REVOKED,
-    STARTED,
-    SUCCESS,
-    Place,
-)
+from umbel.states import IGNORED, PROPAGATE_STATES, REVOKED, SUCCESS
 from umbel.wire import record, values
 
 R_co = TypeVar("R_co", covariant=True)
@@ -47,7 +35,7 @@ LOOK_AGAIN_SECONDS: Final = 10.0
 _OVER: Final = ("unknown", "ended", "dead")
 
 
-class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True):
+class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, weakref=True):
     """The handle of one job, made by a call or by ``app.AsyncResult(id)``. Its text is the id, and it equals its id.
 
     *task* knows how to read the value, *queue* is a hint where to look; *ignored* says that there will be no result.
@@ -91,104 +79,14 @@ class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, w
     # --- looking
 
     @property
-    def state(self) -> str:
-        """Celery's state: PENDING for queued and unknown jobs alike; `place` tells them apart."""
-        return drive(self._state(), self._ask)
-
-    async def astate(self) -> str:
-        """The async twin of `state`."""
-        return await adrive(self._state(), self._aask)
-
-    @property
-    def status(self) -> str:
-        """The same as `state`."""
-        return self.state
-
-    @property
-    def place(self) -> Place:
-        """Where the job is: ready, delayed, running, parked, dead, ended or unknown."""
-        return drive(self._located(), self._ask).place
-
-    async def aplace(self) -> Place:
-        """The async twin of `place`."""
-        return (await adrive(self._located(), self._aask)).place
-
-    def ready(self) -> bool:
-        """Tell whether the job has ended with a result or an error."""
-        return self.state in READY_STATES
-
-    async def aready(self) -> bool:
-        """The async twin of `ready`."""
-        return await self.astate() in READY_STATES
-
-    def successful(self) -> bool:
-        """Tell whether the task has returned."""
-        return self.state == SUCCESS
-
-    def failed(self) -> bool:
-        """Tell whether the task has failed."""
-        return self.state == FAILURE
-
-    def exists(self) -> bool:
-        """Tell whether the job is known: waiting, running, or ended with a record."""
-        return drive(self._exists(), self._ask)
-
-    async def aexists(self) -> bool:
-        """The async twin of `exists`."""
-        return await adrive(self._exists(), self._aask)
-
-    @property
     def result(self) -> R_co | Exception | None:
-        """The value, or the error, or None while there is neither; raises no error of the task."""
-        found = self._found()
-        return None if found is None or found.state == IGNORED else self._outcome(found, propagate=False)
-
-    @property
-    def info(self) -> R_co | Exception | None:
-        """The same as `result`."""
-        return self.result
-
-    @property
-    def traceback(self) -> str | None:
-        """The traceback of the task's error in the worker, as text."""
-        found = self._found()
-        return None if found is None or found.failure is None else found.failure.traceback or None
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When the job ended, in UTC."""
-        found = self._found()
-        return None if found is None else datetime.fromtimestamp(found.done, UTC)
-
-    @property
-    def name(self) -> str | None:
-        """The name of the task, if it is known here or in the record."""
-        if self.task is not None:
-            return self.task.name
-        found = self._found()
-        return None if found is None else found.task
-
-    @property
-    def worker(self) -> str | None:
-        """The worker that ended the job."""
-        found = self._found()
-        return None if found is None else found.worker
-
-    @property
-    def retries(self) -> int:
-        """How often the job was retried."""
-        found = self._found()
-        return drive(self._located(), self._ask).retries if found is None else found.retries
+        """The same as `info`, which see: the value or the error of a job that has ended."""
+        return cast("R_co | Exception | None", self.info)
 
     @property
     def children(self) -> list[Any]:
         """The handles of what comes after it, as far as they are known here."""
         return self.next
-
-    @property
-    def task_id(self) -> str:
-        """The same as `id`."""
-        return self.id
 
     def maybe_throw(self, propagate: bool = True) -> None:
         """Raise the task's error if the job has ended with one; never waits."""
@@ -255,43 +153,6 @@ class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, w
             f"job {self._shown} has ended without a result: it is ignored, was forgotten or has expired"
         )
 
-    def _state(self) -> Operation[Question, str]:
-        raw: bytes | None = None if self.settled is not None else (yield FETCH)
-        if raw:
-            self.keep(raw)
-        if self.settled is not None:
-            return self.settled.state
-        location = yield from self._located()
-        if location.place in ("ready", "delayed") and location.retries:
-            return RETRY
-        return STARTED if location.place == "running" and self._tracked else PENDING
-
-    def _look(self) -> Operation[Question, Result | None]:
-        raw: bytes | None = yield FETCH
-        return self.keep(raw) if raw else None
-
-    def _located(self) -> Operation[Question, Location]:
-        location: Location = yield LOCATE
-        return location
-
-    def _exists(self) -> Operation[Question, bool]:
-        if self.settled is not None:
-            return True
-        location = yield from self._located()
-        if location.place != "unknown":
-            return True
-        raw: bytes | None = yield FETCH
-        return raw is not None
-
-    def _found(self) -> Result | None:
-        return self.settled or drive(self._look(), self._ask)
-
-    def _ask(self, question: Question) -> Any:
-        return ask(self.source, self.id, self.queue, question)
-
-    def _aask(self, question: Question) -> Coroutine[Any, Any, Any]:
-        return aask(self.source, self.id, self.queue, question)
-
     # --- reading a record
 
     def keep(self, raw: bytes) -> Result:
@@ -300,6 +161,10 @@ class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, w
             raise UnknownResult(f"job {self._shown} has ended, and its result is ignored")
         self.settled = record.decode(raw)
         return self.settled
+
+    def value_of(self, found: Result) -> R_co | Exception | None:
+        """The value, or the error, in *found*; None if its task raised Ignore."""
+        return None if found.state == IGNORED else self._outcome(found, propagate=False)
 
     def _outcome(self, found: Result, propagate: bool) -> R_co:
         if found.state == SUCCESS:
@@ -328,11 +193,6 @@ class AsyncResult(Revocable, Lineage, msgspec.Struct, Generic[R_co], eq=False, w
                 "get() inside a task holds a slot that the awaited job may need: return, or send what comes next "
                 "instead; if it cannot block, wrap it in `with allow_join_result():`"
             )
-
-    @property
-    def _tracked(self) -> bool:
-        own = None if self.task is None else self.task.track_started
-        return self.source.conf.task_track_started if own is None else own
 
     @property
     def _shown(self) -> str:

@@ -16,7 +16,7 @@ NOTHING: Final = msgspec.Raw(b"\xc0")
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A state and what goes with it, of the attempt after *retries* retries: one of an earlier attempt is out of date."""
+    """A state and what goes with it, in the attempt after *retries* retries; of an earlier one it is out of date."""
 
     state: str
     meta: msgspec.Raw = NOTHING

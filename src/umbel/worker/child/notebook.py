@@ -26,7 +26,7 @@ _logger: Final = logging.getLogger("umbel.worker")
 class Notebook:
     """The notes of the session of *link*; must be made in the loop that sends them. *place* is the broker's masked URL.
 
-    Notes are fenced like settles: what is said for a job that was lost is refused, and the run is told at its next word.
+    Notes are fenced like settles: one for a job that was lost is refused, and its run is told at its next word.
     """
 
     def __init__(self, link: Link, place: str) -> None:
