@@ -140,6 +140,10 @@ class Workers:
     def start(self, *words: str, app: str = "ledger_tasks", folder: Path = PROJECTS, **variables: str) -> Worker:
         """Start ``umbel -A app worker`` in *folder* with further *words*, and with *variables* in its environment."""
         command = [sys.executable, "-m", "umbel", "-A", app, "worker", "--loglevel=info", "--log-format=text", *words]
+        return self.run(command, folder, **variables)
+
+    def run(self, command: list[str], folder: Path, **variables: str) -> Worker:
+        """Start *command*, which is some worker, in *folder*, with *variables* in its environment."""
         log = self._folder / f"worker-{len(self._started) + 1}.log"
         worker = Worker(command, folder, environment(**variables), log)
         self._started.append(worker)

@@ -169,7 +169,8 @@ class Supervisor:
         try:
             await self._load(new)
         except (AppFailed, ForkserverGone) as error:
-            logger.error("Not reloaded, the old code goes on: %s", error)  # noqa: TRY400 - the text says where
+            where = getattr(error, "traceback", "")
+            logger.error("Not reloaded, the old code goes on: %s\n%s", error, where)  # noqa: TRY400 - of the app's code
             new.kill()
             return old
         children.fork_from(new)

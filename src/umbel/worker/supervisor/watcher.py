@@ -12,7 +12,7 @@ from typing import Final
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker.supervisor.gitignore import Gitignore
 
-LOOK_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 0.05
 """Editors write a file in several steps, and many files at once: wait until nothing changes for so long."""
 MANY_FILES: Final = 5_000
