@@ -17,6 +17,7 @@ from tests.servers.sentinel import SERVICE, Watched
 from umbel.brokers import connect
 from umbel.brokers.redis import RedisBroker
 from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.mailbox import Letter
 from umbel.contracts.powers import Record
 from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.model.ids import new_id
@@ -133,6 +134,13 @@ async def drained(broker: RedisBroker, count: int) -> list[str]:
     return found
 
 
+async def heard(broker: RedisBroker, after: int) -> list[Letter]:
+    """The first messages that are heard."""
+    while not (found := await broker.mailbox.ahear("box", after, 10.0)):
+        pass
+    return found
+
+
 # --- a failover
 
 
@@ -144,12 +152,18 @@ async def test_when_the_primary_dies_everybody_goes_on_with_the_next_one(watched
         asyncio.create_task(store.awatch("id", QUEUE, 30.0)),
         asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 30.0)),
     ]
+    hearing = asyncio.create_task(heard(broker, 0))
     replicated(watched.primary.port, 2)
     watched.primary.kill()
     await soon(asyncio.gather(broker.asend([job("after")]), asyncio.to_thread(broker.send, [job("after too")])), 20.0)
     assert sorted(await soon(drained(broker, 4), 20.0)) == ["after", "after too", "before", "before too"]
     await store.put([Record("id", QUEUE, b"record", 60.0)])
     assert await soon(asyncio.gather(*watching), 20.0) == [b"record"] * 2
+    await broker.mailbox.atell("box", [b"one"], 60.0)
+    (first,) = await soon(hearing, 20.0)
+    await asyncio.to_thread(broker.mailbox.tell, "box", [b"two"], 60.0)
+    (second,) = await soon(heard(broker, first.number), 20.0)
+    assert [first.message, second.message] == [b"one", b"two"]
     await close(broker, store)
 
 
