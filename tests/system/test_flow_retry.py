@@ -203,6 +203,7 @@ def test_a_flow_that_expired_is_retried_without_its_moment_but_may_get_one() -> 
 
 def test_callbacks_and_errbacks_are_told_as_before() -> None:
     job = fails(add.s(1, 1) | flaky.s().on_error(note.s()))
+    eventually(lambda: told == [job], "the first failure was told")
     again = app.flows.retry(job)
     eventually(lambda: told == [job, again.result.id], "both failures were told")
 

@@ -12,12 +12,14 @@ from umbel.calling import Said
 from umbel.canvas import plan
 from umbel.canvas.algebra import spliced
 from umbel.canvas.expiry import until
+from umbel.canvas.handles import Handles
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
+from umbel.canvas.spool import Spool
 from umbel.exceptions import EncodeError
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
 from umbel.model.ids import member_id
@@ -85,7 +87,7 @@ class Compiler:
 
     def __init__(self, host: Host, flow: str, home: str | None, expires: float | None = None) -> None:
         """Begin with an empty flow."""
-        self.jobs: list[tuple[int, Job]] = []
+        self.jobs = Spool()
         self.targets: list[Target] = []
         self.end = self.target(last=True)
         self.host = host
@@ -147,7 +149,7 @@ class Compiler:
         )
         job, handle = task._job(self.host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
-        self.jobs.append((entry.node, job))
+        self.jobs.append(entry.node, job)
         place = (entry.node, name, target.keys)
         self._counts[place] = self._counts.get(place, 0) + 1
         return handle
@@ -188,9 +190,13 @@ class Compiler:
 
     def _group(self, sig: group, entry: Entry, target: Target, more: More) -> GroupResult:
         group_id, inner = self.of_members(sig, more)
-        results: list[Any] = []
+        results = self.handles()
         self.members(enumerate(sig.taken()), entry, target, inner, results)
         return GroupResult(group_id, results, self.host, entry.after)
+
+    def handles(self) -> Handles:
+        """What takes the handles of members."""
+        return Handles(self._flow)
 
     def of_members(self, sig: group, more: More) -> tuple[str, More]:
         """The id of the group *sig*, and what it and *more* say of its members."""
@@ -200,12 +206,7 @@ class Compiler:
         return group_id, More(args, kwargs, {**options, "group_id": group_id})
 
     def members(
-        self,
-        members: Iterable[tuple[int, Signature[Any]]],
-        entry: Entry,
-        target: Target,
-        more: More,
-        results: list[Any],
+        self, members: Iterable[tuple[int, Signature[Any]]], entry: Entry, target: Target, more: More, results: Handles
     ) -> None:
         """Place the *members* of a group, each with its number, and add their handles to *results*."""
         for index, member in members:
@@ -263,8 +264,7 @@ class Compiler:
 
     def taken(self) -> list[Job]:
         """The jobs that were placed since the last time."""
-        jobs, self.jobs = self.jobs, []
-        return [job for _, job in jobs]
+        return self.jobs.taken()
 
     @contextmanager
     def naming(self) -> Generator[None]:
@@ -376,8 +376,8 @@ def _following(
     """Where what follows *step* begins. A group that follows a header fails with its member's own error."""
     several = gives_list(step)
     last = handle
-    while isinstance(last, GroupResult) and last.results:
-        last = last.results[-1]
+    while isinstance(last, GroupResult) and len(last):
+        last = last.peeked(-1)
     as_chord = several and not (body is not None and isinstance(body, group | chunks))
     return Entry(node.key, ALL if several else ONE, as_chord, handle, entry.root or _first(handle), last.id)
 
@@ -390,6 +390,6 @@ def _lead_on(before: Handle | None, step: Signature[Any], handle: Handle | None)
 
 
 def _first(handle: Handle) -> str:
-    while isinstance(handle, GroupResult) and handle.results:
-        handle = handle.results[0]
+    while isinstance(handle, GroupResult) and len(handle):
+        handle = handle.peeked(0)
     return handle.id

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, Unpack, cast
 
 from umbel.asking import Source
 from umbel.canvas.gathering import aasked, asked, gathered, is_settled, leaves, looked_at, waited_a_little
+from umbel.canvas.handles import Handles
 from umbel.canvas.signatures import late
 from umbel.chosen import find_app
 from umbel.contracts.flows import FlowHolder
@@ -29,8 +30,19 @@ class ResultSet(Revocable):
 
     def __init__(self, results: Iterable[Any] = (), app: Source | None = None) -> None:
         """Keep *results*; *app* is the app of those, by default that of the first, else the current one."""
-        self.results: list[Any] = list(results)
+        self._made: list[Any] | Handles = results if isinstance(results, Handles) else list(results)
         self._app = app
+
+    @property
+    def results(self) -> list[Any]:
+        """The handles, in order."""
+        if isinstance(self._made, Handles):
+            self._made = list(self._made)
+        return self._made
+
+    def peeked(self, index: int) -> Any:
+        """A handle for a look at what never changes in it, such as its id."""
+        return self._made[index]
 
     @property
     def app(self) -> Source:
@@ -275,7 +287,7 @@ class ResultSet(Revocable):
         return iter(self.results)
 
     def __len__(self) -> int:
-        return len(self.results)
+        return len(self._made)
 
     def __getitem__(self, index: int) -> Any:
         return self.results[index]
@@ -361,7 +373,7 @@ class GroupResult(Lineage, ResultSet):
         return cast("GroupResult | None", late("saving").restored(id, await source.store.afetch(id, None), source))
 
     def __bool__(self) -> bool:
-        return bool(self.id or self.results)
+        return bool(self.id or len(self))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, GroupResult):

@@ -16,6 +16,7 @@ from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Host, Place
 from umbel.canvas.signatures import Signature
+from umbel.canvas.spool import Spool
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.flows import FlowHolder, FlowStore
 from umbel.engines.address import masked
@@ -40,7 +41,7 @@ class Start(msgspec.Struct, frozen=True):
     """A flow to be started."""
 
     flow: Flow
-    jobs: list[tuple[int, Job]]
+    jobs: Spool
 
 
 Leaving = Operation[Batch | Start, Handle | None]
@@ -131,7 +132,7 @@ def _side_by_side(sig: group, more: More, compiler: Compiler) -> Leaving:
     """A group that nothing waits for: batches of jobs, and one flow from the first member on that is no single job."""
     host = compiler.host
     group_id, inner = compiler.of_members(sig, more)
-    results: list[Any] = []
+    results = compiler.handles()
     members: Iterator[tuple[int, Signature[Any]]] = enumerate(sig.taken())
     while batch := list(itertools.islice(members, BATCH)):
         if not all(_sent_alone(member) for _, member in batch):
