@@ -67,11 +67,11 @@ class Looking:
 
         `place` tells those apart.
         """
-        return drive(self._state(), self._ask)
+        return drive(self._state(), self.ask)
 
     async def astate(self) -> str:
         """The async twin of `state`."""
-        return await adrive(self._state(), self._aask)
+        return await adrive(self._state(), self.aask)
 
     @property
     def status(self) -> str:
@@ -84,20 +84,20 @@ class Looking:
 
         With STARTED it is ``{"pid", "hostname"}``. Raises no error of the task.
         """
-        return drive(self.sight(), self._ask).info
+        return drive(self.sight(), self.ask).info
 
     async def ainfo(self) -> Any:
         """The async twin of `info`."""
-        return (await adrive(self.sight(), self._aask)).info
+        return (await adrive(self.sight(), self.aask)).info
 
     @property
     def place(self) -> Place:
         """Where the job is: ready, delayed, running, parked, dead, ended or unknown."""
-        return drive(self._located(), self._ask).place
+        return drive(self.located(), self.ask).place
 
     async def aplace(self) -> Place:
         """The async twin of `place`."""
-        return (await adrive(self._located(), self._aask)).place
+        return (await adrive(self.located(), self.aask)).place
 
     def ready(self) -> bool:
         """Tell whether the job has ended with a result or an error."""
@@ -117,11 +117,11 @@ class Looking:
 
     def exists(self) -> bool:
         """Tell whether the job is known: waiting, running, or ended with a record."""
-        return drive(self._exists(), self._ask)
+        return drive(self._exists(), self.ask)
 
     async def aexists(self) -> bool:
         """The async twin of `exists`."""
-        return await adrive(self._exists(), self._aask)
+        return await adrive(self._exists(), self.aask)
 
     @property
     def traceback(self) -> str | None:
@@ -153,7 +153,7 @@ class Looking:
     def retries(self) -> int:
         """How often the job was retried."""
         found = self._found()
-        return drive(self._located(), self._ask).retries if found is None else found.retries
+        return drive(self.located(), self.ask).retries if found is None else found.retries
 
     @property
     def task_id(self) -> str:
@@ -167,13 +167,14 @@ class Looking:
         found = self.settled or (yield from self._look())
         if found is not None:
             return Sight(found.state, self.value_of(found), "ended")
-        return seen((yield from self._located()), self._tracked)
+        return seen((yield from self.located()), self.tracked)
 
     def _state(self) -> Operation[Question, str]:
         found = self.settled or (yield from self._look())  # its value need not be readable here
-        return found.state if found is not None else seen((yield from self._located()), self._tracked).state
+        return found.state if found is not None else seen((yield from self.located()), self.tracked).state
 
-    def _located(self) -> Operation[Question, Location]:
+    def located(self) -> Operation[Question, Location]:
+        """Where the job is."""
         location: Location = yield LOCATE
         return location
 
@@ -184,22 +185,25 @@ class Looking:
     def _exists(self) -> Operation[Question, bool]:
         if self.settled is not None:
             return True
-        location = yield from self._located()
+        location = yield from self.located()
         if location.place != "unknown":
             return True
         raw: bytes | None = yield FETCH
         return raw is not None
 
     def _found(self) -> Result | None:
-        return self.settled or drive(self._look(), self._ask)
+        return self.settled or drive(self._look(), self.ask)
 
-    def _ask(self, question: Question) -> Any:
+    def ask(self, question: Question) -> Any:
+        """The answer to *question*."""
         return ask(self.source, self.id, self.queue, question)
 
-    def _aask(self, question: Question) -> Coroutine[Any, Any, Any]:
+    def aask(self, question: Question) -> Coroutine[Any, Any, Any]:
+        """The async twin of `ask`."""
         return aask(self.source, self.id, self.queue, question)
 
     @property
-    def _tracked(self) -> bool:
+    def tracked(self) -> bool:
+        """Whether a job that runs is shown as STARTED."""
         own = None if self.task is None else self.task.track_started
         return self.source.conf.task_track_started if own is None else own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from umbel.model.ids import MAX_ID_LENGTH, valid_id, valid_queue
 from umbel.model.job import MAX_PRIORITY
@@ -111,16 +111,25 @@ class EagerOptions(CallOptions, total=False):
 
 
 class GetOptions(TypedDict, total=False):
-    """Further keywords of `get`. Waiting is notified, so *interval* is not needed; *no_ack* was never Umbel's."""
+    """Further keywords of `get`. Waiting is notified, so *interval* is not needed; *no_ack* was never Umbel's.
+
+    *on_message* is called with each change of state or info, a dict as in Celery; *on_interval*, without arguments,
+    each *interval* seconds (0.1 growing to 1) while nothing comes. Both are functions.
+    """
 
     interval: float
     no_ack: bool
     follow_parents: bool
+    on_message: Callable[[dict[str, Any]], object] | None
+    on_interval: Callable[[], object] | None
     disable_sync_subtasks: bool
 
 
 class TaskOptions(TypedDict, total=False):
-    """What a decorator may say of a task; a class-based task has the same names as attributes."""
+    """What a decorator may say of a task; a class-based task has the same names as attributes.
+
+    *runner* "process" gives each running job a process of its own; *memory_limit*, in bytes, needs that.
+    """
 
     queue: str
     priority: int
@@ -140,6 +149,8 @@ class TaskOptions(TypedDict, total=False):
     retry_kwargs: dict[str, Any]
     soft_time_limit: Seconds
     time_limit: Seconds
+    runner: Literal["async", "thread", "process"]
+    memory_limit: int
     before_start: Callable[..., Any]
     on_success: Callable[..., Any]
     on_failure: Callable[..., Any]
@@ -285,6 +296,23 @@ def checked_limit(value: object, name: str) -> float:
     if limit <= 0:
         raise ValueError(f"{name} is {value!r}: give more than 0 seconds, or leave it out for no limit")
     return limit
+
+
+def checked_runner(runner: object, memory_limit: object, *, is_async: bool) -> None:
+    """Raise `ValueError` or `TypeError` if a task cannot be run so, or its memory cannot be limited there."""
+    if runner not in (None, "async", "thread", "process"):
+        raise ValueError(f"runner is {runner!r}: give 'async', 'thread' or 'process'")
+    if runner == ("thread" if is_async else "async"):
+        kind, usual = ("an `async def` task", "async") if is_async else ("a `def` task", "thread")
+        raise ValueError(f"runner is {runner!r}, but {kind} runs by 'process' or by {usual!r}, its default")
+    if memory_limit is None:
+        return
+    if isinstance(memory_limit, bool) or not isinstance(memory_limit, int) or memory_limit <= 0:
+        raise ValueError(f"memory_limit is {memory_limit!r}: give a number of bytes above 0")
+    if runner != "process":
+        raise ValueError(
+            "memory_limit needs runner='process': in a thread or in the loop, jobs share the memory of one process"
+        )
 
 
 def checked_limits(soft: object, hard: object) -> tuple[float | None, float | None]:

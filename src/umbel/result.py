@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeVar, Unpack, cast
@@ -13,6 +13,7 @@ import msgspec
 from umbel.asking import FETCH, FORGET, Question, Returning, Source
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
+from umbel.events import Events, told
 from umbel.exceptions import TimeoutError, UnknownResult
 from umbel.lineage import Lineage
 from umbel.looking import Looking
@@ -56,20 +57,39 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
 
     # --- waiting
 
-    def get(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callable[[str, Any], object] | None = None,
+        **options: Unpack[GetOptions],
+    ) -> R_co:
         """Wait for the result and return it, or raise the task's error.
 
         *timeout* is in seconds; None waits as long as the job can end. Raises `TimeoutError`, `TaskRevokedError`,
         `UnknownResult` when the result can never arrive, `RuntimeError` inside a task (see `allow_join_result`). With
-        *propagate* false an error is returned instead.
+        *propagate* false an error is returned instead. *callback* is called with the id and what is returned.
         """
         self.check_place(options)
-        return self._outcome(drive(self._wait(timeout), self._ask), propagate)
+        found = drive(self._wait(timeout, options), self.ask)
+        return self._called_back(self._outcome(found, propagate), callback)
 
-    async def aget(self, timeout: float | None = None, propagate: bool = True, **options: Unpack[GetOptions]) -> R_co:
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        callback: Callable[[str, Any], object] | None = None,
+        **options: Unpack[GetOptions],
+    ) -> R_co:
         """The async twin of `get`."""
         self.check_place(options)
-        return self._outcome(await adrive(self._wait(timeout), self._aask), propagate)
+        found = await adrive(self._wait(timeout, options), self.aask)
+        return self._called_back(self._outcome(found, propagate), callback)
+
+    def _called_back(self, value: R_co, callback: Callable[[str, Any], object] | None) -> R_co:  # type: ignore[misc]
+        if callback is not None:
+            callback(self.id, value)
+        return value
 
     wait = get
 
@@ -77,6 +97,14 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
         return self.aget().__await__()
 
     # --- looking
+
+    def events(self, timeout: float | None = None) -> Events:
+        """The changes of state, info or place, each as a `Sight`, until the end: ``async for event in r.events()``.
+
+        Also for ``for``. Raises `TimeoutError` when the end has not come within *timeout* seconds, `UnknownResult` for
+        a job that is unknown.
+        """
+        return Events(self, timeout)
 
     @property
     def result(self) -> R_co | Exception | None:
@@ -99,12 +127,12 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
     def forget(self) -> None:
         """Delete the record; nobody can get the result any more."""
         self.settled = None
-        drive(_forget(), self._ask)
+        drive(_forget(), self.ask)
 
     async def aforget(self) -> None:
         """The async twin of `forget`."""
         self.settled = None
-        await adrive(_forget(), self._aask)
+        await adrive(_forget(), self.aask)
 
     def job_keys(self) -> list[tuple[str, str | None]]:
         """Its id and, if it is known, its queue."""
@@ -112,17 +140,19 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
 
     # --- the operations, each written once
 
-    def _wait(self, timeout: float | None) -> Operation[Question, Result]:
+    def _wait(self, timeout: float | None, options: GetOptions) -> Operation[Question, Result]:
+        self._refuse_unless_kept()
+        if options.get("on_message") is not None or options.get("on_interval") is not None:
+            yield from told(self, timeout, options)
         if self.settled is not None:
             return self.settled
-        self._refuse_without_result()
         deadline = None if timeout is None else time.monotonic() + timeout
         raw: bytes | None = None
         # A handle with a queue was made by a send: its job is known, and waiting may begin at once.
         if self.queue is None:
             raw = yield FETCH
             if raw is None:
-                raw = yield from self._record_of_known()
+                raw = yield from self.record_of_known()
         patience = FIRST_LOOK_SECONDS
         while raw is None:
             left = patience if deadline is None else min(deadline - time.monotonic(), patience)
@@ -130,13 +160,13 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
             if raw is None and deadline is not None and deadline <= time.monotonic():
                 raise TimeoutError(f"the result of {self._shown} did not arrive within {timeout:g} s")
             if raw is None:
-                raw = yield from self._record_of_known()
+                raw = yield from self.record_of_known()
                 patience = LOOK_AGAIN_SECONDS
         return self.keep(raw)
 
-    def _record_of_known(self) -> Operation[Question, bytes | None]:
+    def record_of_known(self) -> Operation[Question, bytes | None]:
         """The record of a job that has just ended, None for one that can still end. Raises `UnknownResult`."""
-        location = yield from self._located()
+        location = yield from self.located()
         if location.place not in _OVER:
             return None
         if location.place == "unknown" and (yield Question("flow", flow=self.flow or flow_of(self.id))):
@@ -178,7 +208,9 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
             raise error
         return cast("R_co", error)  # Celery's meaning of propagate=False
 
-    def _refuse_without_result(self) -> None:
+    def _refuse_unless_kept(self) -> None:
+        if self.settled is not None:
+            return
         if self.source.conf.result_backend.startswith("disabled"):
             raise UnknownResult(f"the result of {self._shown} is not kept: result_backend is disabled://")
         if self.ignored:
