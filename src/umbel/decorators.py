@@ -16,6 +16,7 @@ from umbel.options import (
     checked_limits,
     checked_priority,
     checked_queue,
+    checked_runner,
     seconds,
 )
 from umbel.task import AsyncTask, Context, SyncTask, Task
@@ -186,6 +187,7 @@ def checked(task: AnyTask) -> AnyTask:
             vars(task)["expires"] = seconds(task.expires, "expires")
         limits = checked_limits(task.soft_time_limit, task.time_limit)
         vars(task)["soft_time_limit"], vars(task)["time_limit"] = limits
+        checked_runner(task.runner, task.memory_limit, is_async=task.is_async)
         check_names(task.retry_kwargs, ("max_retries", "countdown"), "retry_kwargs")
         _ = task.retry_policy
     except (TypeError, ValueError) as error:

@@ -12,7 +12,18 @@ from typing import Any, Final, Literal, TextIO
 import msgspec
 
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Released, Retried, Revoked, Succeeded
+from umbel.model.outcome import (
+    Completed,
+    Crashed,
+    Failed,
+    Ignored,
+    Outcome,
+    Parked,
+    Released,
+    Retried,
+    Revoked,
+    Succeeded,
+)
 from umbel.request import running
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
@@ -175,6 +186,11 @@ def _parked(task: str, job_id: str, _: Parked) -> None:
     logger.error(text, task, job_id, extra=extra)
 
 
+def _crashed(task: str, job_id: str, _: Crashed) -> None:
+    extra = _job(task, job_id, "crashed")
+    logger.error("Task %s[%s] has lost its process: the job runs again, charged a crash", task, job_id, extra=extra)
+
+
 _LINES: Final[dict[type, Callable[[str, str, Any], None]]] = {
     Succeeded: _succeeded,
     Completed: _succeeded,
@@ -184,6 +200,7 @@ _LINES: Final[dict[type, Callable[[str, str, Any], None]]] = {
     Ignored: _ignored,
     Released: _released,
     Parked: _parked,
+    Crashed: _crashed,
 }
 
 

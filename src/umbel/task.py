@@ -41,6 +41,7 @@ from umbel.request import Request, called_directly, running
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
 from umbel.result import EagerResult
 from umbel.retrying import RetryCall, retry_of
+from umbel.runnable import Runnable
 from umbel.sending import asend, send
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire import envelope
@@ -74,7 +75,7 @@ class Call(msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-class Task(Signable[P, R], Reporting, Hooks):
+class Task(Signable[P, R], Reporting, Runnable, Hooks):
     """A function that workers run. Attributes are Celery's task options; durations are seconds.
 
     Derive from it to share options, hooks and resources: ``@app.task(base=MyTask)``; or define ``run`` in the class and
@@ -83,7 +84,6 @@ class Task(Signable[P, R], Reporting, Hooks):
 
     name: str = ""
     bind: bool = False
-    is_async: bool = False
     queue: str | None = None
     priority: int | None = None
     expires: Seconds | None = None
@@ -100,8 +100,6 @@ class Task(Signable[P, R], Reporting, Hooks):
     retry_backoff_max: Seconds = 600.0
     retry_jitter: bool = True
     retry_kwargs: Mapping[str, Any] = {}
-    soft_time_limit: Seconds | None = None
-    time_limit: Seconds | None = None
 
     arguments: Arguments
     __name__: str

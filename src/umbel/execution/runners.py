@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Final, Protocol
 
 from umbel.exceptions import SoftTimeLimitExceeded, Terminated
 from umbel.execution.executor import Executor, Run
 from umbel.execution.interruption import LoopWindow, ThreadWindow, Why, meant, struck
+from umbel.execution.limits import Limits
 from umbel.model.outcome import Outcome, Released, Revoked
+from umbel.to_end import belongs_to, to_end
 
 Done = Callable[[Run, Outcome], None]
 """Called in the loop's thread with each run and its outcome."""
+
+
+class _Forks:
+    """How often the process was forked until it became this one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def one_more(self) -> None:
+        self.count += 1
+
+
+_forks: Final = _Forks()
+os.register_at_fork(after_in_child=_forks.one_more)
+
+
+def _ours(outcome: Outcome, forks: int) -> Outcome:
+    """*outcome*, in the process that began the run. A copy that the task has forked ends here: the job is not its."""
+    if _forks.count != forks:
+        os._exit(0)
+    return outcome
 
 
 class Gate(Protocol):
@@ -37,8 +61,23 @@ class Gate(Protocol):
         ...
 
 
+class Isolator(Protocol):
+    """Where runs have processes of their own."""
+
+    def run(self, run: Run, limits: Limits | None) -> Outcome:
+        """The outcome of *run*, in a process that is ended if it goes beyond *limits*; waits for it."""
+        ...
+
+    def interrupt(self, job: str, why: str, number: int = 0) -> bool:
+        """Have *job* end if it runs here, by signal *number*; tells whether it does."""
+        ...
+
+
 class ThreadRunner:
-    """Runs `def` tasks in *threads* threads; what is submitted beyond that waits here and can be taken back."""
+    """Runs `def` tasks in *threads* threads; what is submitted beyond that waits here and can be taken back.
+
+    A run in a process of its own takes a thread as well, which waits for it.
+    """
 
     def __init__(self, executor: Executor, gate: Gate, threads: int, done: Done) -> None:
         """Start nothing yet: threads start with the first run, in the loop that submits it."""
@@ -51,9 +90,14 @@ class ThreadRunner:
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._windows: list[ThreadWindow] = []
+        self._forks = _forks.count
+        self.isolator: Isolator | None = None
+        """Runs tasks whose runner is "process"; None: they run in the threads, too."""
 
-    def interrupt(self, job: str, why: Why) -> bool:
+    def interrupt(self, job: str, why: Why, number: int = 0) -> bool:
         """Interrupt the run of *job*; tells whether it has begun here. Call it in the loop's thread."""
+        if self.isolator is not None and self.isolator.interrupt(job, why, number):
+            return True
         return any(window.interrupt(job, why) for window in self._windows)
 
     def submit(self, run: Run) -> None:
@@ -85,6 +129,7 @@ class ThreadRunner:
             threading.Thread(target=self._work, args=(loop,), name=f"umbel-{number}", daemon=True).start()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        belongs_to(loop)
         window = ThreadWindow()
         self._windows.append(window)
         while (run := self._waiting.get()) is not None:
@@ -104,18 +149,26 @@ class ThreadRunner:
         if self._executor.withdrawn and job in self._executor.withdrawn:
             return Revoked("revoked")
         slot = self._gate.take(job, run.task.name)
-        window.begin(job)
         try:
             limits = self._executor.terms.of(run.envelope, run.task)
+            if run.task.runner == "process":
+                return self._isolated(run, slot, limits)
+            window.begin(job)
             if limits is not None:
                 window.soft, window.hard = limits
                 self._gate.limit(slot, *limits)
-            return self._executor.run(run, window)
+            return _ours(self._executor.run(run, window), self._forks)
         except (SoftTimeLimitExceeded, Terminated) as error:  # the second one, while the first one was dealt with
             return struck(meant(window, error))
         finally:
             window.begin("")
             self._gate.give(slot)
+
+    def _isolated(self, run: Run, slot: int, limits: Limits | None) -> Outcome:
+        if self.isolator is not None:
+            self._gate.limit(slot, *(limits or Limits()), isolated=True)
+            return self.isolator.run(run, limits)
+        return to_end(self._executor.arun(run)) if run.task.is_async else self._executor.run(run)
 
     def _deliver(self) -> None:
         # Cleared first: a run that finishes while we look schedules us again.
@@ -135,6 +188,7 @@ class LoopRunner:
         self._done = done
         self._running = 0
         self._windows: dict[asyncio.Task[None], LoopWindow] = {}
+        self._forks = _forks.count
         self._waiting: deque[Run] = deque()
 
     def interrupt(self, job: str, why: Why) -> bool:
@@ -169,7 +223,7 @@ class LoopRunner:
                 if limits is not None:
                     window.soft, window.hard = limits
                     self._gate.limit(slot, *limits)
-                outcome = await self._executor.arun(run, window)
+                outcome = _ours(await self._executor.arun(run, window), self._forks)
             finally:
                 self._gate.give(slot)
         self._running -= 1

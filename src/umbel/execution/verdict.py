@@ -13,7 +13,7 @@ from umbel.execution.following import follow_ups
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import Join
 from umbel.model.job import Counts, Delivery
-from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
+from umbel.model.outcome import Crashed, Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
 from umbel.states import FAILURE, IGNORED, REVOKED, SUCCESS
 from umbel.wire import record
 from umbel.wire.envelope import decode
@@ -34,6 +34,9 @@ def settlement_of(finished: Finished, worker: str, now: float, expires: float) -
             retries = delivery.counts.retries + int(outcome.charged)
             counts = Counts(retries, delivery.counts.crashes, delivery.counts.losses)
             return Settlement(delivery, "retry", delay=outcome.delay, counts=counts, envelope=outcome.envelope or b"")
+        case Crashed():
+            before = delivery.counts
+            return Settlement(delivery, "retry", counts=Counts(before.retries, before.crashes + 1, before.losses))
         case _:
             pass
     return _end(finished, worker, now, expires)

@@ -57,6 +57,12 @@ class Revoked(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Crashed(msgspec.Struct, frozen=True):
+    """The process of its own in which the job ran has died: a crash that concerns nobody else."""
+
+    run: float = 0.0
+
+
 class Ignored(msgspec.Struct, frozen=True):
     """The job ended without a record."""
 
@@ -79,7 +85,7 @@ class Completed(msgspec.Struct, frozen=True, gc=False):
     run: float = 0.0
 
 
-Outcome: TypeAlias = Succeeded | Failed | Retried | Revoked | Ignored | Released | Parked | Completed
+Outcome: TypeAlias = Succeeded | Failed | Retried | Revoked | Ignored | Released | Parked | Completed | Crashed
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:

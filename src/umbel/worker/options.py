@@ -67,3 +67,5 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of tasks that name none."""
     max_tasks: int | None = None
     """After how many jobs it asks to be replaced."""
+    nursery: int = -1
+    """The descriptor over which it asks the forkserver for processes of jobs; -1: there are none."""

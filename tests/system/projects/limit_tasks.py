@@ -106,3 +106,33 @@ async def aclean_up() -> str:
     except SoftTimeLimitExceeded:
         return "cleaned up"
     return "not reached"
+
+
+@app.task(runner="process")
+def isolated(what: str = "", path: str = "") -> int:
+    """Do *what* in a process of its own, for ever."""
+    if what == "deny":
+        deny.run()
+    elif what == "run":
+        run.run(path)
+    elif what == "backtrack":
+        backtrack.run()
+    elif what == "die":
+        os.kill(os.getpid(), 11)
+    return os.getpid()
+
+
+@app.task(runner="process")
+async def aisolated(seconds: float) -> int:
+    """Wait in a process of its own."""
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@app.task(runner="process", memory_limit=200 * 1024**2)
+def hoard() -> int:
+    """Take more and more memory."""
+    taken = []
+    while True:
+        taken.append(bytearray(b"x" * 1024**2))
+        time.sleep(0.002)

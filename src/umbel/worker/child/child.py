@@ -15,14 +15,16 @@ from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
 from umbel.engines.address import masked
 from umbel.execution import builtin
-from umbel.execution.executor import Executor, Finished
-from umbel.execution.limits import Limits, Terms
+from umbel.execution.executor import Finished
+from umbel.execution.moments import Moments
 from umbel.execution.runners import Gate
 from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.consumer import Consumer, Pulse
 from umbel.worker.child.desk import Desk
+from umbel.worker.child.executors import make_executor
+from umbel.worker.child.isolation import Isolator
 from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.notebook import Notebook
@@ -42,24 +44,19 @@ class Child:
     def __init__(self, app: Umbel, options: ChildOptions, gate: Gate) -> None:
         """Build the parts; must be called in the loop that will run them."""
         conf = app.conf
-        executor = Executor(
-            app.tasks,
-            options.worker,
-            max_crashes=options.max_crashes,
-            max_bytes=conf.message_max_bytes,
-            ignore_results=conf.task_ignore_result,
-            store_errors=conf.task_store_errors_even_if_ignored,
-        )
-        executor.terms = Terms(Limits(options.soft_time_limit, options.time_limit))
+        executor = make_executor(app, options)
         link = Link(app.broker, _ledger(app, options), options.session, options.queues)
-        kinds = {task.is_async for task in app.tasks.values()}
+        kinds = {task.on_loop for task in app.tasks.values()}
         builtin.install(app)
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
         executor.desk = Desk(link, executor, self._settler.settlement)
         self._notebook = executor.notebook = Notebook(link, masked(conf.broker_url))
-        executor.track_started = conf.task_track_started
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
+        self._consumer.moments = Moments(app.tasks, options.worker)
+        if options.nursery >= 0:
+            nursery = socket.socket(fileno=options.nursery)
+            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks))
         self._app = app
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -95,7 +92,7 @@ class Child:
     def interrupt(self, order: Interrupt) -> None:
         """Have jobs end that run here, as far as their code allows, or not begin that wait here."""
         for job in order.jobs:
-            self._consumer.interrupt(job, order.why)
+            self._consumer.interrupt(job, order.why, order.signal)
 
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)

@@ -18,10 +18,12 @@ from typing import Final, Protocol, TypeVar
 from umbel import log
 from umbel.exceptions import BrokerUnavailable, UmbelError
 from umbel.execution.executor import Executor, Finished, Run
-from umbel.execution.runners import Gate, LoopRunner, ThreadRunner
+from umbel.execution.moments import Moments
+from umbel.execution.runners import Gate, Isolator, LoopRunner, ThreadRunner
 from umbel.execution.verdict import ended_before
 from umbel.model.job import Delivery
 from umbel.model.outcome import Outcome, Released
+from umbel.signals import UNSTARTED, task_received
 from umbel.worker import messages
 from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
@@ -59,6 +61,8 @@ class Consumer:
     """
 
     pulse: Pulse | None = None
+    moments: Moments | None = None
+    """Told of jobs that are received and of those that do not run."""
 
     def __init__(self, link: Link, executor: Executor, settler: Settler, gate: Gate, pace: Pace) -> None:
         """Make the runners; nothing starts before `run`."""
@@ -91,9 +95,13 @@ class Consumer:
         self._hand_back_async()
         self._slot.set()
 
-    def interrupt(self, job: str, why: messages.Why) -> None:
+    def isolate(self, isolator: Isolator) -> None:
+        """Run the jobs of tasks whose runner is "process" by *isolator*."""
+        self._threads.isolator = isolator
+
+    def interrupt(self, job: str, why: messages.Why, number: int = 0) -> None:
         """Have *job* end if it runs here, unless *why* is "withdrawn"; or not begin if it is revoked and waits here."""
-        if why != "withdrawn" and (self._threads.interrupt(job, why) or self._loop_runner.interrupt(job, why)):
+        if why != "withdrawn" and (self._threads.interrupt(job, why, number) or self._loop_runner.interrupt(job, why)):
             return
         if why in ("revoked", "withdrawn") and job in self._held:
             self._executor.withdrawn.add(job)
@@ -177,6 +185,8 @@ class Consumer:
             prepared = self._executor.prepare(delivery, now)
             if isinstance(prepared, Finished):
                 self._settler.add(prepared)
+                if UNSTARTED and self.moments is not None:
+                    self.moments.not_begun(prepared)
             elif prepared.envelope.part is None:
                 self._accept(prepared)
             else:
@@ -191,7 +201,7 @@ class Consumer:
         counts = run.delivery.counts
         if self._stopping:
             self._settle(run, Released())
-        elif counts.crashes >= QUARANTINE_CRASHES or counts.losses >= QUARANTINE_LOSSES:
+        elif counts.losses >= QUARANTINE_LOSSES or (counts.crashes >= QUARANTINE_CRASHES and not _isolated(run)):
             self._quarantine.append(run)
         else:
             self._submit(run)
@@ -226,7 +236,9 @@ class Consumer:
         if self.quota is not None:
             self.quota.begin()
         log.received(run.task.name, run.delivery.id)
-        if run.task.is_async:
+        if task_received.receivers and self.moments is not None:
+            self.moments.received(run)
+        if run.task.on_loop:
             self._pace.started_async()
             self._loop_runner.submit(run)
         else:
@@ -309,7 +321,7 @@ class Consumer:
             await self._slot.wait()
 
     def _done(self, run: Run, outcome: Outcome) -> None:
-        if run.task.is_async:
+        if run.task.on_loop:
             self._pace.done_async()
         else:
             self._pace.done(getattr(outcome, "run", 0.0))
@@ -379,3 +391,8 @@ class Consumer:
             await self._reconcile()
         except UmbelError as error:
             _logger.debug("reconcile at stop failed, the supervisor ends the session: %s", error)
+
+
+def _isolated(run: Run) -> bool:
+    """Whether it has a process of its own, so that its death is nobody else's."""
+    return run.task.runner == "process"

@@ -29,6 +29,8 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import BlockingChannel, ChannelClosed
+from umbel.worker.child import isolate
+from umbel.worker.child.nursery import Nursery
 from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed, Message
 from umbel.worker.options import ChildOptions, WorkerOptions
 
@@ -52,6 +54,8 @@ class Forkserver:
         self._watched: dict[int, tuple[int, int]] = {}  # pidfd -> number of the child, process id
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
+        self._pid = os.getpid()
+        self._nursery = Nursery(self._poll, self._become_isolate)
 
     def serve(self) -> None:
         """Do what the supervisor asks and report the ends of children; returns when the supervisor is gone."""
@@ -59,6 +63,8 @@ class Forkserver:
             for fd, _ in self._poll.poll():
                 if fd in self._watched:
                     self._report_end(fd)
+                    continue
+                if self._nursery.heed(fd):
                     continue
                 messages = self._channel.read()
                 if messages is None:
@@ -103,11 +109,13 @@ class Forkserver:
 
     def _fork(self, order: Fork) -> None:
         end, page = self._channel.take_fds(2)
-        parent = os.getpid()
+        options, nursery = self._nursery.open(order.number, order.options)
         pid = os.fork()
         if pid == 0:
             self._leave()
-            self._become_child(order.options, end, page, parent)
+            nursery.detach()
+            self._become_child(options, end, page)
+        nursery.close()
         os.close(end)
         os.close(page)
         watched = os.pidfd_open(pid)
@@ -120,15 +128,31 @@ class Forkserver:
         self._channel.close()
         for watched in self._watched:
             os.close(watched)
+        self._nursery.leave()
 
-    def _become_child(self, options: ChildOptions, end: int, page: int, parent: int) -> NoReturn:
+    def _become_isolate(self, options: ChildOptions, end: socket.socket) -> NoReturn:
         status = CRASHED_STATUS
         try:
-            kernel.die_with_parent(parent)
-            kernel.lead()
-            kernel.die_first(OOM_POINTS)
-            kernel.set_title(f"umbel child {options.worker}")
-            gc.enable()
+            self._leave()
+            self._settle_in(f"umbel job {options.worker}")
+            status = isolate.live(self._app, options, end)
+        except BaseException:  # noqa: BLE001 - as below
+            traceback.print_exc()
+        finally:
+            _leave_at_once(status)
+
+    def _settle_in(self, title: str) -> None:
+        """In a forked process: be what it is to be."""
+        kernel.die_with_parent(self._pid)
+        kernel.lead()
+        kernel.die_first(OOM_POINTS)
+        kernel.set_title(title)
+        gc.enable()
+
+    def _become_child(self, options: ChildOptions, end: int, page: int) -> NoReturn:
+        status = CRASHED_STATUS
+        try:
+            self._settle_in(f"umbel child {options.worker}")
             with socket.socket(fileno=end) as channel:
                 board = Board.open(page, options.threads + options.async_slots)
                 status = self._entry(self._app, options, channel, board)
@@ -143,6 +167,7 @@ class Forkserver:
         kernel.kill_left_behind(watched, pid)
         os.close(watched)
         _, status, usage = os.wait4(pid, 0)
+        self._nursery.close(number)
         # ru_maxrss is in kilobytes on Linux.
         self._channel.send(Exited(number, os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024))
 

@@ -1,0 +1,181 @@
+"""Isolate: the life of a process that runs one job after the other, and nothing beside it. It has no broker of its own.
+
+It is asked to end a run by signals; what does not listen is killed by the child that holds the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from types import FrameType
+from typing import Any, Final
+
+import msgspec
+
+from umbel.app.app import Umbel
+from umbel.contracts.capabilities import Power, demand, powers_of
+from umbel.engines.address import masked
+from umbel.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, Terminated
+from umbel.execution import builtin
+from umbel.execution.executor import Executor, Finished, Run
+from umbel.execution.interruption import FORCED, LoopWindow, ThreadWindow, Why, meant, struck
+from umbel.model.outcome import Outcome
+from umbel.page import Page
+from umbel.request import Request
+from umbel.worker.child.executors import make_executor
+from umbel.worker.child.parcel import Note, Order, Parcels, end_of, packed
+from umbel.worker.options import ChildOptions
+
+SOFT_SIGNAL: Final = signal.SIGRTMIN + 1
+HARD_SIGNAL: Final = signal.SIGRTMIN + 2
+PERIOD_SECONDS: Final = 0.25
+"""At most so often leaves a note of a run."""
+_SIGNALS: Final[dict[int, Why]] = {
+    SOFT_SIGNAL: "soft",
+    HARD_SIGNAL: "timeout",
+    signal.SIGTERM: "revoked",
+    signal.SIGINT: "revoked",
+}
+
+
+class SignalWindow(ThreadWindow):
+    """The window of the main thread: what strikes are signals, so nothing strikes while Python looks elsewhere."""
+
+    __slots__ = ()
+
+    def close(self) -> Why:
+        """User code has ended."""
+        self._open = False
+        return self.why
+
+    def strike(self, number: int, _: FrameType | None) -> None:
+        """A signal has come."""
+        if self.why in FORCED:
+            return
+        self.why = _SIGNALS[number]
+        if self._open:
+            raise SoftTimeLimitExceeded if self.why == "soft" else Terminated
+
+
+class Relay:
+    """The notebook of this process: hands notes to the child, at most one a period for each run."""
+
+    def __init__(self, app: Umbel, end: socket.socket) -> None:
+        """Nothing was said."""
+        self._app = app
+        self._end = end
+        self._turn = threading.Lock()
+
+    @property
+    def able(self) -> bool:
+        """Whether the broker keeps notes."""
+        return Power.JOBS in powers_of(self._app.broker)
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` if the broker keeps no notes."""
+        demand(self._app.broker, Power.JOBS, "update_state", masked(self._app.conf.broker_url))
+
+    def enqueue(self, page: Page) -> None:
+        """Have *page* leave as soon as its turn comes."""
+        wait = page.sent + PERIOD_SECONDS - time.monotonic()
+        if wait <= 0:
+            self._leave(page)
+            return
+        timer = threading.Timer(wait, self._leave, (page,))
+        timer.daemon = True
+        timer.start()
+
+    def send(self, data: bytes) -> None:
+        """Write *data*, whole."""
+        with self._turn:
+            self._end.sendall(data)
+
+    def _leave(self, page: Page) -> None:
+        if not page.over:
+            self.send(packed(Note(page.take(time.monotonic()))))
+
+
+class NoDesk:
+    """Where jobs would end themselves: not here."""
+
+    def complete(self, request: Request, value: bytes, connection: object) -> None:
+        """Refuse."""
+        del value, connection
+        raise _refused(request)
+
+    async def acomplete(self, request: Request, value: bytes, connection: object) -> None:
+        """Refuse."""
+        del value, connection
+        raise _refused(request)
+
+    def confirm(self, request: Request) -> bool:
+        """It never was."""
+        del request
+        return False
+
+    async def aconfirm(self, request: Request) -> bool:
+        """It never was."""
+        del request
+        return False
+
+
+def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
+    """Run what comes over *end* until that closes; answers the exit status."""
+    builtin.install(app)
+    executor = make_executor(app, options)
+    relay = Relay(app, end)
+    executor.desk, executor.notebook = NoDesk(), relay
+    window = SignalWindow()
+    for number in _SIGNALS:
+        signal.signal(number, window.strike)
+    parcels, pid = Parcels(end), os.getpid()
+    while (arrived := parcels.read()) is not None:
+        for order in arrived:
+            if isinstance(order, Order):
+                outcome = _run(executor, order, window)
+                if os.getpid() != pid:
+                    os._exit(0)  # the task has forked, and this is the copy
+                relay.send(packed(end_of(outcome)))
+    return 0
+
+
+def _run(executor: Executor, order: Order, window: SignalWindow) -> Outcome:
+    prepared = executor.prepare(order.delivery, time.time())
+    if isinstance(prepared, Finished):
+        return prepared.outcome
+    run = prepared if not order.args else msgspec.structs.replace(prepared, args=msgspec.Raw(order.args))
+    window.begin(order.delivery.id)
+    window.soft, window.hard = order.soft, order.hard
+    try:
+        return asyncio.run(_arun(executor, run, window)) if run.task.is_async else executor.run(run, window)
+    except (SoftTimeLimitExceeded, Terminated) as error:
+        return struck(meant(window, error))
+
+
+async def _arun(executor: Executor, run: Run, window: SignalWindow) -> Outcome:
+    mine = LoopWindow(run.delivery.id)
+    mine.soft, mine.hard, mine.task = window.soft, window.hard, asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number, why in _SIGNALS.items():
+        loop.add_signal_handler(number, _interrupt, mine, why)
+    try:
+        return await executor.arun(run, mine)
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, window.strike)
+
+
+def _interrupt(window: LoopWindow, why: Why) -> None:
+    window.interrupt(window.job, why)
+
+
+def _refused(request: Request) -> Any:
+    return ImproperlyConfigured(
+        f"{request.task}: complete_in needs the worker's own place at the broker, which a task with runner='process' "
+        "does not have: leave the runner out"
+    )
