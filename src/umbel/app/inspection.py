@@ -28,13 +28,20 @@ Replies: TypeAlias = "dict[str, Any] | Any | None"
 Item: TypeAlias = dict[str, Any]
 
 
+class Started(msgspec.Struct, frozen=True):
+    """The process of a session, and the jobs that it had started and not ended, with the time of it."""
+
+    pid: int
+    jobs: dict[str, float]
+
+
 class Child(msgspec.Struct, frozen=True):
     """A session of a worker: its node, and the jobs that it had started and not ended when it was asked."""
 
     session: str
     presence: Presence
     held: tuple[str, ...]
-    started: dict[str, float]
+    started: Started
 
     @property
     def node(self) -> str:
@@ -57,7 +64,7 @@ class Inspect:
 
     async def aactive(self) -> Replies:
         """The async twin of `active`."""
-        return await self._held(lambda job, child: job.id in child.started)
+        return await self._held(lambda job, child: job.id in child.started.jobs)
 
     def active(self) -> Replies:
         """The jobs that run: dicts with Celery's keys. Who holds a job is exact, whether it has started as told now."""
@@ -65,7 +72,7 @@ class Inspect:
 
     async def areserved(self) -> Replies:
         """The async twin of `reserved`."""
-        return await self._held(lambda job, child: job.id not in child.started)
+        return await self._held(lambda job, child: job.id not in child.started.jobs)
 
     def reserved(self) -> Replies:
         """The jobs that a child has received and not started, or has ended and not settled yet."""
@@ -104,7 +111,7 @@ class Inspect:
         for job_id in wanted:
             location = await look.alocate(job_id, None)
             holder = next((child for child in children if job_id in child.held), None)
-            state = _state(location.place, started=holder is not None and job_id in holder.started)
+            state = _state(location.place, started=holder is not None and job_id in holder.started.jobs)
             item = {"id": job_id, "queue": location.queue, "retries": location.retries, "doom": location.doom}
             for child in children:
                 serves = location.queue in child.presence.queues if location.place != "running" else child is holder
@@ -217,14 +224,14 @@ def _read(session: SessionInfo) -> Child | None:
     told = presence.decode(session.info)
     if told is None:
         return None
-    return Child(session.session, told, session.held, {job.id: job.since for job in told.running})
+    return Child(session.session, told, session.held, Started(told.child, {job.id: job.since for job in told.running}))
 
 
-def _started_of(told: Iterable[Told]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _started_of(told: Iterable[Told]) -> dict[str, Started]:
+    found: dict[str, Started] = {}
     for one in told:
         with suppress(msgspec.ValidationError):
-            found.update(msgspec.convert(one.value, dict[str, dict[str, float]]))
+            found.update(msgspec.convert(one.value, dict[str, Started]))
     return found
 
 
@@ -253,8 +260,8 @@ def _item(job: Listed, child: Child | None) -> Item:
     item["delivery_info"] = {"routing_key": job.queue, "priority": 9 - job.level, "redelivered": _came_back(job)}
     item |= {"retries": job.counts.retries, "crashes": job.counts.crashes, "doom": job.counts.doom}
     if child is not None:
-        item |= {"hostname": child.node, "worker_pid": child.presence.child, "acknowledged": False}
-        item["time_start"] = child.started.get(job.id)
+        item |= {"hostname": child.node, "worker_pid": child.started.pid, "acknowledged": False}
+        item["time_start"] = child.started.jobs.get(job.id)
     return item
 
 

@@ -90,9 +90,12 @@ class Duties:
     def _registered(self, _: Mapping[str, Any]) -> list[str]:
         return [task for task in self._plan.tasks if not task.startswith(_BUILT_IN)]
 
-    def _started(self, _: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """The jobs that have started and not ended, with the time of it, by session."""
-        return {child.session: {job.id: job.since for job in child.running()} for child in self._children.living()}
+    def _started(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """The process of each session, and the jobs that it has started and not ended, with the time of it."""
+        return {
+            child.session: {"pid": child.pid, "jobs": {job.id: job.since for job in child.running()}}
+            for child in self._children.living()
+        }
 
     def _stats(self, _: Mapping[str, Any]) -> dict[str, Any]:
         plan, children = self._children.plan, self._children.living()
