@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +230,36 @@ def test_a_job_that_is_too_large_to_be_kept_is_named() -> None:
     job = fails(add.s(1, 1) | add.s(1) | heavy.si("x" * 300_000))
     with pytest.raises(FlowError, match=rf"job {job} \(ValueError.* more than 256 KiB"):
         app.flows.retry(job)
+
+
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Umbel]:
+    at_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/jobs.db" if at_file else request.getfixturevalue(f"{request.param}_url")
+    with Umbel("elsewhere", broker=url, set_as_current=False) as made:
+        yield made
+
+
+def test_every_engine_starts_a_flow_with_what_was_brought_before(elsewhere: Umbel) -> None:
+    members = [elsewhere.task(name=str(number))(partial(times, number)) for number in range(3)]
+    lazy = elsewhere.task(name="adds", bind=True)(lambda self: self.add_to_chord(members[0].s(1000)) and 1)
+    whole = elsewhere.task(name="total")(total.run)
+    broken_one = elsewhere.task(name="flaky")(flaky.run)
+    many = [members[number % 3].s(number) for number in range(1_200)]
+    canvas = chord([*many, broken_one.s(5), lazy.s()], whole.s()) | members[2].s()
+    with worker(elsewhere, threads=4):
+        handle = canvas.delay()
+        assert isinstance(handle.get(timeout=WAIT, propagate=False), Exception)
+        eventually(lambda: elsewhere.flows.get(handle.id).ended is not None, "it has ended")  # type: ignore[union-attr]
+        broken["flaky"] = False
+        retried = elsewhere.flows.retry(handle.id)
+        assert len(retried.jobs) == 3
+        assert retried.kept == 1_202
+        assert retried.result.get(timeout=WAIT) == 2 * (sum(number % 3 * number for number in range(1_200)) + 51)
+
+
+def times(factor: int, value: int) -> int:
+    return factor * value
 
 
 def test_a_job_that_failed_is_kept_once_for_each_that_waits_for_it() -> None:
