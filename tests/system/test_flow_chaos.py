@@ -15,9 +15,9 @@ from umbel import chord
 
 pytestmark = pytest.mark.timeout(180)
 
-CHORDS = 40
+CHORDS = 25
 MOST_MEMBERS = 12
-CHILD_KILLS = 5
+CHILD_KILLS = 4
 SECONDS = 60.0
 
 
