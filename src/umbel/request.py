@@ -44,6 +44,10 @@ class Desk(Protocol):
         """The async twin of `confirm`."""
         ...
 
+    def revoked(self, job_id: str) -> bool:
+        """Whether the worker was told that the job, which runs here, is revoked."""
+        ...
+
 
 class Request:
     """One run of one job. Made for every run, so only what most tasks ask for is there before it is asked for.
@@ -92,6 +96,14 @@ class Request:
         self.hostname = hostname
         self._delivery = delivery
         self._envelope = envelope
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the job was revoked while it runs: a long ``def`` task may look now and then, and return early.
+
+        False in a process of its own, which is ended by *terminate* instead.
+        """
+        return self.desk is not None and self.desk.revoked(self.id)
 
     @property
     def task(self) -> str:

@@ -40,6 +40,10 @@ class Desk:
         if not await self._broker().asettle_in(self._link.session, settlement, connection):
             raise _lost(request)
 
+    def revoked(self, job_id: str) -> bool:
+        """Whether the job was revoked; see `umbel.request.Desk`."""
+        return job_id in self._executor.withdrawn
+
     def confirm(self, request: Request) -> bool:
         """Whether it was committed. True if nobody knows: the next reconcile gives the job back if it was not."""
         try:

@@ -122,6 +122,11 @@ class NoDesk:
         del request
         return False
 
+    def revoked(self, job_id: str) -> bool:
+        """Nobody tells here: a job in a process of its own is ended by a signal."""
+        del job_id
+        return False
+
 
 def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
     """Run what comes over *end* until that closes; answers the exit status."""
