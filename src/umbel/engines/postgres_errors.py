@@ -11,8 +11,9 @@ from umbel.exceptions import BrokerError, BrokerFull
 
 _AGAIN: Final = frozenset({"40001", "40P01", "0A000"})
 """A deadlock or a plan that is out of date: the transaction was rolled back, and the next try meets neither."""
-_UNREADY: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "26000", "42P05", "25P03"})
-"""It stops, starts, follows another server, has too many clients, or is a pooler that lost our statements."""
+_UNREADY: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "26000", "42P05", "25P03", "55P03"})
+"""It stops, starts, follows another server, has too many clients, is a pooler that lost our statements, or has tables
+in use that are to be changed."""
 _MISSING: Final = frozenset({"42P01", "3F000"})
 _FULL: Final = frozenset({"53100", "53200", "53000"})
 _REFUSED: Final = (

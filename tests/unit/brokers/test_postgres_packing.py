@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from umbel.brokers.postgres import packing
-from umbel.contracts.broker import Settlement
+from umbel.contracts.broker import Ended, Settlement
+from umbel.engines.postgres_values import key
 from umbel.model.job import Counts, Delivery, Job
 
 
@@ -64,7 +65,19 @@ def test_counts_that_are_not_given_are_kept() -> None:
 
 
 def test_a_row_of_a_job_that_never_came_back_has_no_counts() -> None:
-    first = packing.delivery(("job", "queue", 9, b"body", 0, 0, 0, False, False), 7)
+    first = packing.delivery(("job", "queue", 9, b"body", 0, 0, 0, False, False, None), 7)
     assert first == Delivery("job", "queue", 9, 7, b"body")
-    again = packing.delivery(("job", "queue", 9, b"body", 1, 2, 3, True, True), 8)
+    again = packing.delivery(("job", "queue", 9, b"body", 1, 2, 3, True, True, None), 8)
     assert again == Delivery("job", "queue", 9, 8, b"body", Counts(1, 2, 3, marked=True), returned=True)
+
+
+def test_a_doom_is_told_of_a_job_that_never_came_back_too() -> None:
+    doomed = packing.delivery(("job", "queue", 9, b"body", 0, 0, 0, False, False, "revoked"), 1)
+    assert doomed == Delivery("job", "queue", 9, 1, b"body", Counts(doom="revoked"))
+
+
+def test_jobs_for_whose_sake_a_session_was_ended_are_not_charged() -> None:
+    ended = [Ended("one", ("a", "b"), (("b", "timeout"),)), Ended("two", ("b",)), Ended("three")]
+    assert packing.started(ended) == ("{one,two}", f"{{{key('a')},{key('b')}}}")
+    assert packing.dooming(ended) == ("{one}", f"{{{key('b')}}}", '{"timeout"}')
+    assert packing.dooming(ended[1:]) is None

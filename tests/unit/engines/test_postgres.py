@@ -145,6 +145,7 @@ def test_a_wrong_address_is_refused_without_its_password(url: str) -> None:
         psycopg.errors.TooManyConnections("too many"),
         psycopg.errors.ReadOnlySqlTransaction("a standby"),
         psycopg.errors.ConnectionFailure("gone"),
+        psycopg.errors.LockNotAvailable("the tables are in use"),
     ],
 )
 def test_what_will_pass_is_tried_again_elsewhere(error: psycopg.Error) -> None:

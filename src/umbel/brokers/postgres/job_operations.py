@@ -12,8 +12,8 @@ from umbel.brokers.postgres.floors import NOTHING
 from umbel.brokers.postgres.operations import Settled, Steps, Verbs
 from umbel.brokers.postgres.packing import keys
 from umbel.contracts.broker import SessionDead, Settlement
-from umbel.contracts.jobs import MAX_TAKEN, Listed, Revoked
-from umbel.engines.postgres_command import Statements
+from umbel.contracts.jobs import MAX_TAKEN, WAITING, Listed, Revoked
+from umbel.engines.postgres_command import Rows, Statements
 from umbel.engines.postgres_values import Blobs, key, texts
 from umbel.model.job import Counts, Delivery
 from umbel.states import Place
@@ -130,7 +130,7 @@ def _leased(session: str, asked: dict[str, str], lease: float, now: str | None) 
     """What is found of *asked*, id and queue, and is not being changed."""
     wanted = keys(asked), texts(asked.values())
     (rows,) = yield [SQL("jobs.lease", session, *wanted, str(lease), now)]
-    return {row[0]: _found(session, row) for row in rows}
+    return _found(session, rows)
 
 
 def _awaited(session: str, missing: dict[str, str], lease: float, now: str | None) -> Steps[dict[str, Found]]:
@@ -141,22 +141,26 @@ def _awaited(session: str, missing: dict[str, str], lease: float, now: str | Non
         if there:
             one = f"{{{identity}}}", texts([missing[identity]])
             _, leased = yield [SQL("jobs.wait", identity), SQL("jobs.lease", session, *one, str(lease), now)]
-            found |= {row[0]: _found(session, row) for row in leased}
+            found |= _found(session, leased)
     if left := {each: queue for each, queue in missing.items() if each not in found}:
         (rows,) = yield [SQL("jobs.look", keys(left), texts(left.values()), now)]
         found |= {identity: Found("ended" if over else "unknown") for identity, _, over in rows}
     return found
 
 
-def _found(session: str, row: tuple[Any, ...]) -> Found:
-    state: int = row[1]
-    queue: str = row[2]
-    place = STATES[state]
-    if row[3] is not None:  # if it is running, a first try, whose answer was lost, has leased it to us
-        return Found(place, queue, packing.delivery(row[3:], 1))
-    if place not in ("running", "dead"):
+def _found(session: str, rows: Rows) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for identity, state, queue, *leased in rows:
+        place = found[identity].place if state is None else _place(state)
+        # Of one that is running and leased to us a first try has got hold, whose answer was lost.
+        found[identity] = Found(place, queue, packing.delivery(tuple(leased), 1) if state is None else None)
+    if any(one.delivery is None and one.place in WAITING for one in found.values()):
         raise SessionDead(session)
-    return Found(place, queue)
+    return found
+
+
+def _place(state: int) -> Place:
+    return STATES[state]
 
 
 def _named(found: Found, queue: str | None) -> str:

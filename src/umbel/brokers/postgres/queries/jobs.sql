@@ -3,8 +3,9 @@
 -- name: lease
 -- $1 session, new or of this very call; per job: $2 id, $3 queue (empty: any); $4 lease in seconds, $5 now or null. Dooms
 -- them, and hands those that wait to the session, unless it is over. Answers id, state (see STATES) and queue of each that
--- was found and that nobody is changing at the moment, and what makes a delivery, or nulls. A repeat finds what the first
--- try has handed out.
+-- was found and that nobody is changing at the moment; and then, for each that was handed over, id, null, queue, and what
+-- makes a delivery: were the two joined, a generic plan would compare each with each. A repeat finds what the first try has
+-- handed out.
 with moment as materialized (select coalesce($5::timestamptz, now()) as now),
 found as materialized (
     select job.id, job.queue, case when job.state = 0 and job.run_at > moment.now then 4 else job.state end as state,
@@ -29,27 +30,23 @@ doomed as (
 ),
 taken as (
     update umbel.job set
-        doom = coalesce(job.doom, 'revoked'), state = 1, session = $1::uuid, number = 1, delayed = false, task = null,
-        run_at = least(job.run_at, moment.now)
-    from moment, found
-    where job.id = found.id and job.id = any(array(select id from found where free))
-        and job.queue = any(array(select queue from opened))
-    returning job.id, found.state, job.queue, coalesce(job.name, job.id::text) as name, job.level, job.envelope,
-        job.retries, job.crashes, job.losses, job.marked, job.back, job.doom
+        doom = coalesce(doom, 'revoked'), state = 1, session = $1::uuid, number = 1, delayed = false, task = null,
+        run_at = least(run_at, coalesce($5::timestamptz, now()))
+    where id = any(array(select id from found where free)) and queue = any(array(select queue from opened))
+    returning id, queue, coalesce(name, id::text) as name, level, envelope, retries, crashes, losses, marked, back, doom
 )
-select id::text, state::int4, queue, name, queue, level::int4, envelope, retries, crashes, losses, marked, back, doom
-from taken
-union all
 select id::text, state::int4, queue, null, null, null, null, null, null, null, null, null, null from found
-where not free or queue <> all(array(select queue from opened))
+union all
+select id::text, null, queue, name, queue, level::int4, envelope, retries, crashes, losses, marked, back, doom from taken
 
 -- name: look
--- $1 ids, $2 queues (empty: any), $3 now or null; answers each id, whether the job has not ended, and whether it has
-select given.id::text, exists (
-    select from umbel.job where job.id = given.id and given.queue in ('', job.queue)
-), exists (
-    select from umbel.result where result.id = given.id and result.expires > coalesce($3::timestamptz, now())
-)
+-- $1 ids, $2 queues (empty: any), $3 now or null; answers each id, whether the job has not ended, and whether it has. Looked up
+-- one by one ("limit 1"), for `exists` may be planned so that it reads all records.
+select given.id::text, (
+    select true from umbel.job where job.id = given.id and given.queue in ('', job.queue) limit 1
+) is true, (
+    select true from umbel.result where result.id = given.id and result.expires > coalesce($3::timestamptz, now()) limit 1
+) is true
 from unnest($1::uuid[], $2::text[]) as given(id, queue)
 
 -- name: wait
