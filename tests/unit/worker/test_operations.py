@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from umbel.cli import main as cli
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
 from umbel.worker.options import WorkerOptions
@@ -195,6 +198,19 @@ def test_the_watchdog_of_another_process_is_left_alone(manager: socket.socket) -
 
 def test_a_worker_that_no_manager_asked_says_nothing() -> None:
     Notify({}).ready("nobody hears")
+
+
+def test_the_page_about_running_workers_names_options_that_there_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    context = click.Context(cli.group)
+    commands = [cli.group.get_command(context, name) for name in ("worker", "health", "dev")]
+    known = {
+        word for each in commands if each is not None for option in each.get_params(context) for word in option.opts
+    }
+    foreign = {"--create-home", "--interval", "--start-period"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - foreign
+    assert len(named) > 10
+    assert named <= known
 
 
 def test_a_manager_that_is_gone_harms_nobody(tmp_path: Path) -> None:
