@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -107,8 +108,14 @@ def _ending(outcome: Outcome) -> tuple[str, bytes, Failure | None]:
         case Failed():
             return FAILURE, _NIL, outcome.failure
         case Revoked():
-            return REVOKED, _NIL, capture(TaskRevokedError(outcome.reason))
+            return REVOKED, _NIL, _revocation(outcome.reason)
         case Ignored():
             return IGNORED, _NIL, None
         case _:
             raise TypeError(f"{type(outcome).__name__} is not the end of a job")
+
+
+@lru_cache(maxsize=64)
+def _revocation(reason: str) -> Failure:
+    """Why a job was revoked; made once, for thousands may be revoked at a time."""
+    return capture(TaskRevokedError(reason))
