@@ -33,6 +33,8 @@ _PLAIN_COLOR: Final = "\033[0m"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 logger: Final = logging.getLogger("umbel.worker")
+task_logger: Final = logging.getLogger("umbel.task")
+"""Above the loggers of tasks; what after_setup_task_logger hands out."""
 
 
 class JobFilter(logging.Filter):
@@ -115,8 +117,13 @@ def level_of(name: str) -> int:
 
 
 def get_task_logger(name: str) -> logging.Logger:
-    """The logger *name* for use inside tasks: each of its records carries the fields of `JobFilter`."""
+    """The logger *name* for use inside tasks: each of its records carries the fields of `JobFilter`.
+
+    Unless a logger above it is in use, its records pass `task_logger`, as in Celery.
+    """
     found = logging.getLogger(name)
+    if found.parent is logging.root and found is not task_logger:
+        found.parent = task_logger
     if not any(isinstance(each, JobFilter) for each in found.filters):
         found.addFilter(JobFilter())
     return found

@@ -49,6 +49,8 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     options: WorkerOptions
     entry: str
+    worker: str = ""
+    """The node name of the worker; empty for a scheduler that runs no jobs."""
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
@@ -63,6 +65,8 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     tasks: list[str]
     results: str = ""
     schedules: list[Entry] = []
+    listened: list[str] = []
+    """The names of the worker's own signals that somebody listens to."""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -94,7 +98,16 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     peak: int = 0
 
 
-Message: TypeAlias = Stop | Interrupt | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+class Moment(msgspec.Struct, frozen=True, tag=True):
+    """To a child or the forkserver: send the signal *name*, which tells *details*. A forkserver answers with it."""
+
+    name: str
+    details: dict[str, str | int] = {}
+
+
+Message: TypeAlias = (
+    Moment | Stop | Interrupt | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+)
 
 STOPPED_STATUS = 0
 """The exit status of a child that ends because it was told to."""

@@ -18,9 +18,11 @@ from umbel.execution import builtin
 from umbel.execution.executor import Finished
 from umbel.execution.moments import Moments
 from umbel.execution.runners import Gate
+from umbel.signals import worker_process_init, worker_process_shutdown
 from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
+from umbel.worker.child.announcing import aannounce
 from umbel.worker.child.consumer import Consumer, Pulse
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.executors import make_executor
@@ -31,7 +33,7 @@ from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Ready, Retiring, Stop
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Moment, Ready, Retiring, Stop
 from umbel.worker.options import ChildOptions
 
 SWITCH_SECONDS: Final = 0.002
@@ -58,9 +60,12 @@ class Child:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks))
         self._app = app
+        self._worker = options.worker
+        self._announcing: set[asyncio.Future[None]] = set()
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead."""
+        await worker_process_init.asend(None)
         settling = asyncio.ensure_future(self._settler.run())
         consuming = asyncio.ensure_future(self._consumer.run(ready))
         try:
@@ -74,8 +79,20 @@ class Child:
             consuming.cancel()
             settling.cancel()
             await self._notebook.aclose()
+            await self._say_farewell()
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
             await self._app.aclose()
+
+    def announce(self, moment: Moment) -> None:
+        """Send a signal of the worker, beside what runs."""
+        announcing = asyncio.ensure_future(aannounce(self._app, moment, self._worker))
+        self._announcing.add(announcing)
+        announcing.add_done_callback(self._announcing.discard)
+
+    async def _say_farewell(self) -> None:
+        if self._announcing:
+            await asyncio.wait(self._announcing)
+        await worker_process_shutdown.asend(None, pid=os.getpid(), exitcode=STOPPED_STATUS)
 
     def tell(self, pulse: Pulse) -> None:
         """Let *pulse* know of each answer of the broker."""
@@ -137,6 +154,8 @@ async def _listen(channel: Channel, child: Child) -> None:
                 child.stop()
             case Interrupt():
                 child.interrupt(message)
+            case Moment():
+                child.announce(message)
             case _:
                 raise ChannelClosed(f"not for a child: {message!r}")
     # The supervisor is gone, and with it the lease: nothing that this process still does would count.

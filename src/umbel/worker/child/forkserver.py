@@ -22,17 +22,18 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from umbel import log
 from umbel.app.connections import results_elsewhere
 from umbel.app.loading import load_app
 from umbel.exceptions import ImproperlyConfigured
+from umbel.signals import worker_before_create_process
 from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import BlockingChannel, ChannelClosed
 from umbel.worker.child import isolate
+from umbel.worker.child.announcing import announce, app_loaded, listened
 from umbel.worker.child.nursery import Nursery
-from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed, Message
-from umbel.worker.options import ChildOptions, WorkerOptions
+from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed, Message, Moment
+from umbel.worker.options import ChildOptions
 
 OOM_POINTS: Final = 500
 CRASHED_STATUS: Final = 70
@@ -50,6 +51,7 @@ class Forkserver:
         """Serve *channel*; nothing is loaded before the supervisor says what."""
         self._channel = channel
         self._app: Any = None
+        self._worker = ""
         self._entry: Entry = _no_entry
         self._watched: dict[int, tuple[int, int]] = {}  # pidfd -> number of the child, process id
         self._poll = select.poll()
@@ -78,6 +80,9 @@ class Forkserver:
                 self._channel.send(self._load(message))
             case Fork():
                 self._fork(message)
+            case Moment():
+                announce(self._app, message, self._worker)
+                self._channel.send(message)
             case _:
                 raise ChannelClosed(f"not for a forkserver: {message!r}")
 
@@ -88,7 +93,8 @@ class Forkserver:
             if options.workdir:
                 os.chdir(options.workdir)
             app = load_app(options.app)
-            _set_up_log(options)  # after the user's code, which may have configured logging
+            self._worker = order.worker
+            app_loaded(app, order)
             results = results_elsewhere(app.conf, same=app.same_engine)
             described = Loaded(
                 main=app.main or "",
@@ -96,6 +102,7 @@ class Forkserver:
                 tasks=sorted(app.tasks),
                 results=results,
                 schedules=app.periodic.entries() if options.beat else [],
+                listened=listened(),
             )
             module, _, name = order.entry.partition(":")
             self._entry = getattr(import_module(module), name)
@@ -109,6 +116,7 @@ class Forkserver:
 
     def _fork(self, order: Fork) -> None:
         end, page = self._channel.take_fds(2)
+        worker_before_create_process.send(self._app)
         options, nursery = self._nursery.open(order.number, order.options)
         pid = os.fork()
         if pid == 0:
@@ -198,10 +206,6 @@ def _ready_to_fork() -> None:
     # What is alive now stays: the collector of a child shall not write to these pages, they are shared by all.
     gc.collect()
     gc.freeze()
-
-
-def _set_up_log(options: WorkerOptions) -> None:
-    log.setup(options.loglevel, options.logformat, options.logfile, options.color)
 
 
 def _leave_at_once(status: int) -> NoReturn:

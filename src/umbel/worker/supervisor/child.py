@@ -23,6 +23,7 @@ from umbel.worker.messages import (
     Interrupt,
     Lost,
     Message,
+    Moment,
     Ready,
     Retiring,
     Stop,
@@ -158,6 +159,10 @@ class Child:
         if self._process >= 0:
             self.killed = True
             kernel.kill(self._process)
+
+    def announce(self, moment: Moment) -> None:
+        """Have the signal of *moment* sent there."""
+        self._tell(moment)
 
     def dump(self) -> None:
         """Have it write the stacks of its threads to stderr."""

@@ -14,7 +14,7 @@ import msgspec
 from umbel.exceptions import UmbelError
 from umbel.worker import kernel
 from umbel.worker.channel import Channel, ChannelClosed
-from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed, Message
+from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed, Message, Moment
 from umbel.worker.options import ChildOptions
 
 MODULE: Final = "umbel.worker.child.forkserver"
@@ -54,6 +54,7 @@ class Forkserver:
         self._channel = channel
         self._births: dict[int, Birth] = {}
         self._loaded: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._announced: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -94,6 +95,12 @@ class Forkserver:
         await birth.pid
         return birth
 
+    async def announce(self, moment: Moment) -> None:
+        """Have the signal of *moment* sent there, and wait until its receivers are done. Raises `ForkserverGone`."""
+        self._announced = asyncio.get_running_loop().create_future()
+        await self._tell(self._channel.send(moment))
+        await self._announced
+
     def kill(self) -> None:
         """End it now, and its children with it. Nothing happens if it has ended."""
         if not self.gone.is_set():
@@ -118,6 +125,8 @@ class Forkserver:
         match message:
             case Loaded() | LoadFailed():
                 _set(self._loaded, message)
+            case Moment():
+                _set(self._announced, message)
             case Forked():
                 _set(self._births[message.number].pid, message.pid)
             case Exited():

@@ -45,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
     schedules: tuple[Entry, ...] = ()
     """The schedules of the app's code."""
+    listened: tuple[str, ...] = ()
+    """The names of the worker's own signals that user code listens to."""
 
     @property
     def slots(self) -> int:
@@ -84,6 +86,7 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         settings=settings,
         results=loaded.results,
         schedules=tuple(loaded.schedules),
+        listened=tuple(loaded.listened),
     )
 
 

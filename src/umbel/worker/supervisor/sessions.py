@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from umbel.contracts.broker import Beat, Broker
@@ -44,6 +45,8 @@ class Sessions:
         self._outage = outage
         self._holders: dict[str, Holder] = {}
         self._opened: dict[str, tuple[str, ...]] = {}
+        self.beaten: Callable[[], None] | None = None
+        """Called after each heartbeat that was answered."""
         self._deadline = max(MIN_DEADLINE_SECONDS, plan.lease / BEATS_A_LEASE)
 
     async def open(self, info: bytes, queues: tuple[str, ...] | None = None) -> tuple[str, float]:
@@ -71,6 +74,8 @@ class Sessions:
             before = boot_seconds()
             if self._holders:
                 await self._outage.insist(self._beat, self._deadline)
+                if self.beaten is not None:
+                    self.beaten()
             # From the moment of the last beat: a slow answer does not stretch the period.
             await asyncio.sleep(max(0.0, period - (boot_seconds() - before)))
 

@@ -30,6 +30,8 @@ class Signals:
         self.reload = asyncio.Event()
         self.dump: Callable[[], None] | None = None
         """Called by USR1."""
+        self.last = ""
+        """The name of the signal that came last; empty: none came."""
         self._first = 0.0
         self._handlers: dict[signal.Signals, Callable[[], None]] = {
             signal.SIGTERM: self._stop_now if os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else self._stop,
@@ -42,14 +44,19 @@ class Signals:
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        for each, handler in self._handlers.items():
-            loop.add_signal_handler(each, handler)
+        for each in self._handlers:
+            loop.add_signal_handler(each, self._take, each)
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         loop = asyncio.get_running_loop()
         for each in self._handlers:
             loop.remove_signal_handler(each)
+
+    def _take(self, number: signal.Signals) -> None:
+        if number is not signal.SIGCHLD:
+            self.last = number.name
+        self._handlers[number]()
 
     def _stop(self) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections import deque
@@ -28,10 +29,11 @@ from umbel.worker.supervisor.children import Children, CrashLoop
 from umbel.worker.supervisor.control import Control
 from umbel.worker.supervisor.duties import Duties
 from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
+from umbel.worker.supervisor.herald import Herald
 from umbel.worker.supervisor.notify import Notify
 from umbel.worker.supervisor.operations import Operations
 from umbel.worker.supervisor.outage import Outage
-from umbel.worker.supervisor.plan import Plan, make_plan
+from umbel.worker.supervisor.plan import DEFAULT_NAME, Plan, make_plan, node_name
 from umbel.worker.supervisor.reclaimer import Reclaimer
 from umbel.worker.supervisor.scheduling import make_scheduler
 from umbel.worker.supervisor.sessions import Sessions
@@ -59,7 +61,7 @@ class Supervisor:
 
     def __init__(self, options: WorkerOptions, entry: str) -> None:
         """Run the app of *options*; its children call *entry* (``module:name``)."""
-        self._order = Load(options, entry)
+        self._order = Load(options, entry, node_name(options.hostname or DEFAULT_NAME, socket.gethostname()))
         self._forkserver: Forkserver | None = None
         self._plan: Plan | None = None
         self._broker: Broker | None = None
@@ -67,6 +69,7 @@ class Supervisor:
         self._reclaimer: Reclaimer | None = None
         self._scheduler: Scheduler | None = None
         self._operations: Operations | None = None
+        self._herald: Herald | None = None
         self._notify = Notify(os.environ)
 
     async def run(self) -> int:
@@ -102,6 +105,8 @@ class Supervisor:
         sessions = Sessions(self._broker, plan, outage)
         self._reclaimer = Reclaimer(self._broker, plan, outage)
         children = self._children = Children(plan, sessions, self._reclaimer)
+        self._herald = Herald(plan.listened, children)
+        sessions.beaten = self._herald.beaten
         self._operations = Operations(self._order.options, plan, children, self._notify)
         signals.dump = children.dump
         try:
@@ -131,6 +136,8 @@ class Supervisor:
     async def _announce(self, plan: Plan, children: Children) -> None:
         await children.ready.wait()
         logger.info("%s ready.", plan.worker)
+        if self._herald is not None:
+            self._herald.ready()
         self._notify.ready(f"{plan.worker} receives from {', '.join(plan.queues)}")
         try:
             await _warn(self._broker, plan)
@@ -189,6 +196,8 @@ class Supervisor:
             return await self._stop_now()
         if self._operations is not None:
             self._operations.stopping()
+        if self._herald is not None:
+            self._herald.stopping(signals.last)
         grace = plan.grace
         logger.warning("Stopping: %d running jobs have %g s to finish; again to stop now", children.running(), grace)
         stopping = asyncio.create_task(children.stop(grace))
@@ -196,6 +205,8 @@ class Supervisor:
         await asyncio.wait((stopping, cold), return_when=asyncio.FIRST_COMPLETED)
         cold.cancel()
         if stopping.done():
+            if self._herald is not None:
+                await self._herald.stopped(self._forkserver)
             return STOPPED
         stopping.cancel()
         return await self._stop_now()
