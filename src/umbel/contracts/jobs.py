@@ -141,6 +141,13 @@ class JobStore(Protocol):
         """
         ...
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace, durably, the envelope of each job by what its holder gives; answers which were still ours.
+
+        Whoever receives the job after a retry, a release or a crash gets the new one; so does who looks at it.
+        """
+        ...
+
 
 @runtime_checkable
 class JobHolder(Protocol):
@@ -149,4 +156,22 @@ class JobHolder(Protocol):
     @property
     def job_store(self) -> JobStore:
         """The verbs of single jobs on this engine."""
+        ...
+
+
+@runtime_checkable
+class JobRevoker(Protocol):
+    """A broker that can doom jobs and no more: it finds none that waits, and takes none from its queue."""
+
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """Doom each job of *keys*, (id, queue or None: in any queue that a worker has served), durably.
+
+        Nobody need have received it yet. It stays where it is, until its next receiver ends it. What has ended or is
+        dead is only told of. Answers one by one, without deliveries; *place* "unknown": it was not received yet, or
+        there is no such job. Errors as `Sender.send`.
+        """
+        ...
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
         ...

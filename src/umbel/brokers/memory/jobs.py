@@ -127,6 +127,11 @@ class MemoryJobs:
         with self._space.lock:
             return [self._note(session, *each) for each in notes]
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace the envelopes of jobs; see `JobStore.amend`."""
+        with self._space.lock:
+            return [self._amend(session, *each) for each in amended]
+
     # ---
 
     def _home(self, job_id: str, queue: str | None) -> str:
@@ -171,6 +176,13 @@ class MemoryJobs:
         ours = queue.holds(session, delivery.id, delivery.number)
         if ours:
             queue.jobs[delivery.id].note = note
+        return ours
+
+    def _amend(self, session: str, delivery: Delivery, envelope: bytes) -> bool:
+        queue = self._space.glance(delivery.queue)
+        ours = queue.holds(session, delivery.id, delivery.number)
+        if ours:
+            queue.jobs[delivery.id].envelope = envelope
         return ours
 
 

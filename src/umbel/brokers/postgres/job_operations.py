@@ -116,11 +116,11 @@ def paused(queues: Sequence[str]) -> Steps[list[bool]]:
     return [queue in found for queue in queues]
 
 
-def note(session: str, notes: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
-    """Keep notes; the last one of a delivery that is named twice."""
+def note(session: str, notes: Sequence[tuple[Delivery, bytes]], statement: str = "jobs.note") -> Steps[list[bool]]:
+    """Keep notes, or other envelopes with the *statement* "jobs.amend"; the last one of a delivery named twice."""
     last = {(delivery.id, delivery.number): (delivery, text) for delivery, text in notes}
     fences = packing.fences(delivery for delivery, _ in last.values())
-    (rows,) = yield [SQL("jobs.note", session, *fences, Blobs(text for _, text in last.values()))]
+    (rows,) = yield [SQL(statement, session, *fences, Blobs(text for _, text in last.values()))]
     places = {place for (place,) in rows}
     ours = {fence for place, fence in enumerate(last, 1) if place in places}
     return [(delivery.id, delivery.number) in ours for delivery, _ in notes]

@@ -116,6 +116,10 @@ class PostgresJobs:
         """Keep notes with their jobs; see `JobStore.note`."""
         return await self._ado(job_operations.note(session, notes))
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace the envelopes of jobs; see `JobStore.amend`."""
+        return await self._ado(job_operations.note(session, amended, "jobs.amend"))
+
     def _seen(self, settled: Settled) -> Counter[str]:
         """Whom to wake; what was given back is in front of what we were handed last."""
         self._floors.reset()

@@ -99,13 +99,15 @@ def paused(calls: Calls, names: Sequence[str]) -> Steps[list[bool]]:
     return [reply == 1 for reply in replies]
 
 
-def note(calls: Calls, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
-    """Keep notes with their jobs; answers which deliveries are still the session's."""
+def note(
+    calls: Calls, session: str, notes: Sequence[tuple[Delivery, bytes]], script: str = "note"
+) -> Steps[list[bool]]:
+    """Keep notes with their jobs, or, with the *script* "amend", other envelopes; answers which are the session's."""
     places: dict[str, list[int]] = {}
     for place, (delivery, _) in enumerate(notes):
         places.setdefault(delivery.queue, []).append(place)
     batches = [(queue, mine) for queue, ours in places.items() for mine in parts(ours, MAX_TAKEN)]
-    commands = [calls.make("note", queue, (session, *_notes(notes, mine))) for queue, mine in batches]
+    commands = [calls.make(script, queue, (session, *_notes(notes, mine))) for queue, mine in batches]
     replies = (yield commands) if commands else []
     answers = [False] * len(notes)
     for (_, mine), reply in zip(batches, replies, strict=True):

@@ -124,6 +124,11 @@ class RedisJobs:
         queues = {delivery.queue for delivery, _ in notes}
         return await self._ado(queues, job_operations.note(self._calls, session, notes))
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace the envelopes of jobs; see `JobStore.amend`."""
+        queues = {delivery.queue for delivery, _ in amended}
+        return await self._ado(queues, job_operations.note(self._calls, session, amended, "amend"))
+
     # ---
 
     def _do(self, queues: Collection[str], steps: Steps[T]) -> T:

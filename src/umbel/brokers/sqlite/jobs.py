@@ -129,6 +129,10 @@ class SqliteJobs:
             lambda connection: revoking.note(connection, session, notes), durable=Durability.NONE
         )
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace the envelopes of jobs; see `JobStore.amend`."""
+        return await self._submit(lambda connection: revoking.note(connection, session, amended, "amend"))
+
     # ---
 
     def _call(self, step: _Step[T], after: _After[T] = None) -> T:

@@ -114,17 +114,20 @@ def discard(connection: Connection, queue: str, ids: Sequence[str]) -> list[bool
     return [connection.execute(JOBS["discard"], (job_id, queue)).fetchone() is not None for job_id in ids]
 
 
-def note(connection: Connection, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
-    """Keep notes with the jobs that *session* holds."""
+def note(
+    connection: Connection, session: str, notes: Sequence[tuple[Delivery, bytes]], statement: str = "note"
+) -> list[bool]:
+    """Keep notes with the jobs that *session* holds, or, with the *statement* "amend", other envelopes."""
     alive = places(connection, session)
     return [
-        delivery.queue in alive and _note(connection, alive[delivery.queue].key, delivery, text)
+        delivery.queue in alive and _note(connection, alive[delivery.queue].key, delivery, (statement, text))
         for delivery, text in notes
     ]
 
 
-def _note(connection: Connection, key: int, delivery: Delivery, text: bytes) -> bool:
-    row = connection.execute(JOBS["note"], (delivery.id, key, delivery.number, text)).fetchone()
+def _note(connection: Connection, key: int, delivery: Delivery, said: tuple[str, bytes]) -> bool:
+    statement, text = said
+    row = connection.execute(JOBS[statement], (delivery.id, key, delivery.number, text)).fetchone()
     return row is not None
 
 

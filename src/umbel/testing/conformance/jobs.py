@@ -15,6 +15,7 @@ from umbel.contracts.jobs import JobHolder, Listed
 from umbel.contracts.powers import Inspector
 from umbel.model.job import Counts, Delivery
 from umbel.states import Place
+from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.dooming import DoomingConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.job_stage import TTL, JobStage, ends
@@ -355,6 +356,7 @@ class JobConformance(
     DeadLetterConformance,
     PausingConformance,
     NoteConformance,
+    AmendingConformance,
 ):
     """All that an engine guarantees that shows and stops single jobs."""
 

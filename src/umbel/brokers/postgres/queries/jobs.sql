@@ -224,3 +224,26 @@ noted as (
     where job.id = ours.id and job.id = any(array(select id from ours))
 )
 select place::int4 from ours
+
+-- name: amend
+-- $1 session; per job: $2 id, $3 receive number, $4 envelope. Answers the places (from 1) of those that were ours; the look
+-- is that of a settle.
+with alive as materialized (
+    select session.queue from umbel.session
+    where session.id = $1::uuid and session.ended is null order by session.queue for key share of session
+),
+ours as materialized (
+    select given.place, given.envelope, job.id
+    from unnest($2::uuid[], $3::int4[], $4::bytea[]) with ordinality as given(id, number, envelope, place)
+    cross join lateral (
+        select job.id from umbel.job
+        where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state + 0 = 1
+            and job.queue = any(array(select queue from alive))
+        limit 1 for no key update
+    ) as job
+),
+amended as (
+    update umbel.job set envelope = ours.envelope from ours
+    where job.id = ours.id and job.id = any(array(select id from ours))
+)
+select place::int4 from ours

@@ -60,3 +60,7 @@ select 1 from queue where name = ?1 and paused = 1
 -- name: note
 -- ?1 job id, ?2 and ?3 the fence (see settle), ?4 note; a row if it was ours
 update job set note = ?4 where id = ?1 and session = ?2 and number = ?3 and state = 1 returning 1
+
+-- name: amend
+-- ?1 job id, ?2 and ?3 the fence (see settle), ?4 envelope; a row if it was ours
+update job set envelope = ?4 where id = ?1 and session = ?2 and number = ?3 and state = 1 returning 1
