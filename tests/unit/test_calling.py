@@ -192,6 +192,9 @@ def test_options_bind_and_a_later_option_wins(add: Task[[int, int], int], mailbo
         ({"retry_policy": {"max_retry": 1}}, TypeError, "unknown option 'max_retry': did you mean 'max_retries'"),
         ({"retry_policy": 3}, TypeError, "retry_policy is 3: give a dict"),
         ({"retry_policy": {"jitter": "no"}}, TypeError, "jitter is 'no'"),
+        ({"time_limit": 0}, ValueError, "time_limit is 0: give more than 0 seconds"),
+        ({"soft_time_limit": -1.5}, ValueError, "soft_time_limit is -1.5"),
+        ({"time_limit": float("nan")}, ValueError, "time_limit is nan"),
         ({"soft_time_limit": 5, "time_limit": 3}, ValueError, r"soft_time_limit \(5 s\) is more than time_limit"),
     ],
 )

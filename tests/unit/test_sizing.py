@@ -60,6 +60,10 @@ def test_a_pool_that_does_not_exist_is_refused_with_its_replacement(pool: str, i
         checked_pool(pool)
 
 
+def test_processes_is_another_name_of_prefork() -> None:
+    assert sized(pool="Processes", concurrency=2) == Sizing(processes=2, threads=1, async_slots=100)
+
+
 def test_a_size_of_nothing_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="async_slots"):
         sized(Settings(worker_async_concurrency=0))

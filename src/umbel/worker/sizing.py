@@ -14,10 +14,10 @@ from umbel.settings import Settings
 from umbel.worker.options import WorkerOptions
 
 POOLS: Final = ("prefork", "threads", "solo", "asyncio")
+_ALIASES: Final = {"processes": "prefork"}
 _REPLACED_POOLS: Final = {
     "gevent": "-P asyncio for `async def` tasks, or -P threads for blocking ones",
     "eventlet": "-P asyncio for `async def` tasks, or -P threads for blocking ones",
-    "processes": "-P prefork",
     "custom": "-P prefork, threads, solo or asyncio",
 }
 _CGROUP: Final = Path("/sys/fs/cgroup")
@@ -63,8 +63,9 @@ def resolve(options: WorkerOptions, settings: Settings) -> Sizing:
 
 
 def checked_pool(name: str) -> str:
-    """*name* in lower case. Raises `ImproperlyConfigured` with the pool to use instead, if it is not one of `POOLS`."""
+    """The pool that *name* means. Raises `ImproperlyConfigured`, with the one to use instead, if it is none."""
     pool = name.lower()
+    pool = _ALIASES.get(pool, pool)
     if pool in POOLS:
         return pool
     instead = _REPLACED_POOLS.get(pool, "one of " + ", ".join(POOLS))

@@ -10,7 +10,7 @@ from umbel.execution.executor import Finished
 from umbel.execution.verdict import result_of, settlement_of
 from umbel.model.failure import Failure
 from umbel.model.job import Counts, Delivery
-from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
+from umbel.model.outcome import Crashed, Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
 from umbel.wire import record
 
 NOW = 1_800_000_000.0
@@ -73,6 +73,11 @@ def test_a_retry_is_charged_and_clears_the_mark() -> None:
     assert (settlement.kind, settlement.delay, settlement.envelope) == ("retry", 5.0, b"new")
     assert settlement.counts == Counts(retries=3, crashes=1, losses=3, marked=False)
     assert settlement.record == b""
+
+
+def test_a_job_that_lost_its_own_process_runs_again_charged_a_crash() -> None:
+    settlement = settled(Crashed())
+    assert (settlement.kind, settlement.delay, settlement.counts) == ("retry", 0.0, Counts(2, 2, 3))
 
 
 def test_a_job_that_goes_back_to_the_queue_is_not_charged() -> None:

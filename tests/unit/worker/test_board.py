@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from umbel.worker.board import FULL, SLOT_BYTES, Board, boot_seconds
+from umbel.worker.board import FULL, NEVER, SLOT_BYTES, Board, boot_seconds
 
 SLOTS = 3
 
@@ -98,3 +98,27 @@ def test_the_other_process_sees_when_the_broker_answered_last(board: Board, twin
     board.hear()
     assert before <= twin.heard <= boot_seconds()
     assert not twin.trusted()
+
+
+def test_the_other_process_sees_which_jobs_have_limits_and_when_they_pass(board: Board, twin: Board) -> None:
+    board.take("free", "t")
+    assert twin.limited() == []
+    before = boot_seconds()
+    slot = board.take("job", "tasks.add")
+    board.limit(slot, 10.0, None)
+    board.limit(board.take("apart", "t"), None, 20.0, isolated=True)
+    first, second = twin.limited()
+    assert (first.id, first.task, first.hard, first.isolated) == ("job", "tasks.add", NEVER, False)
+    assert before + 10.0 <= first.soft <= boot_seconds() + 10.0
+    assert (second.id, second.soft, second.isolated) == ("apart", NEVER, True)
+    assert [job.id for job in twin.started()] == ["free", "job", "apart"]
+    board.give(slot)
+    assert [job.id for job in twin.limited()] == ["apart"]
+
+
+def test_the_limits_of_a_job_are_not_those_of_the_one_before_it(board: Board) -> None:
+    slot = board.take("job", "t")
+    board.limit(slot, 1.0, 2.0)
+    board.give(slot)
+    assert board.take("next", "t") == slot
+    assert board.limited() == []
