@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from umbel.contracts.broker import DONE_MARK_SECONDS, Beat, Ended, Reclaimed, SessionDead
+from umbel.contracts.broker import DONE_MARK_SECONDS, Beat, Ended, Kind, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, ClaimStore, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery
@@ -126,6 +127,49 @@ class ClaimEssentials:
         answers = await asyncio.gather(*(client.claim(session, 1, QUEUE, names) for client, session in pairs))
         for of_one_job in zip(*(answer or () for answer in answers), strict=True):
             assert sorted(each.verdict for each in of_one_job) == ["held", "held", "held", "ours"]
+
+    # --- doom
+
+    async def test_a_job_that_was_doomed_before_anybody_received_it_is_claimed_doomed(self) -> None:
+        session = await self.open(QUEUE, OTHER)
+        assert await self.claims.adoom([("job", QUEUE)]) == [Revoked("job", "unknown")]
+        assert self.claims.doom([("other", None)]) == [Revoked("other", "unknown")]
+        assert (await self.claims.alocate("job", None)).doom == "revoked"
+        doomed = Answer("ours", Counts(doom="revoked"))
+        assert await self.claim(session, Pointer("job"), Pointer("free"), Pointer("other")) == [
+            doomed, Answer("ours"), doomed,
+        ]  # fmt: skip
+        assert await self.claim(session, Pointer("job"), Pointer("other"), queue=OTHER) == [Answer("ours"), doomed]
+
+    async def test_doom_outlives_verdicts_and_sessions_and_the_first_one_stays(self) -> None:
+        session, mine = await self.held()
+        for _ in range(2):
+            assert await self.claims.adoom([("job", None)]) == [Revoked("job", "running", QUEUE)]
+        assert self.claims.locate("job", QUEUE).doom == "revoked"
+        assert await self.settle(session, Verdict(mine, "retry", generation=1, counts=Counts(retries=1))) == [True]
+        session = await self.open()
+        (answer,) = await self.claim(session, Pointer("job", 1))
+        assert answer == Answer("ours", Counts(retries=1, doom="revoked"), returned=True)
+        await self.claims.reclaim([QUEUE], LEASE, [Ended(session, ("job",), (("job", "memory"),))])
+        (answer,) = await self.claim(await self.open(), Pointer("job", 1))
+        assert answer.counts == Counts(retries=1, doom="revoked")
+
+    async def test_a_job_for_whose_sake_its_session_was_ended_is_doomed_and_not_charged(self) -> None:
+        session = await self.open()
+        await self.claim(session, Pointer("guilty"), Pointer("beside"))
+        await self.claims.reclaim([QUEUE], LEASE, [Ended(session, ("guilty",), (("guilty", "timeout"),))])
+        assert await self.next_counts("guilty") == Counts(doom="timeout")
+        assert await self.next_counts("beside") == Counts()
+
+    async def test_of_what_is_over_it_is_only_told_and_doom_is_gone_with_its_job(self) -> None:
+        for name in ("dead", "ended"):
+            session, mine = await self.held(name)
+            await self.claims.adoom([(name, QUEUE)])
+            kind: Kind = "dead" if name == "dead" else "end"
+            assert await self.settle(session, Verdict(mine, kind, record=b"record", ttl=60.0)) == [True]
+        told = [Revoked("dead", "dead", QUEUE), Revoked("ended", "ended", QUEUE)]
+        assert await self.claims.adoom([("dead", QUEUE), ("ended", QUEUE)]) == told
+        assert [(await self.claims.alocate(each, QUEUE)).doom for each in ("dead", "ended")] == ["", ""]
 
     async def test_hostile_ids_are_only_ids(self) -> None:
         session = await self.open()

@@ -24,6 +24,7 @@ from umbel.testing.conformance import (
     InspectorConformance,
     JobConformance,
     MailboxConformance,
+    MarkingConformance,
     RecordConformance,
 )
 from umbel.testing.conformance.stage import BrokerStage
@@ -34,6 +35,7 @@ WHOLE = (
     InspectorConformance,
     JobConformance,
     MailboxConformance,
+    MarkingConformance,
     RecordConformance,
 )
 PARTS = [suite for whole in WHOLE for suite in whole.__mro__ if issubclass(suite, BrokerStage)]

@@ -11,6 +11,7 @@ from umbel.claims.redis import RedisClaims
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
+from umbel.testing.conformance.marking import MarkingConformance
 
 
 class OnOneServer:
@@ -35,6 +36,10 @@ class OnOneServer:
 
 # Delays pass on RabbitMQ's clock, which no test moves: test_rabbitmq_engine.py really waits.
 class TestBroker(OnOneServer, CarrierConformance, LeaseConformance, ResendConformance):
+    pass
+
+
+class TestMarking(OnOneServer, MarkingConformance):
     pass
 
 

@@ -12,7 +12,9 @@ import msgspec
 
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
+from umbel.exceptions import ImproperlyConfigured
 from umbel.model.finding import Finding
 from umbel.model.job import FIRST, Counts, Delivery
 
@@ -110,6 +112,15 @@ class NoClaims:
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
         return self.locate(job_id, queue)
+
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """Raises `ImproperlyConfigured`: nothing is remembered."""
+        del keys
+        raise ImproperlyConfigured(f"without a claim store no job can be revoked: {ADVICE.partition(': ')[2]}")
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
+        return self.doom(keys)
 
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """What that means; see `Examiner`."""

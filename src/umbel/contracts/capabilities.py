@@ -32,6 +32,7 @@ class Power(Enum):
     FLOWS = "holds groups, chords and other flows"
     SCHEDULES = "holds schedules"
     JOBS = "shows and stops single jobs, and pauses queues"
+    DOOM = "marks any job as revoked, for whoever receives it next"
     MAILBOX = "carries messages to workers and their answers back"
     PUSHED_RESULTS = "wakes whoever waits for a result"
 
@@ -68,7 +69,7 @@ SQLITE: Final = MEMORY | {Power.PROCESSES}
 REDIS: Final = SQLITE | {Power.HOSTS, Power.JOBS, Power.MAILBOX}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
-RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS}
+RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(

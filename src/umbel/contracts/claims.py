@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from umbel.contracts.broker import Beat, Ended, Kind, Reclaimed
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.model.job import FIRST, Counts, Delivery
 
@@ -95,7 +96,7 @@ class ClaimStore(Protocol):
         ...
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
-        """Free, and charge, the jobs of *ended* and of lapsed sessions; see `Broker.reclaim`."""
+        """Free, and charge or doom, the jobs of *ended* and of lapsed sessions; see `Broker.reclaim`."""
         ...
 
     async def parked(self, queues: Sequence[str], tasks: Collection[str]) -> list[dict[str, int]]:
@@ -124,6 +125,18 @@ class ClaimStore(Protocol):
 
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
+        ...
+
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """See `JobRevoker.doom`: what claims tell of a job, `Answer.counts`, has its doom from now on, for a month.
+
+        Also of one that was not received yet; *returned* is what it was. Without a queue it is doomed where it is
+        known, or else in all `queues`.
+        """
+        ...
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
         ...
 
     def close(self) -> None:

@@ -57,6 +57,7 @@ JOBS: Final = sa.Table(
     sa.Column("crashes", sa.Integer, nullable=False),
     sa.Column("losses", sa.Integer, nullable=False),
     sa.Column("marked", sa.Boolean, nullable=False),
+    sa.Column("doom", sa.String(8), nullable=False, comment="why it must not run any more"),
     sa.Column("copies", sa.Boolean, nullable=False, comment="there may be more than one message"),
     sa.Column("parcel", _BYTES, comment="what is still to be published"),
     sa.Column("expires", sa.BigInteger, nullable=False),
@@ -71,7 +72,7 @@ PARKED: Final = sa.Table(
 )
 NEW_JOB: Final[Row] = {
     "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
-    "marked": False, "copies": False, "parcel": None,
+    "marked": False, "doom": "", "copies": False, "parcel": None,
 }  # fmt: skip
 
 _CHANGED: Final = tuple(name for name in JOBS.c.keys() if name not in ("queue", "id"))  # noqa: SIM118 - not a dict

@@ -21,6 +21,7 @@ from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import RABBITMQ, Power
 from umbel.contracts.claims import ClaimStore, Verdict
 from umbel.contracts.examiner import Examiner
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import amqp_health
 from umbel.engines.amqp import Engine
@@ -34,7 +35,7 @@ AT_ONCE_SECONDS: Final = 0.1
 
 
 class RabbitMQBroker:
-    """`Broker` and `Inspector` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*."""
+    """`Broker`, `Inspector` and `JobRevoker` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*."""
 
     powers: frozenset[Power] = RABBITMQ
     desk_type: type[Desk] = Desk
@@ -136,6 +137,14 @@ class RabbitMQBroker:
                 moved += await self._mail.unpark(queue, wanted)
                 await self._claims.unparked(queue, wanted)
         return moved
+
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """Doom jobs in the store; see `JobRevoker`. Their messages stay where they are."""
+        return self._claims.doom(keys)
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
+        return await self._claims.adoom(keys)
 
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with RabbitMQ and with the claim store; see `Examiner`."""

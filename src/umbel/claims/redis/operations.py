@@ -9,10 +9,12 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from umbel.claims.sessions import merged, told
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines.redis_command import Command, Script, Word, load
 from umbel.engines.redis_layout import QUEUES, prefix
 from umbel.model.job import Counts, Delivery, Doom
+from umbel.states import Place
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
@@ -20,6 +22,8 @@ Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
 FOLDER: Final = Path(__file__).parent / "scripts"
 MAX_FREED: Final = 200
 MAX_SETTLED: Final = 256
+MAX_DOOMED: Final = 500
+_WINDOW: Final = 16
 _SOMEWHERE: Final = "ready"
 """What is assumed of a job that nobody has received yet: RabbitMQ cannot be asked for one message."""
 
@@ -177,10 +181,48 @@ def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
     """Where *job_id* is, in every queue if *queue* is None."""
     names = [queue] if queue is not None else (yield from queues())
     replies = (yield [calls.make("locate", name, job_id, calls.records(name)) for name in names]) if names else []
-    for name, (place, retries) in zip(names, replies, strict=True):
+    for name, (place, retries, doom) in zip(names, replies, strict=True):
         if place:
-            return Location(place.decode(), name, int(retries))
-    return Location(_SOMEWHERE, queue or "")
+            return Location(place.decode(), name, int(retries), doom.decode())
+    dooms = {doom.decode() for _, _, doom in replies if doom}
+    return Location(_SOMEWHERE, queue or "", doom=cast("Doom", min(dooms, default="")))
+
+
+def doom(calls: Calls, keys: Sequence[tuple[str, str | None]]) -> Steps[list[Revoked]]:
+    """Doom the jobs of *keys*: without a queue where they are known, or else everywhere."""
+    names = (yield from queues()) if any(queue is None for _, queue in keys) else []
+    found: dict[tuple[str, str | None], Revoked] = {}
+    somewhere = [job_id for job_id, queue in keys if queue is None]
+    for answers in (yield from _doomed(calls, dict.fromkeys(names, somewhere), known=True)):
+        found.update({(each.id, None): each for each in answers if each.place != "unknown"})
+    wanted: dict[str, list[str]] = {}
+    for job_id, queue in keys:
+        for name in names if queue is None else (queue,):
+            if (job_id, queue) not in found:
+                wanted.setdefault(name, []).append(job_id)
+    for answers in (yield from _doomed(calls, wanted, known=False)):
+        found.update({(each.id, each.queue): each for each in answers})
+    return [found.get(key) or Revoked(key[0], "unknown") for key in keys]
+
+
+def _doomed(calls: Calls, wanted: Mapping[str, Sequence[str]], *, known: bool) -> Steps[list[list[Revoked]]]:
+    """Doom the ids *wanted* of each queue, with *known* only those that somebody received; answers piece by piece."""
+    pieces = [
+        (name, ids[start : start + MAX_DOOMED])
+        for name, ids in wanted.items()
+        for start in range(0, len(ids), MAX_DOOMED)
+    ]
+    found: list[list[Revoked]] = []
+    for start in range(0, len(pieces), _WINDOW):
+        window = pieces[start : start + _WINDOW]
+        replies = yield [calls.make("doom", name, calls.records(name), int(known), *ids) for name, ids in window]
+        for (name, ids), places in zip(window, replies, strict=True):
+            found.append([_revoked(job_id, name, place) for job_id, place in zip(ids, places, strict=True)])
+    return found
+
+
+def _revoked(job_id: str, queue: str, place: bytes) -> Revoked:
+    return Revoked(job_id, cast("Place", place.decode()), queue) if place else Revoked(job_id, "unknown")
 
 
 def _answer(reply: list[Any]) -> Answer:
@@ -191,8 +233,8 @@ def _answer(reply: list[Any]) -> Answer:
             return Answer("over", parcel=reply[1])
         case _ if len(reply) > 1:
             retries, crashes, losses, marked = (int(word) for word in reply[1:5])
-            doom = cast("Doom", reply[5].decode())
-            return Answer("ours", Counts(retries, crashes, losses, bool(marked), doom), returned=True)
+            counts = Counts(retries, crashes, losses, bool(marked), cast("Doom", reply[6].decode()))
+            return Answer("ours", counts, returned=reply[5] == b"1")
         case _:
             return Answer("ours")
 

@@ -8,6 +8,7 @@ from umbel.claims.redis import operations
 from umbel.claims.redis.operations import Calls
 from umbel.contracts.broker import Beat, Ended, Reclaimed
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
@@ -88,6 +89,14 @@ class RedisClaims:
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""
         return await adrive(operations.locate(self._calls, job_id, queue), self._engine.acall)
+
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """Doom the jobs of *keys*; a queue's in atomic steps of 500."""
+        return drive(operations.doom(self._calls, keys), self._engine.call)
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
+        return await adrive(operations.doom(self._calls, keys), self._engine.acall)
 
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with the server; see `Examiner`."""

@@ -11,6 +11,7 @@ from umbel.claims.sessions import merged
 from umbel.claims.sql import verbs
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines import sql_claims as tables
 from umbel.engines import sql_health
@@ -138,6 +139,17 @@ class SqlClaims:
         """The async twin of `locate`."""
         return await self._run(self._looking(job_id, queue))
 
+    def doom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """Doom the jobs of *keys*, one transaction each."""
+        everywhere = any(queue is None for _, queue in keys)
+        names = self._threads.call(self._engine.run, tables.queues) if everywhere else []
+        return [self._threads.call(self._engine.run, self._dooming(*key, names)) for key in keys]
+
+    async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
+        """The async twin of `doom`."""
+        names = await self._run(tables.queues) if any(queue is None for _, queue in keys) else []
+        return [await self._run(self._dooming(*key, names)) for key in keys]
+
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with the database; see `Examiner`."""
         del thorough
@@ -160,6 +172,9 @@ class SqlClaims:
 
     def _looking(self, job_id: str, queue: str | None) -> Callable[[Connection], Location]:
         return lambda line: verbs.locate(line, self._now(line), job_id, queue)
+
+    def _dooming(self, job_id: str, queue: str | None, names: Sequence[str]) -> Callable[[Connection], Revoked]:
+        return lambda line: verbs.doom(line, self._now(line), job_id, names if queue is None else [queue])
 
     def _sessions(self, connection: Connection, queue: str) -> list[tuple[bytes, bytes, int, list[bytes]]]:
         now = self._now(connection)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from umbel.contracts.broker import Beat, Ended, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location
 from umbel.engines import sql_claims as tables
 from umbel.engines import sql_table
 from umbel.engines.sql import Connection
 from umbel.engines.sql_claims import Row
-from umbel.model.job import Counts, Delivery
+from umbel.model.job import Counts, Delivery, Doom
+from umbel.states import Place
 
 DAY: Final = 86_400_000
 WEEK: Final = 7 * DAY
@@ -20,7 +22,7 @@ MONTH: Final = 30 * DAY
 SOMEWHERE: Final = "ready"
 """What is assumed of a job that nobody has received yet: RabbitMQ cannot be asked for one message."""
 
-Charge = Callable[[Row], tuple[int, int]]
+Charge = Callable[[dict[str, Any]], tuple[int, int]]
 
 
 def heartbeat(
@@ -122,8 +124,14 @@ def close(connection: Connection, now: int, queue: str, ended: Ended, lease: int
     """Declare *ended* dead and free what it has, at most *most*; answers how many."""
     if not tables.close(connection, queue, ended.session, now + lease):
         return 0
-    started = set(ended.started)
-    return _empty(connection, now, queue, ended.session, most, lambda job: (int(job["id"] in started), 0))
+    started, doomed = set(ended.started), dict(ended.doomed)
+
+    def charge(job: dict[str, Any]) -> tuple[int, int]:
+        doom = doomed.get(job["id"], "")
+        job["doom"] = job["doom"] or doom
+        return int(not doom and job["id"] in started), 0
+
+    return _empty(connection, now, queue, ended.session, most, charge)
 
 
 def reclaim(connection: Connection, now: int, queue: str, lease: int, most: int) -> tuple[int, int | None]:
@@ -146,6 +154,7 @@ def reclaim(connection: Connection, now: int, queue: str, lease: int, most: int)
 def locate(connection: Connection, now: int, job_id: str, queue: str | None) -> Location:
     """Where *job_id* is."""
     recorded = bool(sql_table.read(connection, [job_id], now))
+    doom: Doom = ""
     for name in [queue] if queue is not None else tables.queues(connection):
         job = tables.look(connection, name, job_id)
         if (
@@ -153,15 +162,43 @@ def locate(connection: Connection, now: int, job_id: str, queue: str | None) -> 
             and (job["session"] is not None or job["place"])
             and (not recorded or job["place"] == "dead")
         ):
-            return Location("running" if job["session"] is not None else job["place"], name, job["retries"])
-    return Location("ended" if recorded else SOMEWHERE, queue or "")
+            place: Place = "running" if job["session"] is not None else job["place"]
+            return Location(place, name, job["retries"], "" if place == "dead" else job["doom"])
+        doom = doom or ("" if job is None else job["doom"])
+    return Location("ended", queue or "") if recorded else Location(SOMEWHERE, queue or "", doom=doom)
+
+
+def doom(connection: Connection, now: int, job_id: str, names: Sequence[str]) -> Revoked:
+    """Doom *job_id* in that of the queues *names* where it is known, or else in all of them."""
+    rows = [{**tables.NEW_JOB, "queue": name, "id": job_id, "expires": now + MONTH} for name in names]
+    if rows:
+        tables.add(connection, tables.JOBS, rows)
+    jobs = {name: job for name in names for job in tables.jobs(connection, name, [job_id]).values()}
+    recorded = bool(sql_table.read(connection, [job_id], now))
+    for name, job in jobs.items():
+        known = bool(job["session"] is not None or job["place"])
+        place: Place = "running" if job["session"] is not None else job["place"]
+        if place == "dead" or (known and recorded):
+            return Revoked(job_id, "dead" if place == "dead" else "ended", name)
+        if known:
+            _doom(connection, [job], now)
+            return Revoked(job_id, place, name)
+    if recorded:
+        return Revoked(job_id, "ended", names[0] if len(names) == 1 else "")
+    _doom(connection, jobs.values(), now)
+    return Revoked(job_id, "unknown")
 
 
 def _ours(job: Row) -> Answer:
-    if not job["place"]:
+    if not job["place"] and not job["doom"]:
         return Answer("ours")
-    counts = Counts(job["retries"], job["crashes"], job["losses"], bool(job["marked"]))
-    return Answer("ours", counts, returned=True)
+    counts = Counts(job["retries"], job["crashes"], job["losses"], bool(job["marked"]), job["doom"])
+    return Answer("ours", counts, returned=bool(job["place"]))
+
+
+def _doom(connection: Connection, jobs: Iterable[dict[str, Any]], now: int) -> None:
+    changed = [{**job, "doom": job["doom"] or "revoked", "expires": max(job["expires"], now + MONTH)} for job in jobs]
+    tables.change(connection, changed)
 
 
 def _carry(connection: Connection, now: int, queue: str, done: Sequence[tuple[Any, Verdict]]) -> None:

@@ -19,6 +19,7 @@ from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
 from umbel.testing.conformance.inspector import InspectorConformance, SightConformance  # noqa: E402
 from umbel.testing.conformance.jobs import JobConformance  # noqa: E402
 from umbel.testing.conformance.mailbox import MailboxConformance  # noqa: E402
+from umbel.testing.conformance.marking import MarkingConformance  # noqa: E402
 from umbel.testing.conformance.records import RecordConformance  # noqa: E402
 from umbel.testing.conformance.resending import ResendConformance  # noqa: E402
 from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E402
@@ -31,6 +32,7 @@ __all__ = [
     "JobConformance",
     "LeaseConformance",
     "MailboxConformance",
+    "MarkingConformance",
     "RecordConformance",
     "ResendConformance",
     "ResultStoreConformance",
