@@ -26,7 +26,9 @@ def test_the_workers_page_lists_each_option_with_its_variable() -> None:
     command = cli.group.get_command(context, "worker")
     assert command is not None
     options = [
-        each for each in command.get_params(context) if isinstance(each, click.Option) and "--help" not in each.opts
+        each
+        for each in command.get_params(context)
+        if isinstance(each, click.Option) and "--help" not in each.opts and not each.hidden
     ]
     assert set(rows) == {" ".join(each.opts) for each in options}
     for each in [*options, *cli.group.params]:

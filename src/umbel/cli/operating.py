@@ -47,6 +47,23 @@ def daemon_of(given: dict[str, Any]) -> Daemon:
     return daemon
 
 
+def apply_include(modules: str) -> None:
+    """Have *modules*, names separated by commas, imported by the worker, instead of those that the settings name."""
+    if modules:
+        os.environ["UMBEL_INCLUDE"] = modules
+
+
+def told_in_vain(given: dict[str, Any]) -> list[str]:
+    """Take the options of Celery's that tune what Umbel does not have out of *given*; answers those that were used.
+
+    Raises `ImproperlyConfigured` for one that does something elsewhere.
+    """
+    moot = {name: given.pop(name) for name in _MOOT}
+    if given.pop("purge"):
+        raise ImproperlyConfigured("worker --purge is not supported: use `umbel purge` before you start the worker")
+    return [_MOOT[name] for name, value in moot.items() if value]
+
+
 def apply_settings(words: tuple[str, ...]) -> None:
     """Hand *words*, such as ``worker.lease=30``, on as the variables that beat the app's own settings.
 
@@ -85,7 +102,23 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
     return click.option(*names, help=text, envvar=variable, show_envvar=True, **attributes)
 
 
+_MOOT: Final = {
+    "optimization": "-O",
+    "task_events": "-E",
+    "without_gossip": "--without-gossip",
+    "without_mingle": "--without-mingle",
+    "without_heartbeat": "--without-heartbeat",
+    "heartbeat_interval": "--heartbeat-interval",
+    "executable": "--executable",
+    "pool_start_method": "--pool-start-method",
+    "schedule_filename": "--schedule-filename",
+    "scheduler": "--scheduler",
+    "statedb": "--statedb",
+}
+
 _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
+    _option("-I", "--include", variable="UMBEL_INCLUDE", default="", metavar="MODULES",
+            text="Modules with tasks to import, separated by commas."),
     _option("--health", variable="UMBEL_HEALTH", default="", metavar="[HOST:]PORT", callback=_address,
             text="Answer GET /livez and /readyz there; a port alone is on 127.0.0.1."),
     _option("--health-file", variable="UMBEL_HEALTH_FILE", default="", metavar="FILE",
@@ -104,4 +137,16 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     _option("--uid", variable="UMBEL_UID", default="", text="Become this user, given by name or number."),
     _option("--gid", variable="UMBEL_GID", default="", text="Become this group."),
     _option("--umask", variable="UMBEL_UMASK", default="", text="Mask of new files, octal."),
+    click.option("-E", "--task-events", is_flag=True, hidden=True),
+    click.option("--without-gossip", is_flag=True, hidden=True),
+    click.option("--without-mingle", is_flag=True, hidden=True),
+    click.option("--without-heartbeat", is_flag=True, hidden=True),
+    click.option("--heartbeat-interval", hidden=True),
+    click.option("-O", "--optimization", hidden=True),
+    click.option("--executable", hidden=True),
+    click.option("--pool-start-method", hidden=True),
+    click.option("-s", "--schedule-filename", "--schedule", "schedule_filename", hidden=True),
+    click.option("-S", "--scheduler", hidden=True),
+    click.option("--statedb", hidden=True),
+    click.option("--purge", "--discard", "purge", is_flag=True, hidden=True),
 )  # fmt: skip

@@ -10,7 +10,7 @@ import click
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
-from umbel.cli.operating import apply_settings, daemon_of, operating
+from umbel.cli.operating import apply_include, apply_settings, daemon_of, operating, told_in_vain
 from umbel.log import FORMATS, level_of
 from umbel.worker.options import WorkerOptions
 from umbel.worker.sizing import POOLS, checked_pool
@@ -91,10 +91,13 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 @operating
 @click.argument("settings", nargs=-1)
 @click.pass_obj
-def worker(frame: Frame, /, *, settings: tuple[str, ...], **given: Any) -> int:
+def worker(frame: Frame, /, *, settings: tuple[str, ...], include: str, **given: Any) -> int:
     """Start a worker and answer its exit code."""
     app = app_name(frame.app)
     apply_settings(settings)
+    apply_include(include)
+    for option in told_in_vain(given):
+        frame.say(f"{option} tunes nothing here: what it is about does not exist in Umbel")
     daemon = daemon_of(given)
     from umbel.cli.daemon import living
     from umbel.worker.worker import run_worker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 
 from umbel import log
@@ -17,6 +18,7 @@ from umbel.worker import kernel
 from umbel.worker.messages import Load, Loaded
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
+from umbel.worker.supervisor.notify import Notify
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import make_plan
 from umbel.worker.supervisor.scheduling import make_scheduler
@@ -42,19 +44,21 @@ def run_beat(options: WorkerOptions) -> int:
 
 
 async def _run(options: WorkerOptions) -> int:
+    notify = Notify(os.environ)
     with Signals() as signals:
-        working = asyncio.create_task(_work(options, signals.reload))
+        working = asyncio.create_task(_work(options, signals.reload, notify))
         asked = asyncio.create_task(signals.warm.wait())
         await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if working.done():
             return _told(working.exception())
+        notify.stopping("stopping")
         working.cancel()
         await asyncio.wait((working,))
         return STOPPED
 
 
-async def _work(options: WorkerOptions, reload: asyncio.Event) -> None:
+async def _work(options: WorkerOptions, reload: asyncio.Event, notify: Notify) -> None:
     loaded = await _loaded(options)
     plan = make_plan(options, loaded)
     broker = connect(plan.settings.broker_url, plan.settings)
@@ -64,6 +68,7 @@ async def _work(options: WorkerOptions, reload: asyncio.Event) -> None:
     if scheduler is None:
         raise ImproperlyConfigured(f"{plan.broker} holds no schedules")
     logger.info("Scheduling; %d schedules are in the code.", len(plan.schedules))
+    notify.ready("scheduling")
     await _schedule(scheduler, broker, Outage(plan.broker), _reloads(options, reload, scheduler))
 
 

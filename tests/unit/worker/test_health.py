@@ -44,8 +44,7 @@ def test_a_child_that_was_answered_lately_is_not_deaf() -> None:
 
 def test_a_child_that_should_have_asked_and_heard_nothing_is_deaf() -> None:
     rounds, child = Rounds(), Heard(100.0)
-    rounds.deaf([child], 100.0)
-    assert "child 7" in rounds.deaf([child], 100.0 + LATE)
+    assert "child 7" in seen(rounds, child, LATE)
 
 
 def test_a_child_that_is_full_is_not_deaf_however_long_its_jobs_run() -> None:
@@ -55,31 +54,35 @@ def test_a_child_that_is_full_is_not_deaf_however_long_its_jobs_run() -> None:
 
 def test_a_child_that_says_it_is_full_and_runs_nothing_is_deaf() -> None:
     rounds, child = Rounds(), Heard(FULL)
-    rounds.deaf([child], 100.0)
-    assert rounds.deaf([child], 100.0 + LATE)
+    assert seen(rounds, child, LATE)
 
 
 def test_a_child_that_was_told_to_stop_need_not_receive() -> None:
     rounds, child = Rounds(), Heard(100.0)
     child.stopped = True
+    assert seen(rounds, child, LATE) == ""
+
+
+def test_after_a_sleep_of_the_whole_machine_everybody_has_his_time_again() -> None:
+    rounds, child = Rounds(), Heard(100.0)
     rounds.deaf([child], 100.0)
-    assert rounds.deaf([child], 100.0 + LATE) == ""
+    assert rounds.deaf([child], 5000.0) == ""
+    told = ""
+    for second in range(1, int(LATE) + 1):
+        told = rounds.deaf([child], 5000.0 + second)
+    assert told
 
 
 def test_a_new_child_has_longer_for_its_first_answer() -> None:
-    rounds, child = Rounds(), Heard(0.0)
-    rounds.deaf([child], 100.0)
-    assert rounds.deaf([child], 100.0 + LATE) == ""
-    assert rounds.deaf([child], 100.0 + BIRTH_SECONDS + 1)
+    assert seen(Rounds(), Heard(0.0), LATE) == ""
+    assert seen(Rounds(), Heard(0.0), BIRTH_SECONDS + 1)
 
 
 @pytest.mark.parametrize(("reached", "live"), [(True, False), (False, True)], ids=["it answers", "it is away"])
 async def test_a_deaf_child_is_the_workers_fault_only_if_the_broker_answers_others(reached: bool, live: bool) -> None:
-    child = Heard(FULL, running=1)
-    found = health(child, reached=reached)
-    await found.look(boot_seconds() - LATE)
-    child.jobs = 0
-    await found.look(boot_seconds())
+    found, now = health(Heard(FULL), reached=reached), boot_seconds()
+    for second in range(int(LATE) + 1):
+        await found.look(now - LATE + second)
     verdict = found.verdict()
     assert (verdict.live, verdict.ready) == (live, False)
     assert "broker" in verdict.reason
@@ -97,6 +100,14 @@ async def test_a_verdict_that_nobody_renews_is_none() -> None:
     found = health(Heard(boot_seconds()), reached=True)
     await found.look(boot_seconds() - 60)
     assert not found.verdict().live
+
+
+def seen(rounds: Rounds, child: Heard, seconds: float) -> str:
+    """What is said at last of *child*, who is looked at each second for so long."""
+    told = ""
+    for second in range(int(seconds) + 1):
+        told = rounds.deaf([child], 100.0 + second)
+    return told
 
 
 def good() -> Verdict:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import UmbelError
+from umbel.worker.supervisor.depth import depth_of
 
 LOOK_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 30.0
@@ -60,8 +61,8 @@ class Autoscaler:
             # A broker that is away has no jobs to hand out either: whoever needs it says so.
             with contextlib.suppress(UmbelError, OSError, TimeoutError):
                 async with asyncio.timeout(COUNT_SECONDS):
-                    counts = await inspector.counts(queues())
-                self.look(sum(each.ready for each in counts), time.monotonic())
+                    depth = await depth_of(inspector, queues())
+                self.look(depth.ready, time.monotonic())
 
     def look(self, waiting: int, now: float) -> None:
         """Grow or shrink, if *waiting* jobs are ready at *now*, in monotonic seconds."""

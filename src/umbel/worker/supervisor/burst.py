@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 from umbel.contracts.broker import Broker
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import ImproperlyConfigured
+from umbel.worker.supervisor.depth import depth_of
 
 LOOK_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 5.0
@@ -54,4 +55,5 @@ class Burst:
         moved = await self._broker.reclaim(queues, self._lease)
         if moved.promoted or moved.returned:
             return True
-        return any(each.ready or each.running for each in await self._inspector.counts(queues))
+        depth = await depth_of(self._inspector, queues)
+        return depth.ready + depth.running > 0

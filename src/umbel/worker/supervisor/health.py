@@ -71,9 +71,13 @@ class Rounds:
 
     def __init__(self) -> None:
         self._well: dict[int, float] = {}
+        self._looked = 0.0
 
     def deaf(self, children: Sequence[Seen], now: float) -> str:
         """Why one of *children* counts as deaf at *now*, in `boot_seconds`; empty if none does."""
+        if now - self._looked > STALE_SECONDS + REACH_SECONDS:
+            self._well = {}  # all of us were asleep, as with a machine that is suspended
+        self._looked = now
         self._well = {child.pid: self._seen(child, now) for child in children if not child.stopped}
         for child in children:
             silent = now - self._well.get(child.pid, now)

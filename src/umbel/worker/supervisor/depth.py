@@ -1,0 +1,25 @@
+"""Depth: how much there is to do in the queues of a worker, for those who decide by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from umbel.contracts.jobs import JobHolder
+from umbel.contracts.powers import Inspector
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """Jobs that are *ready* to be received, and jobs that are *running*, here or elsewhere."""
+
+    ready: int
+    running: int
+
+
+async def depth_of(broker: Inspector, queues: Sequence[str]) -> Depth:
+    """The jobs of *queues*; those of a paused one that wait are not ready, for nobody may receive them."""
+    counts = await broker.counts(queues)
+    paused = await broker.job_store.apaused(queues) if isinstance(broker, JobHolder) else [False] * len(queues)
+    ready = sum(each.ready for each, stopped in zip(counts, paused, strict=True) if not stopped)
+    return Depth(ready, sum(each.running for each in counts))
