@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar, overload
 
+from umbel.circumstances import Circumstances
 from umbel.exceptions import NotCommitted, Retry
 from umbel.model.job import Delivery, Job
 from umbel.page import Notebook, Page
@@ -15,12 +17,19 @@ from umbel.wire.envelope import decode as decode_envelope
 from umbel.wire.values import decode, pack
 
 T = TypeVar("T")
+MAX_CHILDREN: Final = 256
+"""How many of the jobs that a task sends are noted in its record."""
 
 
 class Named(Protocol):
     """What a request knows of its task."""
 
     name: str
+
+    @property
+    def app(self) -> Any:
+        """Its app."""
+        ...
 
     def encode_result(self, value: object) -> bytes:
         """The return value as bytes. Raises `EncodeError`."""
@@ -36,6 +45,12 @@ class Desk(Protocol):
     async def acomplete(self, request: Request, value: bytes, connection: object) -> None:
         """The async twin of `complete`."""
 
+    def amend(self, request: Request, envelope: bytes) -> None:
+        """Have the broker keep *envelope* as the job of *request*. Raises `LeaseLost`, `ImproperlyConfigured`."""
+
+    async def aamend(self, request: Request, envelope: bytes) -> None:
+        """The async twin of `amend`."""
+
     def confirm(self, request: Request) -> bool:
         """Whether that was committed, or cannot be told now; raises nothing."""
         ...
@@ -49,13 +64,14 @@ class Desk(Protocol):
         ...
 
 
-class Request:
+class Request(Circumstances):
     """One run of one job. Made for every run, so only what most tasks ask for is there before it is asked for.
 
     Custom headers are attributes too; attributes of your own may be set.
     """
 
     id: str
+    task_object: Named
     args: list[Any]
     kwargs: dict[str, Any]
     hostname: str
@@ -76,6 +92,10 @@ class Request:
     """Jobs that are sent in the step that ends this one, if it succeeds."""
     added: tuple[tuple[str, str, int], ...] = ()
     """Nodes of flows, (flow, home, node), that wait for one member more when this job has succeeded."""
+    children_ids: tuple[str, ...] = ()
+    """The ids of the jobs that the task has sent so far, the first `MAX_CHILDREN` of them."""
+    steps: Any = None
+    """The steps of this run, once it took one; see `umbel.steps`."""
     exhausted: bool = False
     """Whether ``self.retry`` found the limit reached: if the run fails now, its job is kept as a dead letter."""
 
@@ -199,11 +219,6 @@ class Request:
         return [decode(errback.signature) for errback in self._envelope.errbacks] or None
 
     @property
-    def correlation_id(self) -> str:
-        """Celery's second name of the id."""
-        return self.id
-
-    @property
     def headers(self) -> dict[str, Any]:
         """The custom headers of the call, a new dict at each look."""
         # They travel encoded like arguments, so dates and other tagged values come back as such.
@@ -213,11 +228,6 @@ class Request:
     def ignore_result(self) -> bool:
         """Whether the call said that nobody will ask for the result."""
         return bool(self._envelope.ignore_result)
-
-    @property
-    def timelimit(self) -> list[float | None]:
-        """The time limits that came with the call, in seconds: hard, soft."""
-        return [self._envelope.time_limit, self._envelope.soft_time_limit]
 
     @property
     def delivery_info(self) -> dict[str, Any]:
@@ -234,6 +244,10 @@ class Request:
     def envelope(self) -> Envelope:
         """The job as it travelled."""
         return self._envelope
+
+    def become(self, envelope: Envelope) -> None:
+        """Go on as *envelope*: what is kept of the job at the broker from now on."""
+        self._envelope = envelope
 
     @property
     def delivery(self) -> Delivery:
@@ -278,6 +292,17 @@ class Request:
     async def acompleted(self) -> bool:
         """The async twin of `completed`."""
         return self.completing and self.desk is not None and await self.desk.aconfirm(self)
+
+    def sent(self, ids: Iterable[str]) -> None:
+        """Note that the task has sent the jobs *ids*."""
+        if len(self.children_ids) < MAX_CHILDREN:
+            first = itertools.islice(ids, MAX_CHILDREN)
+            self.children_ids = tuple(dict.fromkeys((*self.children_ids, *first)))[:MAX_CHILDREN]
+
+    @property
+    def children(self) -> list[Any]:
+        """The handles of the jobs that the task has sent so far, the first `MAX_CHILDREN` of them."""
+        return [self.task_object.app.AsyncResult(job_id) for job_id in self.children_ids]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute or custom header *name*, or *default*."""

@@ -17,7 +17,7 @@ from umbel.events import Events, told
 from umbel.exceptions import TimeoutError, UnknownResult
 from umbel.lineage import Lineage
 from umbel.looking import Looking
-from umbel.model.ids import flow_of
+from umbel.model.ids import flow_of, unpacked_id
 from umbel.model.outcome import Result
 from umbel.options import GET_OPTIONS, GetOptions, check_names
 from umbel.remote import error_of
@@ -113,8 +113,11 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
 
     @property
     def children(self) -> list[Any]:
-        """The handles of what comes after it, as far as they are known here."""
-        return self.next
+        """The handles of what comes after it, as far as they are known here, and of the jobs that its task has sent."""
+        found = self._found()
+        known = {handle.id for handle in self.next}
+        sent = [] if found is None else [job_id for job_id in map(unpacked_id, found.children) if job_id not in known]
+        return [*self.next, *(AsyncResult[Any](job_id, self.source) for job_id in sent)]
 
     def maybe_throw(self, propagate: bool = True) -> None:
         """Raise the task's error if the job has ended with one; never waits."""

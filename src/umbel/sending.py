@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from umbel.contracts.broker import Sender
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSender
 from umbel.model.job import Job
+from umbel.request import running
 from umbel.signals import after_task_publish
 
 
@@ -20,6 +21,7 @@ def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) 
         broker.send(jobs)
     else:
         _transactional(broker).send_in(jobs, connection)
+    _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing
 
@@ -32,10 +34,18 @@ async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None =
         await broker.asend(jobs)
     else:
         await _transactional(broker).asend_in(jobs, connection)
+    _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing
 
         await publishing.aafter(jobs)
+
+
+def _note_children(jobs: Iterable[Job]) -> None:
+    """Note in the record of the job that runs here that it has sent *jobs*."""
+    parent = running.get()
+    if parent is not None:
+        parent.sent(job.id for job in jobs)
 
 
 def _transactional(broker: Sender) -> TransactionalSender:

@@ -44,6 +44,7 @@ from umbel.retrying import RetryCall, retry_of
 from umbel.runnable import Runnable
 from umbel.sending import asend, send
 from umbel.signals import after_task_publish, before_task_publish
+from umbel.steps import Stepping
 from umbel.wire import envelope
 from umbel.wire.arguments import Arguments
 
@@ -75,7 +76,7 @@ class Call(msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-class Task(Signable[P, R], Reporting, Runnable, Hooks):
+class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
     """A function that workers run. Attributes are Celery's task options; durations are seconds.
 
     Derive from it to share options, hooks and resources: ``@app.task(base=MyTask)``; or define ``run`` in the class and
@@ -131,9 +132,8 @@ class Task(Signable[P, R], Reporting, Runnable, Hooks):
         job, handle = self._job(host, args, kwargs, self._said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        if (
-            self._said.connection is None and not after_task_publish.receivers
-        ):  # not left to `send`: every call pays for each call
+        # Not left to `send` where it has no more to do: every call pays for each call.
+        if self._said.connection is None and not after_task_publish.receivers and running.get() is None:
             host.broker.send((job,))
         else:
             send(host.broker, (job,), self._said.connection)

@@ -25,6 +25,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.flow import Flow
 from umbel.model.ids import new_flow_id
 from umbel.model.job import Job
+from umbel.request import MAX_CHILDREN, running
 from umbel.signals import after_task_publish
 
 BATCH: Final = 1000
@@ -56,7 +57,7 @@ def send(sig: Signature[Any], args: Sequence[Any], kwargs: Mapping[str, Any] | N
         return apply(sig, args, kwargs, options)
     connection = options.pop("connection", None)
     steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
-    return drive(steps, lambda command: carry_out(host, command, connection))
+    return _noted(drive(steps, lambda command: carry_out(host, command, connection)))
 
 
 async def asend(
@@ -73,7 +74,16 @@ async def asend(
         return await asyncio.to_thread(apply, sig, args, kwargs, options)
     connection = options.pop("connection", None)
     steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
-    return await adrive(steps, lambda command: acarry_out(host, command, connection))
+    return _noted(await adrive(steps, lambda command: acarry_out(host, command, connection)))
+
+
+def _noted(handle: Handle | None) -> Handle | None:
+    """*handle*, which the record of the job that runs here names from now on."""
+    parent = running.get()
+    if parent is not None and handle is not None:
+        members = itertools.islice(handle.results, MAX_CHILDREN) if isinstance(handle, GroupResult) else (handle,)
+        parent.sent(each.id for each in members if not isinstance(each, GroupResult))
+    return handle
 
 
 def carry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:

@@ -30,7 +30,7 @@ from umbel.reporting import started
 from umbel.request import Desk, Request, running
 from umbel.signals import AROUND_RUNS
 from umbel.task import Task
-from umbel.wire.envelope import Envelope, decode, encode
+from umbel.wire.envelope import Envelope, decode, encode, pack
 from umbel.wire.flow import part_of
 
 AnyTask: TypeAlias = Task[..., Any]
@@ -263,7 +263,8 @@ class Executor:
         if request.completing:
             raise request.not_committed()
         encoded = request.task_object.encode_result(value)
-        return Succeeded(encoded, time.perf_counter() - request.began, request.follow_ups, request.added)
+        seconds = time.perf_counter() - request.began
+        return Succeeded(encoded, seconds, request.follow_ups, request.added, request.children_ids)
 
     def _raised(self, run: Run, request: Request, error: BaseException, *, completed: bool) -> Outcome:
         """The outcome of a run that raised *error*; FAILURE with what is wrong if it asks for the impossible."""
@@ -274,9 +275,13 @@ class Executor:
         if isinstance(error, Replaced):
             return Retried(None, error.delay, seconds, error.envelope, charged=False)
         try:
-            return self._steered(run, request, error, seconds)
+            outcome = self._steered(run, request, error, seconds)
         except Exception as wrong:  # noqa: BLE001 - a delay or arguments that cannot travel
-            return Failed(capture(wrong), seconds)
+            outcome = Failed(capture(wrong), seconds)
+        if isinstance(outcome, Failed) and (request.children_ids or request.steps is not None):
+            kept = b"" if request.steps is None else pack(request.envelope)
+            return msgspec.structs.replace(outcome, children=request.children_ids, envelope=kept)
+        return outcome
 
     def _steered(self, run: Run, request: Request, error: BaseException, seconds: float) -> Outcome:
         match error:
@@ -290,7 +295,7 @@ class Executor:
                 )
             case Retry():
                 failure = capture(error.exc) if error.exc is not None else None
-                return Retried(failure, _delay(error.when or 0.0), seconds, self._replaced(run, error))
+                return Retried(failure, _delay(error.when or 0.0), seconds, self._replaced(run, request, error))
             case _:
                 pass
         # What cannot travel does not travel better the second time; and a limit is a limit.
@@ -301,12 +306,12 @@ class Executor:
             return msgspec.structs.replace(outcome, delay=_delay(outcome.delay), run=seconds)
         return msgspec.structs.replace(outcome, dead=outcome.dead or request.exhausted, run=seconds)
 
-    def _replaced(self, run: Run, retry: Retry) -> bytes | None:
+    def _replaced(self, run: Run, request: Request, retry: Retry) -> bytes | None:
         """The envelope with the arguments that ``self.retry(args=…, kwargs=…)`` gave, or None if it gave none."""
         if retry.replaced is None:
             return None
         args, kwargs = retry.replaced
-        envelope = run.envelope
+        envelope = request.envelope  # with the steps of this run
         old_args, old_kwargs = run.task.arguments.decode(run.args or envelope.args, envelope.kwargs)
         new_args, new_kwargs = run.task.arguments.encode(
             old_args if args is None else args, old_kwargs if kwargs is None else kwargs

@@ -13,6 +13,7 @@ from umbel.execution.executor import Finished
 from umbel.execution.following import follow_ups
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import Join
+from umbel.model.ids import packed_id
 from umbel.model.job import Counts, Delivery
 from umbel.model.outcome import Crashed, Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
 from umbel.states import FAILURE, IGNORED, REVOKED, SUCCESS
@@ -65,7 +66,8 @@ def joins_of(finished: Finished) -> tuple[Join, ...]:
         failure = capture(TaskRevokedError("ignored"))
     if failure is not None:
         delivery = finished.delivery
-        value = encode_cause(delivery.id, failure, delivery.queue, delivery.envelope)
+        kept = outcome.envelope if isinstance(outcome, Failed) else b""
+        value = encode_cause(delivery.id, failure, delivery.queue, kept or delivery.envelope)
     return tuple(Join(part.flow, part.home, *feed, value, failure is not None) for feed in part.feeds)
 
 
@@ -83,6 +85,7 @@ def result_of(finished: Finished, worker: str, now: float) -> Result:
         retries=delivery.counts.retries,
         done=now,
         run=getattr(finished.outcome, "run", 0.0),
+        children=tuple(map(packed_id, getattr(finished.outcome, "children", ()))),
     )
 
 

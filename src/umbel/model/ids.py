@@ -9,6 +9,7 @@ from typing import Final
 
 MAX_ID_LENGTH: Final = 255
 _VALID_ID: Final = re.compile(r"[!-\"$-~]{1,255}")  # printable ASCII without space and '#'
+_UUID_BYTES: Final = 16
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _VALID_QUEUE: Final = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 
@@ -60,3 +61,23 @@ def valid_id(text: str) -> bool:
 def valid_queue(text: str) -> bool:
     """Tell whether *text* may name a queue; such a name cannot reach another queue's keys."""
     return _VALID_QUEUE.fullmatch(text) is not None
+
+
+def packed_id(job_id: str) -> bytes:
+    """A job id as bytes: 16 if it is a UUID in its usual form, as those made here are; else its text and NULs."""
+    try:
+        packed = bytes.fromhex(job_id.replace("-", ""))
+    except ValueError:
+        packed = b""
+    if len(packed) == _UUID_BYTES and unpacked_id(packed) == job_id:
+        return packed
+    text = job_id.encode()
+    return text + (b"\0\0" if len(text) + 1 == _UUID_BYTES else b"\0")
+
+
+def unpacked_id(packed: bytes) -> str:
+    """The job id in *packed*."""
+    if len(packed) != _UUID_BYTES:
+        return packed.rstrip(b"\0").decode(errors="replace")
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

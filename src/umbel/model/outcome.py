@@ -11,7 +11,10 @@ from umbel.model.job import Job
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The terminal record of a job. *value* is the encoded return value; *done* is unix time, *run* seconds."""
+    """The terminal record of a job. *value* is the encoded return value; *done* is unix time, *run* seconds.
+
+    *children* are the ids of jobs that its task has sent, see `packed_id`.
+    """
 
     state: str
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
@@ -22,6 +25,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     retries: int = 0
     done: float = 0.0
     run: float = 0.0
+    children: tuple[bytes, ...] = ()
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
@@ -31,14 +35,20 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     run: float = 0.0
     follow_ups: tuple[Job, ...] = ()
     added: tuple[tuple[str, str, int], ...] = ()
+    children: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The task raised and is not tried again. *dead*: keep the envelope as a dead letter."""
+    """The task raised and is not tried again. *dead*: keep the envelope as a dead letter.
+
+    *envelope* is the job as it is kept by now, if its run has amended it.
+    """
 
     failure: Failure
     run: float = 0.0
     dead: bool = False
+    children: tuple[str, ...] = ()
+    envelope: bytes = b""
 
 
 class Retried(msgspec.Struct, frozen=True):
