@@ -22,6 +22,7 @@ from tests.system.test_chaos import (
     test_twenty_killed_children_and_five_killed_supervisors_lose_nothing,
     wait_ended,
 )
+from umbel.exceptions import TaskRevokedError
 from umbel.testing.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(180)
@@ -47,6 +48,16 @@ def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
     stage.start().wait_ready()
     assert stage.send("work", 0.0).get(timeout=30) > 0
     assert stage.send("work_async", 0.0).get(timeout=30) > 0
+
+
+def test_a_job_that_is_revoked_before_a_worker_comes_ends_as_revoked_and_never_runs(stage: Stage) -> None:
+    revoked, other = stage.send("work", 0.0), stage.send("work", 0.0)
+    revoked.revoke()
+    stage.start().wait_ready()
+    assert other.get(timeout=30) > 0
+    with pytest.raises(TaskRevokedError):
+        revoked.get(timeout=30)
+    assert set(stage.ledger.starts()) == {other.id}
 
 
 @pytest.mark.parametrize("scheme", ["db+postgresql", "postgresql"])

@@ -14,7 +14,7 @@ from umbel.app.twin import Steps, Twin
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.flows import FlowHolder
-from umbel.contracts.jobs import MAX_TAKEN, Listed, Revoked
+from umbel.contracts.jobs import MAX_TAKEN, JobRevoker, Listed, Revoked
 from umbel.contracts.powers import Record
 from umbel.exceptions import DecodeError, UmbelError
 from umbel.model.ids import flow_of, new_session
@@ -39,12 +39,14 @@ class Stopped(NamedTuple):
     """Where a job was when it was revoked. *place* tells what came of it.
 
     ready, delayed, parked: it has ended as REVOKED. running: it ends when it is done, or terminated. dead, ended: it
-    had ended before, nothing was changed. unknown: the broker has no such job.
+    had ended before, nothing was changed. unknown: the broker has no such job. *marked*: the broker, RabbitMQ, can only
+    mark a job, which no worker had received (unknown) or which waits again; it ends when a worker comes to it.
     """
 
     id: str
     place: Place
     queue: str = ""
+    marked: bool = False
 
 
 class Ending(NamedTuple):
@@ -64,9 +66,12 @@ class Revoking:
 
     def revoke(self, keys: Sequence[tuple[str, str | None]], ending: Ending) -> Steps[list[Stopped]]:
         """Revoke the jobs of *keys*, pairs of id and queue (None: looked for). Answers them in order."""
-        jobs = job_store(self._seat, "revoking jobs")
         if ending.terminate:
             mailbox(self._seat, "terminating a running job")
+        broker = self._seat.broker
+        if Power.DOOM in powers_of(broker) and isinstance(broker, JobRevoker):
+            return (yield from _marked(broker, keys))
+        jobs = job_store(self._seat, "revoking jobs")
         stopped: list[Stopped] = []
         for start in range(0, len(keys), MAX_TAKEN):
             batch = keys[start : start + MAX_TAKEN]
@@ -188,6 +193,12 @@ class Revoking:
 
             self._made = Ender(self._seat.tasks, self._seat.conf, f"control@{self._seat.main or 'umbel'}")
         return self._made
+
+
+def _marked(broker: JobRevoker, keys: Sequence[tuple[str, str | None]]) -> Steps[list[Stopped]]:
+    found: list[Revoked] = yield Twin(partial(broker.doom, keys), partial(broker.adoom, keys))
+    over: tuple[Place, ...] = ("running", "dead", "ended")
+    return [Stopped(one.id, one.place, one.queue, one.place not in over) for one in found]
 
 
 def task_of(envelope: bytes) -> str:

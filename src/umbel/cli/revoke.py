@@ -57,7 +57,10 @@ def revoke(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
     if as_json:
         show_json([one._asdict() for one in found])
         return 0
-    for place, number in sorted(Counter(one.place for one in found).items()):
+    marked = sum(one.marked for one in found)
+    if marked:
+        click.echo(f"{marked} marked: revoked when a worker comes to it")
+    for place, number in sorted(Counter(one.place for one in found if not one.marked).items()):
         told = (
             "ended, if it stops in time" if place == "running" and given["terminate"] else _TOLD.get(place, "revoked")
         )
