@@ -19,7 +19,7 @@ PAGE: Final = 500
 ALL: Final = 1_000_000
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which dead letters are meant: those for which all holds that is given. *since* and *until* are unix times.
 
     *ids* and *queues*: all if empty. *reason* is a text that type or message of the error contains, in any case.

@@ -23,7 +23,7 @@ MAX_SHOWN: Final = 1_000
 """The most jobs of one kind that are shown of a queue."""
 _STATES: Final = {"delayed": "scheduled"}
 
-Replies: TypeAlias = "dict[str, Any] | Any | None"
+Replies: TypeAlias = Any
 """A reply for each node; the bare one if a single node was asked for by text; None if nobody is there."""
 Item: TypeAlias = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -79,7 +79,7 @@ def mailbox() -> Flaky:
 
 
 @asynccontextmanager
-async def hearing(mailbox: Flaky, plan: Plan, duties: Scripted) -> AsyncIterator[Control]:
+async def hearing(mailbox: Flaky, plan: Plan, duties: Scripted) -> AsyncGenerator[Control]:
     control = Control(cast("Any", mailbox), plan, cast("Duties", duties))
     running = asyncio.create_task(control.run())
     try:

@@ -1,0 +1,143 @@
+"""What a worker does when it is ordered to."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+
+from umbel.settings import Settings
+from umbel.wire.letters import Doomed
+from umbel.worker.messages import Loaded
+from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.children import Children
+from umbel.worker.supervisor.duties import Duties, Refused
+from umbel.worker.supervisor.plan import make_plan
+
+
+class Watch:
+    """Stands for a watchdog."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def terminate(self, jobs: Iterable[str], number: int = 0, *, at_once: bool = False) -> None:
+        self.told.append((list(jobs), number, at_once))
+
+    def withdraw(self, jobs: Iterable[str]) -> None:
+        self.told.append(list(jobs))
+
+
+class Crew:
+    """Stands for children: notes what they are told."""
+
+    count = 2
+
+    def __init__(self, options: WorkerOptions) -> None:
+        settings = Settings(broker_url="redis://:secret@host/0")
+        tasks = ["app.add", "celery.chain", "umbel.ping"]
+        self.plan = make_plan(options, Loaded("a", settings, tasks))
+        self.watchdog = Watch()
+        self.told: list[Any] = []
+
+    def living(self) -> list[Any]:
+        return []
+
+    def running(self) -> int:
+        return 0
+
+    def grow(self, number: int) -> int:
+        return self.count + number
+
+    def shrink(self, number: int) -> int:
+        if number >= self.count:
+            raise ValueError("a worker needs one child")
+        return self.count - number
+
+    def serve(self, queues: tuple[str, ...]) -> None:
+        self.told.append(queues)
+
+    def renew(self) -> None:
+        self.told.append("renewed")
+
+
+def duties(**options: Any) -> tuple[Duties, Crew, list[str]]:
+    given = WorkerOptions(app="a", **options)
+    crew, stopped = Crew(given), list[str]()
+    return Duties(cast("Children", crew), crew.plan, given, lambda: stopped.append("stopped")), crew, stopped
+
+
+def test_tasks_are_told_without_the_built_in_ones() -> None:
+    made, _, _ = duties()
+    assert made.do("registered", {}) == ["app.add"]
+
+
+def test_settings_and_resources_are_told_without_secrets() -> None:
+    made, _, _ = duties()
+    assert "secret" not in f"{made.do('conf', {})}{made.do('stats', {})}"
+
+
+def test_queues_are_added_and_taken_away_but_never_the_last() -> None:
+    made, crew, _ = duties(queues=("a", "b"))
+    made.do("add_consumer", {"queue": "c"})
+    made.do("add_consumer", {"queue": "a"})  # it is served already
+    made.do("cancel_consumer", {"queue": "b"})
+    assert crew.told == [("a", "b", "c"), ("a",)]
+    single, _, _ = duties(queues=("a",))
+    with pytest.raises(Refused, match="only queue"):
+        single.do("cancel_consumer", {"queue": "a"})
+    with pytest.raises(Refused, match="not consuming from z"):
+        single.do("cancel_consumer", {"queue": "z"})
+
+
+@pytest.mark.parametrize("queue", ["", "a b", None, 3])
+def test_what_cannot_name_a_queue_is_refused(queue: object) -> None:
+    made, crew, _ = duties()
+    with pytest.raises(Refused, match="cannot name a queue"):
+        made.do("add_consumer", {"queue": queue})
+    assert crew.told == []
+
+
+@pytest.mark.parametrize("number", [0, -1, "2", True, 2.0, 10**9])
+def test_a_senseless_number_of_children_is_refused(number: object) -> None:
+    made, _, _ = duties()
+    with pytest.raises(Refused, match="whole number"):
+        made.do("pool_grow", {"n": number})
+
+
+def test_a_worker_that_sees_to_its_size_itself_is_not_resized() -> None:
+    made, _, _ = duties(autoscale="4,1")
+    with pytest.raises(Refused, match="--autoscale 4,1"):
+        made.do("pool_grow", {})
+    made, _, _ = duties()
+    assert made.do("pool_grow", {"n": 3}) == {"ok": "pool will grow to 5 children"}
+    with pytest.raises(Refused, match="needs one child"):
+        made.do("pool_shrink", {"n": 2})
+
+
+def test_a_shutdown_stops_it_as_a_signal_would() -> None:
+    made, _, stopped = duties()
+    made.do("shutdown", {})
+    assert stopped == ["stopped"]
+
+
+def test_an_order_that_nobody_knows_is_refused() -> None:
+    made, _, _ = duties()
+    with pytest.raises(Refused, match="does not know the order 'dance'"):
+        made.do("dance", {})
+
+
+def test_revoked_jobs_do_not_begin_and_are_ended_only_if_that_is_asked() -> None:
+    made, crew, _ = duties()
+    made.doom(Doomed(ids=["one"]))
+    made.doom(Doomed(ids=["two"], terminate=True))
+    made.doom(Doomed(ids=["three"], terminate=True, signal="SIGKILL"))
+    made.doom(Doomed(ids=["four"], terminate=True, signal="nonsense"))
+    assert crew.watchdog.told == [
+        ["one"],
+        (["two"], signal.SIGTERM, False),
+        (["three"], signal.SIGKILL, True),
+        (["four"], signal.SIGTERM, False),
+    ]
