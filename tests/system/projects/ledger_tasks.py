@@ -12,6 +12,7 @@ import time
 
 from umbel import Context, Umbel
 from umbel.current import current_task
+from umbel.exceptions import Reject
 
 BROKER = os.environ["UMBEL_TEST_BROKER"]
 LEDGER = os.environ["UMBEL_TEST_LEDGER"]
@@ -107,3 +108,30 @@ def poison() -> None:
     """Kill the process."""
     write("S")
     os.abort()
+
+
+@app.task(bind=True)
+def watch(self: Context) -> int:
+    """Go on until the job is revoked, which the task sees by itself."""
+    write("S")
+    while not self.request.revoked:
+        time.sleep(0.01)
+    write("E")
+    return 1
+
+
+@app.task(bind=True)
+def later(self: Context) -> None:
+    """Come again in an hour."""
+    write("S")
+    raise self.retry(countdown=3600)
+
+
+@app.task
+def fragile(release: str) -> int:
+    """Die unless the file *release* is there."""
+    write("S")
+    if not os.path.exists(release):  # noqa: PTH110 - as above
+        raise Reject("not released")
+    write("E")
+    return 1
