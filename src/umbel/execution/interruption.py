@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Final, Literal, TypeVar, cast
 
 from umbel.exceptions import SoftTimeLimitExceeded, Terminated, TimeLimitExceeded
+from umbel.execution.limits import Limits
 from umbel.model.failure import capture
 from umbel.model.outcome import Failed, Revoked
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 Why = Literal["", "soft", "timeout", "revoked"]
 """Why a run was interrupted: not at all, at its soft limit, at its hard limit, or because its job was revoked."""
+_UNLIMITED: Final = Limits()
 FORCED: Final[tuple[Why, ...]] = ("timeout", "revoked")
 """What a run is not asked about: it has ended so, whatever it returned or raised then."""
 _MOMENT_SECONDS: Final = 0.0002
@@ -47,9 +49,10 @@ class ThreadWindow:
         self.soft: float | None = None
         self.hard: float | None = None
 
-    def begin(self, job: str) -> None:
-        """The next run of this thread is that of *job*, without limits."""
-        self.why, self.soft, self.hard = "", None, None
+    def begin(self, job: str, limits: Limits | None = None) -> None:
+        """The next run of this thread is that of *job*."""
+        self.why = ""
+        self.soft, self.hard = limits or _UNLIMITED
         self.job = job
 
     def open(self) -> None:
@@ -101,16 +104,16 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
 class LoopWindow:
     """The window of one run in the event loop: its asyncio task is cancelled, at the next ``await``."""
 
-    __slots__ = ("_open", "hard", "job", "soft", "task", "why")
+    task: asyncio.Task[Any] | None = None
+    """The one to be cancelled; to be set before it is interrupted."""
+    why: Why = ""
+    soft: float | None = None
+    hard: float | None = None
+    _open = False
 
     def __init__(self, job: str) -> None:
-        """Shut; *task* is to be set before it is interrupted."""
+        """Shut. There is one for each run, so what most runs leave as it is belongs to the class."""
         self.job = job
-        self.task: asyncio.Task[Any] | None = None
-        self._open = False
-        self.why: Why = ""
-        self.soft: float | None = None
-        self.hard: float | None = None
 
     def open(self) -> None:
         """User code begins. Raises what would strike it if it was interrupted before."""

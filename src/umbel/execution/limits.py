@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from umbel.options import checked_limits
 from umbel.task import Task
 from umbel.wire.envelope import Envelope
 
@@ -21,22 +22,30 @@ class Terms:
     """The limits under which the jobs of this child run; *usual* are those of the worker or the app."""
 
     def __init__(self, usual: Limits = Limits()) -> None:  # noqa: B008 - an immutable value
-        """Nothing was changed."""
+        """Look at the tasks when they run first."""
         self._usual = usual
-        self.changed: dict[str, Limits] = {}
-        """By the name of a task: what counts instead of its own limits while this child lives."""
+        self._own: dict[str, Limits | None] = {}
 
     def of(self, envelope: Envelope, task: AnyTask | None) -> Limits | None:
         """The limits of one run; None if there are none. *task* is None where it is not known."""
-        soft, hard = self._usual if task is None else self._own(task)
-        if envelope.soft_time_limit is not None:
-            soft = envelope.soft_time_limit
-        if envelope.time_limit is not None:
-            hard = envelope.time_limit
-        return None if soft is None and hard is None else Limits(soft, hard)
+        try:
+            own = self._own[envelope.task]
+        except KeyError:
+            own = self._look_at(task)
+        if envelope.soft_time_limit is None and envelope.time_limit is None:
+            return own
+        soft, hard = own or (None, None)
+        return Limits(
+            soft if envelope.soft_time_limit is None else envelope.soft_time_limit,
+            hard if envelope.time_limit is None else envelope.time_limit,
+        )
 
-    def _own(self, task: AnyTask) -> tuple[Any, Any]:
-        if self.changed and task.name in self.changed:
-            return self.changed[task.name]
-        soft, hard = task.soft_time_limit, task.time_limit
-        return (self._usual.soft if soft is None else soft), (self._usual.hard if hard is None else hard)
+    def _look_at(self, task: AnyTask | None) -> Limits | None:
+        soft, hard = self._usual
+        if task is not None:
+            early, late = checked_limits(task.soft_time_limit, task.time_limit)
+            soft, hard = soft if early is None else early, hard if late is None else late
+        found = None if soft is None and hard is None else Limits(soft, hard)
+        if task is not None:
+            self._own[task.name] = found
+        return found

@@ -35,13 +35,6 @@ _forks: Final = _Forks()
 os.register_at_fork(after_in_child=_forks.one_more)
 
 
-def _ours(outcome: Outcome, forks: int) -> Outcome:
-    """*outcome*, in the process that began the run. A copy that the task has forked ends here: the job is not its."""
-    if _forks.count != forks:
-        os._exit(0)
-    return outcome
-
-
 class Gate(Protocol):
     """Asked before user code is called, told after it: the board of the child. Cheap; called from many threads."""
 
@@ -153,16 +146,17 @@ class ThreadRunner:
             limits = self._executor.terms.of(run.envelope, run.task)
             if run.task.runner == "process":
                 return self._isolated(run, slot, limits)
-            window.begin(job)
+            window.begin(job, limits)
             if limits is not None:
-                window.soft, window.hard = limits
                 self._gate.limit(slot, *limits)
-            return _ours(self._executor.run(run, window), self._forks)
+            outcome = self._executor.run(run, window)
         except (SoftTimeLimitExceeded, Terminated) as error:  # the second one, while the first one was dealt with
-            return struck(meant(window, error))
+            outcome = struck(meant(window, error))
         finally:
-            window.begin("")
+            if _forks.count != self._forks:
+                os._exit(0)  # a copy of this process that the task has forked: the job is not its
             self._gate.give(slot)
+        return outcome
 
     def _isolated(self, run: Run, slot: int, limits: Limits | None) -> Outcome:
         if self.isolator is not None:
@@ -223,8 +217,10 @@ class LoopRunner:
                 if limits is not None:
                     window.soft, window.hard = limits
                     self._gate.limit(slot, *limits)
-                outcome = _ours(await self._executor.arun(run, window), self._forks)
+                outcome = await self._executor.arun(run, window)
             finally:
+                if _forks.count != self._forks:
+                    os._exit(0)  # as above
                 self._gate.give(slot)
         self._running -= 1
         if self._waiting:

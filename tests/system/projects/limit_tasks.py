@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from umbel import Umbel
+from umbel import Context, Umbel
 from umbel.exceptions import SoftTimeLimitExceeded
 
 BROKER = os.environ["UMBEL_TEST_BROKER"]
@@ -85,6 +85,13 @@ async def wait(seconds: float = FOREVER) -> int:
     """Wait as a coroutine does."""
     await asyncio.sleep(seconds)
     return os.getpid()
+
+
+@app.task(bind=True)
+def counts(self: Context, seconds: float) -> list[int]:
+    """Take *seconds*, then answer how often the job was retried and charged a crash."""
+    time.sleep(seconds)
+    return [self.request.retries, self.request.crashes]
 
 
 @app.task

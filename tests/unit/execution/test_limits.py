@@ -26,14 +26,6 @@ def test_the_call_beats_the_task_and_the_task_beats_the_worker(
     assert Terms(usual).of(run.envelope, run.task) == found
 
 
-def test_what_was_changed_while_the_worker_runs_beats_the_task_but_not_the_call() -> None:
-    stage, terms = Stage(), Terms(Limits(1.0, 2.0))
-    task = stage.app.task(name="t", time_limit=5)(lambda: 1)
-    terms.changed["t"] = Limits(None, 30.0)
-    assert terms.of(stage.prepared(task).envelope, task) == Limits(None, 30.0)
-    assert terms.of(stage.prepared(task, time_limit=7).envelope, task) == Limits(None, 7.0)
-
-
 def test_a_task_that_is_not_known_has_the_limits_of_its_call_and_the_worker() -> None:
     stage = Stage()
     run = stage.prepared(stage.task(lambda: 1, asynchronous=False), soft_time_limit=3)

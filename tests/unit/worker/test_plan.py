@@ -66,6 +66,19 @@ def test_the_grace_of_the_command_line_beats_the_setting(typed: float | None, ex
     assert plan(grace=typed).grace == expected
 
 
+def test_the_limits_of_the_command_line_beat_the_settings() -> None:
+    settings = Settings(
+        broker_url="sqlite:///x", task_soft_time_limit=3.0, task_time_limit=9.0, worker_max_memory_per_child=2048
+    )
+    made = plan(settings, time_limit=5.0, max_tasks_per_child=7)
+    assert (made.limits, made.max_tasks, made.max_memory) == ((3.0, 5.0), 7, 2048 * 1024)
+
+
+def test_a_soft_limit_above_the_hard_one_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"soft_time_limit \(9 s\) is more than time_limit \(5 s\)"):
+        plan(soft_time_limit=9.0, time_limit=5.0)
+
+
 def test_the_banner_shows_what_the_worker_is_and_no_password() -> None:
     url = "redis://me:hunter2@broker/0"
     settings = Settings(broker_url=url, result_backend=url)

@@ -1,0 +1,127 @@
+"""Jobs that would never end, each in its own way, in real workers: limits end them, and nobody else is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.system.harness import Worker, Workers, alive, eventually
+from umbel import AsyncResult, Umbel
+from umbel.exceptions import MemoryLimitExceeded, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+
+pytestmark = pytest.mark.timeout(120)
+
+PATIENCE_SECONDS = 60.0
+LIMIT = 0.4
+
+
+class Stage:
+    """A broker, the app of the hogs as a client, and workers."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.workers = Workers(folder)
+        self.app = Umbel("limit_tasks", broker=url, backend=url, set_as_current=False)
+
+    def start(self, *words: str) -> Worker:
+        """A worker."""
+        return self.workers.start(*words, app="limit_tasks", UMBEL_TEST_BROKER=self.url).wait_ready()
+
+    def send(self, task: str, *args: object, **options: Any) -> AsyncResult[Any]:
+        """Send one job."""
+        return self.app.send_task(f"limit_tasks.{task}", args=args, **options)
+
+    def end(self) -> None:
+        """End all workers."""
+        self.workers.end()
+        self.app.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(f"sqlite:///{tmp_path}/jobs.db", tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def any_stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    at_file = request.param == "sqlite"
+    made = Stage(f"sqlite:///{tmp_path}/jobs.db" if at_file else request.getfixturevalue("redis_url"), tmp_path)
+    yield made
+    made.end()
+
+
+def fails(result: AsyncResult[Any], error: type[Exception]) -> str:
+    """What *result* says; it must be a failure of that kind."""
+    with pytest.raises(error) as raised:
+        result.get(timeout=PATIENCE_SECONDS)
+    assert type(raised.value) is error
+    return str(raised.value)
+
+
+def gone(pid_file: Path) -> None:
+    """Wait until the process whose id is in *pid_file* has ended."""
+    pid = int(pid_file.read_text())
+    eventually(lambda: not psutil.pid_exists(pid) or not alive([psutil.Process(pid)]), f"process {pid} has ended")
+
+
+def test_whatever_a_job_does_it_ends_at_its_hard_limit_and_its_neighbours_run_again_uncharged(any_stage: Stage) -> None:
+    stage = any_stage
+    stage.start("--processes=2", "--threads=5")
+    beside = [stage.send("counts", 1.0) for _ in range(2)]
+    hogs = [stage.send(name, time_limit=LIMIT) for name in ("loop", "sleep", "backtrack", "deny", "block", "cling")]
+    hogs += [stage.send(name, str(stage.folder / name), time_limit=LIMIT * 3) for name in ("run", "fork")]
+    for hog in hogs[:6]:
+        assert fails(hog, TimeLimitExceeded) == f"the time limit of {LIMIT} s has passed"
+    for hog in hogs[6:]:
+        fails(hog, TimeLimitExceeded)
+    assert [each.get(timeout=PATIENCE_SECONDS) for each in beside] == [[0, 0], [0, 0]]
+    for name in ("run", "fork"):
+        if (stage.folder / name).exists():  # on a busy machine its limit may pass before it begins
+            gone(stage.folder / name)
+
+
+def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(stage: Stage) -> None:
+    stage.start("--processes=1", "--threads=4")
+    before = stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS)
+    soft = [stage.send(name, soft_time_limit=LIMIT) for name in ("clean_up", "aclean_up")]
+    fails(stage.send("loop", soft_time_limit=LIMIT), SoftTimeLimitExceeded)
+    assert [each.get(timeout=PATIENCE_SECONDS) for each in soft] == ["cleaned up", "cleaned up"]
+
+    own = stage.send("isolated").get(timeout=PATIENCE_SECONDS)
+    assert own == stage.send("aisolated", 0.0).get(timeout=PATIENCE_SECONDS)
+    path = stage.folder / "run"
+    hogs = [stage.send("isolated", "deny", time_limit=LIMIT), stage.send("aisolated", 300.0, time_limit=LIMIT)]
+    hogs += [stage.send("isolated", "run", str(path), time_limit=LIMIT * 3)]
+    asked = stage.send("aisolated", 300.0, soft_time_limit=LIMIT)
+    for hog in hogs:
+        fails(hog, TimeLimitExceeded)
+    fails(asked, SoftTimeLimitExceeded)
+    assert "memory_limit of 209715200 bytes" in fails(stage.send("hoard"), MemoryLimitExceeded)
+    assert "3 times" in fails(stage.send("isolated", "die"), WorkerLostError)
+    if path.exists():
+        gone(path)
+    # Whatever happened to those processes: the child that held the jobs is the one that it was.
+    assert stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS) == before != own
+
+
+def test_a_child_is_replaced_after_its_number_of_jobs_and_when_it_has_grown(stage: Stage) -> None:
+    worker = stage.start("--processes=1", "--threads=2", "--max-tasks-per-child=3")
+    jobs = [stage.send("sleep", 0.01) for _ in range(8)]
+    pids = [job.get(timeout=PATIENCE_SECONDS) for job in jobs]
+    assert len(pids) == 8
+    assert max(map(pids.count, pids)) <= 3
+    assert worker.stop() == 0
+    assert "died" not in worker.output
+
+    worker = stage.start("--processes=1", "--max-memory-per-child=1")
+    first = stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS)
+    worker.wait_for("more than worker_max_memory_per_child")
+    eventually(lambda: stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS) != first, "another child")
+    assert "died" not in worker.output
