@@ -21,7 +21,7 @@ from tests.conformance.redis_stage import (
     places,
 )
 from tests.servers import Redis, Server, Service
-from umbel.brokers.redis import RedisBroker
+from umbel.brokers.redis import RedisBroker, job_operations
 from umbel.contracts.broker import Beat, Settlement
 from umbel.exceptions import BrokerError, BrokerFull
 from umbel.model.ids import new_session
@@ -106,7 +106,7 @@ SCENARIOS = {
     "revoke": Scenario(
         "revoke", everywhere, ["r", LEASE, "r1", "k0", "k2", "k5"], 8, are_taken("r1", "k0", "k2")
     ),
-    "purge": Scenario("purge", everywhere, ["r", LEASE, 100, ROOM], 8, are_taken("r1", "r2", "k0", "k2")),
+    "purge": Scenario("purge", everywhere, ["r", LEASE, 100, ROOM, 0], 8, are_taken("r1", "r2", "k0", "k2")),
     "revive": Scenario("revive", buried, ["k5", "k6"], 13, are_alive),
     "discard": Scenario("discard", buried, ["k5", "k9"], 6, are_gone),
     "pause": Scenario("pause", everywhere, [1], 3, lambda stage: stage.do("EXISTS", f"{PREFIX}paused") == 1),
@@ -315,9 +315,21 @@ def test_a_purge_drops_what_is_void(stage: Stage, broker: RedisBroker) -> None:
     broker.send(jobs("a", "b", "c"))
     broker.job_store.revoke("r", [("a", QUEUE)], 10.0)
     assert [each.id for each in broker.job_store.purge("p", QUEUE, 1, 10.0)] == ["b"]
-    assert [each.id for each in broker.job_store.purge("p", QUEUE, 5, 10.0)] == ["b"]  # a repeat
+    assert [each.id for each in broker.job_store.purge("p", QUEUE, 1, 10.0)] == ["b"]  # a repeat
     assert [each.id for each in broker.job_store.purge("another", QUEUE, 5, 10.0)] == ["c"]
     assert stage.do("EXISTS", f"{PREFIX}void", f"{PREFIX}ready:9") == 0
+
+
+def test_a_purge_and_a_list_of_large_jobs_go_in_several_steps(
+    stage: Stage, broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_operations, "MAX_ANSWERED_BYTES", 250)
+    names = [f"{number}" for number in range(7)]
+    broker.send([Job(each, QUEUE, b"x" * 100) for each in names])
+    assert [each.id for each in broker.job_store.jobs(QUEUE, "ready", "", 100)] == names
+    assert [each.id for each in broker.job_store.purge("p", QUEUE, 5, 10.0)] == names[:5]
+    assert stage.do("HLEN", f"{PREFIX}held:p") == 6
+    assert [each.id for each in broker.job_store.purge("another", QUEUE, 5, 10.0)] == names[5:]
 
 
 def test_a_revoke_whose_answer_was_lost_is_answered_again(broker: RedisBroker) -> None:

@@ -19,7 +19,7 @@ from umbel.states import Place
 
 REVOKED: Final[Doom] = "revoked"
 MAX_REVOKED: Final = 250
-MAX_ANSWERED_BYTES: Final = 16 * 1024 * 1024
+MAX_ANSWERED_BYTES: Final = 4 * 1024 * 1024
 _CLOSED_MILLISECONDS: Final = 60_000
 """For how long the name of a session that stopped jobs is remembered: nobody else will ever use it."""
 
@@ -48,12 +48,18 @@ def revoking(calls: Calls, session: str, queue: str, ids: Sequence[str], lease: 
 
 
 def purge(calls: Calls, session: str, queue: str, limit: int, lease: float) -> Steps[list[Delivery]]:
-    """Doom and lease up to *limit* jobs that wait in *queue*, of about 16 MiB."""
-    words = (session, milliseconds(lease), min(limit, MAX_TAKEN), MAX_ANSWERED_BYTES)
-    (reply,) = (yield [calls.make("purge", queue, words)]) if limit > 0 else ([b"ok", -1],)
-    if reply[0] == b"dead":
-        raise SessionDead(session)
-    return [_doomed(each) for each in deliveries(reply, queue, 1)]
+    """Doom and lease up to *limit* jobs that wait in *queue*, about 4 MiB a step."""
+    found: dict[str, Delivery] = {}
+    while (want := min(limit, MAX_TAKEN) - len(found)) > 0:
+        words = (session, milliseconds(lease), want, MAX_ANSWERED_BYTES, len(found))
+        (reply,) = yield [calls.make("purge", queue, words)]
+        if reply[0] == b"dead":
+            raise SessionDead(session)
+        more = {each.id: _doomed(each) for each in deliveries(reply, queue, 1)}
+        if not more:
+            break
+        found.update(more)
+    return list(found.values())
 
 
 def end(calls: Calls, session: str, settlements: Sequence[Settlement], known: set[str]) -> Steps[list[bool]]:
@@ -72,13 +78,17 @@ def end(calls: Calls, session: str, settlements: Sequence[Settlement], known: se
 
 
 def jobs(calls: Calls, queue: str, place: Place, after: str, limit: int) -> Steps[list[Listed]]:
-    """A page of the jobs of one place."""
+    """A page of the jobs of one place, about 4 MiB a step."""
     if place not in ("ready", "delayed", "running", "parked", "dead"):
         raise ValueError(f"no list is kept of jobs that are {place}")
-    if limit < 1:
-        return []
-    (reply,) = yield [calls.make("jobs", queue, (place, after, limit, MAX_ANSWERED_BYTES))]
-    return [_listed(queue, place, row) for row in reply]
+    found: list[Listed] = []
+    while (left := limit - len(found)) > 0:
+        (reply,) = yield [calls.make("jobs", queue, (place, after, left, MAX_ANSWERED_BYTES))]
+        if not reply:
+            break
+        found += [_listed(queue, place, row) for row in reply]
+        after = found[-1].cursor
+    return found
 
 
 def each(calls: Calls, verb: str, queue: str, ids: Sequence[str]) -> Steps[list[bool]]:

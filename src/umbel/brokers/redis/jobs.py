@@ -76,7 +76,7 @@ class RedisJobs:
     # --- showing
 
     def jobs(self, queue: str, place: Place, after: str, limit: int) -> list[Listed]:
-        """A page of the jobs of one place, of at most 16 MiB or so; see `JobStore.jobs`."""
+        """A page of the jobs of one place; see `JobStore.jobs`."""
         return self._do([queue], job_operations.jobs(self._calls, queue, place, after, limit))
 
     async def ajobs(self, queue: str, place: Place, after: str, limit: int) -> list[Listed]:

@@ -210,7 +210,7 @@ def deliveries(reply: list[Any], queue: str, number: int) -> list[Delivery]:
     return [
         Delivery(job_id.decode(), queue, level, number, envelope)
         if counts is None
-        else Delivery(job_id.decode(), queue, level, number, envelope, counts_of(counts), returned=True)
+        else Delivery(job_id.decode(), queue, level, number, envelope, counts_of(counts), returned=counts[-1:] != b"f")
         for job_id, level, envelope, counts in zip(reply[2::4], reply[3::4], reply[4::4], reply[5::4], strict=True)
     ]
 

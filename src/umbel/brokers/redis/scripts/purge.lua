@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- purge: doom and lease jobs that wait to a new session, which is opened here: the ready, the delayed, the parked ones.
--- KEYS[1] jobs   ARGV prefix now session lease want room
+-- KEYS[1] jobs   ARGV prefix now session lease want room known   known: how many jobs the session knows to have
 -- Answer: {'ok', -1, (id level envelope counts|nil)*}, about `room` bytes | {'dead'}
--- A repeat answers what the session has and takes nothing more.
+-- If the session has more than it knows an answer was lost: it is told all of them, and nothing more is taken then.
 -- Order of writes: doom, lease, old places. A cut leaves a doomed job where it was too: it ends once.
 -- includes: seize levels voids
 local prefix, session, lease = ARGV[1], ARGV[3], tonumber(ARGV[4])
@@ -39,7 +39,8 @@ local ids = {}
 for id in pairs(before) do
   ids[#ids + 1] = id
 end
-if #ids > 0 then
+if #ids > tonumber(ARGV[7]) then
+  want, room = math.huge, math.huge
   take_all(ids, function(i)
     return string.sub(before[ids[i]], 1, 1)
   end, {})

@@ -20,7 +20,7 @@ end
 function seize.doom(prefix, ids)
   local words = {}
   for i, counts in ipairs(redis.call('HMGET', prefix .. 'counts', unpack(ids))) do
-    counts = counts or '0:0:0:-'
+    counts = counts or '0:0:0:f'
     if string.sub(counts, -2, -2) == ':' then
       words[#words + 1] = ids[i]
       words[#words + 1] = string.sub(counts, 1, -2) .. 'revoked' .. string.sub(counts, -1)
