@@ -42,6 +42,8 @@ class AppOptions(TypedDict, total=False):
     broker_connection_timeout: Seconds
     broker_send_deadline: Seconds
     result_expires: Seconds
+    database_table_schemas: dict[str, str]
+    database_table_names: dict[str, str]
     result_object_store: str
     result_inline_max_bytes: int
     task_default_queue: str

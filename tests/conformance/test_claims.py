@@ -12,6 +12,7 @@ from tests.patient import PATIENT
 from umbel.claims.redis import RedisClaims
 from umbel.claims.sql import SqlClaims
 from umbel.claims.sql import connect as claims_at
+from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.sql import connect as store_at
 from umbel.stores.threaded import ThreadedStore
@@ -36,18 +37,22 @@ class TestRedis(OnRedis):
 
 class OnDatabase(ClaimEssentials):
     url: str
+    settings: Settings = PATIENT
 
     def make(self, clock: Callable[[], float]) -> SqlClaims:
-        return claims_at(self.url, PATIENT, clock)
+        return claims_at(self.url, self.settings, clock)
 
     def make_store(self, clock: Callable[[], float]) -> ThreadedStore:
-        return store_at(self.url, PATIENT, clock)
+        return store_at(self.url, self.settings, clock)
 
 
 class TestSqlite(OnDatabase):
+    """Beside results in a table of another name, which claims write to."""
+
     @pytest.fixture(autouse=True)
     def _file(self, tmp_path: Path) -> None:
         self.url = f"db+sqlite:///{tmp_path}/results.db"
+        self.settings = Settings(broker_send_deadline=20.0, database_table_names={"task": "shop"})
 
 
 class TestMariaDB(OnDatabase):

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pymysql
 import pytest
 import sqlalchemy as sa
@@ -126,7 +127,7 @@ async def test_many_processes_may_make_the_table_at_the_same_instant(mariadb_url
 async def test_a_table_of_a_newer_umbel_is_refused(mariadb_url: str, tmp_path: Path) -> None:
     for url in (mariadb_url, f"db+sqlite:///{tmp_path}/results.db"):
         engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
-        engine.run(lambda connection: connection.execute(sa.insert(sql_table.VERSIONS), {"version": 99}))
+        engine.run(lambda connection: connection.execute(sa.insert(sql_table.tables().versions), {"version": 99}))
         engine.close()
         store = connect(url, settings())
         with pytest.raises(ImproperlyConfigured, match="made by a newer Umbel"):
@@ -173,7 +174,9 @@ def test_what_has_expired_is_deleted(kind: str, tmp_path: Path, request: pytest.
     shelf.put([record("long", ttl=1000.0)])
     clock.advance(10.0)
     shelf.tidy()
-    assert engine.run(lambda connection: connection.scalars(sa.select(sql_table.RESULTS.c.id)).all()) == ["long"]
+    assert engine.run(lambda connection: connection.scalars(sa.select(sql_table.tables().results.c.id)).all()) == [
+        "long"
+    ]
     engine.close()
 
 
@@ -187,7 +190,9 @@ async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:
     store = connect(url, settings(), clock)
     await store.put([record("long")])
     engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
-    await eventually(lambda: engine.run(lambda one: one.scalar(sa.select(sa.func.count(sql_table.RESULTS.c.id)))) == 1)
+    await eventually(
+        lambda: engine.run(lambda one: one.scalar(sa.select(sa.func.count(sql_table.tables().results.c.id)))) == 1
+    )
     engine.close()
     await store.aclose()
 
@@ -211,3 +216,60 @@ async def test_hundreds_that_wait_ask_the_database_a_few_times_a_second(
     await store.put([record(str(each), b"%d" % each) for each in range(300)])
     assert await soon(asyncio.gather(*waiting)) == [b"%d" % each for each in range(300)]
     await store.aclose()
+
+
+# --- tables of other names and in other schemas
+
+
+def named(name: str = "", schema: str = "") -> Settings:
+    """Settings with a name and a schema of the tables."""
+    made = settings()
+    made.database_table_names = {"task": name} if name else {}
+    made.database_table_schemas = {"task": schema} if schema else {}
+    return made
+
+
+async def test_stores_of_two_names_share_a_database_and_nothing_else(mariadb_url: str, tmp_path: Path) -> None:
+    for url in (mariadb_url, f"db+sqlite:///{tmp_path}/results.db"):
+        one, two, usual = (connect(url, named(name)) for name in ("shop", "bank", ""))
+        assert await one.put([record("1", b"one")]) == [True]
+        assert await two.put([record("1", b"two")]) == [True]
+        assert [await each.afetch("1", QUEUE) for each in (one, two, usual)] == [b"one", b"two", None]
+        for each in (one, two, usual):
+            await each.aclose()
+
+
+async def test_tables_are_made_in_the_schema_that_is_named(postgres_results_url: str) -> None:
+    with psycopg.connect(postgres_results_url.removeprefix("db+"), autocommit=True) as admin:
+        admin.execute("drop schema if exists shop cascade")
+        store = connect(postgres_results_url, named("umbel_results_of_shop", "shop"))
+        with pytest.raises(ImproperlyConfigured, match="create shop, or correct database_table_schemas"):
+            await store.put([record("1")])
+        admin.execute("create schema shop")
+        assert await store.put([record("1")]) == [True]
+        assert await store.afetch("1", QUEUE) == b"value"
+        tables = admin.execute(
+            "select schemaname, tablename from pg_tables where tablename like '%of_shop%'"
+        ).fetchall()
+        assert {schema for schema, _ in tables} == {"shop"}
+        assert len(tables) == 2
+        await store.aclose()
+        admin.execute("drop schema shop cascade")
+
+
+async def test_in_mariadb_a_schema_is_a_database(mariadb_url: str, mariadb_server: Server) -> None:
+    store = connect(mariadb_url, named(schema="elsewhere"))
+    with pytest.raises(ImproperlyConfigured, match="create elsewhere, or correct database_table_schemas"):
+        await store.put([record("1")])
+    await store.aclose()
+
+
+async def test_a_table_that_celery_has_made_is_not_taken_for_ours(mariadb_url: str, tmp_path: Path) -> None:
+    for url in (mariadb_url, f"db+sqlite:///{tmp_path}/results.db"):
+        engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
+        engine.run(lambda connection: connection.execute(sa.text("create table if not exists celery_taskmeta(id int)")))
+        engine.close()
+        store = connect(url, named("celery_taskmeta"))
+        with pytest.raises(ImproperlyConfigured, match=r"celery_taskmeta is not Umbel's.*database_table_names"):
+            await store.put([record("1")])
+        await store.aclose()

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
@@ -20,6 +20,10 @@ from umbel.engines.patience import Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable, ImproperlyConfigured
 from umbel.exceptions import OperationalError as UmbelOperationalError
+from umbel.settings.database import RESULTS, SCHEMAS
+
+if TYPE_CHECKING:
+    from umbel.settings import Settings
 
 T = TypeVar("T")
 Connection: TypeAlias = sa.Connection
@@ -50,11 +54,31 @@ _CURABLE_WORDS: Final = re.compile(
 )
 
 
+_NO_SCHEMA: Final = frozenset({"3F000", "1049", "1044", "1142"})
+"""There is none of that name, or in MySQL, where it is a database, its user may not use it."""
+
+
+class Layout(NamedTuple):
+    """How the tables of results are called, and the schema of all tables; empty: what is the user's default."""
+
+    name: str = sql_table.NAME
+    schema: str = ""
+
+    @staticmethod
+    def of(settings: Settings) -> Layout:
+        """What *settings* say."""
+        names, schemas = settings.database_table_names, settings.database_table_schemas
+        return Layout(names.get(RESULTS, sql_table.NAME), schemas.get(RESULTS, ""))
+
+
+USUAL: Final = Layout()
+
+
 class SqlEngine:
     """The database at *url*, ``db+`` and then a URL of SQLAlchemy; *setting* names where it comes from.
 
-    *deadline* is how many seconds a transaction is tried. *ensure* makes the tables and answers their version. Raises
-    `ImproperlyConfigured`; connects at the first use.
+    *deadline* is how many seconds a transaction is tried. *ensure* makes the tables and answers their version; *layout*
+    is how those of results are called, and the schema of all. Raises `ImproperlyConfigured`; connects at the first use.
     """
 
     def __init__(
@@ -64,6 +88,7 @@ class SqlEngine:
         deadline: float,
         connect_timeout: float,
         ensure: Callable[[Connection], int] = sql_table.ensure,
+        layout: Layout = USUAL,
     ) -> None:
         self._make = ensure
         self.name = masked(url)
@@ -71,12 +96,16 @@ class SqlEngine:
         self._pid = os.getpid()
         self._ready = False
         address = _address(url, setting)
+        self._layout = layout
+        if layout.schema and address.get_backend_name() == "sqlite":
+            raise ImproperlyConfigured(f"{SCHEMAS}: a SQLite file has no schemas: leave it out for {self.name}")
         self.file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
         """Where it is, if the database is a file."""
         try:
             self._engine = sa.create_engine(
                 address,
                 connect_args=_arguments(address, deadline, connect_timeout),
+                execution_options=sql_table.options(*layout),
                 hide_parameters=True,
                 pool_recycle=RECYCLE_SECONDS,
                 pool_reset_on_return=None,  # each transaction ends itself
@@ -145,7 +174,7 @@ class SqlEngine:
     def _refuse_newer(self, version: int) -> None:
         if version > sql_table.VERSION:
             raise Unfit(
-                f"{self.name}: table {sql_table.RESULTS.name} was made by a newer Umbel (it has version {version}, "
+                f"{self.name}: table {self._layout.name} was made by a newer Umbel (it has version {version}, "
                 f"this one knows {sql_table.VERSION}): install that version here too"
             )
 
@@ -154,6 +183,8 @@ class SqlEngine:
         if isinstance(error, PoolTimeout):
             return BrokerUnavailable("no connection was free")
         code, reason = _code(error.orig), _reason(error.orig)
+        if self._layout.schema and code in _NO_SCHEMA:
+            return Unfit(f"{self.name}: {reason}: create {self._layout.schema}, or correct {SCHEMAS}")
         if _CURABLE.fullmatch(code) or (not code and _CURABLE_WORDS.search(reason)):
             return Unfit(f"{self.name}: {reason}: correct the URL or the rights of its user")
         if (

@@ -99,8 +99,6 @@ _LATER: Final = frozenset(
         "redis_socket_keepalive",
         "database_engine_options",
         "database_short_lived_sessions",
-        "database_table_schemas",
-        "database_table_names",
         "database_create_tables_at_setup",
         "s3_access_key_id",
         "s3_secret_access_key",

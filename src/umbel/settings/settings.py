@@ -10,6 +10,7 @@ import msgspec
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
+from umbel.settings.database import TABLES, check_tables, moot_tables
 from umbel.settings.foreign import reason
 from umbel.settings.masking import masked, masked_options
 from umbel.settings.transport import TRANSPORT, check_options, moot_options
@@ -41,6 +42,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     broker_send_deadline: Positive = 5.0
     """How long a send tries before it raises `BrokerUnavailable`."""
     result_expires: Positive = 86_400.0
+    database_table_schemas: dict[str, str] = {}
+    """Celery's, of results at ``db+…``: ``{"task": "name"}`` is the schema of their tables, in MySQL a database."""
+    database_table_names: dict[str, str] = {}
+    """The same for names: ``{"task": "umbel_results"}`` is the default."""
     result_object_store: str = ""
     """Where results above `result_inline_max_bytes` go, such as ``s3://bucket/prefix``; empty: with the others."""
     result_inline_max_bytes: Count = 64 * 1024
@@ -114,8 +119,9 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
             origins[name] = origin
             if pinned:
                 fixed[name] = origin
-        for name in read.keys() & TRANSPORT:
-            self._notes("moot").update({f"{name}.{key}": origin for key in moot_options(read[name])})
+        for name in read.keys() & (TRANSPORT | TABLES):
+            moot = moot_options(read[name]) if name in TRANSPORT else moot_tables(read[name])
+            self._notes("moot").update({f"{name}.{key}": origin for key in moot})
         derive = vars(self).pop("derive", None)
         if derive is not None:
             self.derived_by(derive)
@@ -192,7 +198,7 @@ def _moot(settings: Settings, name: str, origin: str) -> bool:
 def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if text and isinstance(value, str) and name in TRANSPORT:
+    if text and isinstance(value, str) and name in TRANSPORT | TABLES:
         value = _object(name, value, origin)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -201,13 +207,20 @@ def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     except (msgspec.ValidationError, TypeError) as error:
         shown = masked(repr(value))
         raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
-    if name in TRANSPORT:
-        check_options(read, f"{name} ({origin})")
-    if name == "task_default_queue" and not valid_queue(read):
-        raise ImproperlyConfigured(f"{name} is {read!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
-    if name in _SCHEDULING:
-        _check_scheduling(name, read, origin)
+    _check(name, read, origin)
     return read
+
+
+def _check(name: str, value: Any, origin: str) -> None:
+    """Raise `ImproperlyConfigured` for a value of the right type that is wrong in itself."""
+    if name in TRANSPORT:
+        check_options(value, f"{name} ({origin})")
+    if name in TABLES:
+        check_tables(value, name, origin)
+    if name == "task_default_queue" and not valid_queue(value):
+        raise ImproperlyConfigured(f"{name} is {value!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
+    if name in _SCHEDULING:
+        _check_scheduling(name, value, origin)
 
 
 def _check_scheduling(name: str, value: Any, origin: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from umbel.engines.address import factory, results_address
+from umbel.engines.address import factory, masked, results_address
+from umbel.exceptions import ImproperlyConfigured
+from umbel.settings.database import NAMES, SCHEMAS
 from umbel.stores.referring import ReferringStore
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ OBJECTS: Final[dict[str, str]] = dict.fromkeys(
 
 def connect(url: str, settings: Settings) -> ResultStore:
     """The result store at *url*; nothing is opened before its first use. Raises `ImproperlyConfigured`."""
+    if not url.startswith("db+") and (settings.database_table_schemas or settings.database_table_names):
+        raise ImproperlyConfigured(
+            f"{SCHEMAS} and {NAMES} are for results at db+…, and these are at {masked(url)}: leave them out"
+        )
     make: Any = factory(url, BUILT_IN, "umbel.stores", "result store")
     store: ResultStore = make(results_address(url, settings), settings)
     if not settings.result_object_store:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from umbel.contracts.powers import Record
 from umbel.engines import sql_health, sql_table
-from umbel.engines.sql import Connection, SqlEngine
+from umbel.engines.sql import Connection, Layout, SqlEngine
 from umbel.engines.sql_file import refuse_file
 from umbel.model.finding import Finding
 from umbel.settings import Settings
@@ -26,7 +26,8 @@ Write = Callable[[Connection, Sequence[sql_table.Row], int], bool]
 
 def connect(url: str, settings: Settings, clock: Callable[[], float] = time.time) -> ThreadedStore:
     """The store at *url*, ``db+postgresql://…`` and so on; opens nothing yet. Raises `ImproperlyConfigured`."""
-    engine = SqlEngine(url, SETTING, settings.broker_send_deadline, settings.broker_connection_timeout)
+    deadline, timeout = settings.broker_send_deadline, settings.broker_connection_timeout
+    engine = SqlEngine(url, SETTING, deadline, timeout, layout=Layout.of(settings))
     if engine.file is not None:
         refuse_file(engine.file, SETTING, settings)
     return ThreadedStore(SqlShelf(engine, clock), settings.broker_send_deadline)

@@ -131,7 +131,7 @@ def test_every_setting_begins_like_a_setting() -> None:
     assert [
         name
         for name in Settings.__struct_fields__
-        if not name.startswith((*PREFIXES, "imports", "include", "timezone"))
+        if not name.startswith((*PREFIXES, "imports", "include", "timezone", "database_table_"))
     ] == []
 
 
