@@ -60,7 +60,8 @@ class JobStore(Protocol):
 
         A job that waits (ready, delayed, parked) is leased to *session*, which must be a new one and is opened here for
         *lease* seconds: its receive number is 1. A running one keeps its holder; a retry, release or park of it makes
-        it ready at once. Dead and ended jobs are only told of. Raises `SessionDead` for a session that is over.
+        it ready at once. Dead and ended jobs are only told of. A repeat answers as running, with its delivery, what
+        *session* has got. Raises `SessionDead` for a session that is over.
         """
         ...
 
@@ -69,7 +70,10 @@ class JobStore(Protocol):
         ...
 
     def purge(self, session: str, queue: str, limit: int, lease: float) -> list[Delivery]:
-        """Doom and lease to the new *session* up to *limit* jobs that wait in *queue*, wherever they do."""
+        """Doom and lease to the new *session* up to *limit* jobs that wait in *queue*, wherever they do.
+
+        A repeat answers first what *session* has got.
+        """
         ...
 
     async def apurge(self, session: str, queue: str, limit: int, lease: float) -> list[Delivery]:

@@ -183,6 +183,11 @@ class Queue:
             self.jobs[job_id].doom("revoked")
         return True
 
+    def held_by(self, session: str) -> list[str]:
+        """The jobs that a session holds."""
+        holder = self.sessions.get(session)
+        return list(holder.held) if holder is not None else []
+
     def lapsed(self, now: float, lease: float) -> list[str]:
         """The sessions whose lease is over, and those already dead that still have jobs to return."""
         for holder in self.sessions.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeAlias
 
 from umbel.contracts.broker import SessionDead, Settlement
@@ -46,7 +46,8 @@ class MemoryJobs:
     def purge(self, session: str, queue: str, limit: int, lease: float) -> list[Delivery]:
         """Doom and lease jobs that wait; see `JobStore.purge`."""
         with self._space.lock:
-            taken = list(islice(self._space.glance(queue).waiting(), min(limit, MAX_TAKEN)))
+            found_in = self._space.glance(queue)
+            taken = list(islice(chain(found_in.held_by(session), found_in.waiting()), min(limit, MAX_TAKEN)))
             found = self._doom(session, queue, taken, lease)
             return [told.delivery for job_id in taken if (told := found[job_id]).delivery is not None]
 
@@ -150,8 +151,9 @@ class MemoryJobs:
         for job_id, place in places.items():
             if place == "running":
                 queue.jobs[job_id].doom("revoked")
+        ours = set(queue.held_by(session))
         return {
-            job_id: Revoked(job_id, place, name, _delivery(name, queue, job_id) if job_id in waiting else None)
+            job_id: Revoked(job_id, place, name, _delivery(name, queue, job_id) if job_id in ours else None)
             for job_id, place in places.items()
         }
 

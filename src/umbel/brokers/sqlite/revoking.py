@@ -27,9 +27,10 @@ _REVOKED: Final = DOOM_NUMBERS["revoked"]
 
 
 class Found(NamedTuple):
-    """A job of which somebody asks, wherever it is."""
+    """A job of which somebody asks, wherever it is; *holder* is the session that has it."""
 
     key: int
+    holder: str | None
     place: Place
     delivery: Delivery
 
@@ -40,21 +41,21 @@ class Lessee:
     def __init__(self, connection: Connection, terms: Terms, session: str) -> None:
         self._connection = connection
         self._terms = terms
-        self._session = session
+        self.session = session
         self._keys: dict[str, int] = {}
 
     def key(self, queue: str) -> int:
         """The key of the session in *queue*. Raises `SessionDead` if it is over there."""
         if queue not in self._keys:
-            known = self._connection.execute(JOBS["session"], (self._session, queue)).fetchone()
+            known = self._connection.execute(JOBS["session"], (self.session, queue)).fetchone()
             if known is not None and known[1] is not None:
-                raise SessionDead(self._session)
+                raise SessionDead(self.session)
             self._keys[queue] = known[0] if known is not None else self._opened(queue)
         return self._keys[queue]
 
     def _opened(self, queue: str) -> int:
         until, lifeline = self._terms.now + self._terms.lease, self._terms.lifeline.hold()
-        row = (self._session, queue, until, boot_id(), lifeline)
+        row = (self.session, queue, until, boot_id(), lifeline)
         key: int = self._connection.execute(JOBS["open"], row).fetchall()[0][0]
         return key
 
@@ -70,7 +71,8 @@ def revoke(
     running = [(_REVOKED, each.key) for each in known if each.place == "running"]
     connection.executemany(JOBS["doom"], running)
     return [
-        _told(each) if each is not None else _over(connection, now, *key) for key, each in zip(keys, found, strict=True)
+        _told(each, lessee.session) if each is not None else _over(connection, now, *key)
+        for key, each in zip(keys, found, strict=True)
     ]
 
 
@@ -78,7 +80,7 @@ def purge(connection: Connection, clock: Clock, lessee: Lessee, queue: str, limi
     """Doom and lease to *lessee* up to *limit* jobs that wait in *queue*, and not much more than 16 MiB of them."""
     taken: list[Found] = []
     room = MAX_PURGED_BYTES
-    for each in _waiting(connection, clock.wall(), queue, min(limit, MAX_TAKEN)):
+    for each in _purged(connection, clock.wall(), (lessee.session, queue, min(limit, MAX_TAKEN))):
         taken.append(each)
         room -= len(each.delivery.envelope)
         if len(taken) >= min(limit, MAX_TAKEN) or room <= 0:
@@ -133,19 +135,21 @@ def _note(connection: Connection, key: int, delivery: Delivery, said: tuple[str,
 
 def _find(connection: Connection, now: int, job_id: str, queue: str | None) -> Found | None:
     row = connection.execute(JOBS["find"], (job_id,)).fetchone()
-    return None if row is None or queue not in (None, row[1]) else _found(now, *row)
+    return None if row is None or queue not in (None, row[2]) else _found(now, *row)
 
 
-def _waiting(connection: Connection, now: int, queue: str, limit: int) -> Iterator[Found]:
-    for name in ("ready", "delayed", "parked"):
-        for row in connection.execute(JOBS[name], (queue, limit)):
+def _purged(connection: Connection, now: int, whose: tuple[str, str, int]) -> Iterator[Found]:
+    """What a session holds in a queue, and then what waits there; *whose* are the two and a limit."""
+    for name in ("held", "ready", "delayed", "parked"):
+        for row in connection.execute(JOBS[name], whose):
             yield _found(now, *row)
 
 
-def _found(now: int, key: int, queue: str, state: int, due: int, *job: Any) -> Found:
+def _found(now: int, key: int, holder: str | None, queue: str, state: int, due: int, *job: Any) -> Found:
     job_id, level, envelope, retries, crashes, losses, marked, doom, back = job
     counts = Counts(retries, crashes, losses, bool(marked), DOOMS[doom or _REVOKED])
-    return Found(key, place_of(state, due, now), Delivery(job_id, queue, level, 1, envelope, counts, bool(back)))
+    delivery = Delivery(job_id, queue, level, 1, envelope, counts, bool(back))
+    return Found(key, holder, place_of(state, due, now), delivery)
 
 
 def _seize(connection: Connection, lessee: Lessee, found: Iterable[Found]) -> None:
@@ -153,9 +157,9 @@ def _seize(connection: Connection, lessee: Lessee, found: Iterable[Found]) -> No
     connection.executemany(JOBS["seize"], rows)
 
 
-def _told(found: Found) -> Revoked:
-    delivery = found.delivery
-    return Revoked(delivery.id, found.place, delivery.queue, delivery if found.place in WAITING else None)
+def _told(found: Found, session: str) -> Revoked:
+    ours = found.place in WAITING or found.holder == session
+    return Revoked(found.delivery.id, found.place, found.delivery.queue, found.delivery if ours else None)
 
 
 def _over(connection: Connection, now: int, job_id: str, queue: str | None) -> Revoked:

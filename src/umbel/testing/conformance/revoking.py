@@ -101,12 +101,15 @@ class RevokingConformance(JobStage):
         assert await self.revoke("job") == [Revoked("job", "unknown")]
         assert (await self.located("job", OTHER)).doom == ""
 
-    async def test_a_revoke_that_is_repeated_changes_nothing(self) -> None:
-        await self.send("job")
-        session, (delivery,) = await self.revoked("job")
-        (again,) = await self.revoke("job", session=session)
-        assert again.place == "running"
-        assert await self.jobs.aend(session, ends([delivery])) == [True]
+    async def test_a_revoke_that_is_repeated_answers_what_the_first_one_took(self) -> None:
+        await self.send("a", "b")
+        session, (first,) = await self.revoked("a")
+        again, new = await self.revoke("a", "b", session=session)
+        assert (again.place, new.place) == ("running", "ready")
+        assert again.delivery is not None
+        assert new.delivery is not None
+        assert given(again.delivery) == given(first)
+        assert await self.jobs.aend(session, ends([first, new.delivery])) == [True, True]
 
     async def test_a_session_that_is_over_revokes_nothing(self) -> None:
         await self.send("job", "later")
@@ -163,6 +166,13 @@ class RevokingConformance(JobStage):
 
     async def test_a_queue_that_nobody_sent_to_is_purged_of_nothing(self) -> None:
         assert self.jobs.purge(new_session(), "nowhere", 10, LEASE) == []
+
+    async def test_a_purge_that_is_repeated_answers_what_the_first_one_took(self) -> None:
+        await self.send("a", "b", "c")
+        session = new_session()
+        first = await self.jobs.apurge(session, QUEUE, 2, LEASE)
+        again = await self.jobs.apurge(session, QUEUE, 2, LEASE)
+        assert sorted(map(given, again)) == sorted(map(given, first))
 
     # --- end
 
@@ -236,3 +246,8 @@ class RevokingConformance(JobStage):
         session, deliveries = await self.revoked(*names)
         assert ids(deliveries) == names
         assert await self.jobs.aend(session, ends(deliveries)) == [True] * len(names)
+
+
+def given(delivery: Delivery) -> tuple[str, str, int, bytes, str]:
+    """What whoever revokes ends a job by."""
+    return delivery.id, delivery.queue, delivery.number, delivery.envelope, delivery.counts.doom

@@ -1,23 +1,31 @@
 -- jobs: stop single jobs, show them, and pause queues. A waiting job has state 0 (ready), 3 (parked) or 4 (delayed).
 
 -- name: find
--- ?1 id; answers what `seize` needs to know, wherever the job is
-select seq, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job where id = ?1
+-- ?1 id; answers key, id of the session that holds it (or null), and what makes a delivery, wherever the job is
+select seq, (select session.id from session where session.key = job.session),
+    queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back
+from job where id = ?1
+
+-- name: held
+-- ?1 session id, ?2 queue, ?3 limit; answers the jobs that it holds there as `find` does
+select seq, session.id, job.queue, state, due, job.id, level, envelope, retries, crashes, losses, marked, doom, back
+from session cross join job on job.session = session.key and job.state = 1
+where session.id = ?1 and session.queue = ?2 limit ?3
 
 -- name: ready
--- ?1 queue, ?2 limit; answers ready jobs as `find` does
-select seq, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
-where queue = ?1 and state = 0 order by level, position limit ?2
+-- ?2 queue, ?3 limit; answers ready jobs as `find` does
+select seq, null, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
+where queue = ?2 and state = 0 order by level, position limit ?3
 
 -- name: delayed
--- ?1 queue, ?2 limit; answers delayed jobs as `find` does
-select seq, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
-where queue = ?1 and state = 4 order by due limit ?2
+-- ?2 queue, ?3 limit; answers delayed jobs as `find` does
+select seq, null, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
+where queue = ?2 and state = 4 order by due limit ?3
 
 -- name: parked
--- ?1 queue, ?2 limit; answers parked jobs as `find` does
-select seq, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
-where queue = ?1 and state = 3 order by task limit ?2
+-- ?2 queue, ?3 limit; answers parked jobs as `find` does
+select seq, null, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
+where queue = ?2 and state = 3 order by task limit ?3
 
 -- name: session
 -- ?1 session id, ?2 queue; answers key and end (unix ms, null while it is open) of a session that is or was open there
