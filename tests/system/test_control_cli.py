@@ -1,0 +1,155 @@
+"""The commands of control, in this process: what they print, what they refuse, and that nothing is changed then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from umbel import AsyncResult, Umbel
+from umbel.cli.main import main
+from umbel.contracts.broker import Beat
+from umbel.execution.executor import Finished
+from umbel.execution.verdict import settlement_of
+from umbel.model.failure import capture
+from umbel.model.outcome import Failed
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Umbel]:
+    monkeypatch.setenv("UMBEL_BROKER_URL", f"sqlite:///{tmp_path}/jobs.db")
+    made = Umbel("shop", set_as_current=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def umbel(app: Umbel, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main([*words, "-b", app.conf.broker_url])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def buried(app: Umbel, text: str) -> AsyncResult[Any]:
+    """A dead letter that failed with *text*."""
+    job = app.send_task("pay", ("acme",))
+
+    async def bury() -> None:
+        async with app:
+            await app.broker.heartbeat([Beat(job.id)], ["default"], 60, opening=True)
+            (delivery,) = await app.broker.receive(job.id, ["default"], 1, wait=0)
+            failed = Failed(capture(ValueError(text)), dead=True)
+            ended = settlement_of(Finished(delivery, failed, "pay"), "w1@here", time.time(), 60)
+            await app.broker.settle(job.id, [ended])
+
+    asyncio.run(bury())
+    return job
+
+
+def test_revoke_ends_what_it_is_given_and_says_where_it_was(app: Umbel, umbel: Run) -> None:
+    one, other = app.send_task("pay"), app.send_task("pay", countdown=60)
+    assert umbel("revoke", one.id, other.id)[:2] == (0, "1 delayed: revoked\n1 ready: revoked\n")
+    assert (one.state, other.state) == ("REVOKED", "REVOKED")
+    code, out, _ = umbel("revoke", one.id, "--json")
+    assert (code, json.loads(out)[0]["place"]) == (0, "ended")
+
+
+def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
+    job = app.send_task("pay")
+    code, _, err = umbel("revoke", job.id, "stranger")
+    assert (code, job.state) == (2, "PENDING")
+    assert "no job stranger is known" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["revoke"], "ids of jobs, or --task"),
+        (["revoke", "a", "--task", "pay"], "ids of jobs, or --task"),
+        (["revoke", "a", "--signal", "KILL"], "give both"),
+        (["revoke", "--task", "pay", "-Q", "typo"], "'typo' is unknown"),
+        (["purge", "-Q", "typo"], "'typo' is unknown"),
+        (["purge"], "give -f"),
+        (["revoke", "--task", "pay"], "give -f"),
+        (["queues", "pause", "typo"], "'typo' is unknown"),
+        (["queues", "purge", "default"], "give -f"),
+        (["dead", "show", "stranger"], "no dead letter stranger"),
+        (["dead", "retry"], "say which"),
+        (["dead", "retry", "stranger"], "no such dead letter: stranger"),
+        (["dead", "list", "--since", "sometime"], "no moment"),
+        (["control", "shutdown"], "give -f"),
+        (["control", "pool_grow", "many"], "takes a number"),
+        (["control", "add_consumer"], "needs a queue"),
+        (["inspect", "query_task"], "needs ids"),
+        (["inspect", "dance"], "dance"),
+    ],
+)
+def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(
+    app: Umbel, umbel: Run, words: list[str], text: str
+) -> None:
+    job = app.send_task("pay")
+    code, _, err = umbel(*words)
+    assert code == 2, err
+    assert text in err
+    assert (job.state, job.place) == ("PENDING", "ready")
+
+
+def test_purge_counts_what_it_took(app: Umbel, umbel: Run) -> None:
+    app.send_task("pay")
+    app.send_task("pay", countdown=60)
+    app.send_task("mail", queue="mails")
+    assert umbel("purge", "-f")[:2] == (0, "default: 2\n")
+    assert json.loads(umbel("purge", "-f", "-Q", "mails", "--json")[1]) == {"mails": 1}
+
+
+def test_all_jobs_of_a_task_are_revoked(app: Umbel, umbel: Run) -> None:
+    pay, mail = app.send_task("pay"), app.send_task("mail")
+    assert umbel("revoke", "--task", "pay", "-f")[:2] == (0, "1 ready: revoked\n")
+    assert (pay.state, mail.state) == ("REVOKED", "PENDING")
+
+
+def test_queues_are_shown_paused_and_resumed(app: Umbel, umbel: Run) -> None:
+    app.send_task("pay")
+    assert umbel("queues", "pause", "default")[0] == 0
+    assert json.loads(umbel("queues", "list", "-j")[1])[0] == {
+        "queue": "default", "ready": 1, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "paused": True
+    }  # fmt: skip
+    assert umbel("queues", "resume", "default")[0] == 0
+    assert "paused" not in umbel("queues", "list")[1]
+
+
+def test_jobs_are_listed_by_state_and_task(app: Umbel, umbel: Run) -> None:
+    app.send_task("pay", ("acme",), {"cents": 5})
+    later = app.send_task("mail", countdown=60)
+    assert "pay('acme', cents=5)" in umbel("list")[1]
+    found = json.loads(umbel("list", "--state", "delayed", "--task", "mail", "--json")[1])
+    assert [(job["id"], job["place"]) for job in found] == [(later.id, "delayed")]
+
+
+def test_dead_letters_are_shown_retried_deleted_and_exported(app: Umbel, umbel: Run) -> None:
+    card, mail = buried(app, "no such card"), buried(app, "no such mail")
+    assert "ValueError: no such card" in umbel("dead", "list")[1]
+    assert "attempts  1" in umbel("dead", "show", card.id)[1]
+    lines = umbel("dead", "export")[1].splitlines()
+    assert {json.loads(line)["id"] for line in lines} == {card.id, mail.id}
+    _, out, err = umbel("dead", "retry", "--reason", "card", "--dry-run")
+    assert (card.id in out, "nothing was changed" in err, card.place) == (True, True, "dead")
+    assert umbel("dead", "retry", "--reason", "card", "-f")[:2] == (0, f"{card.id}\n")
+    assert umbel("dead", "delete", mail.id, "-f", "--json")[:2] == (0, f'["{mail.id}"]\n')
+    assert (card.place, json.loads(umbel("dead", "list", "--json")[1])) == ("ready", [])
+
+
+@pytest.mark.parametrize("words", [["inspect", "ping"], ["inspect", "active", "-j"], ["control", "pool_grow", "1"]])
+def test_it_is_69_when_nobody_answers(umbel: Run, words: list[str]) -> None:
+    code, _, err = umbel(*words)
+    assert (code, err) == (69, "Error: no worker answered\n")
