@@ -81,8 +81,8 @@ class Revoking:
                 partial(jobs.arevoke, session, batch, LEASE_SECONDS),
             )
             yield from self._end(session, [one.delivery for one in found if one.delivery is not None])
-            yield from self._tell([one.id for one in found if one.place == "running"], ending)
-            stopped += [Stopped(one.id, one.place, one.queue) for one in found]
+            yield from self._tell([one.id for one in found if _is_run(one)], ending)
+            stopped += [_stopped(one) for one in found]
         yield from self._look_for_flows([one.id for one in stopped if one.place == "unknown"])
         return stopped
 
@@ -199,6 +199,16 @@ def _marked(broker: JobRevoker, keys: Sequence[tuple[str, str | None]]) -> Steps
     found: list[Revoked] = yield Twin(partial(broker.doom, keys), partial(broker.adoom, keys))
     over: tuple[Place, ...] = ("running", "dead", "ended")
     return [Stopped(one.id, one.place, one.queue, one.place not in over) for one in found]
+
+
+def _is_run(found: Revoked) -> bool:
+    """Whether somebody else runs it: what a repeated call had got before is running, too, and is ours."""
+    return found.place == "running" and found.delivery is None
+
+
+def _stopped(found: Revoked) -> Stopped:
+    ours = found.place == "running" and found.delivery is not None
+    return Stopped(found.id, "ready" if ours else found.place, found.queue)
 
 
 def task_of(envelope: bytes) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from umbel import Umbel, group
 from umbel.app.revoking import Stopped
+from umbel.brokers.memory.jobs import MemoryJobs
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.jobs import JobHolder, JobStore
 from umbel.contracts.mailbox import MailboxHolder
@@ -109,6 +110,23 @@ def test_it_is_told_where_each_job_was(app: Umbel) -> None:
         Stopped(other.id, "ended", "default"),
         Stopped("stranger", "unknown", ""),
     ]
+
+
+def test_what_a_call_had_got_before_its_answer_was_lost_is_ended_and_not_looked_for_at_workers(
+    app: Umbel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = send(app)
+    verb = MemoryJobs.revoke
+
+    def again(self: MemoryJobs, session: str, keys: Any, lease: float) -> Any:
+        verb(self, session, keys, lease)
+        return verb(self, session, keys, lease)
+
+    monkeypatch.setattr(MemoryJobs, "revoke", again)
+    assert app.control.revoke(job) == [Stopped(job.id, "ready", "default")]
+    assert job.state == "REVOKED"
+    assert isinstance(app.broker, MailboxHolder)
+    assert app.broker.mailbox.hear(BOX, 0, 0) == []
 
 
 def test_the_callers_of_a_client_that_died_in_between_wait_no_longer_than_its_lease(app: Umbel) -> None:
