@@ -45,8 +45,11 @@ class Desk(Protocol):
     async def acomplete(self, request: Request, value: bytes, connection: object) -> None:
         """The async twin of `complete`."""
 
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
+
     def amend(self, request: Request, envelope: bytes) -> None:
-        """Have the broker keep *envelope* as the job of *request*. Raises `LeaseLost`, `ImproperlyConfigured`."""
+        """Have the broker keep *envelope* as the job of *request*. Raises `LeaseLost` and what the broker raises."""
 
     async def aamend(self, request: Request, envelope: bytes) -> None:
         """The async twin of `amend`."""

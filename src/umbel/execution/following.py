@@ -30,7 +30,7 @@ def follow_ups(delivery: Delivery, envelope: Envelope, outcome: Outcome, now: fl
 
 def errbacks(delivery: Delivery, envelope: Envelope, failure: Failure, now: float) -> tuple[Job, ...]:
     """The jobs that tell the errbacks of a job of *failure*."""
-    told = msgspec.structs.replace(envelope, links=(), errbacks=())
+    told = msgspec.structs.replace(envelope, links=(), errbacks=(), steps=None)
     jobs: list[Job] = []
     for index, errback in enumerate(envelope.errbacks):
         arguments = [msgspec.Raw(errback.signature), delivery.id, pack(told), failure]

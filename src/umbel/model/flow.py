@@ -77,8 +77,8 @@ class Join(msgspec.Struct, frozen=True, gc=False):
 class Cause(msgspec.Struct, frozen=True, array_like=True):
     """Why a member brought no value: the id of its job, and what that job ended with.
 
-    *envelope* is the job itself, as it travelled last on *queue*, so that it can be sent anew; empty if it was too large
-    to be kept here.
+    *envelope* is the job itself, as it travelled last on *queue*, so that it can be sent anew; empty if it was too
+    large to be kept here.
     """
 
     job: str

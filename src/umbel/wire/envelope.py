@@ -37,6 +37,7 @@ _NAMES: Final = {
     "errbacks": "b",
     "in_chord": "d",
     "replaced": "z",
+    "steps": "w",
 }
 _EMPTY_LIST: Final = b"\x90"
 _EMPTY_MAP: Final = b"\x80"
@@ -68,7 +69,10 @@ class Errback(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, gc=False):
-    """One call of a task as it travels. Arguments stay encoded until the task is known. Times are unix seconds."""
+    """One call of a task as it travels. Arguments stay encoded until the task is known. Times are unix seconds.
+
+    *steps* are the values of steps that its runs have taken so far, encoded, by their names.
+    """
 
     task: str
     created: float = 0.0
@@ -93,6 +97,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, g
     errbacks: tuple[Errback, ...] = ()
     in_chord: bool = False
     replaced: int = 0
+    steps: dict[str, msgspec.Raw] | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -52,13 +52,13 @@ class Child:
         builtin.install(app)
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
-        executor.desk = Desk(link, executor, self._settler.settlement)
+        desk = executor.desk = Desk(link, executor, self._settler.settlement)
         self._notebook = executor.notebook = Notebook(link, masked(conf.broker_url))
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._consumer.moments = Moments(app.tasks, options.worker)
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
-            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks))
+            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk.keep))
         self._app = app
         self._worker = options.worker
         self._announcing: set[asyncio.Future[None]] = set()

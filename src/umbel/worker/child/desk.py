@@ -9,11 +9,14 @@ from typing import Final, cast
 
 from umbel.contracts.broker import Settlement
 from umbel.contracts.capabilities import Power, demand
+from umbel.contracts.jobs import JobHolder
 from umbel.contracts.powers import TransactionalSettler
 from umbel.exceptions import ImproperlyConfigured, LeaseLost, UmbelError
 from umbel.execution.executor import AnyTask, Executor, Finished, Run
+from umbel.model.job import Delivery
 from umbel.model.outcome import Succeeded
 from umbel.request import Request
+from umbel.to_end import to_end
 from umbel.worker.child.ledger import OwnEngine
 from umbel.worker.child.link import Link
 
@@ -39,6 +42,28 @@ class Desk:
         settlement = self._settlement(request, value)
         if not await self._broker().asettle_in(self._link.session, settlement, connection):
             raise _lost(request)
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
+        demand(self._link.broker, Power.JOBS, "a durable step", type(self._link.broker).__name__)
+
+    def amend(self, request: Request, envelope: bytes) -> None:
+        """Keep *envelope* as the job; see `umbel.request.Desk`."""
+        self.keep(request.delivery, envelope)
+
+    async def aamend(self, request: Request, envelope: bytes) -> None:
+        """The async twin of `amend`."""
+        await self._keep(request.delivery, envelope)
+
+    def keep(self, delivery: Delivery, envelope: bytes) -> None:
+        """Keep *envelope* as the job of *delivery*; called in the thread of its run. Raises as `amend`."""
+        to_end(self._keep(delivery, envelope))
+
+    async def _keep(self, delivery: Delivery, envelope: bytes) -> None:
+        broker = self._link.broker
+        assert isinstance(broker, JobHolder)  # noqa: S101 - `check` says so
+        if await broker.job_store.amend(self._link.session, [(delivery, envelope)]) != [True]:
+            raise LeaseLost(f"{delivery.id} is not this worker's any more: its step is not kept")
 
     def revoked(self, job_id: str) -> bool:
         """Whether the job was revoked; see `umbel.request.Desk`."""

@@ -16,18 +16,20 @@ from typing import Any, Final
 
 import msgspec
 
+from umbel import exceptions
 from umbel.app.app import Umbel
 from umbel.contracts.capabilities import Power, demand, powers_of
 from umbel.engines.address import masked
-from umbel.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, Terminated
+from umbel.exceptions import ImproperlyConfigured, LeaseLost, SoftTimeLimitExceeded, Terminated
 from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.interruption import FORCED, LoopWindow, ThreadWindow, Why, meant, struck
+from umbel.execution.limits import Limits
 from umbel.model.outcome import Outcome
 from umbel.page import Page
 from umbel.request import Request
 from umbel.worker.child.executors import make_executor
-from umbel.worker.child.parcel import Note, Order, Parcels, end_of, packed
+from umbel.worker.child.parcel import Keep, Kept, Note, Order, Parcels, end_of, packed
 from umbel.worker.options import ChildOptions
 
 SOFT_SIGNAL: Final = signal.SIGRTMIN + 1
@@ -77,7 +79,11 @@ class Relay:
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker keeps no notes."""
-        demand(self._app.broker, Power.JOBS, "update_state", masked(self._app.conf.broker_url))
+        self.demand("update_state")
+
+    def demand(self, what: str) -> None:
+        """Raise `ImproperlyConfigured` if the broker keeps nothing with a job, which *what* needs."""
+        demand(self._app.broker, Power.JOBS, what, masked(self._app.conf.broker_url))
 
     def enqueue(self, page: Page) -> None:
         """Have *page* leave as soon as its turn comes."""
@@ -99,8 +105,32 @@ class Relay:
             self.send(packed(Note(page.take(time.monotonic()))))
 
 
-class NoDesk:
-    """Where jobs would end themselves: not here."""
+class FarDesk:
+    """The desk of this process: the child keeps what a run amends. Jobs do not end themselves here."""
+
+    def __init__(self, relay: Relay, parcels: Parcels) -> None:
+        """Ask over *relay*; answers are among *parcels*."""
+        self._relay = relay
+        self._parcels = parcels
+        self._number = 0
+
+    def check(self) -> None:
+        """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
+        self._relay.demand("a durable step")
+
+    def amend(self, request: Request, envelope: bytes) -> None:
+        """Have the child keep *envelope* as the job, and wait for its answer; see `umbel.request.Desk`."""
+        self._number += 1
+        self._relay.send(packed(Keep(self._number, envelope)))
+        while (arrived := self._parcels.read()) is not None:
+            for answer in arrived:
+                if isinstance(answer, Kept) and answer.number == self._number:
+                    return _raise(answer)
+        raise LeaseLost(f"{request.id}: the worker of this process is gone")
+
+    async def aamend(self, request: Request, envelope: bytes) -> None:
+        """The async twin of `amend`."""
+        await asyncio.to_thread(self.amend, request, envelope)
 
     def complete(self, request: Request, value: bytes, connection: object) -> None:
         """Refuse."""
@@ -133,11 +163,12 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
     builtin.install(app)
     executor = make_executor(app, options)
     relay = Relay(app, end)
-    executor.desk, executor.notebook = NoDesk(), relay
+    executor.notebook = relay
     window = SignalWindow()
     for number in _SIGNALS:
         signal.signal(number, window.strike)
     parcels, pid = Parcels(end), os.getpid()
+    executor.desk = FarDesk(relay, parcels)
     while (arrived := parcels.read()) is not None:
         for order in arrived:
             if isinstance(order, Order):
@@ -153,8 +184,7 @@ def _run(executor: Executor, order: Order, window: SignalWindow) -> Outcome:
     if isinstance(prepared, Finished):
         return prepared.outcome
     run = prepared if not order.args else msgspec.structs.replace(prepared, args=msgspec.Raw(order.args))
-    window.begin(order.delivery.id)
-    window.soft, window.hard = order.soft, order.hard
+    window.begin(order.delivery.id, Limits(order.soft, order.hard))
     try:
         return asyncio.run(_arun(executor, run, window)) if run.task.is_async else executor.run(run, window)
     except (SoftTimeLimitExceeded, Terminated) as error:
@@ -177,6 +207,12 @@ async def _arun(executor: Executor, run: Run, window: SignalWindow) -> Outcome:
 
 def _interrupt(window: LoopWindow, why: Why) -> None:
     window.interrupt(window.job, why)
+
+
+def _raise(answer: Kept) -> None:
+    if answer.kind:
+        kind: type[Exception] = getattr(exceptions, answer.kind, exceptions.BrokerError)
+        raise kind(answer.text)
 
 
 def _refused(request: Request) -> Any:

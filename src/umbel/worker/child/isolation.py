@@ -13,9 +13,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from umbel.exceptions import LeaseLost, MemoryLimitExceeded, TimeLimitExceeded
+from umbel.exceptions import LeaseLost, MemoryLimitExceeded, TimeLimitExceeded, UmbelError
 from umbel.execution.executor import Run
 from umbel.execution.interruption import Why
 from umbel.execution.limits import Limits
@@ -25,7 +26,7 @@ from umbel.model.outcome import Crashed, Failed, Outcome, Released, Revoked
 from umbel.worker import kernel
 from umbel.worker.child.isolate import HARD_SIGNAL, SOFT_SIGNAL
 from umbel.worker.child.nursery import ASK_SECONDS, ask
-from umbel.worker.child.parcel import End, Note, Order, Parcel, Parcels, outcome_in, packed
+from umbel.worker.child.parcel import End, Keep, Kept, Note, Order, Parcel, Parcels, outcome_in, packed
 
 LOOK_SECONDS: Final = 0.2
 TIMEOUT_GRACE_SECONDS: Final = 0.5
@@ -63,6 +64,10 @@ class Isolate:
         """Have it run *order*. Raises OSError when it is gone."""
         self.served += 1
         self._end.sendall(packed(order))
+
+    def answer(self, kept: Kept) -> None:
+        """Tell it what became of what it asked for. Raises OSError when it is gone."""
+        self._end.sendall(packed(kept))
 
     def read(self, seconds: float) -> list[Parcel] | None:
         """What it has said within *seconds*; None when it is gone."""
@@ -144,8 +149,11 @@ class Case:
 class Isolator:
     """Runs jobs in processes that the forkserver makes when it is asked over *nursery*; they are used again."""
 
-    def __init__(self, nursery: socket.socket, notes: Notes, max_jobs: int | None) -> None:
-        """Make none yet; each serves up to *max_jobs* jobs."""
+    def __init__(
+        self, nursery: socket.socket, notes: Notes, max_jobs: int | None, keep: Callable[[Delivery, bytes], None]
+    ) -> None:
+        """Make none yet; each serves up to *max_jobs* jobs. *keep* has the broker keep what a run amends."""
+        self._keep = keep
         nursery.settimeout(ASK_SECONDS)
         self._nursery = nursery
         self._notes = notes
@@ -198,15 +206,26 @@ class Isolator:
                 if isinstance(parcel, End):
                     self._let_go(case)
                     return outcome_in(parcel)
-                self._note(case.run, parcel)
+                self._hear(case, parcel)
             case.look(time.monotonic())
         isolate.close(kill=True)
         return None
 
-    def _note(self, run: Run, parcel: Parcel) -> None:
+    def _hear(self, case: Case, parcel: Parcel) -> None:
+        delivery = case.run.delivery
         if isinstance(parcel, Note):
             with contextlib.suppress(LeaseLost):
-                self._notes.relay(run.delivery, parcel.body)
+                self._notes.relay(delivery, parcel.body)
+        elif isinstance(parcel, Keep):
+            with contextlib.suppress(OSError):  # it is gone: the next look says so
+                case.isolate.answer(self._kept(delivery, parcel))
+
+    def _kept(self, delivery: Delivery, parcel: Keep) -> Kept:
+        try:
+            self._keep(delivery, parcel.envelope)
+        except UmbelError as error:
+            return Kept(parcel.number, type(error).__name__, str(error))
+        return Kept(parcel.number)
 
     def _let_go(self, case: Case) -> None:
         isolate = case.isolate

@@ -31,6 +31,21 @@ class Note(msgspec.Struct, frozen=True, tag=True):
     body: bytes
 
 
+class Keep(msgspec.Struct, frozen=True, tag=True):
+    """From the process: have the broker keep *envelope* as the job, and answer with the same *number*."""
+
+    number: int
+    envelope: bytes
+
+
+class Kept(msgspec.Struct, frozen=True, tag=True):
+    """To the process: the job is kept; or not, for the error *text* of the class *kind* in `umbel.exceptions`."""
+
+    number: int
+    kind: str = ""
+    text: str = ""
+
+
 class End(msgspec.Struct, frozen=True, tag=True):
     """From the process: the outcome, by the name of its class."""
 
@@ -38,7 +53,7 @@ class End(msgspec.Struct, frozen=True, tag=True):
     body: bytes
 
 
-Parcel: TypeAlias = Order | Note | End
+Parcel: TypeAlias = Order | Note | Keep | Kept | End
 _KINDS: Final = {kind.__name__: kind for kind in get_args(Outcome)}
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decoder: Final[msgspec.msgpack.Decoder[Parcel]] = msgspec.msgpack.Decoder(Parcel)
