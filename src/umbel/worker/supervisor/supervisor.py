@@ -50,6 +50,7 @@ TRIAL_SECONDS: Final = 30.0
 """How long one trial of a result store may take."""
 RELOAD_SECONDS: Final = 2.0
 """How long running jobs have when code has changed under development."""
+SPARE_SECONDS: Final = 1.0
 LAST_WORDS_SECONDS: Final = 1.0
 """How long, at the end, the broker may take to hear which sessions have ended."""
 
@@ -63,6 +64,7 @@ class Supervisor:
         """Run the app of *options*; its children call *entry* (``module:name``)."""
         self._order = Load(options, entry, node_name(options.hostname or DEFAULT_NAME, socket.gethostname()))
         self._forkserver: Forkserver | None = None
+        self._spare: Forkserver | None = None
         self._plan: Plan | None = None
         self._broker: Broker | None = None
         self._children: Children | None = None
@@ -148,6 +150,7 @@ class Supervisor:
         deaths: deque[float] = deque(maxlen=MAX_FORKSERVER_DEATHS)
         children.fork_from(forkserver)
         while True:
+            self._prepare()
             await _first(forkserver.gone, reload)
             if not forkserver.gone.is_set():
                 reload.clear()
@@ -163,6 +166,20 @@ class Supervisor:
             await self._load(forkserver)
             children.fork_from(forkserver)
 
+    def _fresh_forkserver(self) -> Forkserver:
+        """One that has loaded no app yet; under development it was started ahead of time, for code changes often."""
+        ready, self._spare = self._spare, None
+        return Forkserver.spawn() if ready is None or ready.gone.is_set() else ready
+
+    def _prepare(self) -> None:
+        """Start a spare forkserver, when the children that were started last have begun."""
+
+        def spawn() -> None:
+            self._spare = self._spare or Forkserver.spawn()
+
+        if self._order.options.reload:
+            asyncio.get_running_loop().call_later(SPARE_SECONDS, spawn)
+
     async def _load(self, forkserver: Forkserver) -> None:
         """Load the app as it is now, and schedule what its code has now."""
         loaded = await forkserver.load(self._order)
@@ -172,7 +189,7 @@ class Supervisor:
     async def _reload(self, old: Forkserver, children: Children) -> Forkserver:
         """Replace the children one by one by some that run the app as it is now; answers who forks from now on."""
         self._notify.reloading()
-        new = Forkserver.spawn()
+        new = self._fresh_forkserver()
         try:
             await self._load(new)
         except (AppFailed, ForkserverGone) as error:
@@ -244,8 +261,9 @@ class Supervisor:
         """Leave no process behind, and tell the broker which sessions have ended, if it listens."""
         if self._operations is not None:
             self._operations.close()
-        if self._forkserver is not None:
-            self._forkserver.kill()
+        for forkserver in (self._forkserver, self._spare):
+            if forkserver is not None:
+                forkserver.kill()
         with contextlib.suppress(UmbelError, OSError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 if self._reclaimer is not None:
