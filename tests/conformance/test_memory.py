@@ -10,7 +10,6 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.engines.memory import Space
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -38,10 +37,6 @@ class TestMemoryBroker(OnMemory, BrokerConformance):
 
 
 class TestMemoryFlows(OnMemory, FlowConformance):
-    pass
-
-
-class TestMemoryBrought(OnMemory, BroughtConformance):
     pass
 
 

@@ -18,7 +18,6 @@ from umbel.testing import (
     ResultStoreConformance,
     every_other,
 )
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -52,10 +51,6 @@ class TestRecords(OnOneServer, RecordConformance):
 
 
 class TestFlows(OnOneServer, FlowConformance):
-    pass
-
-
-class TestBrought(OnOneServer, BroughtConformance):
     pass
 
 
@@ -131,10 +126,6 @@ class TestRecordsBehindPgBouncer(BehindPgBouncer, RecordConformance):
 
 
 class TestFlowsBehindPgBouncer(BehindPgBouncer, FlowConformance):
-    pass
-
-
-class TestBroughtBehindPgBouncer(BehindPgBouncer, BroughtConformance):
     pass
 
 

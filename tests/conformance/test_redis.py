@@ -10,7 +10,6 @@ from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -42,10 +41,6 @@ class TestRecords(OnOneServer, RecordConformance):
 
 
 class TestFlows(OnOneServer, FlowConformance):
-    pass
-
-
-class TestBrought(OnOneServer, BroughtConformance):
     pass
 
 

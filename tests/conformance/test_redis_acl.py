@@ -23,7 +23,6 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -102,10 +101,6 @@ class TestRecords(AsWorker, RecordConformance):
 
 
 class TestFlows(AsWorker, FlowConformance):
-    pass
-
-
-class TestBrought(AsWorker, BroughtConformance):
     pass
 
 

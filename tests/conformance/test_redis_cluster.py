@@ -33,7 +33,6 @@ from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -88,10 +87,6 @@ class TestRecords(OnCluster, RecordConformance):
 
 
 class TestFlows(OnCluster, FlowConformance):
-    pass
-
-
-class TestBrought(OnCluster, BroughtConformance):
     pass
 
 

@@ -26,7 +26,6 @@ from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -77,10 +76,6 @@ class TestInspector(BehindSentinel, InspectorConformance):
 
 
 class TestFlows(BehindSentinel, FlowConformance):
-    pass
-
-
-class TestBrought(BehindSentinel, BroughtConformance):
     pass
 
 

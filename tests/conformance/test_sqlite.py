@@ -11,7 +11,6 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
-from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -43,10 +42,6 @@ class TestRecords(OnOneFile, RecordConformance):
 
 
 class TestFlows(OnOneFile, FlowConformance):
-    pass
-
-
-class TestBrought(OnOneFile, BroughtConformance):
     pass
 
 

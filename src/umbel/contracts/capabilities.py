@@ -47,7 +47,7 @@ class Capable(Protocol):
         ...
 
 
-_DATABASE: Final = frozenset(
+MEMORY: Final = frozenset(
     {
         Power.LEASES,
         Power.SENT_ONCE,
@@ -61,12 +61,13 @@ _DATABASE: Final = frozenset(
         Power.LOOKUP,
         Power.FLOWS,
         Power.SCHEDULES,
+        Power.JOBS,
+        Power.MAILBOX,
         Power.PUSHED_RESULTS,
     }
 )
-MEMORY: Final = _DATABASE | {Power.JOBS, Power.MAILBOX}
 SQLITE: Final = MEMORY | {Power.PROCESSES}
-REDIS: Final = SQLITE | {Power.HOSTS, Power.JOBS, Power.MAILBOX}
+REDIS: Final = SQLITE | {Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}

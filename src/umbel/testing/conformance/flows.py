@@ -11,12 +11,13 @@ import pytest
 from umbel.contracts.capabilities import Power
 from umbel.model.flow import Flow, Input, Join, Node, Page, Standing
 from umbel.model.job import Delivery, Job
+from umbel.testing.conformance.brought import BroughtConformance
 from umbel.testing.conformance.flow_stage import FLOW, a_job, at
 from umbel.testing.conformance.joining import JoiningConformance
 from umbel.testing.conformance.stage import OTHER, QUEUE, body, ids
 
 
-class FlowConformance(JoiningConformance):
+class FlowConformance(JoiningConformance, BroughtConformance):
     """All that a broker guarantees that holds flows. The hook is ``make(clock)``, see `BrokerStage.make`."""
 
     power: ClassVar = Power.FLOWS
