@@ -119,8 +119,8 @@ def test_a_deaf_child_fails_the_probe_and_a_broker_that_is_away_does_not(
     with Server(Redis(), tmp_path).start() as redis:
         cut_off = Stage(redis.url, tmp_path / "away")
         try:
-            deaf = stage.start(f"--health={ports[0]}").wait_ready()
-            cut_off.start(f"--health={ports[1]}").wait_ready()
+            deaf = stage.start("--processes=1", f"--health={ports[0]}").wait_ready()
+            cut_off.start("--processes=1", f"--health={ports[1]}").wait_ready()
             child = deaf.children()[0]
             child.suspend()
             redis.kill()
@@ -203,7 +203,7 @@ def test_as_process_one_a_worker_buries_the_orphans_of_its_tasks(tmp_path: Path,
 
 
 def test_restarts_under_load_lose_nothing_charge_nothing_and_double_nothing(stage: Stage) -> None:
-    seconds = [0.05] * 50 + [0.3] * 15 + [1.5] * 5
+    seconds = [0.05] * 40 + [0.3] * 8 + [1.2] * 4
     results = stage.work_many(seconds)
     old = stage.start("--grace=30").wait_ready()
     stopped: list[Worker] = []
