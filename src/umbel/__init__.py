@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from umbel.current import shared_task
     from umbel.exceptions import UmbelError
     from umbel.model.ids import new_id as uuid
+    from umbel.reporting import progress
     from umbel.request import Request
     from umbel.result import AsyncResult, EagerResult, allow_join_result
     from umbel.settings import Settings
@@ -60,6 +61,7 @@ __all__ = [
     "current_task",
     "group",
     "maybe_signature",
+    "progress",
     "shared_task",
     "signature",
     "subtask",
@@ -92,6 +94,7 @@ _PLACES: Final = {
     "current_task": "umbel.current",
     "group": "umbel.canvas",
     "maybe_signature": "umbel.canvas",
+    "progress": "umbel.reporting",
     "shared_task": "umbel.current",
     "signature": "umbel.canvas",
     "subtask": "umbel.canvas",

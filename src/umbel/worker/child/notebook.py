@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections import deque
+from contextvars import copy_context
 from typing import Final
 
 from umbel.contracts.capabilities import Power, demand, powers_of
@@ -34,6 +35,8 @@ class Notebook:
         self._link = link
         self._place = place
         self._loop = asyncio.get_running_loop()
+        # Not that of whoever speaks: it would keep his run alive, and what is sent here belongs to all.
+        self._context = copy_context()
         self._arrived: deque[Page] = deque()
         self._due: deque[Page] = deque()
         self._looking = False
@@ -55,7 +58,7 @@ class Notebook:
         if not self._looking:  # one wake-up of the loop for all that arrive before it looks
             self._looking = True
             try:
-                self._loop.call_soon_threadsafe(self._look)
+                self._loop.call_soon_threadsafe(self._look, context=self._context)
             except RuntimeError:  # the loop was closed: the child is ending, and nobody hears of it
                 return
 
@@ -84,7 +87,7 @@ class Notebook:
             if wait <= 0:
                 self._due.append(page)
             else:
-                self._loop.call_later(wait, self._turn, page)
+                self._loop.call_later(wait, self._turn, page, context=self._context)
         self._start()
 
     def _turn(self, page: Page) -> None:
@@ -93,7 +96,7 @@ class Notebook:
 
     def _start(self) -> None:
         if self._due and (self._sending is None or self._sending.done()):
-            self._sending = self._loop.create_task(self._send())
+            self._sending = self._loop.create_task(self._send(), context=self._context)
 
     async def _send(self) -> None:
         while self._due:
