@@ -14,10 +14,11 @@ from umbel.testing.conformance.eventually import eventually
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-TOLD = ["3", "canvas.fail: 3", "canvas.fail: 7"]
+TOLD = {"canvas": ["3", "canvas.fail: 3", "canvas.fail: 7"]}
+"""What the tasks of a page note, in any order, when all have run."""
 
 
-@pytest.mark.parametrize("page", ["canvas"])
+@pytest.mark.parametrize("page", ["canvas", "control", "dead-letters"])
 async def test_the_examples_of_the_page_run(page: str) -> None:
     first, *rest = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": page}
@@ -25,4 +26,4 @@ async def test_the_examples_of_the_page_run(page: str) -> None:
     with worker(names["app"], threads=2):
         for number, block in enumerate(rest, 2):
             exec(compile(block, f"{page}.md, example {number}", "exec"), names)  # noqa: S102 - likewise
-        await eventually(lambda: sorted(map(str, names["told"])) == TOLD, 20.0)
+        await eventually(lambda: sorted(map(str, names.get("told", ()))) == TOLD.get(page, []), 20.0)
