@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.unit.execution.stage import HOST, Stage
 from umbel import current_task
+from umbel.log import get_task_logger
 from umbel.model.job import Counts
 from umbel.model.outcome import Outcome, Succeeded
 from umbel.request import running
@@ -149,3 +151,29 @@ def test_a_job_that_is_sent_inside_a_job_knows_its_parent(stage: Stage) -> None:
     assert (sent.parent_id, sent.root_id) == (None, None)
     described = decode(job.envelope)
     assert (described.parent_id, described.root_id) == (run.delivery.id, run.delivery.id)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["def", "async def"])
+async def test_log_records_name_the_job_in_threads_and_coroutines_that_take_turns(
+    stage: Stage, caplog: pytest.LogCaptureFixture, asynchronous: bool
+) -> None:
+    logger = get_task_logger("tests.contexts")
+    meeting = threading.Barrier(2)
+
+    def talk(me: int) -> None:
+        if not asynchronous:
+            meeting.wait(20)
+        logger.warning("I am %d", me)
+
+    task = stage.task(talk, asynchronous=asynchronous)
+    runs = [stage.prepared(task, me) for me in (0, 1)]
+    with caplog.at_level(logging.WARNING):
+        if asynchronous:
+            await asyncio.gather(*(stage.executor.arun(run) for run in runs))
+        else:
+            await asyncio.gather(*(asyncio.to_thread(stage.executor.run, run) for run in runs))
+    found = {record.getMessage(): vars(record) for record in caplog.records}
+    for me, run in enumerate(runs):
+        fields = found[f"I am {me}"]
+        assert (fields["task_id"], fields["task_name"]) == (run.delivery.id, "talk")
+        assert (fields["queue"], fields["attempt"]) == ("default", 1)
