@@ -20,7 +20,7 @@ from umbel.execution.dooms import doomed
 from umbel.execution.following import errbacks, follow_ups, is_body
 from umbel.execution.interruption import FORCED, HardLimit, LoopWindow, ThreadWindow, meant
 from umbel.execution.limits import Terms
-from umbel.model.failure import Failure, capture
+from umbel.model.failure import Failure, capture, rebuild
 from umbel.model.flow import NOTHING, Part
 from umbel.model.job import Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
@@ -41,13 +41,15 @@ _MAX_DELAY: Final = 100 * 365 * 86_400.0
 class Run(msgspec.Struct, frozen=True, gc=False):
     """A delivery that may be run: its envelope is decoded and its task is known here.
 
-    *args* are the arguments if they are not those of the envelope: what a flow gives comes before them.
+    *args* are the arguments if they are not those of the envelope: what a flow gives comes before them. With an
+    *ending* the task does not run any more: its hooks are told.
     """
 
     delivery: Delivery
     envelope: Envelope
     task: AnyTask
     args: msgspec.Raw | None = None
+    ending: Failed | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -114,11 +116,13 @@ class Executor:
         try:
             envelope = decode(delivery.envelope, self._max_bytes)
         except DecodeError as error:
-            doomed = delivery.counts.doom == "revoked"
-            outcome = Revoked("revoked") if doomed else Failed(capture(error), dead=True)
+            revoked = delivery.counts.doom == "revoked"
+            outcome = Revoked("revoked") if revoked else Failed(capture(error), dead=True)
             return Finished(delivery, outcome, part=part_of(delivery.envelope))
         task = self._tasks.get(envelope.task)
         ending = self._ending(delivery, envelope, task, now)
+        if isinstance(ending, Failed) and delivery.counts.doom and task is not None and (task.hooks or AROUND_RUNS):
+            return Run(delivery, envelope, task, ending=ending)
         if ending is not None:
             told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()
             kept = self._keeps(envelope, task, ending)
@@ -161,6 +165,9 @@ class Executor:
         if not isinstance(request, Request):
             return request
         task = run.task
+        if run.ending is not None:
+            hooks.after_error(task, request, run.ending, rebuild(run.ending.failure))
+            return run.ending
         try:
             value = self._called(task, request, window)
             outcome = self._returned(request, value, completed=request.completing and request.completed)
@@ -183,6 +190,9 @@ class Executor:
         if not isinstance(request, Request):
             return request
         task, window = run.task, window or LoopWindow(run.delivery.id)
+        if run.ending is not None:
+            await hooks.aafter_error(task, request, run.ending, rebuild(run.ending.failure))
+            return run.ending
         try:
             value = await self._acalled(task, request, window)
             outcome = self._returned(request, value, completed=request.completing and await request.acompleted())

@@ -143,7 +143,7 @@ class ThreadRunner:
             return Revoked("revoked")
         slot = self._gate.take(job, run.task.name)
         try:
-            limits = self._executor.terms.of(run.envelope, run.task)
+            limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
             if run.task.runner == "process":
                 return self._isolated(run, slot, limits)
             window.begin(job, limits)
@@ -213,7 +213,7 @@ class LoopRunner:
         elif self._gate.trusted():
             slot = self._gate.take(window.job, run.task.name)
             try:
-                limits = self._executor.terms.of(run.envelope, run.task)
+                limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
                 if limits is not None:
                     window.soft, window.hard = limits
                     self._gate.limit(slot, *limits)

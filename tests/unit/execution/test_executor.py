@@ -389,6 +389,21 @@ def test_a_doomed_job_fails_for_the_limit_that_it_exceeded_and_its_errback_is_to
         assert failed(finished.outcome).failure.message == "the time limit of 2.5 s has passed"
 
 
+def test_the_hooks_of_a_doomed_job_are_told_without_its_body(stage: Stage, asynchronous: bool) -> None:
+    told: list[str] = []
+
+    def on_failure(_: object, error: BaseException, job_id: str, *rest: object) -> None:
+        del rest
+        told.append(f"{job_id}: {error}")
+
+    task = stage.task(raising(AssertionError("it ran")), asynchronous=asynchronous, on_failure=on_failure, time_limit=3)
+    delivery = stage.delivery(task, counts=Counts(doom="timeout"))
+    prepared = stage.executor.prepare(delivery, NOW)
+    assert isinstance(prepared, module.Run)
+    assert failed(stage.outcome(prepared)).failure.type == "TimeLimitExceeded"
+    assert told == [f"{delivery.id}: the time limit of 3 s has passed"]
+
+
 def test_a_job_that_was_revoked_ends_as_such_even_if_it_has_expired_or_its_task_is_unknown(
     stage: Stage, asynchronous: bool
 ) -> None:

@@ -28,6 +28,7 @@ from umbel.worker import messages
 from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
+from umbel.worker.child.quarantine import dangerous
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
 
@@ -38,8 +39,6 @@ WAIT_SECONDS: Final = 5.0
 HAND_BACK_SECONDS: Final = 0.02
 RECONCILE_SECONDS: Final = 60.0
 MAX_UNSETTLED: Final = 10_000
-QUARANTINE_CRASHES: Final = 1
-QUARANTINE_LOSSES: Final = 2
 
 _logger = logging.getLogger("umbel.worker")
 
@@ -198,10 +197,9 @@ class Consumer:
             self._hand_back_async()
 
     def _accept(self, run: Run) -> None:
-        counts = run.delivery.counts
         if self._stopping:
             self._settle(run, Released())
-        elif counts.losses >= QUARANTINE_LOSSES or (counts.crashes >= QUARANTINE_CRASHES and not _isolated(run)):
+        elif dangerous(run):
             self._quarantine.append(run)
         else:
             self._submit(run)
@@ -391,8 +389,3 @@ class Consumer:
             await self._reconcile()
         except UmbelError as error:
             _logger.debug("reconcile at stop failed, the supervisor ends the session: %s", error)
-
-
-def _isolated(run: Run) -> bool:
-    """Whether it has a process of its own, so that its death is nobody else's."""
-    return run.task.runner == "process"
