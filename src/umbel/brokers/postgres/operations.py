@@ -126,10 +126,11 @@ class Verbs:
         gone = plain(each.session for each in ended)
         dooming = packing.dooming(ended)
         *_, moved, outlook = yield [
-            *([SQL("reclaim.doom", *dooming)] if dooming else [SQL("heartbeat.relax")]),
+            *([] if dooming else [SQL("heartbeat.relax")]),  # a doom must outlive a crash of the server
             self._contact(queues, lease),
             SQL("reclaim.cut", names, str(lease), now),
             SQL("reclaim.bury", names, gone, now),
+            *([SQL("reclaim.doom", *dooming)] if dooming else []),
             SQL("reclaim.move", names, gone, *packing.started(ended), str(MAX_MOVED), now),
             SQL("reclaim.outlook", names, now),
         ]
