@@ -17,6 +17,7 @@ from umbel.execution.runners import ThreadRunner
 from umbel.model.ids import new_session
 from umbel.worker.board import Board
 from umbel.worker.child import consumer as module
+from umbel.worker.child import quarantine
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -139,7 +140,7 @@ _init = Executor.__init__
 
 SABOTAGE: list[tuple[Promise, object, str, object]] = [
     (no_job_waits_behind_a_long_one_while_another_child_is_idle, module, "HAND_BACK_SECONDS", 3600.0),
-    (a_suspect_runs_alone, module, "QUARANTINE_CRASHES", 10**9),
+    (a_suspect_runs_alone, quarantine, "QUARANTINE_CRASHES", 10**9),
     (a_child_whose_lease_is_not_trusted_starts_nothing, Board, "trusted", _trusting),
     (a_job_that_kills_its_process_is_not_run_for_ever, Executor, "__init__", _ever_trying),
     (a_child_that_is_gone_runs_none_of_what_waited_there, ThreadRunner, "close", _only_close),
