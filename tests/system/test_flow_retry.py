@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.harness import eventually
+from tests.system.harness import environment, eventually
 from umbel import Context, Graph, Umbel, chord, group
 from umbel.contracts.flows import FlowHolder
 from umbel.exceptions import FlowError, TaskRevokedError
@@ -260,6 +262,33 @@ def test_every_engine_starts_a_flow_with_what_was_brought_before(elsewhere: Umbe
 
 def times(factor: int, value: int) -> int:
     return factor * value
+
+
+def flows(url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "umbel", "-b", url, "flows", *words]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_shows_what_would_run_and_retries_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Umbel("cli", broker=url, set_as_current=False) as theirs:
+        first, second = theirs.task(name="first")(partial(times, 3)), theirs.task(name="second")(flaky.run)
+        with worker(theirs, threads=1):
+            handle = (first.s(1) | second.s()).delay()
+            assert isinstance(handle.get(timeout=WAIT, propagate=False), ValueError)
+            eventually(lambda: theirs.flows.get(handle.id).ended is not None, "it has ended")  # type: ignore[union-attr]
+            assert "failed  2 of 2 jobs ended, 1 failed" in flows(url, "show", handle.id).stdout
+            dry = flows(url, "retry", handle.id, "--dry-run")
+            assert [line.split() for line in dry.stdout.splitlines()] == [
+                ["TASK", "QUEUE", "JOBS"],
+                ["second", "default", "1"],
+            ]
+            assert "1 jobs of" in dry.stderr
+            broken["flaky"] = False
+            retried = flows(url, "retry", handle.id)
+            assert theirs.AsyncResult(f"{retried.stdout.strip()[:-8]}00000001").get(timeout=WAIT) == 30
+            again = flows(url, "retry", retried.stdout.strip())
+            assert (again.returncode, "has succeeded: there is nothing to retry" in again.stderr) == (1, True)
 
 
 def test_a_job_that_failed_is_kept_once_for_each_that_waits_for_it() -> None:
