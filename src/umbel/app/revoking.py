@@ -19,6 +19,7 @@ from umbel.contracts.powers import Record
 from umbel.exceptions import DecodeError, UmbelError
 from umbel.model.ids import flow_of, new_session
 from umbel.model.job import Delivery
+from umbel.signals import task_revoked
 from umbel.states import Place
 from umbel.to_end import to_end
 from umbel.wire.envelope import decode
@@ -130,6 +131,9 @@ class Revoking:
         jobs = job_store(self._seat, "revoking jobs")
         settlements = yield from self._recorded(session, deliveries)
         ours: list[bool] = yield Twin(partial(jobs.end, session, settlements), partial(jobs.aend, session, settlements))
+        if task_revoked.receivers:
+            ended = [one for one, kept in zip(deliveries, ours, strict=True) if kept]
+            yield Twin(partial(self._ender.tell, ended), partial(self._ender.atell, ended))
         return sum(ours)
 
     def _recorded(self, session: str, deliveries: list[Delivery]) -> Steps[list[Settlement]]:

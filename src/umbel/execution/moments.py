@@ -11,7 +11,7 @@ from umbel.execution.executor import AnyTask, Finished, Run
 from umbel.execution.hooks import ExceptionInfo, failed, revoked
 from umbel.model.failure import rebuild
 from umbel.model.job import Delivery
-from umbel.model.outcome import Failed, Parked, Revoked
+from umbel.model.outcome import Failed, Outcome, Parked, Revoked
 from umbel.request import Request
 from umbel.signals import Signal, task_failure, task_received, task_rejected, task_revoked, task_unknown
 from umbel.task import Task
@@ -40,6 +40,14 @@ class Moments:
             signal.post(sender, **told)
 
 
+def killed(run: Run, outcome: Outcome, worker: str) -> None:
+    """Say that the process in which *run* ran was killed, if that is the end of the job; waits for the receivers."""
+    moment = moment_of(Finished(run.delivery, outcome, run.task.name), {run.task.name: run.task}, worker)
+    if moment is not None:
+        signal, sender, told = moment
+        signal.deliver(sender, told)
+
+
 def moment_of(finished: Finished, tasks: Mapping[str, AnyTask], worker: str) -> Moment | None:
     """The signal for the end, or the parking, of a job that did not run; None if somebody else is told of it."""
     delivery, outcome = finished.delivery, finished.outcome
@@ -55,7 +63,8 @@ def moment_of(finished: Finished, tasks: Mapping[str, AnyTask], worker: str) -> 
             return task_failure, request.task_object, failed(request, wrong, ExceptionInfo(wrong))
         case Revoked():
             request = _request_of(finished, tasks, worker)
-            return task_revoked, request.task_object, revoked(request, expired=outcome.reason == "expired")
+            expired, terminated = outcome.reason == "expired", outcome.reason == "terminated"
+            return task_revoked, request.task_object, revoked(request, terminated=terminated, expired=expired)
         case _:
             return None
 

@@ -224,3 +224,21 @@ async def test_coroutines_run_in_the_childs_loop_and_know_the_job(task: Task[...
     finally:
         signals.task_prerun.disconnect(receiver)
     assert seen == [("umbel-testing", handle.id)]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["revoke", "arevoke"])
+async def test_a_job_that_waits_is_told_of_where_it_is_revoked(app: Umbel, told: Told, asynchronous: bool) -> None:
+    heard: list[str] = []
+
+    async def receiver(request: Any, **_: Any) -> None:
+        await asyncio.sleep(0)
+        heard.append(request.id)
+
+    handle = do(app, told, asynchronous=False).apply_async(("well",))
+    signals.task_revoked.connect(receiver)
+    try:
+        await handle.arevoke() if asynchronous else handle.revoke()
+    finally:
+        signals.task_revoked.disconnect(receiver)
+    assert told.names() == ["task_revoked"]
+    assert (told.of("task_revoked")["terminated"], heard) == (False, [handle.id])

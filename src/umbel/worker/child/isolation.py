@@ -16,13 +16,17 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from umbel.exceptions import LeaseLost, MemoryLimitExceeded, TimeLimitExceeded, UmbelError
 from umbel.execution.executor import Run
 from umbel.execution.interruption import Why
 from umbel.execution.limits import Limits
+from umbel.execution.moments import killed
 from umbel.model.failure import capture
-from umbel.model.job import Delivery
+from umbel.model.job import Delivery, Doom
 from umbel.model.outcome import Crashed, Failed, Outcome, Released, Revoked
+from umbel.signals import UNSTARTED
 from umbel.worker import kernel
 from umbel.worker.child.isolate import HARD_SIGNAL, SOFT_SIGNAL
 from umbel.worker.child.nursery import ASK_SECONDS, ask
@@ -31,6 +35,8 @@ from umbel.worker.child.parcel import End, Keep, Kept, Note, Order, Parcel, Parc
 LOOK_SECONDS: Final = 0.2
 TIMEOUT_GRACE_SECONDS: Final = 0.5
 REVOKE_GRACE_SECONDS: Final = 1.0
+HOOK_SECONDS: Final = 10.0
+"""How long the hooks of a job may take whose process was killed."""
 _NEVER: Final = float("inf")
 
 logger = logging.getLogger("umbel.worker")
@@ -172,10 +178,29 @@ class Isolator:
             return Released()
         self._cases[delivery.id] = case
         try:
-            return case.outcome(self._watched(case))
+            found = self._watched(case)
+            outcome = case.outcome(found)
+            if found is None:
+                self._tell(run, outcome)
+            return outcome
         finally:
             self._cases.pop(delivery.id, None)
             self._notes.forget(delivery)
+
+    def _tell(self, run: Run, outcome: Outcome) -> None:
+        """The process of *run* has been killed: tell the hooks of its task, in another one, or whoever listens."""
+        if run.task.hooks and isinstance(outcome, Failed):
+            # Beside this thread: the end of the job waits for nobody.
+            threading.Thread(target=self._call_hooks, args=(run, outcome), daemon=True).start()
+        elif UNSTARTED:
+            killed(run, outcome, "")
+
+    def _call_hooks(self, run: Run, outcome: Failed) -> None:
+        doom: Doom = "memory" if outcome.failure.type == MemoryLimitExceeded.__name__ else "timeout"
+        counts = msgspec.structs.replace(run.delivery.counts, doom=doom)
+        after = msgspec.structs.replace(run, delivery=msgspec.structs.replace(run.delivery, counts=counts))
+        with contextlib.suppress(OSError):
+            self._watched(self._begin(after, Limits(None, HOOK_SECONDS)))
 
     def interrupt(self, job: str, why: str, number: int = 0) -> bool:
         """Have *job* end if it runs here; tells whether it does. Its limits are kept without being told of."""
