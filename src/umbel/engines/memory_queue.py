@@ -115,10 +115,17 @@ class Queue:
         if not (known := self.jobs.keys() & set(job_ids)):
             return {}
         found: dict[str, Place] = dict.fromkeys(known, "ready")
-        found |= dict.fromkeys(known & self.dead.keys(), "dead")
-        found |= dict.fromkeys(known & {job_id for *_, job_id in self.delayed}, "delayed")
-        found |= dict.fromkeys(known & set(chain(*self.parked.values())), "parked")
-        return found | dict.fromkeys(known & set(chain(*(each.held for each in self.sessions.values()))), "running")
+        held = chain(*(each.held for each in self.sessions.values()))
+        others: tuple[tuple[Place, Iterable[str]], ...] = (
+            ("dead", self.dead),
+            ("delayed", (job_id for *_, job_id in self.delayed)),
+            ("parked", chain(*self.parked.values())),
+            ("running", held),
+        )
+        for place, job_ids in others:
+            for job_id in known.intersection(job_ids):
+                found[job_id] = place
+        return found
 
     def withdraw(self, job_ids: Collection[str]) -> None:
         """Take those of *job_ids* that wait out of their places."""
