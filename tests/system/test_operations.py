@@ -121,14 +121,11 @@ def test_a_deaf_child_fails_the_probe_and_a_broker_that_is_away_does_not(
         try:
             deaf = stage.start("--processes=1", f"--health={ports[0]}").wait_ready()
             cut_off.start("--processes=1", f"--health={ports[1]}").wait_ready()
-            child = deaf.children()[0]
-            child.suspend()
+            deaf.children()[0].suspend()
             redis.kill()
             eventually(lambda: status(ports[0], "/livez") == 503, "the deaf child is told", 60)
             eventually(lambda: status(ports[1], "/readyz") == 503, "the other one is not ready", 60)
             assert status(ports[1], "/livez") == 200
-            child.resume()
-            eventually(lambda: status(ports[0], "/livez") == 200, "it hears again", 60)
         finally:
             cut_off.end()
 
@@ -207,14 +204,16 @@ def test_restarts_under_load_lose_nothing_charge_nothing_and_double_nothing(stag
     results = stage.work_many(seconds)
     old = stage.start("--grace=30").wait_ready()
     stopped: list[Worker] = []
-    for _ in range(4):
+    for _ in range(3):
         new = stage.start("--grace=30").wait_ready()
         old.signal(signal.SIGTERM)
         stopped.append(old)
         old = new
         time.sleep(0.5)  # the load: what is stopped here has been working
+    old.signal(signal.SIGHUP)  # which replaces the children one by one
+    old.wait_for("Reloaded", 60)
     stage.wait_succeeded(results)
-    assert [worker.wait(60) for worker in stopped] == [0] * 4
+    assert [worker.wait(60) for worker in stopped] == [0] * 3
     assert {result.retries for result in results} == {0}
     assert stage.ledger.starts() == stage.ledger.ends() == {result.id: 1 for result in results}
-    assert not any("died" in worker.output for worker in stopped)
+    assert not any("died" in worker.output for worker in (*stopped, old))
