@@ -122,8 +122,8 @@ class Queue:
             ("parked", chain(*self.parked.values())),
             ("running", held),
         )
-        for place, job_ids in others:
-            for job_id in known.intersection(job_ids):
+        for place, there in others:
+            for job_id in known.intersection(there):
                 found[job_id] = place
         return found
 
