@@ -14,7 +14,7 @@ from tests.system.harness import eventually
 from tests.system.stage import Stage
 from umbel import AsyncResult
 from umbel.contracts.jobs import JobHolder, JobStore
-from umbel.exceptions import TaskRevokedError
+from umbel.exceptions import TaskRevokedError, TimeLimitExceeded
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -129,6 +129,9 @@ def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage) -> None:
     eventually(lambda: len(first.children()) == 1, "it has shrunk")
     control.add_consumer("third", ["one@here"], timeout=20)
     assert stage.app.send_task("ledger_tasks.work", (0.0,), queue="third").get(timeout=20)
+    control.time_limit("ledger_tasks.work_async", hard=0.2, timeout=20)
+    with pytest.raises(TimeLimitExceeded):
+        stage.send("work_async", 600.0).get(timeout=20)
     control.shutdown(["two@here"])
     assert second.wait() == 0
     assert first.running()

@@ -13,6 +13,7 @@ from umbel.app.seat import Seat, known_queues, place_of, waited
 from umbel.app.twin import Steps, arun, run
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_id
+from umbel.options import checked_limits
 
 Ids: TypeAlias = Any
 """An id, a handle, or several of them."""
@@ -186,13 +187,20 @@ class Control:
         """Refused: raises `ImproperlyConfigured`."""
         raise ImproperlyConfigured(f"{task_name} cannot be limited to {rate}: rate limits are not there yet")
 
-    def time_limit(self, task_name: str, soft: float | None = None, hard: float | None = None, **_: Any) -> NoReturn:
-        """Refused: raises `ImproperlyConfigured`."""
-        limits = f"soft={soft}, hard={hard}"
-        raise ImproperlyConfigured(
-            f"the limits of {task_name} cannot be changed to {limits} while workers run: change them in the code and "
-            "send SIGHUP, or give soft_time_limit= and time_limit= to a call"
-        )
+    def time_limit(
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        destination: Sequence[str] | None = None,
+        timeout: float = DEFAULT_SECONDS,
+    ) -> list[Reply]:
+        """Let other limits, in seconds, count for the runs of a task that begin from now on, until workers restart.
+
+        Both None: its own again. The limits of a call still beat them. Raises `ValueError` for limits that cannot be.
+        """
+        checked_limits(soft, hard)
+        return self._asked("time_limit", destination, timeout, task_name=task_name, soft=soft, hard=hard)
 
     def enable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
         """Refused: raises `ImproperlyConfigured`."""

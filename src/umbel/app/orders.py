@@ -18,7 +18,9 @@ Reply: TypeAlias = dict[str, Any]
 Node: TypeAlias = tuple[str, str, int]
 """A worker: its name, host and process. Two may have one name."""
 
-TELLING: Final = frozenset({"shutdown", "pool_grow", "pool_shrink", "pool_restart", "add_consumer", "cancel_consumer"})
+TELLING: Final = frozenset(
+    {"shutdown", "pool_grow", "pool_shrink", "pool_restart", "add_consumer", "cancel_consumer", "time_limit"}
+)
 ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started"})
 ORDER_SECONDS: Final = 60.0
 """How late an order that wants no answer may be obeyed, by a worker that could not hear it before."""

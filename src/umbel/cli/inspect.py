@@ -12,6 +12,7 @@ from umbel.app.orders import TELLING
 from umbel.cli.asking import agreed, force_option, json_option, names, opened, outlined, show_json
 from umbel.cli.command import Command, Frame
 from umbel.exceptions import ImproperlyConfigured
+from umbel.options import checked_limits
 
 NOBODY: Final = 69
 
@@ -37,6 +38,8 @@ pool_shrink N          have N children fewer (1); they finish what they run
 pool_restart           replace each child when what it runs has ended
 add_consumer QUEUE     serve this queue, too
 cancel_consumer QUEUE  no longer serve this queue
+time_limit TASK [SOFT] HARD
+                       other limits, in seconds, for the runs that begin from now on
 shutdown               stop, as SIGTERM would
 """
 _ASKING: Final[dict[str, Callable[..., Any]]] = {
@@ -79,15 +82,15 @@ def inspect(frame: Frame, /, *, verb: str, ids: tuple[str, ...], as_json: bool, 
 
 @click.command(cls=Command, help=CONTROL)
 @click.argument("verb", type=click.Choice(sorted(TELLING)), metavar="VERB")
-@click.argument("argument", required=False, metavar="[N|QUEUE]")
+@click.argument("words", nargs=-1, metavar="[N|QUEUE|TASK…]")
 @_destination
 @_timeout
 @force_option
 @json_option
 @click.pass_obj
-def control(frame: Frame, /, *, verb: str, argument: str | None, as_json: bool, **given: Any) -> int:
+def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool, **given: Any) -> int:
     """Order it; answers the exit code."""
-    arguments = _arguments(verb, argument)
+    arguments = _arguments(verb, words)
     app = opened(frame)
     wanted = names(given["destination"]) or None
     if verb in _HARMFUL:
@@ -98,14 +101,27 @@ def control(frame: Frame, /, *, verb: str, argument: str | None, as_json: bool, 
     return code or int(any("error" in reply for reply in told.values()))
 
 
-def _arguments(verb: str, argument: str | None) -> dict[str, Any]:
+def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """What *words* say after *verb*. Raises `ImproperlyConfigured`."""
+    if verb == "time_limit":
+        return _limits(words)
     if verb in _NUMBERS:
-        if argument is not None and not argument.isdecimal():
-            raise ImproperlyConfigured(f"{verb} takes a number, not {argument!r}")
-        return {"n": int(argument or 1)}
-    if (verb in _QUEUES) != (argument is not None):
-        raise ImproperlyConfigured(f"{verb} {'needs a queue' if argument is None else 'takes nothing'}")
-    return {} if argument is None else {"queue": argument}
+        if words and not (len(words) == 1 and words[0].isdecimal()):
+            raise ImproperlyConfigured(f"{verb} takes a number, not {' '.join(words)!r}")
+        return {"n": int(words[0]) if words else 1}
+    if len(words) != (verb in _QUEUES):
+        raise ImproperlyConfigured(f"{verb} {'needs a queue' if verb in _QUEUES else 'takes nothing'}")
+    return {"queue": words[0]} if words else {}
+
+
+def _limits(words: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        task, *limits = words
+        soft, hard = (None, *map(float, limits))[-2:] if limits else (None, None)
+        checked_limits(soft, hard)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"time_limit takes TASK [SOFT] HARD, both in seconds: {error}") from error
+    return {"task_name": task, "soft": soft, "hard": hard}
 
 
 def _answered(replies: dict[str, Any] | None, *, as_json: bool) -> int:

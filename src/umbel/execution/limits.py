@@ -40,6 +40,13 @@ class Terms:
             hard if envelope.time_limit is None else envelope.time_limit,
         )
 
+    def change(self, task: str, limits: Limits) -> None:
+        """Let *limits* count for the runs of *task* that begin from now on; empty ones: its own again."""
+        if limits == Limits():
+            self._own.pop(task, None)
+        else:
+            self._own[task] = limits
+
     def _look_at(self, task: AnyTask | None) -> Limits | None:
         soft, hard = self._usual
         if task is not None:

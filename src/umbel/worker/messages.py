@@ -32,6 +32,14 @@ class Interrupt(msgspec.Struct, frozen=True, tag=True):
     signal: int = 0
 
 
+class Limit(msgspec.Struct, frozen=True, tag=True):
+    """To a child: what counts from now on instead of the limits of the *task*, in seconds; both None: its own."""
+
+    task: str
+    soft: float | None = None
+    hard: float | None = None
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a child: its first receive came back from the broker."""
 
@@ -106,7 +114,7 @@ class Moment(msgspec.Struct, frozen=True, tag=True):
 
 
 Message: TypeAlias = (
-    Moment | Stop | Interrupt | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+    Moment | Stop | Interrupt | Limit | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
 )
 
 STOPPED_STATUS = 0

@@ -65,6 +65,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     soft_time_limit: float | None = None
     time_limit: float | None = None
     """The limits of tasks that name none."""
+    limits: tuple[tuple[str, float | None, float | None], ...] = ()
+    """What counts for single tasks instead of their own limits: name, soft, hard."""
     max_tasks: int | None = None
     """After how many jobs it asks to be replaced."""
     nursery: int = -1

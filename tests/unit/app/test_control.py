@@ -238,6 +238,13 @@ def test_a_broker_without_that_power_refuses() -> None:
         app.control.shutdown()
 
 
+def test_limits_that_cannot_be_are_refused_before_anybody_is_told(app: Umbel) -> None:
+    for soft, hard in ((2.0, 1.0), (0.0, None), (None, -1.0)):
+        with pytest.raises(ValueError, match="limit"):
+            app.control.time_limit("add", soft, hard)
+    assert app.control.time_limit("add", 1.0, 2.0) == []
+
+
 # --- asking workers
 
 

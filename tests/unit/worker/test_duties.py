@@ -10,7 +10,7 @@ import pytest
 
 from umbel.settings import Settings
 from umbel.wire.letters import Doomed
-from umbel.worker.messages import Loaded
+from umbel.worker.messages import Limit, Loaded
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.duties import Duties, Refused
@@ -58,6 +58,9 @@ class Crew:
 
     def serve(self, queues: tuple[str, ...]) -> None:
         self.told.append(queues)
+
+    def limit(self, limit: Limit) -> None:
+        self.told.append(limit)
 
     def renew(self) -> None:
         self.told.append("renewed")
@@ -115,6 +118,16 @@ def test_a_worker_that_sees_to_its_size_itself_is_not_resized() -> None:
     assert made.do("pool_grow", {"n": 3}) == {"ok": "pool will grow to 5 children"}
     with pytest.raises(Refused, match="needs one child"):
         made.do("pool_shrink", {"n": 2})
+
+
+def test_limits_are_changed_for_tasks_that_are_known() -> None:
+    made, crew, _ = duties()
+    made.do("time_limit", {"task_name": "app.add", "soft": 1, "hard": 2.5})
+    made.do("time_limit", {"task_name": "app.add"})
+    assert crew.told == [Limit("app.add", 1.0, 2.5), Limit("app.add")]
+    for wrong in ({"task_name": "app.sub", "hard": 1}, {"task_name": "app.add", "hard": -1}, {"task_name": 3}):
+        with pytest.raises(Refused, match=r"unknown task|more than 0"):
+            made.do("time_limit", wrong)
 
 
 def test_a_shutdown_stops_it_as_a_signal_would() -> None:

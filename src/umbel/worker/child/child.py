@@ -16,6 +16,7 @@ from umbel.contracts.broker import SessionDead
 from umbel.engines.address import masked
 from umbel.execution import builtin
 from umbel.execution.executor import Finished
+from umbel.execution.limits import Limits
 from umbel.execution.moments import Moments
 from umbel.execution.runners import Gate
 from umbel.signals import worker_process_init, worker_process_shutdown
@@ -33,7 +34,7 @@ from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Lost, Moment, Ready, Retiring, Stop
+from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Limit, Lost, Moment, Ready, Retiring, Stop
 from umbel.worker.options import ChildOptions
 
 SWITCH_SECONDS: Final = 0.002
@@ -47,6 +48,7 @@ class Child:
         """Build the parts; must be called in the loop that will run them."""
         conf = app.conf
         executor = make_executor(app, options)
+        self._terms = executor.terms
         link = Link(app.broker, _ledger(app, options), options.session, options.queues)
         kinds = {task.on_loop for task in app.tasks.values()}
         builtin.install(app)
@@ -55,7 +57,7 @@ class Child:
         desk = executor.desk = Desk(link, executor, self._settler.settlement)
         self._notebook = executor.notebook = Notebook(link, masked(conf.broker_url))
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
-        self._consumer.moments = Moments(app.tasks, options.worker)
+        self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk.keep))
@@ -111,6 +113,10 @@ class Child:
         for job in order.jobs:
             self._consumer.interrupt(job, order.why, order.signal)
 
+    def change(self, limit: Limit) -> None:
+        """Let other limits count for the runs of a task that begin from now on."""
+        self._terms.change(limit.task, Limits(limit.soft, limit.hard))
+
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)
         for finished, ours in zip(batch, answers, strict=True):
@@ -156,6 +162,8 @@ async def _listen(channel: Channel, child: Child) -> None:
                 child.interrupt(message)
             case Moment():
                 child.announce(message)
+            case Limit():
+                child.change(message)
             case _:
                 raise ChannelClosed(f"not for a child: {message!r}")
     # The supervisor is gone, and with it the lease: nothing that this process still does would count.

@@ -20,5 +20,7 @@ def make_executor(app: Umbel, options: ChildOptions) -> Executor:
         store_errors=conf.task_store_errors_even_if_ignored,
     )
     executor.terms = Terms(Limits(options.soft_time_limit, options.time_limit))
+    for task, soft, hard in options.limits:
+        executor.terms.change(task, Limits(soft, hard))
     executor.track_started = conf.task_track_started
     return executor

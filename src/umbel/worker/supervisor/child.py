@@ -21,6 +21,7 @@ from umbel.worker.messages import (
     STOPPED_STATUS,
     Exited,
     Interrupt,
+    Limit,
     Lost,
     Message,
     Moment,
@@ -125,6 +126,10 @@ class Child:
     def interrupt(self, jobs: Sequence[str], why: Why, number: int = 0) -> None:
         """Ask it to interrupt *jobs*; see `Interrupt`. *number* is the signal for those that have a process."""
         self._tell(Interrupt(list(jobs), why, number))
+
+    def limit(self, limit: Limit) -> None:
+        """Let other limits count for a task."""
+        self._tell(limit)
 
     def doom(self, job: str, doom: Doom) -> None:
         """Kill it for the sake of *job*, which ends by *doom*; nobody is charged for that."""

@@ -17,7 +17,7 @@ import msgspec
 from umbel.exceptions import UmbelError
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel
-from umbel.worker.messages import Exited
+from umbel.worker.messages import Exited, Limit
 from umbel.worker.options import ChildOptions
 from umbel.worker.supervisor.child import PATIENCE_SECONDS, RETIRING_SECONDS, Child
 from umbel.worker.supervisor.forkserver import Birth, Forkserver, ForkserverGone
@@ -86,6 +86,7 @@ class Children:
         self._numbers = itertools.count(1)
         self._places = [Place() for _ in range(plan.sizing.processes)]
         self._group: asyncio.TaskGroup | None = None
+        self._limits: dict[str, Limit] = {}
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
         self.watchdog = Watchdog(self._living, plan.max_memory)
@@ -165,6 +166,14 @@ class Children:
     def plan(self) -> Plan:
         """What the next child will do."""
         return self._plan
+
+    def limit(self, limit: Limit) -> None:
+        """Let other limits count for a task, in the children that live and in those that follow."""
+        self._limits.pop(limit.task, None)
+        if limit.soft is not None or limit.hard is not None:
+            self._limits[limit.task] = limit
+        for child in self.living():
+            child.limit(limit)
 
     def grow(self, number: int) -> int:
         """Have *number* children more; answers how many there are then."""
@@ -253,6 +262,7 @@ class Children:
             soft_time_limit=plan.limits[0],
             time_limit=plan.limits[1],
             max_tasks=plan.max_tasks,
+            limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )
         birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)
         child.forked(await birth.pid)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from umbel.model.ids import valid_queue
+from umbel.options import checked_limits
 from umbel.wire.letters import Doomed
+from umbel.worker.messages import Limit
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.plan import Plan
@@ -50,6 +52,7 @@ class Duties:
             "shutdown": self._shutdown,
             "started": self._started,
             "stats": self._stats,
+            "time_limit": self._time_limit,
         }
 
     def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:
@@ -141,6 +144,17 @@ class Duties:
     def _restart(self, _: Mapping[str, Any]) -> dict[str, str]:
         self._children.renew()
         return {"ok": "children are replaced when what they run has ended"}
+
+    def _time_limit(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        task = arguments.get("task_name")
+        if task not in self._plan.tasks:
+            raise Refused(f"unknown task {task!r}")
+        try:
+            soft, hard = checked_limits(arguments.get("soft"), arguments.get("hard"))
+        except (TypeError, ValueError) as error:
+            raise Refused(str(error)) from None
+        self._children.limit(Limit(task, soft, hard))
+        return {"ok": "time limits set successfully" if soft or hard else "the limits are the task's own again"}
 
     def _add_consumer(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         queue, queues = self._queue(arguments), self._children.plan.queues
