@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.harness import eventually
 from umbel import Context, GroupResult, Signature, Umbel, chord, group
-from umbel.exceptions import DecodeError
+from umbel.exceptions import DecodeError, TaskRevokedError
 from umbel.testing import worker
 
 WAIT = 20.0
@@ -19,6 +19,11 @@ app = Umbel("groups", broker="memory://groups-system", set_as_current=False)
 @app.task
 def add(x: int, y: int = 0) -> int:
     return x + y
+
+
+@app.task
+def fail(value: int) -> int:
+    raise ValueError(value)
 
 
 @app.task
@@ -92,6 +97,35 @@ def test_what_is_no_group_is_not_restored_as_one() -> None:
         GroupResult.restore(job.id, app)
     with pytest.raises(ValueError, match="a group without an id cannot be saved"):
         GroupResult(None, [job], app).save()
+
+
+# --- waited for
+
+
+@pytest.mark.usefixtures("working")
+async def test_whoever_waits_for_a_group_is_told_of_each_end() -> None:
+    def wanted(sent: GroupResult, values: list[Any]) -> list[tuple[Any, Any, Any]]:
+        return [(each.id, "SUCCESS", value) for each, value in zip(sent, values, strict=True)]
+
+    ends: list[dict[str, Any]] = []
+    looks: list[None] = []
+    sent = group(add.s(number, number) for number in range(3)).delay()
+    assert await sent.aget(WAIT, on_message=ends.append, on_interval=lambda: looks.append(None)) == [0, 2, 4]
+    assert sorted((end["task_id"], end["status"], end["result"]) for end in ends) == wanted(sent, [0, 2, 4])
+    assert looks
+
+
+@pytest.mark.usefixtures("working")
+def test_whoever_is_told_of_ends_gets_the_first_error_in_order_as_ever() -> None:
+    ends: list[str] = []
+    never = add.signature((1, 1), countdown=60)
+    sent = group(fail.s(1), fail.s(2), never).delay()
+    with pytest.raises(ValueError, match=r"^1$"):
+        sent.get(WAIT, on_message=lambda end: ends.append(end["status"]))
+    assert set(ends) == {"FAILURE"}
+    sent.revoke()
+    found = sent.get(WAIT, propagate=False, on_message=lambda _: None)
+    assert [type(error) for error in found] == [ValueError, ValueError, TaskRevokedError]
 
 
 # --- revoked

@@ -77,6 +77,55 @@ def waited_a_little(results: Sequence[Any], left: float | None) -> Operation[Loo
     yield Wait(handle, LITTLE_SECONDS if left is None else min(left, LITTLE_SECONDS))
 
 
+def endings(results: Sequence[Any], timeout: float | None) -> Iterator[Operation[Look | Wait, None] | list[Any]]:
+    """How to wait for *results* one by one: an operation to be carried out, or those that have ended by now.
+
+    Raises `TimeoutError` when they have not all ended within *timeout* seconds.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    missing: list[Any] = list(results)
+    while missing:
+        yield looked_at(missing)
+        ended: list[Any] = [result for result in missing if is_settled(result)]
+        yield ended
+        if ended:
+            gone = set(map(id, ended))
+            missing = [each for each in missing if id(each) not in gone]
+            continue
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        if left == 0.0:
+            raise TimeoutError(f"{len(missing)} results did not arrive within {timeout:g} s")
+        yield waited_a_little(missing, left)
+
+
+def told(
+    results: Sequence[Any], timeout: float | None, options: GetOptions, *, propagate: bool
+) -> Operation[Look | Wait, None]:
+    """Wait as `gathered`, and tell *on_message* of each end as it comes, and *on_interval* of each look."""
+    on_message, on_interval = options.get("on_message"), options.get("on_interval")
+    for step in endings(results, timeout):
+        if not isinstance(step, list):
+            yield from step
+            continue
+        for handle in leaves(step):
+            if on_message is not None:
+                on_message(_message(handle))
+        if on_interval is not None:
+            on_interval()
+        if propagate and next(_missing(leaves(results), propagate=True), None) is None:
+            return
+
+
+def _message(handle: Handle) -> dict[str, Any]:
+    """The end of a job in the form that Celery gives it."""
+    found = handle.settled
+    if found is None:
+        raise UnknownResult(f"{handle!r} has not ended")
+    trace = None if found.failure is None else found.failure.traceback or None
+    shown = {"task_id": handle.id, "status": found.state, "result": handle.value_of(found), "traceback": trace}
+    return {**shown, "children": []}
+
+
 def is_settled(result: Any) -> bool:
     """Tell whether the records of *result*, or of all in it, are here."""
     return all(handle.settled is not None for handle in leaves([result]))

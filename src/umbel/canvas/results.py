@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from typing import Any, Final, TypeAlias, Unpack, cast
 
 from umbel.asking import Source
-from umbel.canvas.gathering import aasked, asked, gathered, is_settled, leaves, looked_at, waited_a_little
+from umbel.canvas.gathering import Look, Wait, aasked, asked, endings, gathered, leaves, told
 from umbel.canvas.handles import Handles
 from umbel.canvas.signatures import late
 from umbel.chosen import find_app
 from umbel.contracts.flows import FlowHolder
-from umbel.engines.operation import adrive, drive
-from umbel.exceptions import TimeoutError
+from umbel.engines.operation import Operation, adrive, drive
 from umbel.lineage import Lineage
 from umbel.options import GetOptions
 from umbel.result import AsyncResult
@@ -137,12 +136,12 @@ class ResultSet(Revocable):
         """Wait for all and answer their values in order, or raise the first error in order.
 
         *timeout*, seconds, is for all together; 0 does not wait. With *propagate* false errors are in the list. With
-        *callback* it is called with each id and value instead, in order, and the list is empty. Raises as
-        `AsyncResult.get`.
+        *callback* it is called with each id and value instead, in order, and the list is empty. *on_message* is told of
+        each end as it comes, a dict as in Celery. Raises as `AsyncResult.get`.
         """
         self._check(options)
-        drive(gathered(self.results, _deadline(timeout), propagate=propagate), asked)
-        return self._values(propagate, callback, options)
+        rest = drive(self._gathered(timeout, options, propagate=propagate), asked)
+        return self._values(propagate, callback, rest)
 
     get = join
 
@@ -155,8 +154,8 @@ class ResultSet(Revocable):
     ) -> list[Any]:
         """The async twin of `join`."""
         self._check(options)
-        await adrive(gathered(self.results, _deadline(timeout), propagate=propagate), aasked)
-        return self._values(propagate, callback, options)
+        rest = await adrive(self._gathered(timeout, options, propagate=propagate), aasked)
+        return self._values(propagate, callback, rest)
 
     def _values(self, propagate: bool, callback: Callback | None, options: GetOptions) -> list[Any]:
         found: list[Any] = []
@@ -220,20 +219,21 @@ class ResultSet(Revocable):
 
     def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
         """The handles as their jobs end."""
+        for step in endings(self.results, timeout):
+            if isinstance(step, list):
+                yield from step
+            else:
+                drive(step, asked)
+
+    def _gathered(
+        self, timeout: float | None, options: GetOptions, *, propagate: bool
+    ) -> Operation[Look | Wait, GetOptions]:
+        """Wait for all; answers what is left of *options* for each one."""
         deadline = _deadline(timeout)
-        missing: list[Any] = list(self.results)
-        while missing:
-            drive(looked_at(missing), asked)
-            ended: list[Any] = [result for result in missing if is_settled(result)]
-            yield from ended
-            if ended:
-                gone = set(map(id, ended))
-                missing = [each for each in missing if id(each) not in gone]
-                continue
-            left = _left(deadline)
-            if left == 0.0:
-                raise TimeoutError(f"{len(missing)} results did not arrive within {timeout:g} s")
-            drive(waited_a_little(missing, left), asked)
+        if options.get("on_message") is not None or options.get("on_interval") is not None:
+            yield from told(self.results, timeout, options, propagate=propagate)
+        yield from gathered(self.results, deadline, propagate=propagate)
+        return {"disable_sync_subtasks": options.get("disable_sync_subtasks", True)}
 
     def _check(self, options: GetOptions) -> None:
         first = next(leaves(self.results), None)
@@ -392,7 +392,3 @@ class GroupResult(Lineage, ResultSet):
 
 def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(deadline - time.monotonic(), 0.0)
