@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -13,7 +14,15 @@ from umbel.model.failure import rebuild
 from umbel.model.job import Delivery
 from umbel.model.outcome import Failed, Outcome, Parked, Revoked
 from umbel.request import Request
-from umbel.signals import Signal, task_failure, task_received, task_rejected, task_revoked, task_unknown
+from umbel.signals import (
+    Signal,
+    task_failure,
+    task_internal_error,
+    task_received,
+    task_rejected,
+    task_revoked,
+    task_unknown,
+)
 from umbel.task import Task
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
 
@@ -38,6 +47,17 @@ class Moments:
         if moment is not None:
             signal, sender, told = moment
             signal.post(sender, **told)
+
+    def stumbled(self, finished: Finished, error: Exception) -> None:
+        """Say that the worker itself cannot carry out what became of a job. In its loop, or in the thread of a task."""
+        request = _request_of(finished, self._tasks, self._worker)
+        told = {**failed(request, error, ExceptionInfo(error)), "request": request}
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            task_internal_error.deliver(request.task_object, told)
+        else:
+            task_internal_error.post(request.task_object, **told)
 
 
 def killed(run: Run, outcome: Outcome, worker: str) -> None:

@@ -15,9 +15,11 @@ import msgspec
 from umbel.contracts.broker import Settlement
 from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.execution.executor import Finished
+from umbel.execution.moments import Moments
 from umbel.execution.verdict import settlement_of
 from umbel.model.failure import capture
 from umbel.model.outcome import Completed, Failed
+from umbel.signals import task_internal_error
 from umbel.worker.child.link import Link
 
 MAX_BATCH: Final = 256
@@ -32,6 +34,9 @@ class Settler:
 
     *settled* is called with each batch and whether each item was still ours; a refused one is dropped, logged, counted.
     """
+
+    moments: Moments | None = None
+    """Told of outcomes that cannot travel."""
 
     def __init__(
         self, link: Link, worker: str, expires: float, settled: Callable[[list[Finished], list[bool]], None]
@@ -118,5 +123,7 @@ class Settler:
             return settlement_of(finished, self._worker, now, self._expires)
         except Exception as error:
             _logger.exception("the outcome of %s[%s] cannot travel", finished.task, finished.delivery.id)
+            if task_internal_error.receivers and self.moments is not None:
+                self.moments.stumbled(finished, error)
             failed = msgspec.structs.replace(finished, outcome=Failed(capture(error)))
             return settlement_of(failed, self._worker, now, self._expires)
