@@ -119,8 +119,9 @@ def test_a_deaf_child_fails_the_probe_and_a_broker_that_is_away_does_not(
     with Server(Redis(), tmp_path).start() as redis:
         cut_off = Stage(redis.url, tmp_path / "away")
         try:
-            deaf = stage.start("--processes=1", f"--health={ports[0]}").wait_ready()
+            deaf = stage.start("--processes=1", f"--health={ports[0]}")
             cut_off.start("--processes=1", f"--health={ports[1]}").wait_ready()
+            deaf.wait_ready()
             deaf.children()[0].suspend()
             redis.kill()
             eventually(lambda: status(ports[0], "/livez") == 503, "the deaf child is told", 60)

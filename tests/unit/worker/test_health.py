@@ -9,6 +9,7 @@ import pytest
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker.address import probe_address
 from umbel.worker.board import FULL, boot_seconds
+from umbel.worker.supervisor import health as module
 from umbel.worker.supervisor.health import BIRTH_SECONDS, DEAF_SECONDS, Health, Rounds, Verdict
 from umbel.worker.supervisor.health_file import HealthFile
 from umbel.worker.supervisor.health_server import answer
@@ -108,6 +109,28 @@ def seen(rounds: Rounds, child: Heard, seconds: float) -> str:
     for second in range(int(seconds) + 1):
         told = rounds.deaf([child], 100.0 + second)
     return told
+
+
+async def test_a_worker_stays_live_however_slowly_it_is_told_that_the_broker_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "boot_seconds", lambda: now[0])
+
+    async def reach() -> bool:
+        before.append(found.verdict().live)
+        now[0] += module.REACH_SECONDS + module.CLOSE_SECONDS
+        before.append(found.verdict().live)
+        return False
+
+    before: list[bool] = []
+    child = Heard(1000.0)
+    found = Health(lambda: [child], reach)
+    for _ in range(30):
+        await found.look(now[0])
+        now[0] += module.LOOK_SECONDS
+    assert len(before) > 10
+    assert all(before)
 
 
 def good() -> Verdict:

@@ -26,9 +26,10 @@ LOOK_SECONDS: Final = 1.0
 DEAF_SECONDS: Final = 10.0
 BIRTH_SECONDS: Final = 60.0
 """How long a child may take before its first answer: what an app does in each new process takes its time."""
-STALE_SECONDS: Final = 5.0
+STALE_SECONDS: Final = 15.0
 """A verdict older than that is none: the supervisor itself hangs, or did."""
 REACH_SECONDS: Final = 4.0
+CLOSE_SECONDS: Final = 1.0
 _PROBED: Final = "umbel-health"
 
 logger = logging.getLogger("umbel.worker")
@@ -75,7 +76,7 @@ class Rounds:
 
     def deaf(self, children: Sequence[Seen], now: float) -> str:
         """Why one of *children* counts as deaf at *now*, in `boot_seconds`; empty if none does."""
-        if now - self._looked > STALE_SECONDS + REACH_SECONDS:
+        if now - self._looked > STALE_SECONDS:
             self._well = {}  # all of us were asleep, as with a machine that is suspended
         self._looked = now
         self._well = {child.pid: self._seen(child, now) for child in children if not child.stopped}
@@ -120,7 +121,7 @@ class Health:
         """What there is to say now."""
         told = self._verdict
         age = boot_seconds() - told.at
-        if age > STALE_SECONDS + REACH_SECONDS:
+        if age > STALE_SECONDS:
             return Verdict(live=False, reason=f"the supervisor has not looked for {age:.0f} s", at=told.at)
         if self.stopping:
             return Verdict(live=True, ready=False, reason="stopping", at=told.at)
@@ -138,7 +139,7 @@ class Health:
         text = f"{reason}, though the broker answers" if reached else "the broker is away"
         if reached and self._verdict.live:
             logger.critical("Not alive: %s", text)
-        self._verdict = Verdict(live=not reached, ready=False, reason=text, at=now)
+        self._verdict = Verdict(live=not reached, ready=False, reason=text, at=boot_seconds())  # asking took its time
 
 
 async def reaches(plan: Plan) -> bool:
@@ -157,6 +158,6 @@ async def reaches(plan: Plan) -> bool:
         return False
     finally:
         with contextlib.suppress(UmbelError, OSError, TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await broker.aclose()
     return True
