@@ -121,7 +121,7 @@ class Executor:
             return Finished(delivery, outcome, part=part_of(delivery.envelope))
         task = self._tasks.get(envelope.task)
         ending = self._ending(delivery, envelope, task, now)
-        if isinstance(ending, Failed) and delivery.counts.doom and task is not None and (task.hooks or AROUND_RUNS):
+        if isinstance(ending, Failed) and delivery.counts.doom and task is not None and task.hooks:
             return Run(delivery, envelope, task, ending=ending)
         if ending is not None:
             told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()

@@ -129,6 +129,27 @@ def isolated(what: str = "", path: str = "") -> int:
     return os.getpid()
 
 
+def failed(_: object, error: Exception, task_id: str, args: list[str], *rest: object) -> None:
+    """Write down, in the file that the job was given, what it has failed with."""
+    del task_id, rest
+    with open(args[0], "w") as file:  # noqa: PTH123
+        file.write(type(error).__name__)
+
+
+@app.task(on_failure=failed)
+def told(path: str) -> None:
+    """Go on for ever, and have it written down when that was the end."""
+    deny.run()
+    del path
+
+
+@app.task(runner="process", on_failure=failed)
+def isolated_told(path: str) -> None:
+    """The same in a process of its own."""
+    deny.run()
+    del path
+
+
 @app.task(runner="process")
 async def aisolated(seconds: float) -> int:
     """Wait in a process of its own."""
