@@ -22,7 +22,7 @@ from tests.system.test_chaos import (
     test_twenty_killed_children_and_five_killed_supervisors_lose_nothing,
     wait_ended,
 )
-from umbel.exceptions import TaskRevokedError
+from umbel.exceptions import TaskRevokedError, TimeLimitExceeded
 from umbel.testing.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(180)
@@ -58,6 +58,14 @@ def test_a_job_that_is_revoked_before_a_worker_comes_ends_as_revoked_and_never_r
     with pytest.raises(TaskRevokedError):
         revoked.get(timeout=30)
     assert set(stage.ledger.starts()) == {other.id}
+
+
+def test_a_job_that_is_killed_at_its_hard_limit_is_not_run_again(stage: Stage) -> None:
+    stage.start().wait_ready()
+    hog = stage.app.send_task("ledger_tasks.work", args=(300.0,), time_limit=0.5)
+    with pytest.raises(TimeLimitExceeded):
+        hog.get(timeout=60)
+    assert stage.ledger.starts()[hog.id] <= 1  # on a busy machine its limit may pass before it begins
 
 
 @pytest.mark.parametrize("scheme", ["db+postgresql", "postgresql"])
