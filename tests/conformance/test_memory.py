@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from umbel.brokers.memory import MemoryBroker
+from umbel.contracts.broker import Beat
 from umbel.engines.memory import Space
+from umbel.model.job import Delivery, Job
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
@@ -67,3 +70,26 @@ class TestMemoryStore(ResultStoreConformance):
 
     def make(self, clock: Callable[[], float]) -> MemoryStore:
         return MemoryStore(self.space, clock)
+
+
+async def test_whoever_waits_for_a_paused_queue_looks_again_only_when_it_is_rung() -> None:
+    broker = MemoryBroker(Space())
+    await broker.heartbeat([Beat("session")], ["q"], 60.0, opening=True)
+    broker.job_store.pause("q", paused=True)
+    broker.send([Job("ready", "q", b""), Job("soon", "q", b"", delay=0.001)])
+    looks = 0
+    take = broker._take
+
+    def counted(session: str, queues: Sequence[str], limit: int) -> list[Delivery]:
+        nonlocal looks
+        looks += 1
+        return take(session, queues, limit)
+
+    broker._take = counted  # type: ignore[method-assign]
+    waiting = asyncio.create_task(broker.receive("session", ["q"], 2, wait=30))
+    await asyncio.sleep(0.05)
+    assert looks == 1
+    broker.job_store.pause("q", paused=False)
+    async with asyncio.timeout(20):
+        assert [each.id for each in await waiting] == ["ready", "soon"]
+    assert looks == 2
