@@ -50,7 +50,7 @@ def dump_on_signal() -> None:
 
 
 def lead() -> None:
-    """Begin a group of processes, so that what this one starts can be ended with it; and so that no Ctrl-C reaches it."""
+    """Begin a group of processes, so that what this one starts can be ended with it, and no Ctrl-C reaches it."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
 
