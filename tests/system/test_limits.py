@@ -11,7 +11,13 @@ import pytest
 
 from tests.system.harness import Worker, Workers, alive, eventually
 from umbel import AsyncResult, Umbel
-from umbel.exceptions import MemoryLimitExceeded, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+from umbel.exceptions import (
+    MemoryLimitExceeded,
+    SoftTimeLimitExceeded,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -115,6 +121,12 @@ def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(st
         fails(hog, TimeLimitExceeded)
     fails(asked, SoftTimeLimitExceeded)
     written(stage.folder / "told", "TimeLimitExceeded")
+    polite, deaf = (stage.send("heed", str(stage.folder / name), name) for name in ("polite", "deaf"))
+    for name, job in (("polite", polite), ("deaf", deaf)):
+        written(stage.folder / name, "begun")
+        job.revoke(terminate=job is deaf)
+    assert polite.get(timeout=PATIENCE_SECONDS) == "left"
+    assert fails(deaf, TaskRevokedError) == "terminated"
     assert "memory_limit of 209715200 bytes" in fails(stage.send("hoard"), MemoryLimitExceeded)
     assert "3 times" in fails(stage.send("isolated", "die"), WorkerLostError)
     gone(path)

@@ -150,6 +150,18 @@ def isolated_told(path: str) -> None:
     del path
 
 
+@app.task(bind=True, runner="process")
+def heed(self: Context, path: str, temper: str) -> str:
+    """Write down that it has begun, and go on until it is revoked; if its *temper* is "deaf", then, too."""
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write("begun")
+    if temper == "deaf":
+        deny.run()
+    while not self.request.revoked:
+        time.sleep(0.01)
+    return "left"
+
+
 @app.task(runner="process")
 async def aisolated(seconds: float) -> int:
     """Wait in a process of its own."""

@@ -60,7 +60,7 @@ class Child:
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
-            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk.keep))
+            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))
         self._app = app
         self._worker = options.worker
         self._announcing: set[asyncio.Future[None]] = set()

@@ -34,6 +34,7 @@ from umbel.worker.options import ChildOptions
 
 SOFT_SIGNAL: Final = signal.SIGRTMIN + 1
 HARD_SIGNAL: Final = signal.SIGRTMIN + 2
+REVOKED_SIGNAL: Final = signal.SIGRTMIN + 3
 PERIOD_SECONDS: Final = 0.25
 """At most so often leaves a note of a run."""
 _SIGNALS: Final[dict[int, Why]] = {
@@ -113,6 +114,15 @@ class FarDesk:
         self._relay = relay
         self._parcels = parcels
         self._number = 0
+        self._revoked = False
+
+    def begin(self) -> None:
+        """Another run begins."""
+        self._revoked = False
+
+    def hear(self, _: int, __: FrameType | None) -> None:
+        """The job of this run was revoked; it may go on."""
+        self._revoked = True
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
@@ -153,9 +163,9 @@ class FarDesk:
         return False
 
     def revoked(self, job_id: str) -> bool:
-        """Nobody tells here: a job in a process of its own is ended by a signal."""
+        """Whether the job was revoked; the child tells by a signal."""
         del job_id
-        return False
+        return self._revoked
 
 
 def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
@@ -168,10 +178,12 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
     for number in _SIGNALS:
         signal.signal(number, window.strike)
     parcels, pid = Parcels(end), os.getpid()
-    executor.desk = FarDesk(relay, parcels)
+    desk = executor.desk = FarDesk(relay, parcels)
+    signal.signal(REVOKED_SIGNAL, desk.hear)
     while (arrived := parcels.read()) is not None:
         for order in arrived:
             if isinstance(order, Order):
+                desk.begin()
                 outcome = _run(executor, order, window)
                 if os.getpid() != pid:
                     os._exit(0)  # the task has forked, and this is the copy

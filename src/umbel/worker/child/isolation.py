@@ -13,7 +13,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -28,7 +27,7 @@ from umbel.model.job import Delivery, Doom
 from umbel.model.outcome import Crashed, Failed, Outcome, Released, Revoked
 from umbel.signals import UNSTARTED
 from umbel.worker import kernel
-from umbel.worker.child.isolate import HARD_SIGNAL, SOFT_SIGNAL
+from umbel.worker.child.isolate import HARD_SIGNAL, REVOKED_SIGNAL, SOFT_SIGNAL
 from umbel.worker.child.nursery import ASK_SECONDS, ask
 from umbel.worker.child.parcel import End, Keep, Kept, Note, Order, Parcel, Parcels, outcome_in, packed
 
@@ -50,6 +49,17 @@ class Notes(Protocol):
 
     def forget(self, delivery: Delivery) -> None:
         """The run is over."""
+
+
+class Desk(Protocol):
+    """Who speaks with the broker for runs in other processes; see `umbel.worker.child.desk.Desk`."""
+
+    def keep(self, delivery: Delivery, envelope: bytes) -> None:
+        """Keep *envelope* as the job of *delivery*. Raises `UmbelError`."""
+
+    def revoked(self, job_id: str) -> bool:
+        """Whether the job was revoked."""
+        ...
 
 
 class Isolate:
@@ -103,6 +113,8 @@ class Case:
         self.run = run
         self.isolate = isolate
         self.why: Why | str = ""
+        self.told = False
+        """Whether its process knows that the job was revoked, and may go on."""
         self.began = time.monotonic()
         self.limits = limits or Limits()
         self._soft_at = _NEVER if self.limits.soft is None else self.began + self.limits.soft
@@ -155,11 +167,9 @@ class Case:
 class Isolator:
     """Runs jobs in processes that the forkserver makes when it is asked over *nursery*; they are used again."""
 
-    def __init__(
-        self, nursery: socket.socket, notes: Notes, max_jobs: int | None, keep: Callable[[Delivery, bytes], None]
-    ) -> None:
-        """Make none yet; each serves up to *max_jobs* jobs. *keep* has the broker keep what a run amends."""
-        self._keep = keep
+    def __init__(self, nursery: socket.socket, notes: Notes, max_jobs: int | None, desk: Desk) -> None:
+        """Make none yet; each serves up to *max_jobs* jobs."""
+        self._desk = desk
         nursery.settimeout(ASK_SECONDS)
         self._nursery = nursery
         self._notes = notes
@@ -233,6 +243,9 @@ class Isolator:
                     return outcome_in(parcel)
                 self._hear(case, parcel)
             case.look(time.monotonic())
+            if not case.told and self._desk.revoked(case.run.delivery.id):
+                case.told = True
+                isolate.signal(REVOKED_SIGNAL)
         isolate.close(kill=True)
         return None
 
@@ -247,7 +260,7 @@ class Isolator:
 
     def _kept(self, delivery: Delivery, parcel: Keep) -> Kept:
         try:
-            self._keep(delivery, parcel.envelope)
+            self._desk.keep(delivery, parcel.envelope)
         except UmbelError as error:
             return Kept(parcel.number, type(error).__name__, str(error))
         return Kept(parcel.number)
