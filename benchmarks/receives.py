@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from uuid import uuid4
 
+import psycopg
+
 from benchmarks.contenders import POSTGRES
 from benchmarks.servers import Servers
 from umbel.brokers import connect
@@ -19,10 +21,32 @@ CONTENDER = "umbel-postgres"
 RECEIVES = 1_000
 JOBS = 32  # a receive
 SENT = 5_000  # at a time
-DONE = 256  # at a time
+PREPARED = 50_000  # rows a statement
 LEASE = 3_600.0  # seconds
 KEPT = 86_400.0  # seconds
 ENVELOPE, RECORD = bytes(120), bytes(60)  # the sizes of a job and its result without arguments
+INDEXES = """
+select indexname, indexdef from pg_indexes
+where schemaname = 'umbel' and tablename = 'job' and indexdef like '% WHERE %'
+"""
+# Jobs that are ready, in a statement of many.
+QUEUED = """
+insert into umbel.job(id, queue, level, run_at, envelope)
+select gen_random_uuid(), %(queue)s, 9, clock_timestamp(), %(envelope)s from generate_series(1, %(number)s)
+"""
+# What others leave that came before and have ended: a record, and remains in front of those that wait.
+COMING = """
+insert into umbel.job(id, queue, level, run_at, envelope)
+select lpad(to_hex(n), 32, '0')::uuid, %(queue)s, 9, timestamptz '2020-01-01' + n * interval '1 ms', %(envelope)s
+from generate_series(%(first)s + 1, %(first)s + %(number)s) as n
+"""
+GOING = """
+with gone as (
+    delete from umbel.job where queue = %(queue)s and level = 9 and state = 0 and run_at < timestamptz '2021-01-01'
+        and run_at > timestamptz '2020-01-01' + %(first)s * interval '1 ms' returning id
+)
+insert into umbel.result(id, expires, writer, record) select id, now() + interval '1 day', '', %(record)s from gone
+"""
 
 
 @dataclass(frozen=True)
@@ -48,20 +72,36 @@ def measure(servers: Servers, jobs: int) -> Receives:
     for number in (0, jobs):
         print(f"receives: {number:,} jobs done, {number:,} queued", flush=True)
         servers.clear(POSTGRES)
-        broker = connect(servers.broker(POSTGRES, Path()), Settings())
-        found.append(asyncio.run(_measured(broker, number)))
+        url = servers.broker(POSTGRES, Path())
+        broker = connect(url, Settings())
+        broker.send([Job(new_id(), "tables", ENVELOPE)])  # makes them
+        _prepare(url, number)
+        found.append(asyncio.run(_measured(broker)))
         broker.close()
     return Receives(jobs, *found)
 
 
-async def _measured(broker: Broker, jobs: int) -> Taken:
+def _prepare(url: str, jobs: int) -> None:
+    """Fill the tables with *jobs* that are done, and as many that are queued."""
+    values = {"queue": DEFAULT_QUEUE, "envelope": ENVELOPE, "record": RECORD, "number": PREPARED}
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set enable_seqscan = off")
+        indexes = connection.execute(INDEXES).fetchall()
+        for name, _ in indexes:
+            connection.execute(f"drop index umbel.{name}".encode())
+        for _ in range(0, jobs, PREPARED):
+            connection.execute(QUEUED, values)
+        for _, definition in indexes:
+            connection.execute(definition.encode())
+        for first in range(0, jobs, PREPARED):
+            connection.execute(COMING, {**values, "first": first})
+            connection.execute(GOING, {**values, "first": first})
+
+
+async def _measured(broker: Broker) -> Taken:
     session = uuid4().hex
     await broker.heartbeat([Beat(session)], [DEFAULT_QUEUE], LEASE, opening=True)
-    for start in range(0, jobs, SENT):
-        await _send(broker, SENT)
-        for _ in range(start, start + SENT, DONE):
-            await _run(broker, session, DONE)
-    await _send(broker, jobs + RECEIVES * JOBS)
+    await _send(broker, RECEIVES * JOBS)
     seconds = [await _run(broker, session, JOBS) for _ in range(RECEIVES)]
     await broker.aclose()
     return Taken(1000 * median(seconds), 1000 * quantiles(seconds, n=100)[98])
