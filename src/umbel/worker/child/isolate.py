@@ -28,6 +28,7 @@ from umbel.execution.limits import Limits
 from umbel.model.outcome import Outcome
 from umbel.page import Page
 from umbel.request import Request
+from umbel.signals import worker_process_init, worker_process_shutdown
 from umbel.worker.child.executors import make_executor
 from umbel.worker.child.parcel import Keep, Kept, Note, Order, Parcels, end_of, packed
 from umbel.worker.options import ChildOptions
@@ -180,6 +181,7 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
     parcels, pid = Parcels(end), os.getpid()
     desk = executor.desk = FarDesk(relay, parcels)
     signal.signal(REVOKED_SIGNAL, desk.hear)
+    worker_process_init.send(None)
     while (arrived := parcels.read()) is not None:
         for order in arrived:
             if isinstance(order, Order):
@@ -188,6 +190,7 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
                 if os.getpid() != pid:
                     os._exit(0)  # the task has forked, and this is the copy
                 relay.send(packed(end_of(outcome)))
+    worker_process_shutdown.send(None, pid=pid, exitcode=0)
     return 0
 
 
