@@ -8,13 +8,15 @@ from typing import Any, Final, cast
 
 # To the last @: a password that should have been quoted, and was not, is hidden as well.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):(.*)@")
+# The same of a URL that is an option of another one, percent-encoded.
+_INNER: Final = re.compile(r"(?i)(?<=%3A%2F%2F)((?:(?!%3A|%2F|%40)[^&#])*)%3A[^&#]*%40")
 _SECRET_NAME: Final = re.compile(r"(?i)password|secret|token|key|sas")
 _SECRET_OPTION: Final = re.compile(rf"(?i)([?&][^=&#]*(?:{_SECRET_NAME.pattern.removeprefix('(?i)')})[^=&#]*=)[^&#]*")
 
 
 def masked(url: str) -> str:
     """*url* as it may be printed: passwords and secret options replaced by stars."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+    return _SECRET_OPTION.sub(r"\1***", _INNER.sub(r"\1%3A***%40", _PASSWORD.sub(r"\1:***@", url)))
 
 
 def masked_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,12 @@ BUILT_IN = {"known": "umbel.states:PENDING", "needy": "tests.unit.engines.missin
         ("redis://host/0?password=secret&x=1", "redis://host/0?password=***&x=1"),
         ("redis://host/0?x=1&ssl_password=secret", "redis://host/0?x=1&ssl_password=***"),
         ("s3://bucket?Secret_Key=abc#part", "s3://bucket?Secret_Key=***#part"),
+        (
+            "postgresql://u:secret@pool/x?listen=postgresql%3A%2F%2Fu%3Aa%2520secret%2F%40cret%40db%2Fx&sslmode=require",
+            "postgresql://u:***@pool/x?listen=postgresql%3A%2F%2Fu%3A***%40db%2Fx&sslmode=require",
+        ),
+        ("postgresql://u@pool/x?listen=a%3a%2f%2f%3Asecret%40db", "postgresql://u@pool/x?listen=a%3a%2f%2f%3A***%40db"),
+        ("postgresql://pool/x?listen=a%3A%2F%2Fdb%3A5432%2Fx", "postgresql://pool/x?listen=a%3A%2F%2Fdb%3A5432%2Fx"),
         ("sqlite:///folder/file.db", "sqlite:///folder/file.db"),
         ("", ""),
     ],
