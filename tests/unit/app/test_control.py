@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from umbel import Umbel, group
+from umbel.app import revoking
 from umbel.app.revoking import Stopped
 from umbel.brokers.memory.jobs import MemoryJobs
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.jobs import JobHolder, JobStore
 from umbel.contracts.mailbox import MailboxHolder
-from umbel.exceptions import ImproperlyConfigured, TaskRevokedError, UmbelError
+from umbel.contracts.powers import Record
+from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TaskRevokedError, UmbelError
 from umbel.model import presence
 from umbel.model.job import Counts, Delivery
 from umbel.model.presence import Presence
@@ -190,12 +192,31 @@ def test_records_on_another_engine_are_stored_before_the_job_is_gone() -> None:
 
     async def comes_back() -> None:
         (delivery,) = await receive(app, queue="q")
+        claimed = Record(delivery.id, "q", b"", 60, f"{SESSION}:{delivery.number}")
+        assert await app.store.claim([claimed]) == [None]  # whoever held it may have written its record
         await app.broker.settle(SESSION, [Settlement(delivery, "release")])
 
     asyncio.run(comes_back())
     app.control.revoke([fresh, returned])
     for job in (fresh, returned):
         assert (job.state, job.place) == ("REVOKED", "ended")
+
+
+def test_a_crash_between_record_and_removal_leaves_a_job_that_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = an_app("memory://crash_a", backend="memory://crash_b")
+    job = send(app)
+
+    def crash(*_: object) -> None:
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(MemoryJobs, "end", crash)
+    monkeypatch.setattr(revoking, "LEASE_SECONDS", 0.0)
+    with pytest.raises(BrokerUnavailable):
+        job.revoke()
+    assert (job.state, job.place) == ("REVOKED", "running")
+    asyncio.run(app.broker.reclaim(["default"], 15))
+    (delivery,) = asyncio.run(receive(app))
+    assert delivery.counts.doom == "revoked"
 
 
 def test_an_ignored_result_leaves_no_record(app: Umbel) -> None:
@@ -219,7 +240,6 @@ def test_what_is_no_signal_that_ends_a_job_is_refused(app: Umbel, given: str | i
 def test_what_is_not_there_yet_is_refused_not_ignored(app: Umbel) -> None:
     control = app.control
     asked: tuple[Callable[[], object], ...] = (
-        lambda: control.revoke_by_stamped_headers({"tenant": "acme"}),
         lambda: control.rate_limit("add", "10/s"),
         control.enable_events,
         control.disable_events,
