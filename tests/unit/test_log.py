@@ -41,6 +41,7 @@ def stderr() -> Iterator[Stderr]:
 
 class Add:
     name = "tasks.add"
+    app: object = None
 
     def encode_result(self, value: object) -> bytes:
         raise NotImplementedError
