@@ -228,6 +228,16 @@ class Request(Circumstances):
         return decode(pack(self._envelope.headers)) if self._envelope.headers else {}
 
     @property
+    def stamps(self) -> dict[str, Any]:
+        """The stamps of the call; see `Signature.stamp`."""
+        return self.headers.get("stamps") or {}
+
+    @property
+    def stamped_headers(self) -> list[str]:
+        """The names of the stamps."""
+        return self.headers.get("stamped_headers") or []
+
+    @property
     def ignore_result(self) -> bool:
         """Whether the call said that nobody will ask for the result."""
         return bool(self._envelope.ignore_result)
@@ -305,7 +315,8 @@ class Request(Circumstances):
     @property
     def children(self) -> list[Any]:
         """The handles of the jobs that the task has sent so far, the first `MAX_CHILDREN` of them."""
-        return [self.task_object.app.AsyncResult(job_id) for job_id in self.children_ids]
+        app = self.task_object.app
+        return [app.AsyncResult(job_id) for job_id in self.children_ids]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The attribute or custom header *name*, or *default*."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.system.harness import eventually
-from umbel import Context, GroupResult, Signature, Umbel, chord, group
+from umbel import Context, GroupResult, Signature, Umbel, chain, chord, group
 from umbel.exceptions import DecodeError, TaskRevokedError
 from umbel.testing import worker
 
@@ -29,6 +29,23 @@ def fail(value: int) -> int:
 @app.task
 def total(values: list[int]) -> int:
     return sum(values)
+
+
+@app.task(bind=True)
+def shows(self: Context) -> list[Any]:
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return [self.request.stamps, self.request.stamped_headers, self.request.retries]
+
+
+@app.task(bind=True)
+def becomes(self: Context, canvas: bool) -> Any:
+    return self.replace(chain(shows.si(), same.s()) if canvas else shows.si())
+
+
+@app.task
+def same(value: Any) -> Any:
+    return value
 
 
 kept: list[Signature[Any]] = []
@@ -162,3 +179,23 @@ def test_a_signature_that_was_to_join_cannot_be_sent_by_another_run() -> None:
         kept[0].delay()
     with pytest.raises(ValueError, match="is no member of a chord"):
         joins_lazily.delay(1).get(timeout=WAIT)
+
+
+# --- stamped
+
+
+@pytest.mark.usefixtures("working")
+def test_a_job_knows_its_stamps_also_after_a_retry_and_when_it_took_the_place_of_another() -> None:
+    assert shows.s().stamp(tenant="acme").delay().get(timeout=WAIT) == [{"tenant": "acme"}, ["tenant"], 1]
+    assert becomes.s(False).stamp(tenant="acme").delay().get(timeout=WAIT) == [{"tenant": "acme"}, ["tenant"], 1]
+    assert becomes.s(True).stamp(tenant="acme").delay().get(timeout=WAIT) == [{"tenant": "acme"}, ["tenant"], 1]
+    assert shows.delay().get(timeout=WAIT) == [{}, [], 1]
+
+
+def test_jobs_are_revoked_by_their_stamps() -> None:
+    elsewhere = Umbel("stamped", broker="memory://groups-stamped", set_as_current=False)
+    step = elsewhere.task(name="step")(add.run)
+    theirs = group(step.s(1, 1).stamp(tenant="acme"), step.s(2, 2).stamp(tenant="other")).delay()
+    (stopped,) = elsewhere.control.revoke_by_stamped_headers({"tenant": ["acme", "nobody"]})
+    assert (stopped.id, stopped.place) == (theirs[0].id, "ready")
+    assert [each.state for each in theirs] == ["REVOKED", "PENDING"]

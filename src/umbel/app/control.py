@@ -88,12 +88,34 @@ class Control:
         found = await known_queues(self._seat, tuple(queues))
         return await arun(self._revoke(await arun(self._revoking.named(task, found)), terminate, signal))
 
-    def revoke_by_stamped_headers(self, headers: Mapping[str, Any], **_: Any) -> NoReturn:
-        """Refused: raises `ImproperlyConfigured`."""
-        raise ImproperlyConfigured(
-            f"jobs cannot be revoked by stamps ({', '.join(headers)}), as there are none yet: use revoke(ids), "
-            "revoke_by_task(name) or app.flows.revoke(id)"
-        )
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        queues: Sequence[str] = (),
+        *,
+        terminate: bool = False,
+        signal: str | int | None = None,
+    ) -> list[Stopped]:
+        """`revoke` all jobs with one of the stamps *headers*, names with a value or a list of values.
+
+        It looks at every job of *queues*, by default of all queues. Jobs that are sent meanwhile may be missed.
+        """
+        _named(signal)
+        found = waited(self._seat, known_queues(self._seat, tuple(queues)))
+        return run(self._revoke(run(self._revoking.stamped(headers, found)), terminate, signal))
+
+    async def arevoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        queues: Sequence[str] = (),
+        *,
+        terminate: bool = False,
+        signal: str | int | None = None,
+    ) -> list[Stopped]:
+        """The async twin of `revoke_by_stamped_headers`."""
+        _named(signal)
+        found = await known_queues(self._seat, tuple(queues))
+        return await arun(self._revoke(await arun(self._revoking.stamped(headers, found)), terminate, signal))
 
     def purge(self, queue: str | None = None) -> int:
         """Revoke all jobs that wait in *queue*, by default in the app's default queue; answers how many that were.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ import msgspec
 
 from umbel.app.seat import Seat, job_store, mailbox, place_of
 from umbel.app.twin import Steps, Twin
+from umbel.canvas.stamping import matches
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.flows import FlowHolder
@@ -103,7 +104,14 @@ class Revoking:
 
     def named(self, task: str, queues: Sequence[str]) -> Steps[list[tuple[str, str | None]]]:
         """The keys of the jobs of *task* in *queues* that have not ended."""
-        jobs = job_store(self._seat, "revoking jobs by the name of their task")
+        return (yield from self._those(lambda envelope: task_of(envelope) == task, queues))
+
+    def stamped(self, stamps: Mapping[str, Any], queues: Sequence[str]) -> Steps[list[tuple[str, str | None]]]:
+        """The keys of the jobs in *queues* that have not ended and have one of *stamps*."""
+        return (yield from self._those(lambda envelope: matches(headers_of(envelope), stamps), queues))
+
+    def _those(self, test: Callable[[bytes], bool], queues: Sequence[str]) -> Steps[list[tuple[str, str | None]]]:
+        jobs = job_store(self._seat, "revoking jobs by what they are")
         keys: dict[tuple[str, str | None], None] = {}
         for queue in queues:
             for place in _ON_THEIR_WAY:
@@ -113,7 +121,7 @@ class Revoking:
                         partial(jobs.jobs, queue, place, after, MAX_TAKEN),
                         partial(jobs.ajobs, queue, place, after, MAX_TAKEN),
                     )
-                    keys.update(dict.fromkeys((one.id, queue) for one in page if task_of(one.envelope) == task))
+                    keys.update(dict.fromkeys((one.id, queue) for one in page if test(one.envelope)))
                     if len(page) < MAX_TAKEN:
                         break
                     after = page[-1].cursor
@@ -221,6 +229,14 @@ def task_of(envelope: bytes) -> str:
         return decode(envelope, len(envelope)).task
     except DecodeError:
         return ""
+
+
+def headers_of(envelope: bytes) -> dict[str, Any]:
+    """The headers in *envelope*; none if it cannot be read."""
+    try:
+        return decode(envelope, len(envelope)).headers or {}
+    except DecodeError:
+        return {}
 
 
 def _owner(session: str, delivery: Delivery) -> str:

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from umbel.canvas.results import GroupResult, ResultSet
     from umbel.canvas.saving import result_from_tuple
     from umbel.canvas.signatures import Signature, maybe_signature, signature, subtask
+    from umbel.canvas.stamping import StampingVisitor
 
 __all__ = [
     "Graph",
     "GroupResult",
     "ResultSet",
     "Signature",
+    "StampingVisitor",
     "chain",
     "chord",
     "chunks",
@@ -35,6 +37,7 @@ _PLACES: Final = {
     **dict.fromkeys(("chain", "chord", "group"), "umbel.canvas.primitives"),
     **dict.fromkeys(("chunks", "xmap", "xstarmap"), "umbel.canvas.mapping"),
     **dict.fromkeys(("GroupResult", "ResultSet"), "umbel.canvas.results"),
+    "StampingVisitor": "umbel.canvas.stamping",
     "result_from_tuple": "umbel.canvas.saving",
     **dict.fromkeys(("Signature", "maybe_signature", "signature", "subtask"), "umbel.canvas.signatures"),
 }

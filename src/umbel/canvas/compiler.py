@@ -20,6 +20,7 @@ from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
 from umbel.canvas.spool import Spool
+from umbel.canvas.stamping import restamped
 from umbel.exceptions import EncodeError
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
 from umbel.model.ids import member_id
@@ -295,6 +296,8 @@ def merged(own: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = mine + [each for each in listed(more[name]) if each not in mine]
     if own.get("group_id"):
         found["group_id"] = own["group_id"]
+    if own.get("headers") and more.get("headers"):
+        found["headers"] = restamped(own["headers"], more["headers"])
     return found
 
 

@@ -10,6 +10,7 @@ from umbel.canvas.mapping import chunks, xmap, xstarmap
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Host
 from umbel.canvas.signatures import MAX_DEPTH, Signature, is_signature
+from umbel.canvas.stamping import STAMPED, stamped
 from umbel.options import CALL_OPTIONS
 
 _MOMENTS: Final = ("eta", "expires")
@@ -111,6 +112,10 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in _MOMENTS:
         if isinstance(kept.get(name), str):
             kept[name] = datetime.fromisoformat(kept[name])
+    names: Sequence[Any] = _of_type(given.get(STAMPED), list | tuple, (), f"options: {STAMPED}")
+    stamps = {str(name): given[name] for name in names if name in given}
+    if stamps:
+        kept["headers"] = stamped(kept.get("headers"), stamps)
     return kept
 
 

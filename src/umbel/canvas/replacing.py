@@ -16,6 +16,7 @@ from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.send import acarry_out, carry_out, leaving
 from umbel.canvas.signatures import Signature
+from umbel.canvas.stamping import restamped, stamps_of, under
 from umbel.engines.operation import adrive, drive
 from umbel.exceptions import ImproperlyConfigured, Replaced, TimeoutError
 from umbel.model.flow import NOTHING, Part
@@ -98,6 +99,10 @@ def _as_envelope(sig: Signature[Any], request: Request, host: Host) -> bytes:
 def _whole(sig: Signature[Any], request: Request, host: Host) -> Signature[Any]:
     """*sig* with one last job that has its value, started once however often the run is repeated."""
     last: Signature[Any] = Signature(GATHER, options={"ignore_result": False}, app=host)
+    stamps = stamps_of(request.headers)
+    if stamps:
+        sig = sig.clone()
+        under(sig, stamps)
     whole = chain.of([sig, last])
     whole.flow_id = derived_flow_id(f"{request.id}/{request.envelope.replaced}")
     return whole
@@ -129,6 +134,7 @@ def _in_place_of(old: Envelope, new: Envelope) -> Envelope:
         in_chord=old.in_chord,
         links=(*old.links, *new.links),
         errbacks=(*old.errbacks, *new.errbacks),
+        headers=restamped(old.headers, new.headers) or None,
         root_id=old.root_id,
         parent_id=old.parent_id,
         replaced=old.replaced + 1,

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeGuard, TypeVar, Unpack, cast
 
 from umbel.canvas.seams import Callee, Host
+from umbel.canvas.stampable import Stampable
 from umbel.chosen import find_app
 from umbel.options import CanvasOptions
 
@@ -22,7 +23,7 @@ _NEVER_REPLACED: Final = frozenset({"group_id", "stamped_headers"})
 _LINKS: Final = ("link", "link_error")
 
 
-class Signature(dict[str, Any], Generic[R_co]):
+class Signature(dict[str, Any], Stampable, Generic[R_co]):
     """One call of a task, kept for later: ``add.s(2, 2)``. A dict in Celery's form, so it travels as an argument.
 
     *task* is a task or its name. Arguments given later come before those that are there; an *immutable* signature
@@ -122,10 +123,9 @@ class Signature(dict[str, Any], Generic[R_co]):
     @property
     def app(self) -> Host:
         """The app that will send it: its own, its task's, else the current one. Raises `ImproperlyConfigured`."""
-        found = self.own_app
-        if found is None:
-            found = self.own_app = self.app_inside() or cast("Host", find_app())
-        return found
+        if self.own_app is None:
+            self.own_app = self.app_inside() or cast("Host", find_app())
+        return self.own_app
 
     def app_inside(self) -> Host | None:
         """The first app that it or a signature in it was given, or None."""
