@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from umbel.exceptions import IncompleteStream
+from umbel.family import DependencyGraph
 
 
 class Lineage:
@@ -39,6 +40,18 @@ class Lineage:
         for _, handle in self.iterdeps():
             value = handle.get()
         return value
+
+    def build_graph(self, intermediate: bool = False) -> DependencyGraph:
+        """The graph of this one, its children, theirs, and so on.
+
+        Raises `IncompleteStream` at a job that has not ended, unless *intermediate* is true.
+        """
+        return DependencyGraph(self.iterdeps(intermediate))
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """The graph as far as it is known now; see `build_graph`."""
+        return self.build_graph(intermediate=True)
 
     def as_list(self) -> list[str]:
         """The ids of this one and of those before it; of a group those of its members."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -232,6 +233,11 @@ def test_children_are_those_that_the_task_has_sent(app: Umbel) -> None:
         assert [child.id for child in elsewhere.children] == known
         wait_for(lambda: all(child.ready() for child in elsewhere.children))
         assert [value for _, value in elsewhere.collect()][1:] == [1, 2, 3]
+        assert len(elsewhere.graph) == len(elsewhere.build_graph()) == 4
+        assert elsewhere.graph[handle.id] == known
+        drawn = io.StringIO()
+        elsewhere.graph.to_dot(drawn)
+        assert drawn.getvalue().count("->") == 3
         failed.get(timeout=SECONDS, propagate=False)
         assert [child.get(timeout=SECONDS) for child in failed.children] == [4]
 
