@@ -324,7 +324,7 @@ def spent(gauge: Gauge) -> dict[str, int]:
         "hear": command(mailbox._hear(BOX, 0, None)),
         "tell": command(mailbox._tell(BOX, [b"one"], TTL, None)),
     }
-    places: tuple[Place, ...] = ("ready", "running", "parked", "dead")
+    places: tuple[Place, ...] = ("ready", "delayed", "running", "parked", "dead")
     for place in places:
         queries[place] = command(job_operations.listed(GAUGED, place, "", 20, None))
     return {verb: sum(map(gauge.pages, found)) for verb, found in queries.items()}

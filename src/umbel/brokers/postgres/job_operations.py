@@ -25,7 +25,7 @@ _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _EARLIEST: Final = str(NOTHING[0])
 _STARTS: Final[dict[Place, str]] = {
     "ready": f"-1 {_EARLIEST} 0",
-    "delayed": f"{_EARLIEST} {_FIRST_ID}",
+    "delayed": f"{_EARLIEST} 0",
     "running": f"{_EARLIEST} 0",
     "parked": f"{_EARLIEST} 0 ",
     "dead": f"{_EARLIEST} {_FIRST_ID}",

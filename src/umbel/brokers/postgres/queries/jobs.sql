@@ -122,15 +122,25 @@ from generate_series(greatest($4::int4, 0), 9) as step(level) cross join lateral
 limit $2::int4
 
 -- name: delayed
--- $1 queue, $2 how many, $3 now or null; behind $4 microseconds since 2000, $5 id. Answers the same.
-select coalesce(name, id::text), level::int4, envelope,
-    concat_ws(' ', (extract(epoch from run_at - timestamptz '2000-01-01 00:00Z') * 1000000)::int8, id),
-    retries, crashes, losses, marked, coalesce(doom, ''), coalesce(note, ''), extract(epoch from run_at)::float8, '', ''
-from umbel.job
-where queue = $1::text and state = 0 and delayed and run_at > coalesce($3::timestamptz, now())
-    and run_at >= timestamptz '2000-01-01 00:00Z' + $4::int8 * interval '1 microsecond'
-    and (run_at, id) > (timestamptz '2000-01-01 00:00Z' + $4::int8 * interval '1 microsecond', $5::uuid)
-order by run_at, id limit $2::int4
+-- $1 queue, $2 how many, $3 now or null; behind $4 microseconds since 2000, $5 number. Answers the same. By the index of those
+-- that wait, for in that of delayed ones the many that are due at one instant have no order. One bound, not two: the index is
+-- entered by either.
+select coalesce(job.name, job.id::text), job.level::int4, job.envelope,
+    concat_ws(' ', (extract(epoch from job.run_at - timestamptz '2000-01-01 00:00Z') * 1000000)::int8, job.seq),
+    job.retries, job.crashes, job.losses, job.marked,
+    coalesce(job.doom, ''), coalesce(job.note, ''), extract(epoch from job.run_at)::float8, '', ''
+from (
+    select greatest(moment.now, asked.at) as at, case when asked.at > moment.now then $5::int8 else 9223372036854775807 end as seq
+    from (select coalesce($3::timestamptz, now()) as now) as moment,
+        (select timestamptz '2000-01-01 00:00Z' + $4::int8 * interval '1 microsecond' as at) as asked
+) as bound
+cross join generate_series(0, 9) as step(level) cross join lateral (
+    select * from umbel.job
+    where job.queue = $1::text and job.level = step.level::int2 and job.state = 0
+        and (job.run_at, job.seq) > (bound.at, bound.seq)
+    order by job.run_at, job.seq limit $2::int4
+) as job
+order by job.run_at, job.seq limit $2::int4
 
 -- name: running
 -- $1 queue, $2 how many; behind $3 microseconds since 2000, $4 number. Answers the same.
