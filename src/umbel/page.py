@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+import logging
+import time
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import ref
 
-from umbel.exceptions import LeaseLost
+from umbel.exceptions import EncodeError, LeaseLost
 from umbel.model.job import Delivery
 from umbel.states import PROGRESS
 from umbel.wire import note
 
+_logger: Final = logging.getLogger("umbel.worker")
 Said: TypeAlias = bytes | tuple[str, bytes] | tuple[Any, Any, Any]
 """A note; or a state with its meta, encoded; or how much of how much is done, and a text."""
 
@@ -76,3 +79,12 @@ class Page:
 def progress_meta(current: object, total: object, text: object) -> bytes:
     """What goes with the state PROGRESS. Raises `EncodeError`."""
     return note.encode_meta({"current": current, "total": total, "text": text})
+
+
+def taken(page: Page) -> bytes | None:
+    """What *page* says, which leaves now; None, and a line in the log, if that cannot travel."""
+    try:
+        return page.take(time.monotonic())
+    except EncodeError as error:
+        _logger.error("the progress of %s cannot travel: %s", page.delivery.id, error)  # noqa: TRY400
+        return None

@@ -208,6 +208,17 @@ async def test_a_state_with_which_a_job_ends_is_refused(task: Task[..., Any]) ->
 
 
 @pytest.mark.usefixtures("run")
+async def test_a_suppressed_word_that_cannot_travel_is_logged_and_harms_no_other(
+    task: Task[..., Any], store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    task.progress(1)
+    task.progress(object())  # type: ignore[arg-type]
+    await eventually(lambda: "the progress of job cannot travel" in caplog.text, SECONDS)
+    task.progress(2)
+    await eventually(lambda: store.kept[-1:] == [shown(2, None)], SECONDS)
+
+
+@pytest.mark.usefixtures("run")
 async def test_a_broker_that_keeps_no_notes_says_so(task: Task[..., Any], store: Store) -> None:
     store.powers = frozenset()
     with pytest.raises(ImproperlyConfigured, match=r"update_state needs a broker that .*: amqp://here does not"):

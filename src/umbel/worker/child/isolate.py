@@ -26,7 +26,7 @@ from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.interruption import FORCED, LoopWindow, ThreadWindow, Why, meant, struck
 from umbel.execution.limits import Limits
 from umbel.model.outcome import Outcome
-from umbel.page import Page
+from umbel.page import Page, taken
 from umbel.request import Request
 from umbel.signals import worker_process_init, worker_process_shutdown
 from umbel.worker.child.executors import make_executor
@@ -103,8 +103,9 @@ class Relay:
             self._end.sendall(data)
 
     def _leave(self, page: Page) -> None:
-        if not page.over:
-            self.send(packed(Note(page.take(time.monotonic()))))
+        body = None if page.over else taken(page)
+        if body is not None:
+            self.send(packed(Note(body)))
 
 
 class FarDesk:

@@ -12,9 +12,9 @@ from typing import Final
 
 from umbel.contracts.capabilities import Power, demand, powers_of
 from umbel.contracts.jobs import JobHolder, JobStore
-from umbel.exceptions import BrokerFull, BrokerUnavailable, EncodeError
+from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.job import Delivery
-from umbel.page import Page
+from umbel.page import Page, taken
 from umbel.worker.child.link import Link
 
 PERIOD_SECONDS: Final = 0.25
@@ -102,7 +102,7 @@ class Notebook:
         while self._due:
             count = min(len(self._due), MAX_BATCH)
             pages = [page for page in (self._due.popleft() for _ in range(count)) if not page.over]
-            await self._send_batch([(page, body) for page in pages if (body := _taken(page)) is not None])
+            await self._send_batch([(page, body) for page in pages if (body := taken(page)) is not None])
 
     async def _send_batch(self, batch: list[tuple[Page, bytes]]) -> None:
         notes = [(page.delivery, body) for page, body in batch]
@@ -126,11 +126,3 @@ class Notebook:
         broker = self._link.broker
         assert isinstance(broker, JobHolder)  # noqa: S101 - `check` says so before the first page
         return broker.job_store
-
-
-def _taken(page: Page) -> bytes | None:
-    try:
-        return page.take(time.monotonic())
-    except EncodeError as error:
-        _logger.error("the progress of %s cannot travel: %s", page.delivery.id, error)  # noqa: TRY400
-        return None
