@@ -14,9 +14,10 @@ from umbel.app.twin import Steps, arun, run
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_id
 from umbel.options import checked_limits
+from umbel.revocable import Revocable
 
 Ids: TypeAlias = Any
-"""An id, a handle, or several of them."""
+"""An id, a handle (also of a group), or several of them."""
 DEFAULT_SECONDS: Final = 1.0
 _SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGABRT")
 
@@ -247,12 +248,14 @@ class Control:
 
 
 def _keys(given: Ids) -> list[tuple[str, str | None]]:
-    listed: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Sequence) else [*given]
-    keys = [(str(one), getattr(one, "queue", None)) for one in listed]
-    for job_id, _ in keys:
-        if not valid_id(job_id):
-            raise ValueError(f"{job_id!r} is no id of a job")
-    return keys
+    if isinstance(given, Revocable):
+        return given.job_keys()
+    if hasattr(given, "__iter__") and not isinstance(given, str):
+        return [key for one in given for key in _keys(one)]
+    job_id = str(given)
+    if not valid_id(job_id):
+        raise ValueError(f"{job_id!r} is no id of a job")
+    return [(job_id, None)]
 
 
 def _named(signal: str | int | None) -> str:

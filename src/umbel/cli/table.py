@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
+_NUMBER: Final = re.compile(r"-|[\d.]+[smhd]?( \d+[smhd])?")
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -38,4 +40,4 @@ def duration(seconds: float | None) -> str:
 
 
 def _counts(rows: Sequence[Sequence[object]], column: int) -> bool:
-    return all(isinstance(row[column], int) or str(row[column])[:1] in "-0123456789" for row in rows)
+    return all(isinstance(row[column], int) or _NUMBER.fullmatch(str(row[column])) for row in rows)

@@ -150,6 +150,15 @@ def test_a_group_is_revoked_as_one(app: Umbel) -> None:
     assert sent.state == "REVOKED"
 
 
+def test_ids_and_handles_of_any_sort_may_be_given_together(app: Umbel) -> None:
+    sent = group(app.tasks["add"].s(1, 2), app.tasks["mail"].s("x")).apply_async()
+    one, other = send(app), send(app)
+    assert len(app.control.revoke({one, other.id})) == 2
+    assert len(app.control.revoke(iter([sent, one]))) == 3
+    assert sent is not None
+    assert {sent.state, one.state, other.state} == {"REVOKED"}
+
+
 def test_what_follows_a_revoked_job_in_its_chain_is_revoked(app: Umbel) -> None:
     last = (app.tasks["add"].s(1, 2) | app.tasks["add"].s(3)).apply_async()
     assert last is not None

@@ -30,5 +30,9 @@ def test_text_stands_left_and_numbers_right() -> None:
     ]
 
 
+def test_an_id_that_begins_with_a_digit_is_text() -> None:
+    assert table(("ID", "N"), [("01a2-b", 1), ("-", 2)]) == ["ID      N", "01a2-b  1", "-       2"]
+
+
 def test_a_table_without_rows_is_its_heads() -> None:
     assert table(("QUEUE", "READY"), []) == ["QUEUE  READY"]

@@ -104,3 +104,24 @@ async def test_after_a_short_or_an_old_outage_all_is_as_ever(lasted: float, ago:
     broker, outage = ScriptedBroker(f"short{lasted:g}"), Outage("url")
     outage.last_seconds, outage.back_at = lasted, time.monotonic() - ago
     await run_until(Reclaimer(broker, plan(), outage), broker, 1)
+
+
+async def test_parked_jobs_of_tasks_that_came_with_new_code_are_asked_for_at_once() -> None:
+    asked: list[Sequence[str]] = []
+    more = asyncio.Event()
+
+    class Asked(ScriptedBroker):
+        async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
+            asked.append(tasks)
+            more.set()
+            return 0 * len(queues)
+
+    reclaimer = Reclaimer(Asked("new-code"), plan(), Outage("url"))
+    running = asyncio.create_task(reclaimer.run())
+    async with asyncio.timeout(4.5):
+        await more.wait()
+        more.clear()
+        reclaimer.know(("app.new",))
+        await more.wait()
+    running.cancel()
+    assert asked == [(), ("app.new",)]

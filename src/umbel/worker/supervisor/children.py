@@ -156,6 +156,11 @@ class Children:
         self._reclaimer.serve(queues)
         self.renew()
 
+    def know(self, tasks: tuple[str, ...]) -> None:
+        """The code was loaded anew, and has *tasks* now."""
+        self._plan = msgspec.structs.replace(self._plan, tasks=tasks)
+        self._reclaimer.know(tasks)
+
     def renew(self) -> None:
         """Have each child replaced when what it runs has ended."""
         for place in () if self._stopping else self._places:

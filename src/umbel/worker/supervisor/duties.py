@@ -91,7 +91,7 @@ class Duties:
         return self._plan.settings.table()
 
     def _registered(self, _: Mapping[str, Any]) -> list[str]:
-        return [task for task in self._plan.tasks if not task.startswith(_BUILT_IN)]
+        return [task for task in self._children.plan.tasks if not task.startswith(_BUILT_IN)]
 
     def _started(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """The process of each session, and the jobs that it has started and not ended, with the time of it."""
@@ -147,7 +147,7 @@ class Duties:
 
     def _time_limit(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         task = arguments.get("task_name")
-        if task not in self._plan.tasks:
+        if task not in self._children.plan.tasks:
             raise Refused(f"unknown task {task!r}")
         try:
             soft, hard = checked_limits(arguments.get("soft"), arguments.get("hard"))

@@ -27,6 +27,7 @@ class Reclaimer:
         self._broker = broker
         self._plan = plan
         self._queues = plan.queues
+        self._tasks = plan.tasks
         self._outage = outage
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
@@ -44,6 +45,11 @@ class Reclaimer:
     def serve(self, queues: tuple[str, ...]) -> None:
         """Look after *queues*, too; those that were served before may hold jobs of children that are ending."""
         self._queues = tuple(dict.fromkeys((*self._queues, *queues)))
+        self._news.set()
+
+    def know(self, tasks: tuple[str, ...]) -> None:
+        """Take parked jobs of *tasks* from now on: the code has been loaded anew."""
+        self._tasks, self._unpark_at = tasks, 0.0
         self._news.set()
 
     async def run(self) -> None:
@@ -76,7 +82,7 @@ class Reclaimer:
 
     async def _unpark(self) -> None:
         """Take the jobs that workers who do not know their tasks have set aside."""
-        await self._broker.unpark(self._queues, self._plan.tasks)
+        await self._broker.unpark(self._queues, self._tasks)
         self._unpark_at = time.monotonic() + MAX_INTERVAL_SECONDS
 
     def _holding_off(self) -> bool:

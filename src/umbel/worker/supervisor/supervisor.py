@@ -181,8 +181,10 @@ class Supervisor:
             asyncio.get_running_loop().call_later(SPARE_SECONDS, spawn)
 
     async def _load(self, forkserver: Forkserver) -> None:
-        """Load the app as it is now, and schedule what its code has now."""
+        """Load the app as it is now; ask for parked jobs of its tasks, and schedule what its code has now."""
         loaded = await forkserver.load(self._order)
+        if self._children is not None:
+            self._children.know(tuple(loaded.tasks))
         if self._scheduler is not None:
             self._scheduler.replace(loaded.schedules)
 
