@@ -41,6 +41,8 @@ class Scripted:
         return dict(arguments)
 
     def doom(self, doomed: Doomed) -> None:
+        if not doomed.ids:
+            raise KeyError("of our own")
         self.doomed.append(doomed)
 
 
@@ -52,6 +54,7 @@ class Flaky:
         self.away = False
         self.looked = 0
         self.refused = 0
+        self.fault: Exception = BrokerUnavailable("away")
 
     async def aposition(self, box: str) -> int:
         self._look()
@@ -69,7 +72,7 @@ class Flaky:
     def _look(self) -> None:
         if self.away:
             self.refused += 1
-            raise BrokerUnavailable("away")
+            raise self.fault
 
 
 @pytest.fixture
@@ -140,7 +143,13 @@ async def test_what_is_refused_is_told_with_its_reason(mailbox: Flaky, plan: Pla
 async def test_neither_rubbish_nor_a_mistake_of_our_own_ends_the_worker(mailbox: Flaky, plan: Plan) -> None:
     duties = Scripted()
     async with hearing(mailbox, plan, duties):
-        rubbish = [b"\xff", encode(Order(verb="doom", arguments={"ids": 3})), order("broken"), order("last")]
+        rubbish = [
+            b"\xff",
+            doom_order(Doomed(ids=[]), time.time() + 60),
+            encode(Order(verb="doom", arguments={"ids": 3})),
+            order("broken"),
+            order("last"),
+        ]
         await mailbox.atell(BOX, rubbish, 60)
         await until(lambda: duties.done == ["last"])
 
@@ -168,6 +177,17 @@ async def test_a_server_that_counts_anew_is_heard_again(mailbox: Flaky, plan: Pl
         await until(lambda: mailbox.looked == 2)
         await mailbox.atell(BOX, [order("anew")], 60)
         await until(lambda: duties.done[-1] == "anew")
+
+
+async def test_a_fault_of_the_mailbox_ends_no_worker(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        mailbox.away, mailbox.fault = True, KeyError("of our own")
+        await until(lambda: mailbox.refused)
+        mailbox.away = False
+        await until(lambda: mailbox.looked == 2)
+        await mailbox.atell(BOX, [order("last")], 60)
+        await until(lambda: duties.done == ["last"])
 
 
 async def test_children_may_start_although_the_broker_is_away(mailbox: Flaky, plan: Plan) -> None:

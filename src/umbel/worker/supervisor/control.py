@@ -44,13 +44,16 @@ class Control:
         while True:
             try:
                 letters = await self._hear()
-            except (UmbelError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - a worker without orders is better than none
                 await self._pause(error)
                 continue
             self._trouble = False
             for letter in letters:
                 self._after = letter.number
-                await self._obey(letter)
+                try:
+                    await self._obey(letter)
+                except Exception:  # a mistake of ours
+                    logger.exception("an order could not be obeyed")
 
     async def _hear(self) -> list[Letter]:
         if self._after is None or self._trouble:
@@ -64,7 +67,8 @@ class Control:
 
     async def _pause(self, error: Exception) -> None:
         if not self._trouble:  # that the broker is away, others say louder
-            logger.info("no orders can be heard, trying again: %s", error or type(error).__name__)
+            level = logging.INFO if isinstance(error, UmbelError | OSError | TimeoutError) else logging.ERROR
+            logger.log(level, "no orders can be heard, trying again: %s: %s", type(error).__name__, error)
         self._trouble = True
         self.begun.set()
         await asyncio.sleep(PAUSE_SECONDS * random.random())
