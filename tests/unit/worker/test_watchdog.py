@@ -32,7 +32,8 @@ class Recorded:
 
     def interrupt(self, jobs: Sequence[str], why: Why, number: int = 0) -> None:
         """Write it down."""
-        self.asked += [(job, why, number) for job in jobs]
+        for job in jobs:
+            self.asked.append((job, why, number))
 
     def doom(self, job: str, doom: Doom) -> None:
         """Write it down."""
