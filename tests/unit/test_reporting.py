@@ -255,10 +255,10 @@ async def test_items_are_counted(store: Store, run: Request) -> None:
 @pytest.mark.usefixtures("run")
 async def test_a_suppressed_word_takes_next_to_no_time(task: Task[..., Any]) -> None:
     task.progress(0)
-    began = time.perf_counter()
+    began = time.process_time()
     for current in range(10_000):
         task.progress(current, 10_000)
-    assert time.perf_counter() - began < 10_000 * 20e-6  # it takes half a microsecond on a quiet machine
+    assert time.process_time() - began < 10_000 * 20e-6  # it takes half a microsecond on a quiet machine
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["def", "async def"])
