@@ -161,5 +161,5 @@ def told(handle: Handle, timeout: float | None, options: GetOptions) -> Operatio
 def _message(handle: Handle, sight: Sight) -> dict[str, Any]:
     """A change in the form that Celery gives it."""
     failure = None if handle.settled is None else handle.settled.failure
-    shown = {"task_id": handle.id, "status": sight.state, "result": sight.info, "children": []}
+    shown: dict[str, Any] = {"task_id": handle.id, "status": sight.state, "result": sight.info, "children": []}
     return {**shown, "traceback": None if failure is None else failure.traceback or None}

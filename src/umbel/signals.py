@@ -10,10 +10,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, Final, NoReturn, TypeAlias, TypeGuard, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 Receiver: TypeAlias = Callable[..., Any]
+Running: TypeAlias = Coroutine[Any, Any, Any]
 Responses: TypeAlias = list[tuple[Receiver, Any]]
 
 FIRST_PAUSE_SECONDS: Final = 2.0
@@ -91,7 +92,11 @@ class Signal:
         not. Raises `ValueError` for a receiver without ``**kwargs``.
         """
         if receiver is None:
-            return lambda given: self.connect(given, sender, weak, dispatch_uid, retry)
+
+            def connect(given: F) -> F:
+                return self.connect(given, sender, weak, dispatch_uid, retry)
+
+            return connect
         if not callable(receiver):
             raise TypeError(f"{self.name}: {receiver!r} cannot be called")
         _check(receiver)
@@ -133,7 +138,7 @@ class Signal:
         for one, receiver in self._of(sender):
             try:
                 response = receiver(signal=self, sender=sender, **named)
-                if isinstance(response, Coroutine):
+                if _runs(response):
                     response = _to_end(response)
             except Exception as error:  # noqa: BLE001 - an observer changes nothing
                 response = self._failed(one, receiver, error, (sender, named))
@@ -146,7 +151,7 @@ class Signal:
         for one, receiver in self._of(sender):
             try:
                 response = receiver(signal=self, sender=sender, **named)
-                if isinstance(response, Coroutine):
+                if _runs(response):
                     response = await response
             except Exception as error:  # noqa: BLE001 - likewise
                 response = self._failed(one, receiver, error, (sender, named))
@@ -161,12 +166,10 @@ class Signal:
             except Exception as error:  # noqa: BLE001 - likewise
                 self._failed(one, receiver, error, (sender, named))
                 continue
-            if isinstance(response, Coroutine):
+            if _runs(response):
                 _start(self._awaited(one, receiver, response, (sender, named)))
 
-    async def _awaited(
-        self, one: _Connection, receiver: Receiver, response: Coroutine[Any, Any, Any], told: tuple[object, Any]
-    ) -> None:
+    async def _awaited(self, one: _Connection, receiver: Receiver, response: Running, told: tuple[object, Any]) -> None:
         try:
             await response
         except Exception as error:  # noqa: BLE001 - likewise
@@ -210,6 +213,10 @@ class Signal:
         return f"<Signal: {self.name}>"
 
 
+def _runs(response: object) -> TypeGuard[Running]:
+    return isinstance(response, Coroutine)
+
+
 def _check(receiver: Receiver) -> None:
     import inspect
 
@@ -235,7 +242,7 @@ def _sender_key(sender: Any) -> Any:
     return name if isinstance(name, str) and hasattr(sender, "apply_async") else id(sender)
 
 
-def _to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def _to_end(coroutine: Running) -> Any:
     from umbel.to_end import to_end  # brings asyncio along, which a producer does not need
 
     return to_end(coroutine)
@@ -248,7 +255,7 @@ def _insist(signal: Signal, receiver: Receiver, sender: object, named: Mapping[s
         pause = min(pause * 2, LAST_PAUSE_SECONDS)
         try:
             response = receiver(signal=signal, sender=sender, **named)
-            if isinstance(response, Coroutine):
+            if _runs(response):
                 _to_end(response)
         except Exception as error:  # noqa: BLE001 - the next try comes
             _logger.warning("receiver %r of %s failed again: %r", receiver, signal.name, error)

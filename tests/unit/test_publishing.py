@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ def header(app: Umbel) -> Task[[int], Any]:
     def header(self: Any, x: int) -> Any:
         return x, self.request.headers.get("tenant"), self.request.id
 
-    return header
+    return cast("Task[[int], Any]", header)
 
 
 @pytest.fixture

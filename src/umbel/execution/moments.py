@@ -50,6 +50,8 @@ class Moments:
 
     def stumbled(self, finished: Finished, error: Exception) -> None:
         """Say that the worker itself cannot carry out what became of a job. In its loop, or in the thread of a task."""
+        if not finished.task:
+            return  # nobody could read it, so nobody can say whose it is
         request = _request_of(finished, self._tasks, self._worker)
         told = {**failed(request, error, ExceptionInfo(error)), "request": request}
         try:
@@ -90,9 +92,9 @@ def moment_of(finished: Finished, tasks: Mapping[str, AnyTask], worker: str) -> 
 
 
 def _request_of(finished: Finished, tasks: Mapping[str, AnyTask], worker: str) -> Request:
-    task = tasks.get(finished.task)
+    task: AnyTask | None = tasks.get(finished.task)
     if task is None:
-        task = Task()
+        task = Task[..., Any]()
         task.name = finished.task
     return _request(task, finished.delivery, decode(finished.delivery.envelope, MAX_LINK_BYTES), worker)
 

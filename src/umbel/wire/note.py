@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -37,9 +37,10 @@ def encode_meta(meta: object) -> bytes:
 
 def _is_plain(meta: object) -> bool:
     # Most are, and a task that computes calls this often: looked at in C, it need not be converted.
-    return (
-        type(meta) is dict and values.PLAIN.issuperset(map(type, meta.values())) and _TEXT.issuperset(map(type, meta))
-    )
+    if type(meta) is not dict:
+        return False
+    given = cast("dict[object, object]", meta)
+    return values.PLAIN.issuperset(map(type, given.values())) and _TEXT.issuperset(map(type, given))
 
 
 def encode(state: str, meta: bytes, retries: int) -> bytes:

@@ -61,19 +61,19 @@ def app(request: pytest.FixtureRequest) -> Umbel:
 
 def hooked(told: Told) -> type[Task[..., Any]]:
     class Hooked(Task[..., Any]):
-        def before_start(self, *_: Any) -> None:
+        def before_start(self, *_: Any, **__: Any) -> None:
             told.append(("before_start", {}))
 
-        def on_success(self, *_: Any) -> None:
+        def on_success(self, *_: Any, **__: Any) -> None:
             told.append(("on_success", {}))
 
-        def on_failure(self, *_: Any) -> None:
+        def on_failure(self, *_: Any, **__: Any) -> None:
             told.append(("on_failure", {}))
 
-        def on_retry(self, *_: Any) -> None:
+        def on_retry(self, *_: Any, **__: Any) -> None:
             told.append(("on_retry", {}))
 
-        def after_return(self, *_: Any) -> None:
+        def after_return(self, *_: Any, **__: Any) -> None:
             told.append(("after_return", {}))
 
     return Hooked
