@@ -6,19 +6,25 @@ from typing import Any
 
 import pytest
 
-from umbel import Umbel, current_app, shared_task
+from umbel import Task, Umbel, current_app
 from umbel.exceptions import ImproperlyConfigured
 from umbel.testing import Captured, VirtualClock, start_worker
 
 pytest_plugins = ["umbel.testing.celery_names"]
 
 
-@shared_task(name="plugin.double")
-def double(number: int) -> int:
-    return 2 * number
+@pytest.fixture
+def double(umbel_app: Umbel) -> Task[[int], int]:
+    """A task of this test's app: a shared one would be in the apps of all other tests, too."""
+
+    @umbel_app.task(name="plugin.double")
+    def double(number: int) -> int:
+        return 2 * number
+
+    return double
 
 
-def test_each_test_has_an_app_of_its_own_which_is_the_current_one(umbel_app: Umbel) -> None:
+def test_each_test_has_an_app_of_its_own_which_is_the_current_one(umbel_app: Umbel, double: Task[[int], int]) -> None:
     assert current_app == umbel_app
     assert double.delay(1).place == "ready"
 
@@ -32,16 +38,16 @@ def test_settings_can_be_marked(umbel_app: Umbel) -> None:
     assert umbel_app.conf.task_default_queue == "special"
 
 
-def test_a_worker_runs_the_jobs_of_the_app(umbel_app: Umbel, umbel_worker: object) -> None:
+def test_a_worker_runs_the_jobs_of_the_app(double: Task[[int], int], umbel_worker: object) -> None:
     assert double.delay(21).get(timeout=30) == 42
 
 
-def test_jobs_are_captured(umbel_app: Umbel, umbel_capture: Captured) -> None:
+def test_jobs_are_captured(double: Task[[int], int], umbel_capture: Captured) -> None:
     double.delay(3)
     umbel_capture.assert_sent(double, args=(3,))
 
 
-def test_time_is_virtual(umbel_app: Umbel, umbel_clock: VirtualClock) -> None:
+def test_time_is_virtual(double: Task[[int], int], umbel_clock: VirtualClock) -> None:
     handle = double.apply_async((4,), countdown=3600)
     umbel_clock.advance("1h")
     assert handle.get() == 8

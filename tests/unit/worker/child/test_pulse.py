@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 
 import pytest
 
-from tests.unit.worker.child.stage import Stage, until
+from tests.unit.worker.child.stage import DEADLINE_SECONDS, Stage, until
 from umbel.worker.child import consumer as module
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,21 +38,21 @@ async def test_each_answer_of_the_broker_is_told_also_an_empty_one(monkeypatch: 
 
 
 async def test_a_child_without_room_says_so_and_asks_again_when_it_has_some() -> None:
-    stage, pulse, let_go = Stage(), Pulse(), asyncio.Event()
+    stage, pulse, let_go = Stage(), Pulse(), threading.Event()
 
-    async def wait() -> None:
-        await let_go.wait()
+    def block() -> None:
+        let_go.wait(DEADLINE_SECONDS)
 
-    waiting = stage.task(wait)
-    async with stage.child(async_slots=1) as child:
+    blocking = stage.task(block)
+    async with stage.child(threads=1) as child:
         child.consumer.pulse = pulse
         await child.ready.wait()
-        first = stage.send(waiting, ())
+        first = stage.send(blocking, ())
         await until(lambda: pulse.filled > 0, "it is full")
-        heard = pulse.heard
         let_go.set()
         await stage.ended(*first)
-        await stage.ended(*stage.send(waiting, ()))
+        heard = pulse.heard
+        await stage.ended(*stage.send(blocking, ()))
         assert pulse.heard > heard
 
 
