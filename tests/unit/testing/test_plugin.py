@@ -13,6 +13,12 @@ from umbel.testing import Captured, VirtualClock, start_worker
 pytest_plugins = ["umbel.testing.celery_names"]
 
 
+@pytest.fixture(scope="session")
+def umbel_worker_parameters() -> dict[str, Any]:
+    """As a project would override it; the machine may be busy."""
+    return {"shutdown_timeout": 60.0}
+
+
 @pytest.fixture
 def double(umbel_app: Umbel) -> Task[[int], int]:
     """A task of this test's app: a shared one would be in the apps of all other tests, too."""
