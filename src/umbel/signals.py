@@ -44,7 +44,8 @@ class _Connection:
 class Signal:
     """One moment. *providing_args* are the names of what receivers are told, beside *signal* and *sender*.
 
-    With *raises* the error of a receiver is raised by `send`: for moments at which something must not be missing.
+    With *raises* the error of a receiver is raised by `send`, and receivers are always held: for moments at which
+    nothing must be missing.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Signal:
             raise TypeError(f"{self.name}: {receiver!r} cannot be called")
         _check(receiver)
         key = (_identity(receiver) if dispatch_uid is None else dispatch_uid, _sender_key(sender))
-        find = self._reference(receiver) if weak and not retry else lambda: receiver
+        find = self._reference(receiver) if weak and not (retry or self._raises) else lambda: receiver
         with _lock:
             if all(one.key != key for one in self.receivers):
                 self._keep((*self.receivers, _Connection(key, sender, find, retry)))

@@ -124,10 +124,13 @@ def test_a_receiver_that_fails_is_logged_and_changes_nothing(signal: Signal, cap
 def test_where_nothing_must_be_missing_the_error_is_raised() -> None:
     strict = Signal("strict", raises=True)
 
-    @strict.connect
-    def wrong(**_: Any) -> None:
-        raise KeyError("k")
+    def make() -> None:
+        @strict.connect
+        def wrong(**_: Any) -> None:
+            raise KeyError("k")
 
+    make()
+    gc.collect()
     with pytest.raises(KeyError):
         strict.send(None)
 

@@ -81,8 +81,9 @@ class Child:
             consuming.cancel()
             settling.cancel()
             await self._notebook.aclose()
-            await self._say_farewell()
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
+            lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
+            await self._say_farewell(LOST_STATUS if lost else STOPPED_STATUS)
             await self._app.aclose()
 
     def announce(self, moment: Moment) -> None:
@@ -91,10 +92,10 @@ class Child:
         self._announcing.add(announcing)
         announcing.add_done_callback(self._announcing.discard)
 
-    async def _say_farewell(self) -> None:
+    async def _say_farewell(self, status: int) -> None:
         if self._announcing:
             await asyncio.wait(self._announcing)
-        await worker_process_shutdown.asend(None, pid=os.getpid(), exitcode=STOPPED_STATUS)
+        await worker_process_shutdown.asend(None, pid=os.getpid(), exitcode=status)
 
     def tell(self, pulse: Pulse) -> None:
         """Let *pulse* know of each answer of the broker."""
