@@ -75,7 +75,7 @@ def ports() -> Iterator[tuple[int, int]]:
 def status(port: int, path: str) -> int:
     """The status that the health endpoint answers with; 0 if nobody does."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -85,7 +85,7 @@ def status(port: int, path: str) -> int:
 
 def health(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """What `umbel health` says."""
-    command = [sys.executable, "-m", "umbel", "health", *words]
+    command = [sys.executable, "-m", "umbel", "health", "--timeout=30", *words]
     return subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
@@ -97,7 +97,7 @@ def test_a_worker_tells_probes_and_its_service_manager_how_it_is(
     port, file = ports[0], str(tmp_path / "health.json")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
+        manager.settimeout(60)
         worker = stage.start(f"--health={port}", f"--health-file={file}", NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert manager.recv(200).startswith(b"READY=1")
         eventually(lambda: status(port, "/readyz") == 200, "it is ready")
@@ -149,7 +149,7 @@ def test_new_code_runs_when_a_file_changes_and_code_that_is_wrong_does_not(tmp_p
     with Umbel("tasks", broker=f"sqlite:///{tmp_path}/tasks.umbel.db") as app:
 
         def version() -> int:
-            found: int = app.send_task("tasks.version", args=(), kwargs={}).get(timeout=30)
+            found: int = app.send_task("tasks.version", args=(), kwargs={}).get(timeout=60)
             return found
 
         assert version() == 1
@@ -181,7 +181,7 @@ def test_a_daemon_is_known_by_its_pidfile_and_there_is_only_one(tmp_path: Path) 
         log = tmp_path / "log"
         eventually(lambda: " ready." in log.read_text(), "it is ready")
         daemon.terminate()
-        daemon.wait(30)
+        daemon.wait(60)
         eventually(lambda: not pidfile.exists(), "the pidfile is gone")
     finally:
         if daemon.is_running():
@@ -195,7 +195,7 @@ def test_as_process_one_a_worker_buries_the_orphans_of_its_tasks(tmp_path: Path,
     worker = workers.run(command, tmp_path)
     worker.wait_ready()
     with Umbel("tasks", broker=f"sqlite:///{tmp_path}/tasks.umbel.db") as app:
-        orphan = app.send_task("tasks.leave_an_orphan", args=(), kwargs={}).get(timeout=30)
+        orphan = app.send_task("tasks.leave_an_orphan", args=(), kwargs={}).get(timeout=60)
     eventually(lambda: not psutil.pid_exists(orphan), "the orphan has ended and nothing is left of it")
     assert worker.stop() == 0
 
