@@ -97,7 +97,7 @@ class Request(Circumstances):
     """Nodes of flows, (flow, home, node), that wait for one member more when this job has succeeded."""
     children_ids: tuple[str, ...] = ()
     """The ids of the jobs that the task has sent so far, the first `MAX_CHILDREN` of them."""
-    steps: Any = None
+    step_book: Any = None
     """The steps of this run, once it took one; see `umbel.steps`."""
     exhausted: bool = False
     """Whether ``self.retry`` found the limit reached: if the run fails now, its job is kept as a dead letter."""

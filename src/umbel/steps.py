@@ -151,9 +151,9 @@ class Book:
 
 def book_of(request: Request) -> Book:
     """The steps of the run of *request*."""
-    if request.steps is None:
-        request.steps = Book(request)
-    return cast("Book", request.steps)
+    if request.step_book is None:
+        request.step_book = Book(request)
+    return cast("Book", request.step_book)
 
 
 def _request_of(task: Stepping) -> Request:

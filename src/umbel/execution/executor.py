@@ -288,8 +288,8 @@ class Executor:
             outcome = self._steered(run, request, error, seconds)
         except Exception as wrong:  # noqa: BLE001 - a delay or arguments that cannot travel
             outcome = Failed(capture(wrong), seconds)
-        if isinstance(outcome, Failed) and (request.children_ids or request.steps is not None):
-            kept = b"" if request.steps is None else pack(request.envelope)
+        if isinstance(outcome, Failed) and (request.children_ids or request.step_book is not None):
+            kept = b"" if request.step_book is None else pack(request.envelope)
             return msgspec.structs.replace(outcome, children=request.children_ids, envelope=kept)
         return outcome
 
