@@ -18,7 +18,7 @@ from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced,
 from umbel.execution import hooks
 from umbel.execution.dooms import doomed
 from umbel.execution.following import errbacks, follow_ups, is_body
-from umbel.execution.interruption import FORCED, HardLimit, LoopWindow, ThreadWindow, meant
+from umbel.execution.interruption import HardLimit, LoopWindow, ThreadWindow, meant
 from umbel.execution.limits import Terms
 from umbel.model.failure import Failure, capture, rebuild
 from umbel.model.flow import NOTHING, Part
@@ -158,6 +158,8 @@ class Executor:
 
         Whoever may interrupt it does so through *window*.
         """
+        if run.ending is not None:
+            return copy_context().run(self._tell, run, run.ending)
         return copy_context().run(self._run, run, window or ThreadWindow())
 
     def _run(self, run: Run, window: ThreadWindow) -> Outcome:
@@ -165,11 +167,14 @@ class Executor:
         if not isinstance(request, Request):
             return request
         task = run.task
-        if run.ending is not None:
-            hooks.after_error(task, request, run.ending, rebuild(run.ending.failure))
-            return run.ending
         try:
-            value = self._called(task, request, window)
+            if task.hooks or AROUND_RUNS:
+                hooks.before(task, request)
+            window.open()
+            value = task.body(*request.args, **request.kwargs)
+            if window.close():
+                window.insist()
+            request.give_up()
             outcome = self._returned(request, value, completed=request.completing and request.completed)
         except BaseException as raised:  # noqa: BLE001 - no exception of a task harms the worker
             error = meant(window, raised)
@@ -181,20 +186,33 @@ class Executor:
             hooks.after_success(task, request, value, outcome)
         return outcome
 
+    def _tell(self, run: Run, ending: Failed) -> Outcome:
+        """Tell the hooks of a task that does not run any more."""
+        request = self._requested(run)
+        if isinstance(request, Request):
+            hooks.after_error(run.task, request, ending, rebuild(ending.failure))
+        return ending
+
     async def arun(self, run: Run, window: LoopWindow | None = None) -> Outcome:
         """Run an `async def` task in the current asyncio task, whose context is its own; see `run`.
 
         Raises nothing but `CancelledError`, and that only when it is cancelled after `abandon`.
         """
+        if run.ending is not None:
+            return await self._atell(run, run.ending)
         request = self._requested(run)
         if not isinstance(request, Request):
             return request
         task, window = run.task, window or LoopWindow(run.delivery.id)
-        if run.ending is not None:
-            await hooks.aafter_error(task, request, run.ending, rebuild(run.ending.failure))
-            return run.ending
         try:
-            value = await self._acalled(task, request, window)
+            if task.hooks or AROUND_RUNS:
+                await hooks.abefore(task, request)
+            window.open()
+            body = task.body(*request.args, **request.kwargs)
+            value = await (body if window.soft is None else window.softly(body))
+            if window.close():
+                await window.insist()
+            request.give_up()
             outcome = self._returned(request, value, completed=request.completing and await request.acompleted())
         except BaseException as raised:  # noqa: BLE001 - as above
             self._let_go(raised)
@@ -207,6 +225,13 @@ class Executor:
         if task.hooks or AROUND_RUNS:
             await hooks.aafter_success(task, request, value, outcome)
         return outcome
+
+    async def _atell(self, run: Run, ending: Failed) -> Outcome:
+        """The async twin of `_tell`."""
+        request = self._requested(run)
+        if isinstance(request, Request):
+            await hooks.aafter_error(run.task, request, ending, rebuild(ending.failure))
+        return ending
 
     def _requested(self, run: Run) -> Request | Failed:
         """The request of *run*, which is the current one from now on; or its end, if its arguments are damaged."""
@@ -222,30 +247,6 @@ class Executor:
         if self.track_started if task.track_started is None else task.track_started:
             started(request)
         return request
-
-    def _called(self, task: AnyTask, request: Request, window: ThreadWindow) -> object:
-        """What the task returned; raises what ends the run otherwise."""
-        if task.hooks or AROUND_RUNS:
-            hooks.before(task, request)
-        window.open()
-        value = task.body(*request.args, **request.kwargs)
-        if window.close() in FORCED:
-            raise Terminated
-        request.give_up()
-        return value
-
-    async def _acalled(self, task: AnyTask, request: Request, window: LoopWindow) -> object:
-        """The async twin of `_called`."""
-        if task.hooks or AROUND_RUNS:
-            await hooks.abefore(task, request)
-        window.open()
-        value: object = await window.guarded(task.body(*request.args, **request.kwargs))
-        if window.close():
-            await window.calm()
-            if window.why in FORCED:
-                raise Terminated
-        request.give_up()
-        return value
 
     def keeps(self, run: Run, outcome: Outcome) -> bool:
         """Tell whether the record of *outcome* is stored: the call beats the task, the task beats the app."""

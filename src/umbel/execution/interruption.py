@@ -70,6 +70,11 @@ class ThreadWindow:
             self._absorb()
         return self.why
 
+    def insist(self) -> None:
+        """After `close`: raise `Terminated` if the run has no say in how it ends."""
+        if self.why in FORCED:
+            raise Terminated
+
     def interrupt(self, job: str, why: Why) -> bool:
         """Strike the run of *job*; tells whether it is here."""
         if self.job != job:
@@ -121,9 +126,9 @@ class LoopWindow:
         if self.why:
             raise SoftTimeLimitExceeded if self.why == "soft" else asyncio.CancelledError
 
-    def guarded(self, coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
-        """*coroutine* as it is to be awaited: one with a soft limit is told of it by `SoftTimeLimitExceeded`."""
-        return coroutine if self.soft is None else Softly(coroutine, self)
+    def softly(self, coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """*coroutine*, which has a soft limit and is told of it by `SoftTimeLimitExceeded`."""
+        return Softly(coroutine, self)
 
     def close(self) -> Why:
         """User code has ended; if it was interrupted, `calm` has to follow."""
@@ -140,6 +145,12 @@ class LoopWindow:
             if self._open and self.task is not None:
                 self.task.cancel()
         return True
+
+    async def insist(self) -> None:
+        """After `close`: be calm again; raise `Terminated` if the run has no say in how it ends."""
+        await self.calm()
+        if self.why in FORCED:
+            raise Terminated
 
     async def calm(self) -> None:
         """Let the asyncio task, if it was interrupted, be as if it had never been cancelled."""
