@@ -162,3 +162,17 @@ def test_a_paused_queue_is_left_alone_until_it_is_resumed(stage: Stage) -> None:
     assert listed.id == job.id
     stage.app.queues.resume("default")
     assert job.get(timeout=20)
+
+
+def test_what_was_revoked_while_it_waited_never_runs_whoever_races_for_it(redis_stage: Stage) -> None:
+    redis_stage.start().wait_ready()
+    jobs = redis_stage.work_many([0.0] * 1_000)
+    found = redis_stage.app.control.revoke(jobs[::-1])  # from the other end: they meet somewhere
+    states = {job.id: eventually(lambda: job.ready() and job.state, f"{job.id} has ended") for job in jobs}  # noqa: B023
+    starts = redis_stage.ledger.starts()
+    assert {(one.place, states[one.id], starts[one.id]) for one in found} <= {
+        ("ready", "REVOKED", 0),
+        ("running", "SUCCESS", 1),
+        ("running", "REVOKED", 0),  # it was on its way into a child
+        ("ended", "SUCCESS", 1),
+    }
