@@ -9,9 +9,12 @@ import msgspec
 
 from umbel import log, signals
 from umbel.app.app import Umbel
+from umbel.contracts.capabilities import Power, powers_of
+from umbel.engines.address import masked
 from umbel.worker.messages import Load, Moment
 from umbel.worker.options import WorkerOptions
 
+_logger: Final = logging.getLogger("umbel.worker")
 OF_WORKER: Final = {
     each.name: each
     for each in (signals.worker_ready, signals.heartbeat_sent, signals.worker_shutting_down, signals.worker_shutdown)
@@ -29,9 +32,18 @@ def app_loaded(app: Umbel, order: Load) -> None:
     signals.celeryd_init.send(order.worker, instance=app, conf=app.conf, options=options)
     set_up_log(order.options)
     signals.celeryd_after_setup.send(order.worker, instance=app, conf=app.conf)
+    warn_of_untracked(app)
     signals.worker_init.send(app)
     if order.options.beat:
         signals.beat_embedded_init.send(app)
+
+
+def warn_of_untracked(app: Umbel) -> None:
+    """Say so if runs are to be shown as STARTED, and the broker keeps nothing of the kind."""
+    tracked = app.conf.task_track_started or any(task.track_started for task in app.tasks.values())
+    if tracked and Power.JOBS not in powers_of(app.broker):
+        text = "track_started needs a broker that %s: with %s no job is shown as STARTED"
+        _logger.warning(text, Power.JOBS.value, masked(app.conf.broker_url))
 
 
 def listened() -> list[str]:
