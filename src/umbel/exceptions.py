@@ -82,6 +82,10 @@ class Reject(TaskPredicate):
         self.reason = reason
         self.requeue = requeue
 
+    def __str__(self) -> str:
+        """Say why, and no more: it is shown behind the name of the class."""
+        return "" if self.reason is None else str(self.reason)
+
 
 class Retry(TaskPredicate):
     """The job will be run again; what ``self.retry`` raises.

@@ -133,6 +133,16 @@ def test_a_call_prints_an_id_whose_result_can_be_asked_for(project: Path) -> Non
         sent = umbel(project, "-A", "tasks", "call", "tasks.add", "-k", '{"x": 1, "y": 2}').stdout.strip()
         done = umbel(project, "-A", "tasks", "result", sent, "--timeout", "20")
     assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+    found = json.loads(umbel(project, "-A", "tasks", "result", sent, "--json").stdout)
+    assert found == {
+        "id": sent, "state": "SUCCESS", "place": "ended", "result": 3, "error": None, "traceback": None
+    }  # fmt: skip
+
+
+def test_the_result_of_an_unknown_job_is_wrong_usage(project: Path) -> None:
+    done = umbel(project, "-A", "tasks", "result", "nope")
+    assert done.returncode == 2, done.stderr
+    assert "job nope is unknown" in done.stderr
 
 
 def test_a_job_that_failed_shows_its_error(project: Path) -> None:

@@ -61,6 +61,10 @@ def test_a_reject_keeps_its_reason_and_where_the_job_goes() -> None:
     assert not Reject().requeue
 
 
+def test_a_reject_is_shown_by_its_reason() -> None:
+    assert (str(Reject("poison", requeue=True)), str(Reject())) == ("poison", "")
+
+
 @pytest.mark.parametrize(
     ("retry", "text"),
     [

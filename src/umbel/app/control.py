@@ -252,9 +252,9 @@ def _keys(given: Ids) -> list[tuple[str, str | None]]:
         return given.job_keys()
     if hasattr(given, "__iter__") and not isinstance(given, str):
         return [key for one in given for key in _keys(one)]
-    job_id = str(given)
+    job_id = "" if given is None else str(given)
     if not valid_id(job_id):
-        raise ValueError(f"{job_id!r} is no id of a job")
+        raise ValueError(f"{given!r} is no id of a job")
     return [(job_id, None)]
 
 

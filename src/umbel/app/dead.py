@@ -12,7 +12,8 @@ from umbel.app.queues import job_info
 from umbel.app.seat import Seat, inspector, job_store, known_queues, waited
 from umbel.contracts.jobs import MAX_TAKEN, Listed
 from umbel.contracts.powers import ManyFetcher
-from umbel.exceptions import DecodeError
+from umbel.exceptions import DecodeError, WorkerLostError
+from umbel.model.failure import Failure
 from umbel.wire import record
 
 PAGE: Final = 500
@@ -183,7 +184,7 @@ def _letter(job: Listed, stored: bytes | None) -> DeadLetter:
         priority=info.priority,
         buried=job.at,
         reason=info.error if failure is None else f"{failure.type}: {failure.message}",
-        attempts=1 + job.counts.retries + job.counts.crashes if not info.error else 0,
+        attempts=_attempts(job, failure) if not info.error else 0,
         retries=job.counts.retries,
         crashes=job.counts.crashes,
         worker=worker,
@@ -192,10 +193,18 @@ def _letter(job: Listed, stored: bytes | None) -> DeadLetter:
     )
 
 
+def _attempts(job: Listed, failure: Failure | None) -> int:
+    """How often it was run: each retry and each crash ended one run, and the last run ended it, if no crash did."""
+    lost = failure is not None and failure.type == WorkerLostError.__name__
+    return job.counts.retries + job.counts.crashes + (0 if lost else 1)
+
+
 def _by_queue(letters: Iterable[DeadLetter]) -> Iterator[tuple[str, list[str]]]:
     """The queues of *letters*, each with ids, at most as many as one call takes."""
     queues: dict[str, list[str]] = {}
     for letter in letters:
+        if not isinstance(letter, DeadLetter):
+            raise TypeError(f"{letter!r} is no dead letter: give those that `list` or `get` answers")
         queues.setdefault(letter.queue, []).append(letter.id)
     for queue, ids in queues.items():
         for start in range(0, len(ids), MAX_TAKEN):

@@ -9,7 +9,7 @@ import msgspec
 
 from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_app
-from umbel.exceptions import ImproperlyConfigured, TimeoutError, UmbelError
+from umbel.exceptions import ImproperlyConfigured, TimeoutError, UmbelError, UnknownResult
 from umbel.result import AsyncResult
 
 T = TypeVar("T")
@@ -53,11 +53,17 @@ def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **giv
 @click.argument("job_id", metavar="ID")
 @click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait this long for it.")
 @click.option("--traceback", is_flag=True, help="Show the traceback of a job that failed.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="Show state, place, error and traceback, too, as JSON.")
 @click.pass_obj
-def result(frame: Frame, /, *, job_id: str, timeout: float, traceback: bool) -> int:
+def result(frame: Frame, /, *, job_id: str, timeout: float, traceback: bool, as_json: bool) -> int:
     """Show it; answers the exit code."""
     found = open_app(frame).AsyncResult(job_id)
-    code = _show(found, timeout)
+    try:
+        code = _describe(found, timeout) if as_json else _show(found, timeout)
+    except UnknownResult as error:
+        raise ImproperlyConfigured(str(error)) from error
+    if as_json:
+        return code
     if code == FAILED and traceback and found.traceback:
         click.echo(found.traceback, err=True)
     return code
@@ -75,6 +81,28 @@ def _show(handle: AsyncResult[Any], timeout: float | None) -> int:
         return FAILED
     click.echo(msgspec.json.encode(value, enc_hook=repr).decode())
     return 0
+
+
+def _describe(handle: AsyncResult[Any], timeout: float) -> int:
+    late: TimeoutError | None = None
+    try:
+        handle.get(timeout=timeout, propagate=False)
+    except TimeoutError as error:
+        late = error
+    info = handle.info
+    failed = isinstance(info, BaseException)
+    shown = {
+        "id": handle.id,
+        "state": handle.state,
+        "place": handle.place,
+        "result": None if failed else info,
+        "error": f"{type(info).__name__}: {info}" if failed else None,
+        "traceback": handle.traceback,
+    }
+    click.echo(msgspec.json.encode(shown, enc_hook=repr).decode())
+    if late is not None:
+        raise TimeoutError(f"{late}; the job is {shown['place']}") from late
+    return FAILED if failed else 0
 
 
 def _json(option: str, text: str, kind: type[T]) -> T:

@@ -234,8 +234,8 @@ def test_an_ignored_result_leaves_no_record(app: Umbel) -> None:
     assert (job.place, job.state) == ("ended", "PENDING")
 
 
-@pytest.mark.parametrize("given", ["", "a b", ["fine", "ä"]])
-def test_what_is_no_id_is_refused(app: Umbel, given: str | list[str]) -> None:
+@pytest.mark.parametrize("given", ["", "a b", ["fine", "ä"], None, [None]])
+def test_what_is_no_id_is_refused(app: Umbel, given: Any) -> None:
     with pytest.raises(ValueError, match="no id of a job"):
         app.control.revoke(given)
 

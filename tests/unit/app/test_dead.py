@@ -10,7 +10,7 @@ import pytest
 
 from umbel import Umbel
 from umbel.contracts.broker import Beat
-from umbel.exceptions import ImproperlyConfigured
+from umbel.exceptions import ImproperlyConfigured, WorkerLostError
 from umbel.execution.executor import Finished
 from umbel.execution.verdict import settlement_of
 from umbel.model.failure import capture
@@ -76,6 +76,19 @@ def test_filters_narrow_the_list(wanted: dict[str, Any], found: int) -> None:
     buried(app, TimeoutError("timed out"))
     buried(app, ValueError("no such mail"), "mail", "mails")
     assert len(app.dead.list(**wanted)) == found
+
+
+def test_a_run_that_took_its_process_along_counts_once(app: Umbel) -> None:
+    buried(app, WorkerLostError("gone"))
+    (letter,) = app.dead.list()
+    assert letter.attempts == letter.retries + letter.crashes
+
+
+@pytest.mark.parametrize("given", ["an-id", ["an-id"], [None]])
+def test_what_is_no_dead_letter_is_refused(app: Umbel, given: Any) -> None:
+    for verb in (app.dead.retry, app.dead.delete):
+        with pytest.raises(TypeError, match="is no dead letter"):
+            verb(given)
 
 
 def test_a_misspelt_filter_is_refused(app: Umbel) -> None:
