@@ -110,6 +110,9 @@ def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(st
     fails(stage.send("loop", soft_time_limit=LIMIT), SoftTimeLimitExceeded)
     assert [each.get(timeout=PATIENCE_SECONDS) for each in soft] == ["cleaned up", "cleaned up"]
 
+    assert stage.send("fork_and_return").get(timeout=PATIENCE_SECONDS) == before
+    eventually(lambda: not alive(psutil.Process(before).children()), "the copy of the child has ended")
+
     own = stage.send("isolated").get(timeout=PATIENCE_SECONDS)
     assert own == stage.send("aisolated", 0.0).get(timeout=PATIENCE_SECONDS)
     path = stage.folder / "run"

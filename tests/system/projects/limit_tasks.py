@@ -81,6 +81,13 @@ def fork(path: str) -> None:
 
 
 @app.task
+def fork_and_return() -> int:
+    """Fork, and return in both."""
+    os.fork()
+    return os.getpid()
+
+
+@app.task
 async def wait(seconds: float = FOREVER) -> int:
     """Wait as a coroutine does."""
     await asyncio.sleep(seconds)
