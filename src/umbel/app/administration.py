@@ -87,7 +87,7 @@ class Administration:
 
     @lazy
     def flows(self) -> Flows:
-        """The flows of the broker: list, show and revoke them."""
+        """The flows of the broker: list, show, revoke and retry them."""
         from umbel.app.flows import Flows
 
         return Flows(self._whole)
