@@ -15,6 +15,7 @@ from umbel.brokers.postgres.flow_packing import MAX_STORED
 from umbel.brokers.postgres.operations import Verbs
 from umbel.contracts.broker import Settlement
 from umbel.engines.operation import drive
+from umbel.engines.postgres_command import Command
 from umbel.exceptions import BrokerError
 from umbel.model.flow import Flow, Join, Node
 from umbel.model.ids import new_id
@@ -101,14 +102,16 @@ async def the_last_ends_end_the_flow(stage: FlowStage) -> bool:
 
 async def of_two_starts_of_a_flow_one_wins(stage: FlowStage) -> bool:
     stage.session = await stage.open()
-    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1)))
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1), Node(2, 1)))
 
     def jobs() -> Iterator[tuple[int, Job]]:
         yield 0, Job(new_id(), QUEUE, b"")
+        yield 1, Job("body", QUEUE, b"")
 
     starting = command(start(flow, jobs(), lambda _: [], None))
     await stage.meanwhile(starting, lambda: stage.broker.flow_store.astart(flow, jobs()))
-    return len(await stage.every()) == 1
+    forgotten(stage)  # what the other one has stored, and nothing else
+    return len(await stage.every()) == 1 and bool(stage.value(b"select count(*) = 1 from umbel.flow_chunk"))
 
 
 async def of_two_who_send_the_rest_one_goes_on(stage: FlowStage) -> bool:
@@ -306,6 +309,23 @@ async def test_a_start_that_breaks_off_leaves_nothing_of_what_was_brought(stage:
     assert left(stage) == MAX_STORED
     forgotten(stage)
     assert left(stage) == 0
+
+
+async def test_a_start_whose_answers_are_lost_is_repeated_and_starts_once(stage: FlowStage) -> None:
+    stage.session = await stage.open()
+    engine = stage.broker.flow_store._engine
+
+    def twice(command: Command) -> object:
+        engine.call(command)
+        return engine.call(command)
+
+    flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1)))
+    jobs = [(0, Job("a", QUEUE, b"")), (1, Job("body", QUEUE, b""))]
+    drive(start(flow, iter(jobs), lambda _: [], None, [at(1, 0)]), twice)
+    (member,) = await stage.take()
+    assert stage.counted() == 1
+    await stage.end(member, at(1, 1))
+    assert await stage.every() == ["body"]
 
 
 async def test_a_start_that_comes_second_leaves_nothing_of_what_was_brought(stage: FlowStage) -> None:

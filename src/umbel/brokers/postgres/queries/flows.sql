@@ -35,6 +35,7 @@ select $1::uuid, node, place, array_agg(id order by nth), array_agg(name order b
 from unnest($2::int4[], $3::int4[], $4::uuid[], $5::text[], $6::text[], $7::int2[], $8::float8[], $9::float8[], $10::bytea[])
     with ordinality as given(node, place, id, name, queue, level, delay, eta, envelope, nth)
 group by node, place
+on conflict do nothing
 
 -- name: begin
 -- $1 id, $2 name or empty, $3 key, $4 home, $5 how many ends, $6 plan, $7 ttl, $8 expires or null, $9 how many chunks were
@@ -55,6 +56,7 @@ select flow.id, given.number, given.members, given.chunks, case when given.membe
 from umbel.flow, unnest($3::int4[], $4::int4[], $5::int4[]) with ordinality as given(number, members, chunks, nth)
 where flow.id = $1::uuid and flow.key = $2::uuid
 order by given.nth
+on conflict do nothing
 
 -- name: brought
 -- the same, and $6 their ids, under which inputs are stored: each counts as joined
@@ -71,6 +73,7 @@ cross join lateral (
 ) as input
 where flow.id = $1::uuid and flow.key = $2::uuid
 order by given.nth
+on conflict do nothing
 
 -- name: begun
 -- $1 id, $2 key; the start is not to be forgotten if it won; answers a row if the flow is there
