@@ -140,13 +140,19 @@ class Forkserver:
         os.close(self._process)
         self._channel.close()
         error = ForkserverGone("the forkserver has ended unexpectedly")
-        if not self._loaded.done():
-            self._loaded.set_exception(error)
+        _fail(self._loaded, error)
+        _fail(self._announced, error)
         for birth in self._births.values():
-            if not birth.pid.done():
-                birth.pid.set_exception(error)
+            _fail(birth.pid, error)
             _set(birth.exited, None)
         self._births.clear()
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Have whoever waits for *future* raise *error*; if nobody does, as with a spare one, that is nothing to log."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()
 
 
 def _set(future: asyncio.Future[Any], value: object) -> None:
