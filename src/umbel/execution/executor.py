@@ -174,7 +174,8 @@ class Executor:
             value = task.body(*request.args, **request.kwargs)
             if window.close():
                 window.insist()
-            request.give_up()
+            if request.retrying is not None:
+                request.give_up()
             outcome = self._returned(request, value, completed=request.completing and request.completed)
         except BaseException as raised:  # noqa: BLE001 - no exception of a task harms the worker
             error = meant(window, raised)
