@@ -22,7 +22,7 @@ from umbel.execution.interruption import HardLimit, LoopWindow, ThreadWindow, me
 from umbel.execution.limits import Terms
 from umbel.model.failure import Failure, capture, rebuild
 from umbel.model.flow import NOTHING, Part
-from umbel.model.job import Delivery, Job
+from umbel.model.job import FIRST, Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
 from umbel.model.retry import RetryPolicy, after_failure
 from umbel.page import Notebook
@@ -134,6 +134,8 @@ class Executor:
     def _ending(self, delivery: Delivery, envelope: Envelope, task: AnyTask | None, now: float) -> Outcome | None:
         """What *delivery* ends with without being run, if anything."""
         counts = delivery.counts
+        if counts is FIRST and envelope.expires is None:
+            return None
         if counts.doom:
             return doomed(counts.doom, self.terms.of(envelope, task))
         if counts.crashes >= self._max_crashes:

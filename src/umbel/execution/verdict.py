@@ -85,7 +85,7 @@ def result_of(finished: Finished, worker: str, now: float) -> Result:
         retries=delivery.counts.retries,
         done=now,
         run=getattr(finished.outcome, "run", 0.0),
-        children=tuple(map(packed_id, getattr(finished.outcome, "children", ()))),
+        children=tuple(map(packed_id, sent)) if (sent := getattr(finished.outcome, "children", ())) else (),
     )
 
 
