@@ -121,15 +121,15 @@ class Executor:
             return Finished(delivery, outcome, part=part_of(delivery.envelope))
         task = self._tasks.get(envelope.task)
         ending = self._ending(delivery, envelope, task, now)
+        if ending is None:
+            if task is None:
+                return Finished(delivery, Parked(envelope.task), envelope.task)
+            return Run(delivery, envelope, task)
         if isinstance(ending, Failed) and delivery.counts.doom and task is not None and task.hooks:
             return Run(delivery, envelope, task, ending=ending)
-        if ending is not None:
-            told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()
-            kept = self._keeps(envelope, task, ending)
-            return Finished(delivery, ending, envelope.task, kept, envelope.part, told)
-        if task is None:
-            return Finished(delivery, Parked(envelope.task), envelope.task)
-        return Run(delivery, envelope, task)
+        told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()
+        kept = self._keeps(envelope, task, ending)
+        return Finished(delivery, ending, envelope.task, kept, envelope.part, told)
 
     def _ending(self, delivery: Delivery, envelope: Envelope, task: AnyTask | None, now: float) -> Outcome | None:
         """What *delivery* ends with without being run, if anything."""
