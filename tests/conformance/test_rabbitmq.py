@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from umbel.brokers.rabbitmq import RabbitMQBroker, intake
+from umbel.brokers.rabbitmq import HoldingBroker, intake
 from umbel.claims.redis import RedisClaims
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
+from umbel.testing.conformance.flows import HeldFlowConformance
 from umbel.testing.conformance.marking import MarkingConformance
+from umbel.testing.conformance.schedules import HeldScheduleConformance
 
 
 class OnOneServer:
@@ -26,9 +28,10 @@ class OnOneServer:
         # What a slow machine gave back in the middle of a test would come again in another order.
         monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
 
-    def make(self, clock: Callable[[], float]) -> RabbitMQBroker:
+    def make(self, clock: Callable[[], float]) -> HoldingBroker:
         settings = Settings()
-        return RabbitMQBroker(self.url, settings, RedisClaims(self.claims_url, settings, clock))
+        claims = RedisClaims(self.claims_url, settings, clock)
+        return HoldingBroker(self.url, settings, claims, claims)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
         return RedisResultStore(self.claims_url, Settings())
@@ -48,4 +51,15 @@ class TestRecords(OnOneServer, RecordConformance):
 
 
 class TestInspector(OnOneServer, SightConformance):
+    pass
+
+
+class TestFlows(OnOneServer, HeldFlowConformance):
+    @pytest.fixture(autouse=True)
+    def _unhurried(self, _server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A test of thousands on a busy machine pauses for longer.
+        monkeypatch.setattr(intake, "IDLE_SECONDS", 3.0)
+
+
+class TestSchedules(OnOneServer, HeldScheduleConformance):
     pass

@@ -18,13 +18,14 @@ from tests.servers.cluster import STEADY_MILLISECONDS, Cluster
 from tests.servers.redis import command, replicated
 from tests.servers.sentinel import bulk
 from umbel.brokers import connect
-from umbel.brokers.redis import RedisBroker, flow_operations, operations
+from umbel.brokers.redis import RedisBroker, operations
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.flow_operations import Begin, Started
+from umbel.brokers.redis.flows import started_flow
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_command import Command
+from umbel.engines.redis_flows import Begin, Started
 from umbel.engines.redis_opening import opened
 from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.model.flow import Flow, Join, Node, Page
@@ -311,7 +312,7 @@ async def test_what_a_dead_starter_left_for_other_nodes_is_sent_by_the_next_recl
     engine = opened(parse(cluster.url, timeout=5.0, connect_timeout=5.0), 5.0)
     started = Started([QUEUE, "b"])
     begin = Begin(flow, ((0, job("b")) for _ in range(600)))
-    steps = flow_operations.start(Calls(b"umbel:0:e:", None, clustered=True), begin, started)
+    steps = started_flow(Calls(b"umbel:0:e:", None, clustered=True), begin, started)
     await engine.acall(next(steps))
     steps.close()
     await broker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)

@@ -10,9 +10,9 @@ import pytest
 from tests.conformance.redis_stage import LEASE, PREFIX, QUEUE, Scenario, Stage, cut_everywhere, settling
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker
-from umbel.brokers.redis.draft import Draft
 from umbel.contracts.broker import Beat, Settlement
 from umbel.engines.redis_command import Word
+from umbel.engines.redis_draft import Draft
 from umbel.exceptions import BrokerError, BrokerFull
 from umbel.model.flow import Flow, Join, Node
 from umbel.model.job import Delivery, Job
@@ -177,7 +177,7 @@ MISORDERED: dict[str, tuple[str, Callable[[str], str]]] = {
         "open", in_front("  redis.call('HSET', key, unpack(mark))", "  local place, group, left = 1, 0, 256"),
     ),
     "chunk deleted before its jobs are sent": (
-        "receive", in_front("      redis.call('HDEL', key, field)", "      if kind == 'J' then"),
+        "receive", in_front("      redis.call('HDEL', key, field)", "      hand(home, kind, place, words)"),
     ),
     "entry taken before its chunks are sent": (
         "reclaim", in_front("      redis.call('LTRIM', list, 1, -1)", "    sent = sent + forward(rest, limit - sent)"),

@@ -72,6 +72,8 @@ POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""
+RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES}
+"""With a claim store that is one Redis server."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
     {
@@ -79,6 +81,7 @@ BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
         "SQLite": SQLITE,
         "Redis": REDIS,
         "PostgreSQL": POSTGRES,
+        "RabbitMQ with Redis": RABBITMQ_REDIS,
         "RabbitMQ": RABBITMQ,
         "RabbitMQ alone": RABBITMQ_ALONE,
     }

@@ -15,6 +15,7 @@ import msgspec
 from umbel.contracts.broker import Beat, Ended, Kind, Reclaimed
 from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location, SessionInfo
+from umbel.model.flow import Join
 from umbel.model.job import FIRST, Counts, Delivery
 
 
@@ -50,7 +51,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """The store's share of a settlement. *generation* is that of the message which the parcel publishes."""
+    """The store's share of a settlement. *generation* is that of the message which the parcel publishes.
+
+    *joins* and *added* are handed to a `FlowKeeper` only.
+    """
 
     delivery: Delivery
     kind: Kind
@@ -61,6 +65,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     delay: float = 0.0
     task: str = ""
     parcel: bytes = b""
+    joins: tuple[Join, ...] = ()
+    added: tuple[tuple[str, str, int], ...] = ()
 
 
 class ClaimStore(Protocol):

@@ -48,3 +48,12 @@ class ScheduleHolder(Protocol):
     def schedule_store(self) -> ScheduleStore:
         """The verbs of schedules on this engine."""
         ...
+
+
+@runtime_checkable
+class TickWatcher(Protocol):
+    """A `ScheduleHolder` that cannot find every job, but knows which that its schedules sent have not ended."""
+
+    async def watched(self, job_id: str, queue: str) -> bool:
+        """Whether the job of a schedule has not ended."""
+        ...

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from umbel.brokers.redis.draft import MAX_BYTES, MAX_CHUNK, MAX_CHUNK_BYTES, MAX_FIELDS, Draft
 from umbel.brokers.redis.packing import Parcel, batches, parcel
 from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Word
+from umbel.engines.redis_draft import MAX_BYTES, MAX_CHUNK, MAX_CHUNK_BYTES, MAX_FIELDS, Draft
 from umbel.model.flow import Flow, Join, Node
 from umbel.model.job import Delivery, Job
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from umbel.brokers.redis.packing import batches, chunks, counts_of, counts_text, posted
+from umbel.brokers.redis.packing import batches, counts_of, counts_text
 from umbel.contracts.broker import Kind, Settlement
+from umbel.engines.redis_jobs import chunks, posted
 from umbel.model.job import Counts, Delivery, Job
 
 MEBI = 1024 * 1024

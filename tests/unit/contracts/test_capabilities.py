@@ -9,7 +9,7 @@ import pytest
 
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.postgres.broker import PostgresBroker
-from umbel.brokers.rabbitmq import PlainBroker, RabbitMQBroker
+from umbel.brokers.rabbitmq import HoldingBroker, PlainBroker, RabbitMQBroker
 from umbel.brokers.redis.broker import RedisBroker
 from umbel.brokers.sqlite.broker import SqliteBroker
 from umbel.contracts.capabilities import BROKERS, Power, demand, powers_of
@@ -24,6 +24,7 @@ CLASSES: dict[str, type[Any]] = {
     "SQLite": SqliteBroker,
     "Redis": RedisBroker,
     "PostgreSQL": PostgresBroker,
+    "RabbitMQ with Redis": HoldingBroker,
     "RabbitMQ": RabbitMQBroker,
     "RabbitMQ alone": PlainBroker,
 }
@@ -52,7 +53,7 @@ def test_a_missing_power_is_refused_with_the_brokers_that_have_it() -> None:
         demand(MemoryBroker(Space()), Power.HOSTS, "a worker", "memory://x")
     needed, told = str(refusal.value).split(": ", 1)
     assert needed == "a worker needs a broker that is shared by several hosts"
-    assert told == "memory://x does not, Redis, PostgreSQL, RabbitMQ and RabbitMQ alone do"
+    assert told == "memory://x does not, Redis, PostgreSQL, RabbitMQ with Redis, RabbitMQ and RabbitMQ alone do"
 
 
 def test_a_power_of_one_broker_names_that_one() -> None:

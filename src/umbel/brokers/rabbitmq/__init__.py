@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from umbel import claims
 from umbel.brokers.rabbitmq.broker import RabbitMQBroker
+from umbel.brokers.rabbitmq.holding import HoldingBroker
 from umbel.brokers.rabbitmq.plain import PlainBroker
+from umbel.contracts.outbox import FlowKeeper
 
 if TYPE_CHECKING:
     from umbel.settings import Settings
 
-__all__ = ["PlainBroker", "RabbitMQBroker", "connect"]
+__all__ = ["HoldingBroker", "PlainBroker", "RabbitMQBroker", "connect"]
 
 
 def connect(url: str, settings: Settings) -> RabbitMQBroker:
@@ -21,4 +23,7 @@ def connect(url: str, settings: Settings) -> RabbitMQBroker:
     """
     if not claims.can_hold(settings.result_backend):
         return PlainBroker(url, settings)
-    return RabbitMQBroker(url, settings, claims.connect(settings.result_backend, settings))
+    kept = claims.connect(settings.result_backend, settings)
+    if isinstance(kept, FlowKeeper) and kept.keeps_flows:
+        return HoldingBroker(url, settings, kept, kept)
+    return RabbitMQBroker(url, settings, kept)

@@ -221,4 +221,6 @@ def _verdict(held: Held, item: Settlement) -> Verdict:
         delay=item.delay,
         task=posts.short(item.task),
         parcel=held.parcel,
+        joins=item.joins,
+        added=item.added,
     )

@@ -153,7 +153,7 @@ class Desk:
         mailing = [held for held in done if held.posts]
         await self._let_go([held for held in done if not held.posts])
         if mailing and self._mail.blocked:
-            self._keep(self._mailed_later(mailing))
+            self.keep(self._mailed_later(mailing))
         elif mailing:
             await self._mailed(mailing)
 
@@ -238,9 +238,10 @@ class Desk:
 
     def _later(self, arrival: Arrival, work: Callable[[], Awaitable[None]]) -> None:
         """Do *work* for *arrival* beside everything else; if it fails, the message asks anew."""
-        self._keep(self._do(arrival, work))
+        self.keep(self._do(arrival, work))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*, which fails never, beside everything else."""
         chore = self.loop.create_task(work)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)

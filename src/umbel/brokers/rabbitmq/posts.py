@@ -80,6 +80,14 @@ def follow_up(job: Job) -> Post:
     return Post(job.id, job.queue, job.level, delay=_delay(job), envelope=job.envelope)
 
 
+def checked(job: Job) -> Job:
+    """*job*, if a message can carry it. Raises `BrokerError`."""
+    if len(job.id.encode()) > MAX_TEXT_BYTES:
+        raise BrokerError(f"RabbitMQ carries ids of {MAX_TEXT_BYTES} bytes at most: {job.id[:40]}…")
+    letter(follow_up(job))
+    return job
+
+
 def letter(post: Post, envelope: bytes = b"") -> Letter:
     """*post* as it is published; *envelope* stands in where it has none. Raises `BrokerError` for too long a delay."""
     kind = f"{post.generation or ''}{post.counts}"

@@ -1,60 +1,19 @@
-"""Script calls on a queue: which script, which keys, what time it is."""
+"""Script calls on a queue of this broker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from umbel.engines.redis_command import Command, Script, Word, load
-from umbel.engines.redis_layout import QUEUES, prefix
+from umbel.engines.redis_calls import QueueCalls
 
 FOLDER: Final = Path(__file__).parent / "scripts"
-_EVALSHA: Final = b"EVALSHA"
 
 
-class Calls:
-    """Makes commands of script names. *channel* is what channels of records begin with.
-
-    *clock* answers unix seconds and is for tests; without it the server's own clock counts. *clustered* queues may be
-    on different nodes, so that no script can reach two of them.
-    """
+class Calls(QueueCalls):
+    """Makes commands of names of scripts; see `QueueCalls`. *channel* is what channels of records begin with."""
 
     def __init__(self, channel: bytes, clock: Callable[[], float] | None, *, clustered: bool = False) -> None:
+        super().__init__(FOLDER, b"jobs", clock, clustered=clustered)
         self.channel = channel
-        self.clustered = clustered
-        self.scripts: dict[str, Script] = {}
-        self._clock = clock
-        self._keys: dict[str, tuple[bytes, bytes]] = {}
-
-    def make(self, name: str, queue: str, words: Sequence[Word] = (), *, once: bool = False) -> Command:
-        """The call of script *name* on *queue* with *words* as its own arguments."""
-        script = self.scripts.get(name) or self._load(name)
-        jobs, place = self._keys.get(queue) or self._name(queue)
-        return Command((_EVALSHA, script.sha, 1, jobs, place, self._now(), *words), script, once)
-
-    def beside(self, name: str, key: bytes, words: Sequence[Word]) -> Command:
-        """The call of script *name* on the one key *key*, which belongs to no queue."""
-        script = self.scripts.get(name) or self._load(name)
-        return Command((_EVALSHA, script.sha, 1, key, b"", self._now(), *words), script)
-
-    def register(self, queues: Collection[str]) -> Command:
-        """The call that makes *queues* known by name."""
-        script = self.scripts.get("register") or self._load("register")
-        return Command((_EVALSHA, script.sha, 1, QUEUES, *queues), script)
-
-    def place(self, queue: str) -> bytes:
-        """What the keys of *queue* begin with."""
-        return (self._keys.get(queue) or self._name(queue))[1]
-
-    def _now(self) -> Word:
-        return b"" if self._clock is None else int(self._clock() * 1000)
-
-    def _load(self, name: str) -> Script:
-        script = self.scripts[name] = load(FOLDER, name)
-        return script
-
-    def _name(self, queue: str) -> tuple[bytes, bytes]:
-        place = prefix(queue)
-        names = self._keys[queue] = (place + b"jobs", place)
-        return names

@@ -10,10 +10,11 @@ import msgspec
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.inspector import queues
 from umbel.brokers.redis.operations import MAX_MOVED, Steps, deliveries, settle
-from umbel.brokers.redis.packing import counts_of, milliseconds
+from umbel.brokers.redis.packing import counts_of
 from umbel.contracts.broker import SessionDead, Settlement
 from umbel.contracts.jobs import MAX_TAKEN, Listed, Revoked
 from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_jobs import milliseconds
 from umbel.model.job import FIRST, Delivery, Doom
 from umbel.states import Place
 

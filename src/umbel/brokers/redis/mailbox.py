@@ -9,9 +9,9 @@ from secrets import token_hex
 from typing import Any, Final
 
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.packing import milliseconds
 from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_jobs import milliseconds
 from umbel.engines.redis_layout import box_key
 from umbel.engines.redis_opening import AnyEngine
 

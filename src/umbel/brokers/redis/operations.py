@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from umbel.brokers.redis import outbox
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.packing import Batch, batches, chunks, counts_of
+from umbel.brokers.redis.packing import Batch, batches, counts_of
 from umbel.claims.sessions import told
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
 from umbel.engines.redis_command import Command
+from umbel.engines.redis_jobs import chunks
 from umbel.engines.redis_reply import WrongType
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import Delivery, Job

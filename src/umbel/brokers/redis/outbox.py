@@ -12,9 +12,10 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.packing import Parcel, chunks, parcel, parcel_name, posted
+from umbel.brokers.redis.packing import Parcel, parcel, parcel_name
 from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_jobs import chunks, posted
 from umbel.model.job import MAX_PRIORITY, Job
 
 _MAX_EMPTIED: Final = 200

@@ -5,20 +5,18 @@ Runs once a job in every process that sends or works: plain loops, no object an 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 
 import msgspec
 
 from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Word
+from umbel.engines.redis_jobs import due, milliseconds
 from umbel.engines.redis_layout import prefix
 from umbel.model.flow import Join
 from umbel.model.job import MAX_PRIORITY, Counts, Doom, Job
 
-MAX_SENT: Final = 500
-MAX_SENT_BYTES: Final = 4 * 1024 * 1024
 MAX_SETTLED: Final = 256
 MAX_SETTLED_BYTES: Final = 1024 * 1024
 
@@ -32,24 +30,6 @@ class Batch(msgspec.Struct, gc=False):
     items: list[Word] = []
     operations: list[Word] = []
     size: int = 0
-
-
-def chunks(jobs: Sequence[Job]) -> Iterator[tuple[str, list[Word]]]:
-    """*jobs* by queue, in their order: the queue and the arguments ``(id level at envelope)*`` of one call."""
-    gathered: dict[str, list[Word]] = {}
-    sizes: dict[str, int] = {}
-    for job in jobs:
-        queue = job.queue
-        words = gathered.get(queue)
-        if words is None:
-            words = gathered[queue] = []
-            sizes[queue] = 0
-        envelope = job.envelope
-        words += (job.id, MAX_PRIORITY - job.priority, due(job) if job.delay or job.eta else 0, envelope)
-        sizes[queue] += len(envelope)
-        if len(words) >= 4 * MAX_SENT or sizes[queue] >= MAX_SENT_BYTES:
-            yield queue, gathered.pop(queue)
-    yield from gathered.items()
 
 
 def batches(settlements: Sequence[Settlement], *, apart: bool = False) -> list[Batch]:
@@ -90,19 +70,6 @@ def counts_of(text: bytes) -> Counts:
     retries, crashes, losses, rest = text.split(b":")
     doom = cast("Doom", rest[:-1].decode())
     return Counts(int(retries), int(crashes), int(losses), rest[-1:] == b"q", doom)
-
-
-def posted(job_id: bytes, text: bytes) -> Job:
-    """The follow-up that lies in an outbox under *job_id* as *text*: ``level at length queue envelope``."""
-    level, at, length, rest = text.split(b" ", 3)
-    end = int(length)
-    eta = int(at) / 1000 if int(at) else None
-    return Job(job_id.decode(), rest[:end].decode(), rest[end:], MAX_PRIORITY - int(level), eta=eta)
-
-
-def milliseconds(seconds: float) -> int:
-    """*seconds* in whole milliseconds, never less: a job is not due before its time."""
-    return math.ceil(seconds * 1000)
 
 
 class Parcel(msgspec.Struct, frozen=True, array_like=True):
@@ -168,13 +135,6 @@ class _Operations(msgspec.Struct, gc=False):
 _NONE: Final = _Operations()
 _encode: Final = msgspec.msgpack.encode
 _TERMINAL: Final = frozenset({"end", "dead"})
-
-
-def due(job: Job) -> int:
-    """When *job* is to start: 0 at once, > 0 at that millisecond, < 0 in so many of them."""
-    if job.eta is not None:
-        return max(0, milliseconds(job.eta))
-    return -milliseconds(max(0.0, job.delay))
 
 
 def _value(settlement: Settlement) -> Word:

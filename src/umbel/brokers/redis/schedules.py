@@ -7,20 +7,16 @@ sends it on; what a process leaves there that dies in between is sent by the nex
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from umbel.brokers.redis import outbox
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.operations import Steps, named
-from umbel.brokers.redis.packing import chunks
+from umbel.engines import redis_schedules
 from umbel.engines.operation import adrive, drive
-from umbel.engines.redis_command import Word
-from umbel.engines.redis_layout import prefix
+from umbel.engines.redis_schedules import HOME
 from umbel.model.job import Job
-from umbel.model.schedule import Change, Row, Table
-
-HOME: Final = "~schedules"
-"""Where the rows live: no queue can have that name."""
+from umbel.model.schedule import Change, Table
 
 
 class RedisSchedules:
@@ -54,33 +50,12 @@ class RedisSchedules:
     def _reading(self, since: int) -> Steps[Table]:
         if self._calls.clustered:
             yield from outbox.emptied(self._calls, [HOME])
-        (reply,) = yield [self._calls.make("schedules", HOME, (since,))]
-        now, size, *words = reply
-        rows = [
-            Row(name.decode(), int(revision), value)
-            for name, revision, value in zip(words[::3], words[1::3], words[2::3], strict=True)
-        ]
-        return Table(now / 1000, size, tuple(rows))
+        return (yield from redis_schedules.read(self._calls, since))
 
     def _writing(self, changes: Sequence[Change]) -> Steps[list[bool]]:
-        queues = {job.queue for change in changes for job in change.jobs}
-        new = queues - self._known
-        if new:
-            yield [self._calls.register(new)]  # the name first: a queue that holds jobs is always found
-        self._known |= queues
-        words = [word for change in changes for word in _words(change, apart=self._calls.clustered)]
-        (reply,) = yield [self._calls.make("schedule", HOME, words)]
-        ours = [answer == 1 for answer in reply]
+        ours = yield from redis_schedules.write(self._calls, changes, self._known)
         jobs = [job for change, our in zip(changes, ours, strict=True) if our for job in change.jobs]
         if jobs and self._calls.clustered:
             yield from outbox.emptied(self._calls, [HOME])
         self._sent(jobs)
         return ours
-
-
-def _words(change: Change, *, apart: bool) -> list[Word]:
-    words: list[Word] = [change.name, change.revision, change.value, len(change.jobs)]
-    for job in change.jobs:
-        for queue, described in chunks([job]):
-            words += ("O" if apart else "J", prefix(queue), queue, *described)
-    return words

@@ -14,9 +14,10 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.packing import batches, chunks
+from umbel.brokers.redis.packing import batches
 from umbel.contracts.broker import Settlement
 from umbel.engines.redis_command import Command
+from umbel.engines.redis_jobs import chunks
 from umbel.model.job import Job
 
 KEPT_SECONDS: Final = 10.0

@@ -36,6 +36,8 @@ class Calls:
 
     def __init__(self, channel: bytes, clock: Callable[[], float] | None) -> None:
         self.channel = channel
+        self.waiting: set[str] = set()
+        """Homes in whose outbox jobs wait to be sent on."""
         self._clock = clock
         self._scripts: dict[str, Script] = {}
 
@@ -54,6 +56,10 @@ class Calls:
     def place(self, queue: str) -> bytes:
         """What the keys of *queue* begin with: apart from those of a queue that is kept in Redis itself."""
         return prefix(queue) + b"c:"
+
+    def queue(self, place: bytes) -> str:
+        """The name of the queue whose keys begin with *place*."""
+        return place.removeprefix(b"umbel:{").removesuffix(b"}:c:").decode()
 
     def records(self, queue: str) -> bytes:
         """What the keys of records begin with; see `engines.redis_layout.record_key`."""
@@ -88,6 +94,8 @@ def claim(
     (reply,) = yield [calls.make("claim", queue, *words)]
     if reply[0] == b"dead":
         raise SessionDead(session)
+    if reply[0] == b"more":
+        calls.waiting.add(queue)
     return None if reply[0] == b"stale" else [_answer(each) for each in reply[1:]]
 
 
@@ -100,11 +108,22 @@ def settle(calls: Calls, session: str, verdicts: Sequence[Verdict]) -> Steps[lis
     for queue, all_mine in places.items():
         for start in range(0, len(all_mine), MAX_SETTLED):
             mine = all_mine[start : start + MAX_SETTLED]
-            words = [word for place in mine for word in _words(verdicts[place])]
-            (reply,) = yield [calls.make("settle", queue, session, calls.records(queue), calls.channel, *words)]
+            reply = yield from _settled(calls, session, queue, [verdicts[place] for place in mine])
             for place, ours in zip(mine, reply, strict=True):
                 answers[place] = ours == 1
     return answers
+
+
+def _settled(calls: Calls, session: str, queue: str, verdicts: Sequence[Verdict]) -> Steps[list[int]]:
+    flowing = any(verdict.joins or verdict.added for verdict in verdicts)
+    words: list[Word] = [session, calls.records(queue), calls.channel, len(verdicts)]
+    for verdict in verdicts:
+        words += (*_words(verdict), len(verdict.joins) + len(verdict.added))
+    for verdict in verdicts if flowing else ():
+        words += _operations(calls, verdict)
+    (reply,) = yield [calls.make("settle_joins" if flowing else "settle", queue, *words)]
+    calls.waiting.update(calls.queue(place) for place in reply[len(verdicts) :])
+    return list(reply[: len(verdicts)])
 
 
 def published(calls: Calls, queue: str, job_id: str, parcel: bytes, task: str) -> Steps[None]:
@@ -247,3 +266,13 @@ def _words(verdict: Verdict) -> tuple[Word, ...]:
     return (
         delivery.id, delivery.number, verdict.kind, value, more, verdict.generation, told, verdict.parcel
     )  # fmt: skip
+
+
+def _operations(calls: Calls, verdict: Verdict) -> list[Word]:
+    words: list[Word] = []
+    for number, (flow, home, node) in enumerate(verdict.added):
+        words += ("A", calls.place(home), flow, node, f"{verdict.delivery.id}:{number}")
+    for join in verdict.joins:
+        words += ("N", calls.place(join.home), join.flow, join.node, join.member)
+        words.append((b"0" if join.failed else b"1") + join.value)
+    return words

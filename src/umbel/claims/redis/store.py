@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from umbel.claims.redis import operations
+from umbel.claims.redis.keeping import CarriedCalls, KeptFlows, KeptSchedules, RedisOutbox, watched
 from umbel.claims.redis.operations import Calls
 from umbel.contracts.broker import Beat, Ended, Reclaimed
 from umbel.contracts.claims import Answer, Pointer, Verdict
@@ -23,13 +24,19 @@ from umbel.settings import Settings
 class RedisClaims:
     """`ClaimStore` on one database of a Redis server (>= 6.2) or on a Cluster, beside the records of the result store.
 
-    *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
+    On one server alone it keeps flows and schedules too: a `FlowKeeper`. *clock* answers unix seconds and is for tests:
+    it replaces the server's clock in every decision.
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
         address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
         self._engine = opened(address, settings.broker_send_deadline)
         self._calls = Calls(events(address.db), clock)
+        self._carried = CarriedCalls(clock)
+        self.keeps_flows = not address.nodes and address.watch is None
+        self.flow_store = KeptFlows(self._carried, self._engine)
+        self.schedule_store = KeptSchedules(self._carried, self._engine)
+        self.outbox = RedisOutbox(self._carried, self._engine, self._calls)
 
     async def heartbeat(
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
@@ -97,6 +104,10 @@ class RedisClaims:
     async def adoom(self, keys: Sequence[tuple[str, str | None]]) -> list[Revoked]:
         """The async twin of `doom`."""
         return await adrive(operations.doom(self._calls, keys), self._engine.acall)
+
+    async def watched(self, job_id: str, queue: str) -> bool:
+        """Whether a job of a schedule has not ended."""
+        return await adrive(watched(self._calls, job_id, queue), self._engine.acall)
 
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with the server; see `Examiner`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,11 +42,19 @@ class FlowStage(BrokerStage):
         return found
 
     async def every(self, session: str, queues: Sequence[str] = (QUEUE,)) -> list[Delivery]:
-        """Receive until nothing is left."""
+        """Receive and end until nothing is left."""
         received: list[Delivery] = []
         while found := await self.take(session, 100, queues):
             received += found
+            await self.end(session, *found)
         return received
+
+    async def awaited(self, session: str) -> list[Delivery]:
+        """Receive, waiting; an engine may have handed the job to another client that gives it back soon."""
+        async with asyncio.timeout(20):
+            while True:
+                if found := await self.broker.receive(session, [QUEUE], 10, wait=20):
+                    return found
 
     async def state(self) -> str:
         """The state of the flow."""

@@ -12,13 +12,36 @@ from umbel.contracts.capabilities import Power
 from umbel.model.flow import Flow, Input, Join, Node, Page, Standing
 from umbel.model.job import Delivery, Job
 from umbel.testing.conformance.brought import BroughtConformance
-from umbel.testing.conformance.flow_stage import FLOW, a_job, at
+from umbel.testing.conformance.flow_stage import FLOW, FlowStage, a_job, at
 from umbel.testing.conformance.joining import JoiningConformance
 from umbel.testing.conformance.stage import OTHER, QUEUE, body, ids
 
 
-class FlowConformance(JoiningConformance, BroughtConformance):
-    """All that a broker guarantees that holds flows. The hook is ``make(clock)``, see `BrokerStage.make`."""
+class FlowDelayConformance(FlowStage):
+    """What a broker guarantees of the jobs of flows that knows due times exactly."""
+
+    power: ClassVar = Power.EXACT_DELAYS
+
+    async def test_the_delay_of_a_job_counts_from_when_its_node_opens(self) -> None:
+        flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1), Node(2, 2)))
+        due = self.clock() + 60.0
+        jobs = [(0, a_job("a")), (1, a_job("delayed", delay=5.0)), (1, a_job("at", eta=due))]
+        await self.flows.astart(flow, jobs)
+        await self.advance(30.0)
+        session = await self.open()
+        await self.join(session, await self.take_one(session, "a"), at(1))
+        await self.advance(4.75)
+        assert await self.take(session) == []
+        await self.advance(0.25)
+        await self.take_one(session, "delayed")
+        await self.advance(24.75)
+        assert await self.take(session) == []
+        await self.advance(0.25)
+        await self.take_one(session, "at")
+
+
+class HeldFlowConformance(JoiningConformance, BroughtConformance):
+    """What every broker guarantees that holds flows."""
 
     power: ClassVar = Power.FLOWS
 
@@ -137,12 +160,13 @@ class FlowConformance(JoiningConformance, BroughtConformance):
         assert [each.id for each in await self.flows.aflows([QUEUE, OTHER], 2)] == ["flow 2", "flow 1"]
         assert await self.flows.aflows(["nowhere"], 10) == []
 
-    async def test_hostile_names_are_only_names(self) -> None:
+    async def test_hostile_names_of_flows_are_only_names(self) -> None:
         for name in ("'; drop table flow; --", "{x}:jobs *", "täsk ☃", "x" * 255):
             flow = Flow(name, QUEUE, (Node(0, 0), Node(1, 1)))
-            await self.flows.astart(flow, [(0, a_job(f"job of {name}"))])
+            job_id = f"job of {name}"[:255]
+            await self.flows.astart(flow, [(0, a_job(job_id))])
             session = await self.open()
-            delivery = await self.take_one(session, f"job of {name}")
+            delivery = await self.take_one(session, job_id)
             await self.join(session, delivery, Join(name, QUEUE, 1, 0, b"\x00value"))
             found = await self.flows.aflow(name, QUEUE)
             assert found is not None
@@ -205,23 +229,6 @@ class FlowConformance(JoiningConformance, BroughtConformance):
         (following,) = await self.take(session, queues=[OTHER])
         assert (following.id, following.queue, following.level) == ("body", OTHER, 0)
 
-    async def test_the_delay_of_a_job_counts_from_when_its_node_opens(self) -> None:
-        flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1), Node(2, 2)))
-        due = self.clock() + 60.0
-        jobs = [(0, a_job("a")), (1, a_job("delayed", delay=5.0)), (1, a_job("at", eta=due))]
-        await self.flows.astart(flow, jobs)
-        await self.advance(30.0)
-        session = await self.open()
-        await self.join(session, await self.take_one(session, "a"), at(1))
-        await self.advance(4.75)
-        assert await self.take(session) == []
-        await self.advance(0.25)
-        await self.take_one(session, "delayed")
-        await self.advance(24.75)
-        assert await self.take(session) == []
-        await self.advance(0.25)
-        await self.take_one(session, "at")
-
     async def test_a_worker_that_waits_is_woken_by_a_node_that_opens(self) -> None:
         await self.start({0: ["a"], 1: ["b"]}, {1: 1, 2: 1})
         session, other = await self.open(), await self.open()
@@ -239,3 +246,9 @@ class FlowConformance(JoiningConformance, BroughtConformance):
                 found = await client.receive(session, [QUEUE], 1, wait=20)
                 if found:
                     return found
+
+
+class FlowConformance(HeldFlowConformance, FlowDelayConformance):
+    """All that a broker can guarantee of flows. The hook is ``make(clock)``, see `BrokerStage.make`."""
+
+    power: ClassVar = Power.FLOWS

@@ -129,7 +129,7 @@ class JoiningConformance(FlowStage):
         assert len(ends) == len(names)
         await asyncio.gather(*(clients[index].settle(sessions[index], [end]) for index, end in ends))
         session = await self.open()
-        await self.take_one(session, "body")
+        assert ids(await self.awaited(session)) == ["body"]
         assert await self.take(session) == []
         assert len((await self.standing(1)).inputs) == len(names)
 

@@ -80,8 +80,21 @@ class ScheduleStage(BrokerStage):
         assert await self.store().awrite([change]) == [True]
 
 
-class ScheduleConformance(ScheduleStage):
-    """Rows that change once, and ticks that run once."""
+class ScheduleDelayConformance(ScheduleStage):
+    """What a broker guarantees of the jobs of schedules that knows due times exactly."""
+
+    power: ClassVar[Power | None] = Power.EXACT_DELAYS
+
+    async def test_a_job_for_later_is_delayed(self) -> None:
+        await self.store().awrite([Change("a", 0, b"1", (a_job("later", eta=self.clock() + 5),))])
+        session = await self.open()
+        assert await self.take(session) == []
+        await self.advance(5.0)
+        assert ids(await self.take(session)) == ["later"]
+
+
+class HeldScheduleConformance(ScheduleStage):
+    """What every broker guarantees that holds schedules: rows that change once, and ticks that run once."""
 
     power: ClassVar[Power | None] = Power.SCHEDULES
 
@@ -143,13 +156,6 @@ class ScheduleConformance(ScheduleStage):
         await self.store().awrite([Change("a", 0, b"1")])
         await self.store().awrite([Change("a", revision(await self.store().aread(0)), b"", (a_job("last"),))])
         assert ids(await self.take(await self.open())) == ["last"]
-
-    async def test_a_job_for_later_is_delayed(self) -> None:
-        await self.store().awrite([Change("a", 0, b"1", (a_job("later", eta=self.clock() + 5),))])
-        session = await self.open()
-        assert await self.take(session) == []
-        await self.advance(5.0)
-        assert ids(await self.take(session)) == ["later"]
 
     async def test_of_many_writers_of_one_row_one_wins(self) -> None:
         stores = [self.store(self.client()) for _ in range(4)]
@@ -289,6 +295,12 @@ class ScheduleConformance(ScheduleStage):
             await self.advance(1.0)
             found |= {str(header(each, "umbel_schedule")) for each in await self.due(*schedulers)}
         return found
+
+
+class ScheduleConformance(HeldScheduleConformance, ScheduleDelayConformance):
+    """All that a broker can guarantee of schedules."""
+
+    power: ClassVar[Power | None] = Power.SCHEDULES
 
 
 def every(seconds: float, name: str = "tick", **fields: Any) -> Entry:

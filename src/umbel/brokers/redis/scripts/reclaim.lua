@@ -4,7 +4,7 @@
 -- KEYS[1] jobs   ARGV prefix now lease limit
 -- Answer: {promoted, returned, ms until the next job is due, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen promote charge empty wake levels pump forget
+-- includes: now seen promote charge empty wake levels pump over forget
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions, dead = prefix .. 'sessions', prefix .. 'dead'
 local DEAD_MS, MOST_DEAD = 30 * 86400000, 100000
@@ -39,14 +39,7 @@ for _, list in ipairs({ 'opening', 'posting' }) do
     promoted = promoted + pump(prefix .. list, limit - promoted - returned)
   end
 end
-local over = redis.call('ZRANGE', prefix .. 'flows:over', '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
-if #over > 0 then
-  for _, flow in ipairs(over) do
-    redis.call('UNLINK', prefix .. 'flow:' .. flow, prefix .. 'flow-more:' .. flow)
-  end
-  redis.call('ZREM', prefix .. 'flows', unpack(over))
-  redis.call('ZREM', prefix .. 'flows:over', unpack(over))
-end
+over(prefix, limit)
 
 local old = redis.call('ZRANGE', dead, '-inf', now - DEAD_MS, 'BYSCORE', 'LIMIT', 0, limit)
 local excess = redis.call('ZCARD', dead) - MOST_DEAD

@@ -2,7 +2,7 @@
 -- claim: lease jobs to a session, each asked for by a message of a generation.
 -- KEYS[1] holders   ARGV prefix now session number records (id generation copy(1|0))*
 --   records  what the keys of terminal records begin with
--- Answer: {'ok', per message: verdict, more*} | {'dead'} | {'stale'}
+-- Answer: {'ok', per message: verdict, more*} | {'dead'} | {'stale'}; 'more' for 'ok': somebody should send on the outbox here
 --   'ours' retries crashes losses marked returned doom (nothing, if it neither came back nor is doomed) | 'held' ms | 'over' parcel
 -- A job that this session has already is leased again: whoever asks does not know of it.
 -- includes: now alive keep
@@ -17,6 +17,10 @@ end
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 redis.call('HSET', held, '#', number)
 local answer = { 'ok' }
+if redis.call('EXISTS', prefix .. 'outbox', prefix .. 'posting') > 0 then
+  local till = redis.call('HGET', prefix .. 'outbox:sender', 'until')
+  answer[1] = tonumber(till or 0) <= now and 'more' or 'ok'
+end
 
 local function over(id)
   return { 'over', redis.call('GET', prefix .. 'parcel:' .. id) or '' }

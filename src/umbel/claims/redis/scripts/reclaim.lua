@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- reclaim: the claims of lapsed sessions are freed, at most `limit` a call.
+-- reclaim: the claims of lapsed sessions are freed, at most `limit` a call; flows that are over are forgotten.
 -- KEYS[1] holders   ARGV prefix now lease limit
 -- Answer: {freed, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen charge empty
+-- includes: now seen charge empty over
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions = prefix .. 'sessions'
 
@@ -30,6 +30,7 @@ for _, session in ipairs(lapsed) do
     freed = freed + empty(prefix, session, limit - freed, account)
   end
 end
+over(prefix, 200)
 local deadline = redis.call('ZRANGE', sessions, 0, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 return {
   freed,

@@ -1,10 +1,10 @@
 #!lua
 -- schedule: replace rows that are still as they were seen, and send the jobs of those.
 -- KEYS[1] jobs   ARGV prefix now (name revision value n job*)*   revision 0: there must be none; an empty value removes
---   job        n times J prefix queue id level at envelope; O instead of J: on another node, left in the outbox here
+--   job        n times kind place id level at envelope; see hand
 -- Answer: per change 1 if it was carried out, else 0
 -- Order of writes: jobs, then the row. A cut between them repeats the tick, whose job's id is known; it never loses one.
--- includes: now follow post
+-- includes: hand
 local prefix = ARGV[1]
 local rows, revisions = prefix .. 'rows', prefix .. 'revisions'
 local new = redis.call('INCR', prefix .. 'revision')
@@ -17,14 +17,9 @@ while ARGV[at] do
   at = at + 4
   for _ = 1, n do
     if ours then
-      local id, level, due, envelope = ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5]), ARGV[at + 6]
-      if ARGV[at] == 'J' then
-        follow(ARGV[at + 1], id, level, due, envelope)
-      else
-        post(prefix, ARGV[at + 2], id, level, due, envelope)
-      end
+      hand(prefix, ARGV[at], ARGV[at + 1], { unpack(ARGV, at + 2, at + 5) })
     end
-    at = at + 7
+    at = at + 6
   end
   if ours and value == '' then
     redis.call('HDEL', rows, name)

@@ -2,7 +2,7 @@
 
 A chunk is an array ``(id level at envelope)*`` of jobs of one node for one queue, in the MessagePack that Redis's own
 decoder in Lua knows: it has no type for bytes, so they go as the long texts of old, which may hold any. The names of
-the fields are told in ``scripts/include/open.lua``.
+the fields are told in ``redis_scripts/include/open.lua``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from umbel.brokers.redis.packing import due, milliseconds
 from umbel.engines.redis_command import Word
+from umbel.engines.redis_jobs import due, milliseconds
 from umbel.engines.redis_layout import prefix
 from umbel.model.flow import Flow, Join
 from umbel.model.job import Job
@@ -55,14 +55,15 @@ class Draft:
 
     It keeps no more of either than the next call carries.
 
-    *clustered*: jobs for other queues go by the outbox of the flow's home.
+    *clustered*: jobs for other queues go by the outbox of the flow's home; *carried*: all do.
     """
 
-    def __init__(self, flow: Flow, *, clustered: bool) -> None:
+    def __init__(self, flow: Flow, *, clustered: bool, carried: bool = False) -> None:
         self.fields: list[Word] = []
         self.size = 0
         self._flow = flow
         self._clustered = clustered
+        self._carried = carried
         self._groups: dict[int, dict[str, _Group]] = {node.key: {} for node in flow.nodes}
         self._filling: dict[tuple[int, str], _Group] = {}
         self._members = {node.key: node.members for node in flow.nodes}
@@ -157,7 +158,7 @@ class Draft:
         return f"{kind}{group.chunks}:{len(place)}:{place}"
 
     def _is_apart(self, queue: str) -> bool:
-        return self._clustered and queue != self._flow.home
+        return self._carried or (self._clustered and queue != self._flow.home)
 
     def _close_all(self) -> None:
         for (node, _), group in self._filling.items():

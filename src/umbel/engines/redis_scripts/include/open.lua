@@ -3,7 +3,7 @@
 -- "members added joined failed first sent jobs"; per member that joined <node>:<member>, 1 or 0 (failed) and its value;
 -- per chunk of jobs that are not sent j:<node>:<group>:<number>; a:<node>:<by> for each added member.
 -- `flow-more:<id>`, a ZSET, has <node>:<member> of joined members beyond the first ones, in order.
--- jobs: per queue kind chunks:length:place (see forward); a node without jobs is an end.
+-- jobs: per queue kind chunks:length:place (see hand); a node without jobs is an end.
 local function text_of(members, added, joined, failed, first, sent, jobs)
   return string.format('%d %d %d %d %s %s ', members, added, joined, failed, first, sent) .. jobs
 end

@@ -1,20 +1,20 @@
-"""What the verbs of flows do, as generators of script calls. No I/O here."""
+"""What the verbs of flows do on Redis, as generators of script calls. No I/O here."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from umbel.brokers.redis import outbox
-from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.draft import MAX_FIELDS, Draft
-from umbel.brokers.redis.inspector import queues
-from umbel.brokers.redis.operations import Steps
-from umbel.brokers.redis.window import MAX_KEPT_BYTES
+from umbel.engines.redis_calls import QueueCalls
 from umbel.engines.redis_command import Command, Word
+from umbel.engines.redis_draft import MAX_FIELDS, Draft
+from umbel.engines.redis_layout import QUEUES
 from umbel.exceptions import BrokerError
 from umbel.model.flow import Flow, FlowView, Input, Join, Page, Progress, Standing
 from umbel.model.job import Job
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
 
 _EXPIRED: Final = -1
 _WINDOW: Final = 2 * MAX_FIELDS
@@ -29,18 +29,22 @@ class Begin(NamedTuple):
 
 
 class Started:
-    """What a start did: the queues it made known, and its calls, to be said again if the server forgets them."""
+    """What a start did: the queues it made known, and its calls, to be said again if the server forgets them.
 
-    def __init__(self, known: Collection[str]) -> None:
+    No more calls are kept than have *room* bytes.
+    """
+
+    def __init__(self, known: Collection[str], room: int = 0) -> None:
         self.known = known
+        self.room = room
         self.commands: list[Command] = []
         self.size = 0
 
 
-def start(calls: Calls, begin: Begin, started: Started) -> Steps[None]:
+def start(calls: QueueCalls, begin: Begin, started: Started) -> Steps[None]:
     """Store a flow with its jobs and inputs in parts of 512 KiB, then open it."""
     flow = begin.flow
-    draft = Draft(flow, clustered=calls.clustered)
+    draft = Draft(flow, clustered=calls.clustered, carried=calls.carried)
     parts = _Parts(calls, flow, started)
     for _ in _filled(draft, begin):
         if draft.full:
@@ -58,8 +62,6 @@ def start(calls: Calls, begin: Begin, started: Started) -> Steps[None]:
     new = set(names).difference(started.known)
     started.known = names
     yield from parts.open(roots, fields, new)
-    if calls.clustered:
-        yield from outbox.flushed(calls, [flow.home])
 
 
 def _filled(draft: Draft, begin: Begin) -> Iterator[None]:
@@ -75,7 +77,7 @@ def _filled(draft: Draft, begin: Begin) -> Iterator[None]:
 class _Parts:
     """The calls of one start, in their order."""
 
-    def __init__(self, calls: Calls, flow: Flow, started: Started) -> None:
+    def __init__(self, calls: QueueCalls, flow: Flow, started: Started) -> None:
         self._calls = calls
         self._flow = flow
         self._started = started
@@ -110,20 +112,20 @@ class _Parts:
     def _keep(self, commands: Sequence[Command], size: int) -> None:
         started = self._started
         started.size += size
-        if started.size <= MAX_KEPT_BYTES:
+        if started.size <= started.room:
             started.commands += commands
 
 
-def inputs(calls: Calls, pages: Sequence[Page]) -> Steps[list[Standing | None]]:
+def inputs(calls: QueueCalls, pages: Sequence[Page]) -> Steps[list[Standing | None]]:
     """What the nodes of *pages* were brought."""
     commands = [calls.make("flow_page", page.home, (page.flow, page.node, page.after, page.count)) for page in pages]
     replies = (yield commands) if commands else []
     return [None if reply is None else _standing(reply) for reply in replies]
 
 
-def find(calls: Calls, flow: str, home: str | None) -> Steps[FlowView | None]:
+def find(calls: QueueCalls, flow: str, home: str | None) -> Steps[FlowView | None]:
     """One flow with its nodes; in every queue if *home* is None."""
-    names = [home] if home is not None else (yield from queues())
+    names = [home] if home is not None else (yield from _queues())
     replies = (yield [calls.make("flow_views", name, (1, flow)) for name in names]) if names else []
     for name, reply in zip(names, replies, strict=True):
         if reply:
@@ -131,7 +133,7 @@ def find(calls: Calls, flow: str, home: str | None) -> Steps[FlowView | None]:
     return None
 
 
-def newest(calls: Calls, homes: Sequence[str], limit: int) -> Steps[list[FlowView]]:
+def newest(calls: QueueCalls, homes: Sequence[str], limit: int) -> Steps[list[FlowView]]:
     """The newest flows of *homes*, without their nodes."""
     if not homes or limit < 1:
         return []
@@ -143,11 +145,16 @@ def newest(calls: Calls, homes: Sequence[str], limit: int) -> Steps[list[FlowVie
     return found[:limit]
 
 
-def revoke(calls: Calls, flow: str, home: str | None) -> Steps[bool]:
+def revoke(calls: QueueCalls, flow: str, home: str | None) -> Steps[bool]:
     """Revoke a running flow; answers whether it was running."""
-    names = [home] if home is not None else (yield from queues())
+    names = [home] if home is not None else (yield from _queues())
     replies = (yield [calls.make("flow_revoke", name, (flow,)) for name in names]) if names else []
     return any(replies)
+
+
+def _queues() -> Steps[list[str]]:
+    (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
+    return sorted(name.decode() for name in reply)
 
 
 def _standing(reply: list[Any]) -> Standing:

@@ -1,0 +1,58 @@
+"""Real workers on RabbitMQ with Redis: a chain, a chord whose children are killed, and a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.harness import Workers, eventually
+from tests.system.stage import Stage
+from tests.system.test_schedules import EVERY, TICKING_APP, complete, ticks
+from umbel import chain, chord
+
+pytestmark = pytest.mark.timeout(180)
+
+MEMBERS = 60
+WAIT = 60.0
+
+
+@pytest.fixture
+def stage(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(rabbitmq_url, tmp_path, redis_url)
+    yield made
+    made.end()
+
+
+def test_a_chain_runs(stage: Stage) -> None:
+    stage.start().wait_ready()
+    member = stage.app.signature("ledger_tasks.member")
+    assert chain(member.clone(args=(7,)), member.clone(), member.clone()).apply_async().get(timeout=WAIT) == 7
+
+
+def test_a_chord_gets_every_value_and_runs_its_body_once_although_a_child_is_killed(stage: Stage) -> None:
+    worker = stage.start(UMBEL_WORKER_LEASE="3").wait_ready()
+    members = [stage.app.signature("ledger_tasks.member", args=(number,)) for number in range(MEMBERS)]
+    body = chord(members, stage.app.signature("ledger_tasks.total")).apply_async()
+    eventually(lambda: len(stage.ledger.ends()) >= MEMBERS // 3, "a third of the members have ended", WAIT)
+    worker.children()[-1].kill()
+    eventually(body.ready, "the body has ended", WAIT)
+    assert body.get(timeout=20) == sum(range(MEMBERS))
+    assert stage.ledger.starts()[body.id] == 1
+
+
+def test_each_tick_is_one_job(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "ticking.py").write_text(TICKING_APP)
+    workers = Workers(tmp_path)
+    try:
+        places = {"UMBEL_TEST_BROKER": rabbitmq_url, "UMBEL_RESULT_BACKEND": redis_url}
+        worker = workers.start(
+            "--processes=1", app="ticking", folder=tmp_path, UMBEL_TEST_EVERY=str(EVERY), **places
+        ).wait_ready()
+        eventually(lambda: len(ticks(tmp_path)) >= 9 and complete(tmp_path), "three ticks of each schedule", WAIT)
+        worker.stop()
+        found = ticks(tmp_path)
+        assert len(found) == len({(name, tick) for name, tick, _ in found})
+    finally:
+        workers.end()
