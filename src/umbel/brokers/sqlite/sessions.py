@@ -21,6 +21,8 @@ MAX_EXPIRED: Final = 1000
 """Records deleted in one transaction: a few ms, so that no writer waits for the cleaning."""
 MIN_HOLD_MS: Final = 3000
 REMEMBERED_MS: Final = 86_400_000
+STOPPERS_REMEMBERED_MS: Final = 600_000
+"""For how long sessions are known that revoked or purged jobs: there is one a call, and each reclaim reads them all."""
 DEAD_LETTER_MS: Final = 30 * 86_400_000
 MAX_DEAD_LETTERS: Final = 100_000
 _NO_LIMIT: Final = -1
@@ -201,7 +203,7 @@ def expire(connection: Connection, clock: Clock) -> int:
 def tidy(connection: Connection, clock: Clock, queues: Sequence[str]) -> set[str]:
     """Forget sessions that died long ago, and dead letters that are too old or too many; answers lifelines in use."""
     now = clock.wall()
-    connection.execute(RECLAIM["forget"], (now - REMEMBERED_MS,))
+    connection.execute(RECLAIM["forget"], (now - REMEMBERED_MS, now - STOPPERS_REMEMBERED_MS))
     for queue in queues:
         connection.execute(RECLAIM["trim"], (queue, now - DEAD_LETTER_MS, MAX_DEAD_LETTERS))
     return {row[0] for row in connection.execute(RECLAIM["lifelines"])}

@@ -41,9 +41,10 @@ update job set doom = ?1 where id = ?2 and session = ?3 and state = 1 and doom =
 select distinct lifeline from session where ended is null
 
 -- name: forget
--- ?1 unix ms; sessions that died before
+-- ?1 and ?2 unix ms; sessions that died before ?1, and those that only stopped jobs before ?2: nobody names them again
 delete from session
-where ended < ?1 and not exists (select 1 from job where job.session = session.key and state = 1)
+where ended < case info when x'' then ?2 else ?1 end
+    and not exists (select 1 from job where job.session = session.key and state = 1)
 
 -- name: expire
 -- ?1 now in unix ms, ?2 limit; answers a row for each record deleted
