@@ -330,6 +330,7 @@ def test_a_flow_is_listed_shown_and_revoked(project: Path) -> None:
     assert [box["state"] for box in told["boxes"]] == ["running", "waiting"]
     assert umbel(project, "-A", "tasks", "flows", "show", job, "--mermaid").stdout.startswith("graph LR")
     assert umbel(project, "-A", "tasks", "flows", "show", job, "--svg").stdout.startswith("<svg ")
+    assert umbel(project, "-A", "tasks", "flows", "show", "nope").returncode == 2
     assert umbel(project, "-A", "tasks", "flows", "revoke", job).returncode == 0
     again = umbel(project, "-A", "tasks", "flows", "revoke", job)
     assert (again.returncode, f"no flow {job} is running" in again.stderr) == (1, True)

@@ -15,7 +15,7 @@ from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
 from umbel.contracts.broker import Broker
-from umbel.exceptions import UmbelError
+from umbel.exceptions import ImproperlyConfigured, UmbelError
 from umbel.settings import Settings
 
 HELP: Final = """Flows of a broker: chains, chords and other graphs, while they run and for a day after.
@@ -73,7 +73,7 @@ def show(frame: Frame, /, *, flow: str, form: str | None) -> int:
     """Show it; answers the exit code."""
     found = _opened(frame).get(flow)
     if found is None:
-        raise UmbelError(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
+        raise ImproperlyConfigured(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
     match form:
         case "json":
             counts = {"total": found.total, "done": found.done, "failed": found.failed}

@@ -12,6 +12,7 @@ from umbel.app.orders import TELLING
 from umbel.cli.asking import agreed, force_option, json_option, names, opened, outlined, show_json
 from umbel.cli.command import Command, Frame
 from umbel.exceptions import ImproperlyConfigured
+from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
 
 NOBODY: Final = 69
@@ -111,6 +112,8 @@ def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
         return {"n": int(words[0]) if words else 1}
     if len(words) != (verb in _QUEUES):
         raise ImproperlyConfigured(f"{verb} {'needs a queue' if verb in _QUEUES else 'takes nothing'}")
+    if words and not valid_queue(words[0]):
+        raise ImproperlyConfigured(f"{words[0]!r} cannot name a queue: 1-128 of A-Z a-z 0-9 . _ @ : -")
     return {"queue": words[0]} if words else {}
 
 

@@ -115,6 +115,11 @@ def test_wrong_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "Error" in capsys.readouterr().err
 
 
+def test_what_cannot_name_a_queue_is_refused_before_anybody_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["control", "add_consumer", "no name"]) == 2
+    assert "'no name' cannot name a queue" in capsys.readouterr().err
+
+
 def test_every_command_in_the_table_can_be_imported() -> None:
     context = click.Context(cli.group)
     for name, (_, text) in cli.COMMANDS.items():
