@@ -286,6 +286,8 @@ class Umbel(Administration):
 
     def AsyncResult(self, task_id: str) -> Handle[Any]:  # noqa: N802 - Celery's name
         """The handle of the job *task_id*, from whatever process it was sent."""
+        if not isinstance(task_id, str) or not task_id:
+            raise ValueError(f"{task_id!r} is no id of a job")
         return Handle(task_id, self)
 
     def task_named(self, name: str) -> AnyTask:

@@ -73,7 +73,7 @@ def show(frame: Frame, /, *, flow: str, form: str | None) -> int:
     """Show it; answers the exit code."""
     found = _opened(frame).get(flow)
     if found is None:
-        raise ImproperlyConfigured(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
+        raise _unknown(flow)
     match form:
         case "json":
             counts = {"total": found.total, "done": found.done, "failed": found.failed}
@@ -93,9 +93,11 @@ def show(frame: Frame, /, *, flow: str, form: str | None) -> int:
 @click.pass_obj
 def revoke(frame: Frame, /, *, flow: str) -> int:
     """Revoke it; answers the exit code."""
-    if _opened(frame).revoke(flow):
+    opened = _opened(frame)
+    if opened.revoke(flow):
         return 0
-    raise UmbelError(f"no flow {flow} is running")
+    found = opened.get(flow)
+    raise _unknown(flow) if found is None else UmbelError(f"flow {flow} has ended: {found.state}")
 
 
 @flows.command(cls=Command, help=RETRY)
@@ -119,6 +121,10 @@ def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, a
     else:
         click.echo(found.id)
     return 0
+
+
+def _unknown(flow: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"no flow {flow} is known: it was not sent to this broker, or was forgotten")
 
 
 def _opened(frame: Frame) -> Flows:

@@ -240,6 +240,12 @@ def test_what_is_no_id_is_refused(app: Umbel, given: Any) -> None:
         app.control.revoke(given)
 
 
+@pytest.mark.parametrize("given", ["", None, 1])
+def test_a_handle_needs_an_id(app: Umbel, given: Any) -> None:
+    with pytest.raises(ValueError, match="no id of a job"):
+        app.AsyncResult(given)
+
+
 @pytest.mark.parametrize("given", ["SIGSTOP", "nonsense", 999])
 def test_what_is_no_signal_that_ends_a_job_is_refused(app: Umbel, given: str | int) -> None:
     with pytest.raises(ValueError, match=r"is no signal|ends no job"):

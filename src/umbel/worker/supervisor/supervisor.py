@@ -218,7 +218,9 @@ class Supervisor:
         if self._herald is not None:
             self._herald.stopping(signals.last)
         grace = plan.grace
-        logger.warning("Stopping: %d running jobs have %g s to finish; again to stop now", children.running(), grace)
+        running = children.running()
+        level = logging.WARNING if running else logging.INFO
+        logger.log(level, "Stopping: %d running jobs have %g s to finish; again to stop now", running, grace)
         stopping = asyncio.create_task(children.stop(grace))
         cold = asyncio.create_task(signals.cold.wait())
         await asyncio.wait((stopping, cold), return_when=asyncio.FIRST_COMPLETED)
