@@ -6,7 +6,6 @@ Each test reads the ledger that the tasks write, so it knows what ran, where and
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,14 +161,16 @@ def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> N
 
 def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -> None:
     frozen = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
-    results = [stage.send("work", 1.0) for _ in range(2)]
+    tree, old = frozen.tree(), {child.pid for child in frozen.children()}
+    results = [stage.send("work", 2.0) for _ in range(2)]
     stage.wait_started(*results)
-    old = {child.pid for child in frozen.children()}
-    frozen.signal_group(signal.SIGSTOP)
+    for process in tree:  # each child is in a group of its own
+        process.suspend()
     other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     stage.wait_started(*results, times=2)
     values = [result.get(timeout=15 * LEASE) for result in results]
-    frozen.signal_group(signal.SIGCONT)
+    for process in tree:
+        process.resume()
     last = stage.send("work", 0.0)
     eventually(lambda: not old & {child.pid for child in frozen.children()}, "its children are replaced", 15 * LEASE)
     assert last.get(timeout=30)
