@@ -64,7 +64,7 @@ class Hunt:
         tree = worker.tree()
         worker.kill()
         self.killed |= {process.pid: time.time() for process in tree}
-        eventually(lambda: not alive(tree), "the orphans are gone", 2.0)
+        eventually(lambda: not alive(tree), "the orphans are gone", 20.0)
         self._workers[place] = self._start()
 
     def _start(self) -> Worker:
