@@ -108,7 +108,7 @@ class Signature(dict[str, Any], Stampable, Generic[R_co]):
     @property
     def id(self) -> str | None:
         """The id that its job will have, once it is fixed."""
-        return self.options.get("task_id")
+        return self.options.get("task_id") or getattr(self.flow_id and self.freeze(), "id", None)
 
     @property
     def parent_id(self) -> str | None:

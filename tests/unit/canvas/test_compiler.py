@@ -142,6 +142,13 @@ def test_what_is_frozen_always_gets_the_same_ids() -> None:
     assert frozen.id == first.handle.id == sig.freeze().id
 
 
+def test_what_is_frozen_tells_its_id() -> None:
+    for sig in (add.s(1, 1), add.s(1, 1) | add.s(2), group(add.s(1, 1)), chord([add.s(1, 1)], total.s())):
+        assert sig.id is None
+        assert sig.freeze().id == sig.id
+    assert add.s(1, 1).set(task_id="mine").id == "mine"
+
+
 def test_parents_lead_back_to_the_first_step_and_children_forward() -> None:
     last = STAGE.leaves(add.s(1, 1) | group(add.s(2), add.s(3)) | total.s()).handle
     header = last.parent
