@@ -88,7 +88,10 @@ def _read(name: str, values: dict[str, Any]) -> Wanted:
 
 def _policies(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: values[key] for key in POLICIES if values.get(key) is not None}
-    return {_FIELDS.get(key, key): _READERS[key](value) for key, value in given.items()}
+    read = {_FIELDS.get(key, key): _READERS[key](value) for key, value in given.items()}
+    if "start" in read and "end" in read and read["end"] < read["start"]:
+        raise ValueError(f"end is {given['end']!r}: that is before its start, so it is never due")
+    return read
 
 
 def _misfire(value: Any) -> str:

@@ -190,6 +190,7 @@ def test_a_receiver_is_connected_once_and_can_leave(app: Umbel) -> None:
         ({"task": "a", "schedule": 1, "timezone": "Moon"}, "'Moon' is no time zone"),
         ({"task": "a", "schedule": 1, "start": "soon"}, "schedule 'x': Invalid isoformat"),
         ({"task": "a", "schedule": 1, "end": 5}, "end is 5: give a datetime"),
+        ({"task": "a", "schedule": 1, "start": "2030-01-02", "end": "2030-01-01"}, "is before its start"),
         ({"task": "a", "schedule": 1, "enabled": "yes"}, "enabled is 'yes'"),
     ],
 )
