@@ -273,7 +273,7 @@ class Compiler:
         try:
             yield
         except RecursionError:
-            raise ValueError("the canvas contains itself") from None
+            raise ValueError("the canvas is nested too deeply, or contains itself") from None
         except (EncodeError, TypeError, ValueError) as error:
             if not self._path:
                 raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import msgspec
@@ -12,6 +13,7 @@ from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
+from umbel.exceptions import EncodeError
 from umbel.options import CallOptions
 from umbel.wire import values
 from umbel.wire.envelope import Errback, Link
@@ -23,7 +25,7 @@ START: Final = "umbel.start_canvas"
 def linked(said: Said, links: Mapping[str, Any], host: Host) -> Said:
     """*said* with the callbacks and errbacks in *links*, the options `link` and `link_error`.
 
-    Raises `TypeError` for what cannot be told, naming the option.
+    Raises `TypeError`, `ValueError` or `EncodeError` for what cannot be told, naming the option.
     """
     callbacks = tuple(_link(each, index, host) for index, each in enumerate(listed(links.get("link"))))
     errbacks = tuple(_errback(each, index, host) for index, each in enumerate(listed(links.get("link_error"))))
@@ -37,8 +39,22 @@ def popped(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: options.pop(name) for name in names if name in options}
 
 
+@contextmanager
+def _naming(place: str) -> Generator[None]:
+    """Have errors name *place*."""
+    try:
+        yield
+    except (EncodeError, TypeError, ValueError) as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
 def _link(callback: Signature[Any], index: int, host: Host) -> Link:
-    _check(callback, f"link {index}")
+    with _naming(f"link {index}"):
+        return _callback(callback, host)
+
+
+def _callback(callback: Signature[Any], host: Host) -> Link:
+    _check(callback)
     if isinstance(callback, chain | chord):
         callback = _starting(callback)
     task = host.task_named(callback.task)
@@ -52,9 +68,17 @@ def _link(callback: Signature[Any], index: int, host: Host) -> Link:
 
 
 def _errback(errback: Signature[Any], index: int, host: Host) -> Errback:
-    _check(errback, f"link_error {index}")
-    task: Callee = host.task_named(errback.task)
-    return Errback(values.encode(dict(errback)), errback.options.get("queue") or task.queue or "")
+    with _naming(f"link_error {index}"):
+        _check(errback)
+        task: Callee = host.task_named(errback.task)
+        return Errback(_form(errback), errback.options.get("queue") or task.queue or "")
+
+
+def _form(errback: Signature[Any]) -> bytes:
+    try:
+        return values.encode(dict(errback))
+    except EncodeError as error:
+        raise EncodeError(f"{errback.task}: an argument or option {error}") from error
 
 
 def _starting(canvas: Signature[Any]) -> Signature[Any]:
@@ -62,8 +86,8 @@ def _starting(canvas: Signature[Any]) -> Signature[Any]:
     return Signature(START, (canvas,), immutable=immutable)
 
 
-def _check(given: object, place: str) -> None:
+def _check(given: object) -> None:
     if not isinstance(given, Signature):
-        raise TypeError(f"{place}: {given!r} is no signature: give task.s(…)")
+        raise TypeError(f"{given!r} is no signature: give task.s(…)")
     if isinstance(given, group | chunks):
-        raise TypeError(f"{place}: a group cannot be a callback: link its members one by one, or write task | group(…)")
+        raise TypeError("a group cannot be a callback: link its members one by one, or write task | group(…)")

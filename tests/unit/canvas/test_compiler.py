@@ -198,6 +198,10 @@ def test_chunks_are_a_group_of_starmap_jobs() -> None:
         (add.s(1, 1) | add.s(1).set(priority=11), ValueError, "step 1: add: priority is 11"),
         (add.s(1, 1).set(link=group(add.s(1))), TypeError, "link 0: a group cannot be a callback"),
         (add.s(1, 1) | add.s(1).set(link_error=group(add.s(1))), TypeError, "step 1: link_error 0: a group cannot"),
+        (add.s(1, 1).set(link=add.s(1, 2, 3)), TypeError, r"^link 0: add\(\) takes"),
+        (add.s(1, 1).set(link=[add.s(1), add.si(object(), 1)]), EncodeError, "link 1: add: argument 'x' of type"),
+        (add.s(1, 1) | add.s(1).set(link=add.s(1).set(link=add.si(1, 2, 3))), TypeError, "step 1: link 0: link 0: add"),
+        (add.s(1, 1).set(link_error=add.s(object())), EncodeError, "link_error 0: add: an argument or option of"),
         (chord([add.s(1, 1)]), TypeError, "this chord has no body yet"),
     ],
 )
@@ -211,6 +215,14 @@ def test_a_group_that_contains_itself_is_an_error() -> None:
     sig.tasks.append(sig)
     with pytest.raises(ValueError, match="contains itself"):
         STAGE.leaves(chord(sig, total.s()))
+
+
+def test_ten_thousand_nested_callbacks_are_an_error() -> None:
+    sig = add.s(1)
+    for _ in range(10_000):
+        sig = add.s(1).set(link=sig)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        STAGE.leaves(add.s(1, 1).set(link=sig))
 
 
 def test_a_generator_is_read_when_the_group_is_sent_and_once() -> None:
