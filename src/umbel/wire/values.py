@@ -161,7 +161,7 @@ def _inner(value: object) -> object:
         return str(value)
     if is_pydantic(type(value)):
         return _dumped(value)
-    raise TypeError(f"it holds a value that {_cannot_travel(type(value))}")
+    raise TypeError(f"a value in it {_cannot_travel(type(value))}")
 
 
 def _dumped(model: Any) -> object:

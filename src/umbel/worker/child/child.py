@@ -54,8 +54,9 @@ class Child:
         builtin.install(app)
         pace = Pace(options.threads, options.async_slots, has_def=False in kinds, has_async=True in kinds)
         self._settler = Settler(link, options.worker, conf.result_expires, self._settled)
-        desk = executor.desk = Desk(link, executor, self._settler.settlement)
-        self._notebook = executor.notebook = Notebook(link, masked(conf.broker_url))
+        place = masked(conf.broker_url)
+        desk = executor.desk = Desk(link, executor, self._settler.settlement, place)
+        self._notebook = executor.notebook = Notebook(link, place)
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         if options.nursery >= 0:

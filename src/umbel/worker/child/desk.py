@@ -24,10 +24,16 @@ _logger: Final = logging.getLogger("umbel.worker")
 
 
 class Desk:
-    """Ends jobs of the session of *link*; *settle* makes the settlement of a finished run at a unix time."""
+    """Ends jobs of the session of *link*; *settle* makes the settlement of a finished run at a unix time.
 
-    def __init__(self, link: Link, executor: Executor, settle: Callable[[Finished, float], Settlement]) -> None:
+    *place* is the URL of the broker as errors may show it.
+    """
+
+    def __init__(
+        self, link: Link, executor: Executor, settle: Callable[[Finished, float], Settlement], place: str
+    ) -> None:
         self._link = link
+        self._place = place
         self._executor = executor
         self._settle = settle
 
@@ -45,7 +51,7 @@ class Desk:
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
-        demand(self._link.broker, Power.JOBS, "a durable step", type(self._link.broker).__name__)
+        demand(self._link.broker, Power.JOBS, "a durable step", self._place)
 
     def amend(self, request: Request, envelope: bytes) -> None:
         """Keep *envelope* as the job; see `umbel.request.Desk`."""
@@ -100,7 +106,7 @@ class Desk:
 
     def _broker(self) -> TransactionalSettler:
         broker = self._link.broker
-        demand(broker, Power.TRANSACTIONS, "complete_in", type(broker).__name__)
+        demand(broker, Power.TRANSACTIONS, "complete_in", self._place)
         assert isinstance(broker, TransactionalSettler)  # noqa: S101 - it says so
         return broker
 
