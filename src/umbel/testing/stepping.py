@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
+from umbel.engines.address import masked
 from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.model.failure import Failure, rebuild
@@ -55,7 +56,7 @@ class Stepper:
         )
         self._executor.abandon()  # who cancels a run is the test
         self._settler = Settler(self._link, NAME, conf.result_expires, _ignore)
-        self._executor.desk = Desk(self._link, self._executor, self._settler.settlement)
+        self._executor.desk = Desk(self._link, self._executor, self._settler.settlement, masked(conf.broker_url))
         self._gatherer = Gatherer(broker, OwnEngine(), self._executor)
         self._opened: set[str] = set()
         terms = Terms(session=new_session(), scope=app.main or "", interval=FAR_SECONDS)
