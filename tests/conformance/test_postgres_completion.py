@@ -200,7 +200,7 @@ def test_an_engine_that_cannot_do_it_fails_the_job_with_the_cure(url: str, place
         with psycopg.connect(url) as connection:
             self.request.complete_in(connection)
 
-    cure = "MemoryBroker does not, PostgreSQL does" if backend is None else "leave result_backend out"
+    cure = "memory:// does not, PostgreSQL does" if backend is None else "leave result_backend out"
     with app, worker(app), pytest.raises(ImproperlyConfigured, match=cure):
         charge.delay().get(timeout=SECONDS)
 

@@ -49,7 +49,9 @@ class Stage:
 
     def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
         """Wait until each of those jobs has started *times* times."""
-        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
+        eventually(
+            lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started", 60.0
+        )
 
     def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = 60.0) -> None:
         """Wait until each of *results* is there; raises what a job raised, and `TimeoutError` for one that is lost."""
