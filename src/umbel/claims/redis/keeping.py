@@ -18,7 +18,8 @@ from umbel.engines.redis_flows import Begin, Started, Steps
 from umbel.engines.redis_jobs import posted
 from umbel.engines.redis_layout import prefix
 from umbel.engines.redis_opening import AnyEngine
-from umbel.model.flow import Flow, FlowView, Join, Page, Standing
+from umbel.engines.redis_stored_flows import StoredFlows
+from umbel.model.flow import Flow, Join
 from umbel.model.job import Job
 from umbel.model.schedule import Change, Table
 
@@ -61,12 +62,8 @@ class RedisOutbox:
         return sorted(found)
 
 
-class KeptFlows:
+class KeptFlows(StoredFlows):
     """`FlowStore` beside claims."""
-
-    def __init__(self, calls: CarriedCalls, engine: AnyEngine) -> None:
-        self._calls = calls
-        self._engine = engine
 
     def start(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """Store *flow* in parts of 512 KiB, then open it in one atomic step."""
@@ -75,38 +72,6 @@ class KeptFlows:
     async def astart(self, flow: Flow, jobs: Iterable[tuple[int, Job]], inputs: Iterable[Join] = ()) -> None:
         """The async twin of `start`."""
         await adrive(redis_flows.start(self._calls, Begin(flow, jobs, inputs), Started(())), self._engine.acall)
-
-    async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
-        """What the nodes of *pages* were brought, in one round trip."""
-        return await adrive(redis_flows.inputs(self._calls, pages), self._engine.acall)
-
-    def read_inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
-        """The sync twin of `inputs`."""
-        return drive(redis_flows.inputs(self._calls, pages), self._engine.call)
-
-    def flow(self, flow: str, home: str | None) -> FlowView | None:
-        """One flow with its nodes, as of one moment."""
-        return drive(redis_flows.find(self._calls, flow, home), self._engine.call)
-
-    async def aflow(self, flow: str, home: str | None) -> FlowView | None:
-        """The async twin of `flow`."""
-        return await adrive(redis_flows.find(self._calls, flow, home), self._engine.acall)
-
-    def flows(self, homes: Sequence[str], limit: int) -> list[FlowView]:
-        """The newest flows of the queues *homes*."""
-        return drive(redis_flows.newest(self._calls, homes, limit), self._engine.call)
-
-    async def aflows(self, homes: Sequence[str], limit: int) -> list[FlowView]:
-        """The async twin of `flows`."""
-        return await adrive(redis_flows.newest(self._calls, homes, limit), self._engine.acall)
-
-    def revoke_flow(self, flow: str, home: str | None) -> bool:
-        """Revoke a running flow; answers whether it was running."""
-        return drive(redis_flows.revoke(self._calls, flow, home), self._engine.call)
-
-    async def arevoke_flow(self, flow: str, home: str | None) -> bool:
-        """The async twin of `revoke_flow`."""
-        return await adrive(redis_flows.revoke(self._calls, flow, home), self._engine.acall)
 
 
 class KeptSchedules:
