@@ -22,5 +22,5 @@ PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED})
 EXCEPTION_STATES: Final = frozenset({RETRY, FAILURE, REVOKED})
 ALL_STATES: Final = READY_STATES | UNREADY_STATES
 
-Place = Literal["ready", "delayed", "running", "parked", "dead", "ended", "unknown"]
+Place = Literal["ready", "delayed", "held", "running", "parked", "dead", "ended", "unknown"]
 """Where a job is: finer than Celery's states, and it tells a queued job from an unknown one."""

@@ -33,7 +33,9 @@ class Power(Enum):
     SCHEDULES = "holds schedules"
     JOBS = "shows and stops single jobs, and pauses queues"
     DOOM = "marks any job as revoked, for whoever receives it next"
+    LIMITS = "keeps limits, fair turns and unique keys for all workers"
     MAILBOX = "carries messages to workers and their answers back"
+    EVENTS = "keeps what happened for whoever watches"
     PUSHED_RESULTS = "wakes whoever waits for a result"
 
 

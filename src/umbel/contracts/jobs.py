@@ -16,7 +16,7 @@ from umbel.contracts.broker import Settlement
 from umbel.model.job import FIRST, Counts, Delivery
 from umbel.states import Place
 
-WAITING: Final[tuple[Place, ...]] = ("ready", "delayed", "parked")
+WAITING: Final[tuple[Place, ...]] = ("ready", "delayed", "held", "parked")
 """Where jobs are that nobody runs and that have not ended."""
 
 MAX_TAKEN: Final = 1_000
@@ -58,9 +58,9 @@ class JobStore(Protocol):
     def revoke(self, session: str, keys: Sequence[tuple[str, str | None]], lease: float) -> list[Revoked]:
         """Doom each job of *keys*, (id, queue or None: look everywhere), durably; answers one by one.
 
-        A job that waits (ready, delayed, parked) is leased to *session*, which must be a new one and is opened here for
-        *lease* seconds: its receive number is 1. A running one keeps its holder; a retry, release or park of it makes
-        it ready at once. Dead and ended jobs are only told of. A repeat answers as running, with its delivery, what
+        A job that waits (see `WAITING`) is leased to *session*, which must be a new one and is opened here for *lease*
+        seconds: its receive number is 1. A running one keeps its holder; a retry, release or park of it makes it ready
+        at once. Dead and ended jobs are only told of. A repeat answers as running, with its delivery, what
         *session* has got. Raises `SessionDead` for a session that is over.
         """
         ...
@@ -94,8 +94,8 @@ class JobStore(Protocol):
     def jobs(self, queue: str, place: Place, after: str, limit: int) -> list[Listed]:
         """Up to *limit* jobs of one place after the cursor *after* ("": from the start), about in the order they leave.
 
-        *place* is ready, delayed, running, parked or dead. A list that changes meanwhile may miss or repeat a job; it
-        ends all the same.
+        *place* is ready, delayed, held, running, parked or dead. A list that changes meanwhile may miss or repeat a
+        job; it ends all the same.
         """
         ...
 

@@ -22,6 +22,7 @@ class QueueCounts(msgspec.Struct, frozen=True):
     parked: int = 0
     dead: int = 0
     oldest: bytes | None = None
+    held: int = 0
 
 
 class SessionInfo(msgspec.Struct, frozen=True):

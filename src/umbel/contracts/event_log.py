@@ -1,0 +1,52 @@
+"""EventLog: the power of a broker to keep what happened for a while, for recorders and whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """A batch in the log, encoded; *cursor* is what to hand to `EventLog.read` to go on after it."""
+
+    cursor: str
+    batch: bytes
+
+
+class EventLog(Protocol):
+    """The verbs of the log: one for all queues of a broker, bounded in entries; the oldest go first.
+
+    Safe between threads. Errors as `Sender.send`; whoever appends takes an error as lost events, never as a failure.
+    """
+
+    def append(self, batches: Sequence[bytes], bound: int) -> None:
+        """Add encoded batches at the end and keep about the newest *bound* of all."""
+        ...
+
+    async def aappend(self, batches: Sequence[bytes], bound: int) -> None:
+        """The async twin of `append`."""
+        ...
+
+    async def read(self, after: str, limit: int, wait: float) -> list[Kept]:
+        """Up to *limit* batches after the cursor *after*, in order; waits up to *wait* seconds for the first.
+
+        "" begins with the oldest that is kept, "$" with what comes from now on. A cursor whose batch is gone already
+        goes on with the oldest. Waiting does not poll more than four times a second. May answer an empty list early.
+        """
+        ...
+
+    async def end(self) -> str:
+        """The cursor of the newest batch ("" if there is none)."""
+        ...
+
+
+@runtime_checkable
+class EventLogHolder(Protocol):
+    """A broker that keeps a log of events."""
+
+    @property
+    def event_log(self) -> EventLog:
+        """The verbs of the log on this engine."""
+        ...

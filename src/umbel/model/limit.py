@@ -1,0 +1,49 @@
+"""Limit: how many jobs of one kind may run at once, and how often one may start. Unique: a key of one job at a time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Pace(msgspec.Struct, frozen=True, gc=False):
+    """What a limit allows. Zero means without limit.
+
+    *concurrency*: jobs that may run at once. *interval*: seconds between two starts; *burst* of them may follow each
+    other at once after a pause.
+    """
+
+    concurrency: int = 0
+    interval: float = 0.0
+    burst: int = 1
+
+
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """A limit that a job stands under: one counter in each queue for each (task, key).
+
+    *key* is what the caller counts by ("" counts the whole task). *turn*, unless None, is whose turn it is: among the
+    jobs of one limit each turn has one job ready at a time, and the turns follow each other round and round, so a
+    turn with many jobs does not keep another one waiting.
+    """
+
+    task: str
+    key: str = ""
+    turn: str | None = None
+    pace: Pace = Pace()
+
+
+Scope = Literal["queued", "done"]
+"""How long a unique job keeps its key: until it starts, or until it has ended."""
+
+
+class Unique(msgspec.Struct, frozen=True, gc=False):
+    """A key that one job at a time has in a queue.
+
+    With *seconds* the job keeps it for that long after it was accepted, whatever becomes of it, and *scope* does not
+    count; without, as long as *scope* says. A job that is dead, revoked or gone keeps nothing.
+    """
+
+    key: str
+    scope: Scope = "done"
+    seconds: float = 0.0
