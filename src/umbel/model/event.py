@@ -6,6 +6,7 @@ then), and never make a job wait. A batch is written once for good by its (sourc
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Literal
 
 import msgspec
@@ -32,24 +33,49 @@ Kind = Literal[
 """Celery's names where Celery has one. A job that is dead, expired or revoked has ended by that one event."""
 
 
+VERSION: Final = 1
+"""Of the form of batches; whoever reads a higher one cannot know what it says."""
+MAX_EVENTS: Final = 500
+"""The most events of one batch."""
+MAX_BATCH_BYTES: Final = 128 * 1024
+"""About how large a batch gets."""
+MAX_ENVELOPE_BYTES: Final = 256 * 1024
+"""How large an envelope may be to be told with an event."""
+BUCKETS: Final = 112
+"""How many buckets a histogram has: 1 ms to 2.6 days, percentiles within 9.1 %."""
+FIRST_BUCKET_SECONDS: Final = 0.001
+_PER_DOUBLING: Final = 4
+
+
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that happened, at unix time *at* on the clock of who says it.
+    """One thing that happened, at unix time *at* on the clock of who says it; who that is, its batch tells.
 
     *id* is the job's, or the flow's, the schedule's name, the worker's name. *attempt* counts the runs of a job from 1
-    (0: none yet), so that events may arrive in any order. *body* has what else is known, by kind:
+    (0: none yet), so that events may arrive in any order. *envelope* is the exact bytes with which the job can be sent
+    again, where the table has an asterisk; empty for one above `MAX_ENVELOPE_BYTES` and for one with secrets. Values
+    that users gave (args, kwargs, result, meta) are JSON as text, redacted and shortened. *body* has by kind, each left
+    out where it is unknown, none, or false:
 
     ================= ==============================================================================================
-    task-sent         priority, eta, flow, root, parent, schedule, retry_of, args, kwargs (redacted, JSON), headers
-    task-started      worker, session, wait (seconds from being due to the first start)
+    task-sent *       args, kwargs; priority, eta, expires (unix time), flow, root, parent, schedule, retry_of, headers
+    task-received     nothing
+    task-started      wait (seconds from being due to the first start; 0 is told)
     task-progress     state, meta
-    task-succeeded    run (seconds of this attempt), result (redacted, JSON), worker, and of task-started what was
-                      not sent apart, as a short job sends one event at its end
-    task-failed       run, error, message, traceback (list of frames: file, line, name, text), worker
-    task-retried      as task-failed, and eta
-    task-dead         reason, crashes; as task-failed where it ran
-    task-revoked      reason
-    worker-*          host, pid, version, queues, slots, used, rss, cpu, jobs, tasks (name: parameter names)
-    flow-*            root, total, state;  schedule-tick: job, tick (unix time that was due), spec
+    task-succeeded    run (seconds of this attempt), result; what of task-started was not sent apart: a job that ends
+                      soon says only this. state "IGNORED" for a job that asked to be ignored
+    task-failed *     run, wait, error (module and class), message, traceback (text)
+    task-retried *    as task-failed, and eta: when it runs again
+    task-dead *       reason: failed, crashed, rejected; crashes; as task-failed where it ran
+    task-rejected     a job that nobody can read: error, message; it is dead
+    task-revoked *    reason: revoked, terminated; run, wait where it ran
+    task-expired *    nothing
+    worker-online     host, pid, version, queues, slots, tasks (name: names of its parameters)
+    worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start),
+                      processed (how many jobs have ended here)
+    worker-offline    host, pid
+    flow-started      root, total (jobs, as far as it is known), name
+    flow-ended        state
+    schedule-tick     job, tick (unix time that was due)
     ================= ==============================================================================================
     """
 
@@ -85,7 +111,8 @@ class Tally(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one source (a session or a producer, by its id) says at once; *number* counts its batches from 1.
 
-    *dropped* counts the events that were lost to its bound since the last batch.
+    *dropped* counts the events that were lost to its bound since the last batch. *worker* is the name of the worker
+    that the source belongs to; empty for a producer.
     """
 
     source: str
@@ -94,12 +121,17 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     events: tuple[Event, ...] = ()
     tallies: tuple[Tally, ...] = ()
     dropped: int = 0
-    version: int = 1
+    version: int = VERSION
+    worker: str = ""
 
 
-MAX_EVENTS: Final = 500
-"""The most events of one batch."""
-MAX_BATCH_BYTES: Final = 128 * 1024
-"""About how large a batch gets."""
-BUCKETS: Final = 112
-"""How many buckets a histogram has: 1 ms to 2.6 days, percentiles within 9.1 %."""
+def bucket_of(seconds: float) -> int:
+    """The number of the bucket of a histogram that *seconds* fall into."""
+    if seconds <= FIRST_BUCKET_SECONDS:
+        return 0
+    return min(math.ceil(_PER_DOUBLING * math.log2(seconds / FIRST_BUCKET_SECONDS)), BUCKETS - 1)
+
+
+def seconds_of(bucket: int) -> float:
+    """The upper end of *bucket*, in seconds."""
+    return FIRST_BUCKET_SECONDS * math.exp2(bucket / _PER_DOUBLING)
