@@ -11,12 +11,19 @@ receives a job under a limit asks with `enter` before it runs it, and tells with
   while ``out + in < concurrency`` (if it has one), while its next start is due (if it has an interval) and fewer than
   ``max(burst, 0.1 s / interval)`` are out, and for a turn only while none of it is out. An interval counts from the
   moment of the release; a limit that comes late may catch up by one interval or 0.1 s, whichever is more, not by more.
+* **Who releases**: every verb of a limit what it makes room for, and `Broker.receive` and `reclaim` what has fallen
+  due, as they make delayed jobs ready. So a `receive` that waits wakes when a limit falls due, and one of those that
+  wait learns of it when `admit` or `enter` holds a job that has to wait for it. `Reclaimed.next_due` tells it, too, and
+  `promoted` counts the released.
 * **Nothing is lost or blocked by a death.** An id stays out or in while its job is ready or running, however often it
-  comes back: a job that comes back from a dead session enters again under the place that it has. Ids whose job is
-  neither any more (ended, delayed by a retry, revoked, gone) are forgotten by `Broker.reclaim`, which also releases
-  what is due, and tells in `Reclaimed.next_due` when there is more to release. `leave` is only sooner.
-* **Held jobs** are found, listed, counted, revoked and purged like others that wait (`contracts/jobs.py`), a doomed one
-  is released at once whatever the limit. A paused queue releases as ever: nobody receives from it.
+  comes back: a job that comes back from a dead session or is released by its worker enters again under the place that
+  it has. One that was retried does not: its `Counts.retries` are more than when it entered, so it asks anew. Ids whose
+  job is neither ready nor running (ended, dead, parked, delayed by a retry, gone) are forgotten by `Broker.reclaim`, if
+  it is called often at least once a second. `leave` does the same for some ids, only sooner: it believes nobody, so one
+  that comes late takes no place from a job that runs again.
+* **Held jobs** are found, listed, counted, revoked and purged like others that wait (`contracts/jobs.py`). A doomed job
+  is not held: `enter` makes it ready and answers "held", so that its next receiver ends it; if the delivery says that
+  it is doomed, "run". A paused queue releases as ever: nobody receives from it.
 """
 
 from __future__ import annotations
@@ -33,7 +40,8 @@ from umbel.model.limit import Limit, Pace, Unique
 class Admission(msgspec.Struct, frozen=True, gc=False):
     """A job that is sent, and what it stands under.
 
-    *max_length* is how many jobs its queue may hold at most (0: any number), counted over all that have not ended.
+    *max_length* is how many jobs its queue may hold at most (0: any number), counted over all that have not ended; dead
+    letters have. The smallest of those that are sent to a queue in one call counts.
     """
 
     job: Job
@@ -71,8 +79,9 @@ class LimitStore(Protocol):
     def admit(self, admissions: Sequence[Admission]) -> list[str]:
         """`Sender.send` under limits; answers, one by one, the id that stands: the job's own, or that of the holder.
 
-        A job whose unique key another live job has is not accepted. One that has a delay or an eta waits as ever, and
-        enters when it is received. Of one queue all are accepted or none: raises `QueueFull` if its new jobs (those
+        A job whose unique key another one has is not accepted; one whose id is known changes nothing and stands for
+        itself, even if it has ended. One that has a delay or an eta waits as ever, and enters when it is received. Of
+        one queue all are accepted or none: raises `QueueFull` if its new jobs (those
         whose id is not known yet) do not fit into *max_length*.
         """
         ...
@@ -84,14 +93,18 @@ class LimitStore(Protocol):
     async def enter(self, session: str, entries: Sequence[Entry]) -> list[str]:
         """Ask, before they start, for each delivery of *session*; answers "run", "held", "lost" or "taken:<id>".
 
-        run: it was released, or its limit has room and nobody held before it, or it has no limit. held: it is not this
-        session's any more, and waits. taken: job <id> has its unique key (scope "done", or for seconds); the delivery
-        is still ours, to be ended. lost: it was not ours. Whoever runs has the unique key from now on.
+        run: it was released, or its limit has room and none of its jobs is held, or it has no limit. held: it is not
+        this session's any more, and waits at the end of its level. taken: job <id> has its unique key (scope "done": it has not ended; for seconds: it has started within them); the
+        delivery is still ours, to be ended. lost: it was not ours. Whoever runs has the unique key from now on, or with
+        scope "queued" has it no longer. A repeat answers the same, or "lost" if the job went on meanwhile.
         """
         ...
 
     async def leave(self, left: Sequence[tuple[str, Limit, str]]) -> None:
-        """These (queue, limit, job id) do not run any more: their places are given to others at once."""
+        """Look after these (queue, limit, job id): the places of those that are over are given to others at once.
+
+        For each job under a limit whose delivery was settled, whatever became of it and whether it entered or not.
+        """
         ...
 
     def adjust(self, queue: str, task: str, pace: Pace | None) -> None:

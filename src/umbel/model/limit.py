@@ -40,8 +40,10 @@ Scope = Literal["queued", "done"]
 class Unique(msgspec.Struct, frozen=True, gc=False):
     """A key that one job at a time has in a queue.
 
-    With *seconds* the job keeps it for that long after it was accepted, whatever becomes of it, and *scope* does not
-    count; without, as long as *scope* says. A job that is dead, revoked or gone keeps nothing.
+    Without *seconds* the job keeps it as long as *scope* says; a job that is dead or gone keeps nothing. With *seconds*
+    it keeps it for that long after it was accepted, whatever becomes of it, and *scope* does not count; until it has
+    started it keeps nobody from starting: whoever starts first has the key, and if that is another one or the time was
+    over, for *seconds* from then on.
     """
 
     key: str
