@@ -81,8 +81,7 @@ class LimitStore(Protocol):
 
         A job whose unique key another one has is not accepted; one whose id is known changes nothing and stands for
         itself, even if it has ended. One that has a delay or an eta waits as ever, and enters when it is received. Of
-        one queue all are accepted or none: raises `QueueFull` if its new jobs (those
-        whose id is not known yet) do not fit into *max_length*.
+        one queue all are accepted or none: raises `QueueFull` if its new jobs do not fit into *max_length*.
         """
         ...
 
@@ -94,9 +93,10 @@ class LimitStore(Protocol):
         """Ask, before they start, for each delivery of *session*; answers "run", "held", "lost" or "taken:<id>".
 
         run: it was released, or its limit has room and none of its jobs is held, or it has no limit. held: it is not
-        this session's any more, and waits at the end of its level. taken: job <id> has its unique key (scope "done": it has not ended; for seconds: it has started within them); the
-        delivery is still ours, to be ended. lost: it was not ours. Whoever runs has the unique key from now on, or with
-        scope "queued" has it no longer. A repeat answers the same, or "lost" if the job went on meanwhile.
+        this session's any more, and waits at the end of its level. taken: job <id> has its unique key (scope "done": it
+        has not ended; for seconds: it has started within them), and the delivery is still ours, to be ended. lost: it
+        was not ours. Whoever runs has the unique key from now on, or with scope "queued" has it no longer. A repeat
+        answers the same, or "lost" if the job went on meanwhile.
         """
         ...
 
