@@ -52,6 +52,22 @@ class BackendError(OperationalError):
     """The result store could not do what was asked."""
 
 
+class HistoryError(OperationalError):
+    """The history could not do what was asked. Jobs never wait for it."""
+
+
+class HistoryUnavailable(HistoryError):
+    """The history could not be reached, or was locked, within the deadline."""
+
+
+class HistoryFull(HistoryError):
+    """There is no room left for the history. It goes on by itself when there is."""
+
+
+class HistorySlow(HistoryError):
+    """A read of the history took too long and was given up; ask for less."""
+
+
 class TaskPredicate(UmbelError):
     """Raised inside a task to steer what becomes of the job; never an error of the task."""
 
@@ -147,6 +163,12 @@ class MaxRetriesExceededError(TaskError):
 
 class TaskRevokedError(TaskError):
     """The job was revoked or had expired before it started."""
+
+
+class DuplicateJob(TaskRevokedError):
+    """Another job has the unique key of this one, so it does not run. *holder* is the id of that job."""
+
+    holder: str = ""
 
 
 class ChordError(TaskError):

@@ -95,14 +95,14 @@ async def scenario(url: str, told: int) -> None:
 
 def be_careless() -> None:
     """Have every file opened from now on without a log."""
-    usual = sqlite_file._prepare
+    usual = sqlite_file.prepare
 
     def prepare(connection: apsw.Connection) -> None:
         usual(connection)
         connection.pragma("journal_mode", "delete")
         connection.pragma("journal_mode", "off")
 
-    sqlite_file._prepare = prepare
+    sqlite_file.prepare = prepare
     setattr(sqlite.Lane, "_sync", lambda _: None)  # noqa: B010 - to type checkers it is a method
 
 

@@ -18,7 +18,7 @@ from umbel.engines.address import masked
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured, OperationalError
 
 APPLICATION_ID: Final = 0x554D424C  # "UMBL", in the header of each file that Umbel made
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """The number of the last change of the tables, see the files of ``sqlite_schema``."""
 CHECKPOINT_PAGES: Final = 4000
 """16 MiB of log between checkpoints: a page that changes again before one is written once; 25 % faster than 1000."""
@@ -142,7 +142,7 @@ class File:
         connection = apsw.Connection(str(self.path), statementcachesize=STATEMENTS_KEPT)
         connection.set_busy_handler(Patience(self._deadline))
         try:
-            _prepare(connection)
+            prepare(connection)
             self._ensure_schema(connection)
         except BaseException:
             connection.close()
@@ -264,7 +264,8 @@ def _changes() -> list[str]:
     return [folder.joinpath(name).read_text(encoding="utf-8") for name in found]
 
 
-def _prepare(connection: apsw.Connection) -> None:
+def prepare(connection: apsw.Connection) -> None:
+    """Set up a new *connection*: a log, and caches of our size."""
     _again_while_busy(lambda: connection.pragma("journal_mode", "wal"))
     connection.pragma("synchronous", "normal")
     connection.pragma("mmap_size", 0)
