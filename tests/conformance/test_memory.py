@@ -13,6 +13,7 @@ from umbel.engines.memory import Space
 from umbel.model.job import Delivery, Job
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -52,6 +53,10 @@ class TestMemoryJobs(OnMemory, JobConformance):
 
 
 class TestMemoryMailbox(OnMemory, MailboxConformance):
+    pass
+
+
+class TestMemoryEventLog(OnMemory, EventLogConformance):
     pass
 
 

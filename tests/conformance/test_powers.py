@@ -20,6 +20,7 @@ from tests.conformance import (
 from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ_ALONE, RABBITMQ_REDIS, REDIS, SQLITE, Power
 from umbel.testing.conformance import (
     BrokerConformance,
+    EventLogConformance,
     FlowConformance,
     InspectorConformance,
     JobConformance,
@@ -31,6 +32,7 @@ from umbel.testing.conformance.stage import BrokerStage
 
 WHOLE = (
     BrokerConformance,
+    EventLogConformance,
     FlowConformance,
     InspectorConformance,
     JobConformance,

@@ -11,6 +11,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -54,6 +55,10 @@ class TestJobs(OnOneFile, JobConformance):
 
 
 class TestMailbox(OnOneFile, MailboxConformance):
+    pass
+
+
+class TestEventLog(OnOneFile, EventLogConformance):
     pass
 
 

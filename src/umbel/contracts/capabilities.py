@@ -65,11 +65,12 @@ MEMORY: Final = frozenset(
         Power.SCHEDULES,
         Power.JOBS,
         Power.MAILBOX,
+        Power.EVENTS,
         Power.PUSHED_RESULTS,
     }
 )
 SQLITE: Final = MEMORY | {Power.PROCESSES}
-REDIS: Final = SQLITE | {Power.HOSTS}
+REDIS: Final = (SQLITE - {Power.EVENTS}) | {Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}

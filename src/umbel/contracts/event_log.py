@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
+
+OLDEST: Final = ""
+NOW: Final = "$"
+"""Cursors to begin with, see `EventLog.read`."""
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -33,7 +37,8 @@ class EventLog(Protocol):
         """Up to *limit* batches after the cursor *after*, in order; waits up to *wait* seconds for the first.
 
         "" begins with the oldest that is kept, "$" with what comes from now on. A cursor whose batch is gone already
-        goes on with the oldest. Waiting does not poll more than four times a second. May answer an empty list early.
+        goes on with the oldest, and so does one that this log cannot have given. Waiting does not poll more than four
+        times a second. May answer an empty list early.
         """
         ...
 
@@ -50,3 +55,8 @@ class EventLogHolder(Protocol):
     def event_log(self) -> EventLog:
         """The verbs of the log on this engine."""
         ...
+
+
+def number_in(cursor: str) -> int:
+    """The number in the *cursor* of a log that counts its batches; 0, before all of them, if there is none in it."""
+    return int(cursor) if cursor.isdecimal() else 0

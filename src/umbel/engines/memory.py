@@ -14,6 +14,7 @@ from typing import Final
 from umbel.engines.address import masked
 from umbel.engines.memory_boxes import Boxes
 from umbel.engines.memory_flow import RunningFlow
+from umbel.engines.memory_log import Log
 from umbel.engines.memory_queue import Queue
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Job
@@ -69,7 +70,8 @@ class Space:
     """All queues and records of one name; every step on them is taken under *lock*, which nobody holds while waiting.
 
     *work* rings by queue name when there is something to receive, *news* by job id when its record arrives. *mail*
-    by box. *opening* are the jobs that opened nodes of flows have left to send.
+    by box, *watch* when the log of events has more. *opening* are the jobs that opened nodes of flows have left to
+    send.
     """
 
     def __init__(self) -> None:
@@ -82,9 +84,11 @@ class Space:
         self.flows: dict[str, RunningFlow] = {}
         self.opening: deque[deque[Job]] = deque()
         self.boxes = Boxes()
+        self.log = Log()
         self.work = Bell()
         self.news = Bell()
         self.mail = Bell()
+        self.watch = Bell()
         self._expiring: list[tuple[float, str]] = []
 
     def queue(self, name: str) -> Queue:

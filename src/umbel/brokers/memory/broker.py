@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from umbel.brokers.memory.event_log import MemoryEventLog
 from umbel.brokers.memory.flows import MemoryFlows
 from umbel.brokers.memory.jobs import MemoryJobs
 from umbel.brokers.memory.mailbox import MemoryMailbox
@@ -65,6 +66,11 @@ class MemoryBroker:
     def mailbox(self) -> MemoryMailbox:
         """The verbs of boxes on this engine."""
         return MemoryMailbox(self._space, self._clock)
+
+    @property
+    def event_log(self) -> MemoryEventLog:
+        """The verbs of the log of events on this engine."""
+        return MemoryEventLog(self._space)
 
     # --- the producer's half
 

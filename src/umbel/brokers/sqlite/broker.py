@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from umbel.brokers.sqlite import inspector, nodes, operations, sessions
+from umbel.brokers.sqlite.event_log import SqliteEventLog
 from umbel.brokers.sqlite.flows import SqliteFlows
 from umbel.brokers.sqlite.jobs import SqliteJobs
 from umbel.brokers.sqlite.mailbox import SqliteMailbox
@@ -77,6 +78,11 @@ class SqliteBroker:
     def mailbox(self) -> SqliteMailbox:
         """The verbs of boxes on this engine."""
         return SqliteMailbox(self._engine, self._clock, self._bells)
+
+    @property
+    def event_log(self) -> SqliteEventLog:
+        """The verbs of the log of events on this engine."""
+        return SqliteEventLog(self._engine)
 
     # --- the producer's half
 

@@ -15,6 +15,7 @@ import pytest
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
 from umbel.testing.conformance.broker import BrokerConformance, CarrierConformance, LeaseConformance  # noqa: E402
+from umbel.testing.conformance.event_log import EventLogConformance  # noqa: E402
 from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
 from umbel.testing.conformance.inspector import InspectorConformance, SightConformance  # noqa: E402
 from umbel.testing.conformance.jobs import JobConformance  # noqa: E402
@@ -27,6 +28,7 @@ from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E4
 __all__ = [
     "BrokerConformance",
     "CarrierConformance",
+    "EventLogConformance",
     "FlowConformance",
     "InspectorConformance",
     "JobConformance",
