@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Generic, TypeVar, Unpack, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -25,6 +26,19 @@ from umbel.request import running
 from umbel.revocable import Revocable
 from umbel.states import IGNORED, PROPAGATE_STATES, REVOKED, SUCCESS
 from umbel.wire import record, values
+
+if TYPE_CHECKING:
+    from umbel.canvas.results import GroupResult, ResultSet
+
+__all__ = [
+    "FIRST_LOOK_SECONDS",
+    "LOOK_AGAIN_SECONDS",
+    "AsyncResult",
+    "EagerResult",
+    "GroupResult",
+    "ResultSet",
+    "allow_join_result",
+]
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -282,3 +296,12 @@ def allow_join_result() -> Generator[None]:
 
 def _forget() -> Operation[Question, None]:
     yield FORGET
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Celery has these here, too; what is made of several is built upon this module.
+        if name in ("GroupResult", "ResultSet"):
+            return getattr(import_module("umbel.canvas.results"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from umbel.contracts.broker import Sender
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSender
+from umbel.engines.address import masked
 from umbel.model.job import Job
 from umbel.request import running
+from umbel.settings import Settings
 from umbel.signals import after_task_publish
 
 
-def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
-    """Send *jobs*; with *connection* they exist when its open transaction commits. Raises as `Sender.send`.
+class Host(Protocol):
+    """Whose jobs leave: an app."""
 
-    `ImproperlyConfigured` for a broker that cannot do that, or a connection that it does not understand.
+    @property
+    def broker(self) -> Sender:
+        """Where they go."""
+        ...
+
+    @property
+    def conf(self) -> Settings:
+        """The settings that name the broker."""
+        ...
+
+
+def send(host: Host, jobs: Sequence[Job], connection: object | None = None) -> None:
+    """Send *jobs* to the broker of *host*; with *connection* they exist when its open transaction commits.
+
+    Raises as `Sender.send`, and `ImproperlyConfigured` for a broker that cannot do that, or a connection that it does
+    not understand.
     """
     if connection is None:
-        broker.send(jobs)
+        host.broker.send(jobs)
     else:
-        _transactional(broker).send_in(jobs, connection)
+        _transactional(host).send_in(jobs, connection)
     _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing
@@ -28,12 +46,12 @@ def send(broker: Sender, jobs: Sequence[Job], connection: object | None = None) 
         publishing.after(jobs)
 
 
-async def asend(broker: Sender, jobs: Sequence[Job], connection: object | None = None) -> None:
+async def asend(host: Host, jobs: Sequence[Job], connection: object | None = None) -> None:
     """The async twin of `send`, for an async connection."""
     if connection is None:
-        await broker.asend(jobs)
+        await host.broker.asend(jobs)
     else:
-        await _transactional(broker).asend_in(jobs, connection)
+        await _transactional(host).asend_in(jobs, connection)
     _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing
@@ -48,7 +66,8 @@ def _note_children(jobs: Iterable[Job]) -> None:
         parent.sent(job.id for job in jobs)
 
 
-def _transactional(broker: Sender) -> TransactionalSender:
-    demand(broker, Power.TRANSACTIONS, "connection=", type(broker).__name__)
+def _transactional(host: Host) -> TransactionalSender:
+    broker = host.broker
+    demand(broker, Power.TRANSACTIONS, "connection=", masked(host.conf.broker_url))
     assert isinstance(broker, TransactionalSender)  # noqa: S101 - it says so
     return broker

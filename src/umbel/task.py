@@ -136,7 +136,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
         if self._said.connection is None and not after_task_publish.receivers and running.get() is None:
             host.broker.send((job,))
         else:
-            send(host.broker, (job,), self._said.connection)
+            send(host, (job,), self._said.connection)
         return handle
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -152,7 +152,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        send(host.broker, (job,), said.connection)
+        send(host, (job,), said.connection)
         return handle
 
     async def aapply_async(
@@ -171,7 +171,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [self._eager(host, job) for job, _ in made]
-        send(host.broker, [job for job, _ in made], self._said.connection)
+        send(host, [job for job, _ in made], self._said.connection)
         return [handle for _, handle in made]
 
     async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
@@ -180,7 +180,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [await self._aeager(host, job) for job, _ in made]
-        await asend(host.broker, [job for job, _ in made], self._said.connection)
+        await asend(host, [job for job, _ in made], self._said.connection)
         return [handle for _, handle in made]
 
     def apply(
@@ -338,7 +338,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return await self._aeager(host, job)
-        await asend(host.broker, (job,), said.connection)
+        await asend(host, (job,), said.connection)
         return handle
 
     def _eager(self, host: Host, job: Job, throw: bool | None = None) -> EagerResult[R]:

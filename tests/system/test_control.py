@@ -13,6 +13,7 @@ import pytest
 from tests.system.harness import eventually
 from tests.system.stage import Stage
 from umbel import AsyncResult
+from umbel.cli.main import main
 from umbel.contracts.jobs import JobHolder, JobStore
 from umbel.exceptions import TaskRevokedError, TimeLimitExceeded
 
@@ -110,7 +111,8 @@ def test_a_worker_killed_before_it_heard_of_a_doom_leaves_a_job_that_is_not_run_
     assert stage.ledger.starts()[job.id] == 1
 
 
-def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage) -> None:
+def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UMBEL_BROKER_URL", stage.url)  # the command line leaves it behind
     first = stage.start("-n", "one@here", "--processes=1").wait_ready()
     second = stage.start("-n", "two@here", "--processes=1", "-Q", "default,other").wait_ready()
     control = stage.app.control
@@ -132,6 +134,8 @@ def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage) -> None:
     control.time_limit("ledger_tasks.work_async", hard=0.2, timeout=20)
     with pytest.raises(TimeLimitExceeded):
         stage.send("work_async", 600.0).get(timeout=20)
+    assert main(["control", "time_limit", "no.such", "1", "-t", "20", "-b", stage.url]) == 2
+    assert main(["control", "cancel_consumer", "third", "-t", "20", "-b", stage.url]) == 1  # two does not serve it
     control.shutdown(["two@here"])
     assert second.wait() == 0
     assert first.running()

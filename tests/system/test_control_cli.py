@@ -93,6 +93,7 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["control", "time_limit"], "TASK [SOFT] HARD"),
         (["control", "time_limit", "pay", "soon"], "soon"),
         (["control", "time_limit", "pay", "2", "1"], "more than time_limit"),
+        (["flows", "retry", "stranger"], "no flow stranger is known"),
         (["inspect", "query_task"], "needs ids"),
         (["inspect", "dance"], "dance"),
     ],

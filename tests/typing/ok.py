@@ -22,6 +22,7 @@ from umbel import (
     group,
     shared_task,
 )
+from umbel.result import GroupResult as FromResult
 
 app = Umbel("typing", broker="memory://typing", task_always_eager=True, worker_concurrency=2)
 
@@ -114,7 +115,7 @@ assert_type(add.sig(1, y=2).apply_async(queue="q"), AsyncResult[int])
 assert_type(~fetch.sig("u"), bytes)
 assert_type(group(add.s(1, 2), add.s(3, 4)).delay(), GroupResult)
 assert_type(group([add.s(1, 2)]).apply_async(priority=3).get(timeout=1), list[Any])
-assert_type(add.chunks([(1, 2)], 1).delay(), GroupResult)
+assert_type(add.chunks([(1, 2)], 1).delay(), FromResult)
 assert_type(add.map([1, 2]).delay().get(), list[Any])
 assert_type(chord([add.s(1, 2)], add.s()).delay(), AsyncResult[Any])
 assert_type(app.signature("elsewhere", (1,)), Signature[Any])

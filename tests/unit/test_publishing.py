@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
 from umbel import Task, Umbel, chain
+from umbel.exceptions import ImproperlyConfigured
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.testing import worker
 
@@ -112,6 +114,12 @@ def test_what_is_not_a_header_is_not_changed_and_that_is_said(
     assert "header 'bad'" in caplog.text
     with worker(app):
         assert handle.get(timeout=SECONDS)[1] == "own"
+
+
+def test_a_connection_of_ones_own_is_refused_by_the_masked_url_of_a_broker_that_takes_none() -> None:
+    app = Umbel("x", broker="redis://user:secret@nowhere/0", set_as_current=False)
+    with pytest.raises(ImproperlyConfigured, match=re.escape("redis://user:***@nowhere/0 does not, PostgreSQL does")):
+        app.send_task("add", connection=object())
 
 
 def test_what_runs_in_place_is_not_sent(

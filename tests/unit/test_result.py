@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from umbel import AsyncResult, Task, Umbel
+from umbel import AsyncResult, GroupResult, ResultSet, Task, Umbel
 from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
 from umbel.model.failure import Failure
 from umbel.remote import RemoteTraceback
@@ -311,3 +311,10 @@ def test_errors_of_ignored_results_are_stored_if_that_is_asked_for(
     handle = app.AsyncResult(fail.delay().id)
     with worker(app), pytest.raises(Odd if stored else UnknownResult):
         handle.get(timeout=SECONDS)
+
+
+def test_celerys_names_of_handles_are_where_celery_has_them() -> None:
+    from umbel import result
+
+    assert (result.GroupResult, result.ResultSet) == (GroupResult, ResultSet)
+    assert not hasattr(result, "GroupResults")

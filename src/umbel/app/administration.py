@@ -41,8 +41,9 @@ class Administration:
     def schedules(self) -> Schedules:
         """The schedules of the broker: list, add, remove, pause, resume and run them while workers run."""
         from umbel.app.schedules import Schedules
+        from umbel.engines.address import masked
 
-        return Schedules(self._whole.broker, self._whole)
+        return Schedules(self._whole.broker, masked(self._whole.conf.broker_url), self._whole)
 
     def add_periodic_task(
         self,

@@ -247,7 +247,7 @@ class Umbel(Administration):
     ) -> Handle[Any]:
         """Send a job of the task *name*, which need not be known here; see `Task.apply_async`. Never runs in place."""
         job, handle = self._named(name, args, kwargs, options)
-        send(self.broker, (job,), options.get("connection"))
+        send(self, (job,), options.get("connection"))
         return handle
 
     async def asend_task(
@@ -259,7 +259,7 @@ class Umbel(Administration):
     ) -> Handle[Any]:
         """The async twin of `send_task`."""
         job, handle = self._named(name, args, kwargs, options)
-        await asend(self.broker, (job,), options.get("connection"))
+        await asend(self, (job,), options.get("connection"))
         return handle
 
     def send_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
@@ -272,7 +272,7 @@ class Umbel(Administration):
         if self.conf.task_always_eager:
             return [call.task.apply_async(call.args, call.kwargs) for call in made]
         jobs = self._called(made)
-        send(self.broker, [job for job, _ in jobs], connection)
+        send(self, [job for job, _ in jobs], connection)
         return [handle for _, handle in jobs]
 
     async def asend_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
@@ -281,7 +281,7 @@ class Umbel(Administration):
         if self.conf.task_always_eager:
             return [await call.task.aapply_async(call.args, call.kwargs) for call in made]
         jobs = self._called(made)
-        await asend(self.broker, [job for job, _ in jobs], connection)
+        await asend(self, [job for job, _ in jobs], connection)
         return [handle for _, handle in jobs]
 
     def AsyncResult(self, task_id: str) -> Handle[Any]:  # noqa: N802 - Celery's name

@@ -63,13 +63,14 @@ Views: TypeAlias = list[ScheduleView]
 
 
 class Schedules:
-    """The schedules of *broker*. With an *app* schedules can be added; without one those of all apps are shown.
+    """The schedules of *broker* at *place*, its masked URL.
 
-    Methods raise `ImproperlyConfigured` if the broker holds no schedules, `NotRegistered` for a name that is not there,
-    and `BrokerUnavailable`. Each has an async twin: ``a`` and its name. An edit is seen by schedulers within 5 seconds.
+    With an *app* schedules can be added; without one those of all apps are shown. Methods raise `ImproperlyConfigured`
+    if the broker holds no schedules, `NotRegistered` for a name that is not there, and `BrokerUnavailable`. Each has an
+    async twin: ``a`` and its name. An edit is seen by schedulers within 5 seconds.
     """
 
-    def __init__(self, broker: Broker, app: Host | None = None, place: str = "this broker") -> None:
+    def __init__(self, broker: Broker, place: str, app: Host | None = None) -> None:
         self._broker = broker
         self._app = app
         self._place = place

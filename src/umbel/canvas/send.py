@@ -89,7 +89,7 @@ def _noted(handle: Handle | None) -> Handle | None:
 def carry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
     """Do one step of `leaving`."""
     if isinstance(command, Batch):
-        sending.send(host.broker, command.jobs, connection)
+        sending.send(host, command.jobs, connection)
     else:
         flow_store(host, connection).start(command.flow, iter(command.jobs))
         if after_task_publish.receivers:
@@ -99,7 +99,7 @@ def carry_out(host: Host, command: Batch | Start, connection: object | None = No
 async def acarry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
     """The async twin of `carry_out`."""
     if isinstance(command, Batch):
-        await sending.asend(host.broker, command.jobs, connection)
+        await sending.asend(host, command.jobs, connection)
     else:
         await flow_store(host, connection).astart(command.flow, iter(command.jobs))
         if after_task_publish.receivers:

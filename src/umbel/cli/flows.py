@@ -108,13 +108,16 @@ def revoke(frame: Frame, /, *, flow: str) -> int:
 @click.pass_obj
 def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, as_json: bool) -> int:
     """Retry it; answers the exit code."""
-    found = _opened(frame).retry(flow, dry_run=dry_run, expires=expires)
+    opened = _opened(frame)
+    if opened.get(flow) is None:
+        raise _unknown(flow)
+    found = opened.retry(flow, dry_run=dry_run, expires=expires)
     if as_json:
         told = {"id": found.id, "of": found.of, "started": not dry_run, "kept": found.kept, "jobs": found.jobs}
         click.echo(msgspec.json.encode(told).decode())
         return 0
     will = "would run" if dry_run else "run"
-    frame.say(f"{len(found.jobs):,} jobs of {found.of} {will} again, {found.kept:,} values are taken over")
+    frame.say(f"flow {found.of}: jobs that {will} again: {len(found.jobs):,}, values taken over: {found.kept:,}")
     counts = Counter((job.task, job.queue) for job in found.jobs)
     if dry_run:
         click.echo("\n".join(table(["TASK", "QUEUE", "JOBS"], [[*place, count] for place, count in counts.items()])))

@@ -16,6 +16,7 @@ from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
 
 NOBODY: Final = 69
+USAGE: Final = 2
 
 INSPECT: Final = """Show what workers do and know: VERB is one of those below. Exit code 69 when no worker answers.
 
@@ -31,7 +32,8 @@ stats          processes, slots, resources
 conf           settings, secrets masked
 ping           who hears
 """
-CONTROL: Final = """Have workers do something: VERB is one of those below. Exit code 69 when no worker answers.
+CONTROL: Final = """Have workers do something: VERB is one of those below. Exit code 69 when no worker answers, 2 when
+all refuse, 1 when some do.
 
 \b
 pool_grow N            have N children more (1)
@@ -99,7 +101,12 @@ def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
     told = {name: reply for each in replies for name, reply in each.items()}
     code = _answered(told or None, as_json=as_json)
-    return code or int(any("error" in reply for reply in told.values()))
+    return code or _verdict(["error" in reply for reply in told.values()])
+
+
+def _verdict(refused: list[bool]) -> int:
+    """The exit code: an order that every worker refuses was a wrong one, and has changed nothing."""
+    return USAGE if all(refused) else int(any(refused))
 
 
 def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
@@ -37,6 +39,7 @@ the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_NAME: Final = re.compile(r"[^\s,@][^\s,]*")
 _count: Final = click.IntRange(min=1)
 _seconds: Final = click.FloatRange(min=0)
 _limit: Final = click.FloatRange(min=0, min_open=True)
@@ -49,6 +52,14 @@ def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str
 def _level(_: click.Context, __: click.Parameter, name: str) -> str:
     level_of(name)
     return name.upper()
+
+
+def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+    # Whoever speaks to one worker separates names by commas.
+    given = ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    if given and not _NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r} cannot name a worker: no spaces, no commas, and not empty", param=parameter)
+    return name
 
 
 def _pool(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
@@ -74,7 +85,7 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 @_option("--threads", variable="UMBEL_WORKER_THREADS", type=_count, text="Slots for `def` tasks in each child.")
 @_option("-Q", "--queues", variable="UMBEL_QUEUES", callback=_names, text="Queues to serve, separated by commas.")
 @_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues to leave out.")
-@_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="",
+@_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="", callback=_named,
          text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
 @_option("--time-limit", variable="UMBEL_TASK_TIME_LIMIT", type=_limit,
          text="Seconds after which a job is ended whose task names no time_limit.")  # fmt: skip

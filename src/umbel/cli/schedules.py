@@ -138,7 +138,7 @@ def _opened(frame: Frame) -> Schedules:
     if not frame.broker:
         return open_app(frame).schedules
     settings = read_settings(frame)
-    return Schedules(connect(settings.broker_url, settings), place=masked(settings.broker_url))
+    return Schedules(connect(settings.broker_url, settings), masked(settings.broker_url))
 
 
 def _rule(given: dict[str, Any]) -> Rule:

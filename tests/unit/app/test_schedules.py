@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,7 +78,7 @@ async def test_those_of_the_code_are_listed_too(stage: Stage) -> None:
         ("a", "stored", None),
         ("b", "code", "shop"),
     ]
-    assert [each.name for each in Schedules(stage.broker).list()] == ["a", "b"]
+    assert [each.name for each in Schedules(stage.broker, "memory://x").list()] == ["a", "b"]
 
 
 async def test_a_paused_schedule_catches_up_nothing_when_it_is_resumed(stage: Stage) -> None:
@@ -174,7 +175,13 @@ def test_what_cannot_run_is_not_stored(stage: Stage, schedule: Any, options: dic
 
 def test_without_an_app_nothing_is_added(stage: Stage) -> None:
     with pytest.raises(ImproperlyConfigured, match="with its app"):
-        Schedules(stage.broker).add("x", timedelta(seconds=5), "shop.report")
+        Schedules(stage.broker, "memory://x").add("x", timedelta(seconds=5), "shop.report")
+
+
+def test_an_app_refuses_schedules_by_the_masked_url_of_its_broker() -> None:
+    app = Umbel("x", broker="amqp://user:secret@rabbit/", set_as_current=False)
+    with pytest.raises(ImproperlyConfigured, match=re.escape("amqp://user:***@rabbit/ does not")):
+        app.schedules.list()
 
 
 def test_a_broker_that_holds_no_schedules_says_who_does() -> None:
@@ -182,4 +189,4 @@ def test_a_broker_that_holds_no_schedules_says_who_does() -> None:
 
     broker = object.__new__(RabbitMQBroker)
     with pytest.raises(ImproperlyConfigured, match="needs a broker that holds schedules: amqp://x does not"):
-        Schedules(broker, place="amqp://x").list()
+        Schedules(broker, "amqp://x").list()

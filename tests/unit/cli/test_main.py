@@ -115,6 +115,12 @@ def test_wrong_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "Error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["", " ", "a,b", "a b", "@here"])
+def test_what_cannot_name_a_worker_is_refused(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert cli.main(["-A", "tasks", "worker", "-n", name]) == 2
+    assert "cannot name a worker" in capsys.readouterr().err
+
+
 def test_what_cannot_name_a_queue_is_refused_before_anybody_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["control", "add_consumer", "no name"]) == 2
     assert "'no name' cannot name a queue" in capsys.readouterr().err

@@ -93,6 +93,19 @@ async def test_a_heartbeat_renews_and_tells(sessions: Sessions, broker: SlowBrok
     assert info.info == b"alive and well"
 
 
+async def test_one_that_begins_is_told_of_long_before_the_next_beat_is_due(
+    sessions: Sessions, broker: SlowBroker
+) -> None:
+    beating = asyncio.create_task(sessions.run())
+    await asyncio.sleep(0)  # the first beat is over: there is nobody
+    sessions.add(Holder((await sessions.open(b""))[0]))
+    beaten = asyncio.Event()
+    sessions.beaten = beaten.set
+    await asyncio.wait_for(beaten.wait(), LEASE / 3 - 1)
+    assert [info.info for info in await broker.sessions(["a"])] == [b"alive and well"]
+    beating.cancel()
+
+
 async def test_a_session_declared_dead_is_lost_and_no_longer_renewed(sessions: Sessions, broker: SlowBroker) -> None:
     holders = [Holder((await sessions.open(b""))[0]) for _ in range(2)]
     for holder in holders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -14,6 +15,8 @@ from umbel.worker.supervisor.plan import Plan
 
 BEATS_A_LEASE: Final = 3
 MIN_DEADLINE_SECONDS: Final = 1.0
+NEWS_SECONDS: Final = 0.1
+"""How long the first heartbeat of one waits for others that begin, too."""
 
 
 class Holder(Protocol):
@@ -47,6 +50,7 @@ class Sessions:
         self._opened: dict[str, tuple[str, ...]] = {}
         self.beaten: Callable[[], None] | None = None
         """Called after each heartbeat that was answered."""
+        self._news = asyncio.Event()
         self._deadline = max(MIN_DEADLINE_SECONDS, plan.lease / BEATS_A_LEASE)
 
     async def open(self, info: bytes, queues: tuple[str, ...] | None = None) -> tuple[str, float]:
@@ -59,8 +63,9 @@ class Sessions:
                 return session, until
 
     def add(self, holder: Holder) -> None:
-        """Renew the session of *holder* from now on."""
+        """Renew the session of *holder* from now on; at once, for its process did not live yet when it was opened."""
         self._holders[holder.session] = holder
+        self._news.set()
 
     def remove(self, holder: Holder) -> None:
         """Let the session of *holder* lapse, if nobody ends it before."""
@@ -72,12 +77,16 @@ class Sessions:
         period = self._plan.lease / BEATS_A_LEASE
         while True:
             before = boot_seconds()
+            self._news.clear()
             if self._holders:
                 await self._outage.insist(self._beat, self._deadline)
                 if self.beaten is not None:
                     self.beaten()
             # From the moment of the last beat: a slow answer does not stretch the period.
-            await asyncio.sleep(max(0.0, period - (boot_seconds() - before)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, period - (boot_seconds() - before))):
+                    await self._news.wait()
+                    await asyncio.sleep(NEWS_SECONDS)
 
     async def _open(self, info: bytes, queues: tuple[str, ...]) -> tuple[str, float, bool]:
         # A fresh id each time: an opening whose answer was lost would be refused when it is repeated.
