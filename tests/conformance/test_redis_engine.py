@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
@@ -27,16 +28,19 @@ from umbel.model.job import Counts, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing.conformance.eventually import eventually, soon
+from umbel.testing.conformance.results import PROMPT_SECONDS
 
 QUEUE = "q"
 HASTY = Settings(broker_send_deadline=0.5, broker_connection_timeout=0.4)
+TWICE_THE_DEFAULT = 9.5
+"""Seconds: two calls with the deadline that nobody has set would take longer."""
 
 
 class Operator:
     """Somebody else at the server."""
 
     def __init__(self, url: str) -> None:
-        self._engine = Engine(parse(url + "?client_name=operator", timeout=5.0, connect_timeout=5.0), 5.0)
+        self._engine = Engine(parse(url + "?client_name=operator", timeout=30.0, connect_timeout=30.0), 30.0)
 
     def do(self, *words: Word) -> Any:
         return self._engine.call([Command(words)])[0]
@@ -63,7 +67,7 @@ def operator(redis_url: str) -> Iterator[Operator]:
 
 @pytest.fixture
 async def broker(redis_url: str) -> AsyncIterator[RedisBroker]:
-    broker = RedisBroker(redis_url, Settings())
+    broker = RedisBroker(redis_url, PATIENT)
     yield broker
     await broker.aclose()
     broker.close()
@@ -87,33 +91,49 @@ async def test_without_a_server_a_send_fails_within_its_deadline_and_names_the_u
         broker.send([job()])
     with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s"):
         await broker.asend([job()])
-    assert 0.9 < time.monotonic() - begun < 4.5
+    assert 0.9 < time.monotonic() - begun < TWICE_THE_DEFAULT
     assert isinstance(failed.value.__cause__, OSError)
 
 
 async def test_a_frozen_server_holds_nobody_beyond_the_deadline(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis())
     broker = RedisBroker(server.url, HASTY)
-    broker.send([job()])
-    await broker.asend([job()])
+    await eventually(lambda: _succeeds(broker.send, [job()]))
+    await eventually(lambda: _asucceeds(broker.asend([job()])))
     server.pause()
     begun = time.monotonic()
     with pytest.raises(BrokerUnavailable):
         await asyncio.to_thread(broker.send, [job()])
-    assert time.monotonic() - begun < 4.5
     with pytest.raises(BrokerUnavailable):
         await broker.asend([job()])
-    assert time.monotonic() - begun < 9.0
+    assert time.monotonic() - begun < TWICE_THE_DEFAULT
     server.resume()
-    await broker.asend([job()])
-    broker.send([job()])
+    await eventually(lambda: _asucceeds(broker.asend([job()])))
+    await eventually(lambda: _succeeds(broker.send, [job()]))
     await broker.aclose()
     broker.close()
 
 
+def _succeeds(call: Callable[..., object], *arguments: object) -> bool:
+    """Whether it did in the short time that it has; on a busy machine it may not."""
+    try:
+        call(*arguments)
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+async def _asucceeds(awaitable: Awaitable[object]) -> bool:
+    try:
+        await awaitable
+    except BrokerUnavailable:
+        return False
+    return True
+
+
 async def test_after_a_restart_the_next_call_finds_the_server_again(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis(appendonly="always"))
-    broker = RedisBroker(server.url, Settings())
+    broker = RedisBroker(server.url, PATIENT)
     for _ in range(2):
         broker.send([job()])
         await broker.asend([job()])
@@ -126,12 +146,12 @@ async def test_after_a_restart_the_next_call_finds_the_server_again(launch: Call
 
 async def test_a_server_that_comes_back_within_the_deadline_was_never_away(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis())
-    broker = RedisBroker(server.url, Settings())
+    broker = RedisBroker(server.url, PATIENT)
     server.kill()
     sending = [asyncio.create_task(broker.asend([job()])), asyncio.create_task(asyncio.to_thread(broker.send, [job()]))]
     await asyncio.sleep(0.3)  # into the pauses between their tries
     await asyncio.to_thread(server.start)
-    await soon(asyncio.gather(*sending), 5.0)
+    await soon(asyncio.gather(*sending))
     assert await ready(broker) == 2
     await broker.aclose()
     broker.close()
@@ -179,13 +199,13 @@ async def test_a_lost_connection_is_replaced_unseen(broker: RedisBroker, operato
 
 async def test_a_receive_without_an_answer_is_not_asked_again(broker: RedisBroker, operator: Operator) -> None:
     broker.send([job()])
-    await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
     operator.do("CLIENT", "PAUSE", 60_000, "WRITE")
     receiving = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=0))
     await eventually(operator.blocked)
     operator.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     with pytest.raises(BrokerUnavailable, match="gave no answer"):
-        await soon(receiving, 1.0)
+        await soon(receiving)
     operator.do("CLIENT", "UNPAUSE")
     await broker.reconcile("s", [QUEUE], [])
     assert len(await broker.receive("s", [QUEUE], 1, wait=0)) == 1
@@ -198,7 +218,7 @@ async def test_a_send_without_an_answer_is_repeated(broker: RedisBroker, operato
     await eventually(operator.blocked)
     operator.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     operator.do("CLIENT", "UNPAUSE")
-    await soon(sending, 2.0)
+    await soon(sending)
     assert await ready(broker) == 2
 
 
@@ -211,26 +231,26 @@ async def test_the_answer_to_a_cancelled_call_is_given_to_nobody_else(broker: Re
     asking = asyncio.create_task(broker.counts([QUEUE]))
     await asyncio.sleep(0)
     operator.do("CLIENT", "UNPAUSE")
-    assert [each.queue for each in await soon(asking, 1.0)] == [QUEUE]
+    assert [each.queue for each in await soon(asking)] == [QUEUE]
     assert await broker.queues() == [QUEUE]
     assert cancelled.cancelled()
 
 
 async def test_a_wait_that_is_cancelled_gives_up_its_connection(broker: RedisBroker, operator: Operator) -> None:
-    await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
+    await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
     waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=60))
     await eventually(lambda: operator.clients() == 2)
     waiting.cancel()
     await eventually(lambda: operator.clients() == 1)
     await broker.asend([job()])
-    assert len(await soon(broker.receive("s", [QUEUE], 1, wait=5), 1.0)) == 1
+    assert len(await soon(broker.receive("s", [QUEUE], 1, wait=30))) == 1
 
 
 async def test_a_wait_for_a_record_outlives_its_connection(redis_url: str, operator: Operator) -> None:
-    store = RedisResultStore(redis_url, Settings())
+    store = RedisResultStore(redis_url, PATIENT)
     waiting = [
-        asyncio.create_task(store.awatch("id", QUEUE, 10.0)),
-        asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 10.0)),
+        asyncio.create_task(store.awatch("id", QUEUE, 60.0)),
+        asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 60.0)),
     ]
     for _ in range(2):
         await eventually(lambda: b"umbel:0:e:id" in operator.do("PUBSUB", "CHANNELS"))
@@ -238,13 +258,13 @@ async def test_a_wait_for_a_record_outlives_its_connection(redis_url: str, opera
     await eventually(lambda: operator.clients() == 2)
     operator.do("SET", "umbel:{q}:r:id", "record")
     operator.do("PUBLISH", "umbel:0:e:id", "record")
-    assert await soon(asyncio.gather(*waiting), 2.0) == [b"record"] * 2
+    assert await soon(asyncio.gather(*waiting), PROMPT_SECONDS) == [b"record"] * 2
     await store.aclose()
     store.close()
 
 
 async def test_a_record_of_another_database_wakes_nobody(redis_url: str) -> None:
-    store, other = RedisResultStore(redis_url, Settings()), RedisResultStore(redis_url[:-1] + "1", Settings())
+    store, other = RedisResultStore(redis_url, PATIENT), RedisResultStore(redis_url[:-1] + "1", Settings())
     waiting = asyncio.create_task(store.awatch("id", QUEUE, 0.3))
     await asyncio.sleep(0.1)
     await other.put([Record("id", QUEUE, b"foreign", 60.0)])
@@ -288,7 +308,7 @@ async def test_threads_share_a_broker_and_close_gives_all_back(broker: RedisBrok
 
 
 def test_each_event_loop_has_a_connection_of_its_own(redis_url: str) -> None:
-    broker = RedisBroker(redis_url, Settings())
+    broker = RedisBroker(redis_url, PATIENT)
 
     async def work() -> int:
         await asyncio.gather(*(broker.asend([job()]) for _ in range(20)))
@@ -317,14 +337,14 @@ sys.exit(os.waitpid(child, 0)[1] if child else 0)
 
 def test_a_forked_child_uses_no_connection_of_its_parent(redis_url: str, operator: Operator) -> None:
     # In a process of its own, because this one may have threads.
-    subprocess.run([sys.executable, "-W", "error", "-c", FORKING, redis_url], check=True, timeout=30)
+    subprocess.run([sys.executable, "-W", "error", "-c", FORKING, redis_url], check=True, timeout=120)
     assert operator.do("HLEN", "umbel:{q}:jobs") == 201
 
 
 async def test_a_call_about_no_queue_has_an_answer(broker: RedisBroker) -> None:
-    assert await soon(broker.counts([]), 1.0) == []
-    assert (await soon(broker.reclaim([], 10.0), 1.0)).returned == 0
-    await soon(broker.asend([]), 1.0)
+    assert await soon(broker.counts([])) == []
+    assert (await soon(broker.reclaim([], 10.0))).returned == 0
+    await soon(broker.asend([]))
     broker.send([])
 
 
@@ -335,7 +355,7 @@ async def test_what_a_server_acknowledged_and_lost_in_a_restart_is_sent_again(
     launch: Callable[[Service], Server],
 ) -> None:
     server = launch(Redis())  # it keeps nothing: a restart loses all that it has acknowledged
-    broker = RedisBroker(server.url, Settings())
+    broker = RedisBroker(server.url, PATIENT)
     for _ in range(3):
         broker.send([job()])
         await broker.asend([job(), Job(new_id(), "other", b"envelope", delay=60.0)])
@@ -352,7 +372,7 @@ async def test_verdicts_that_a_server_acknowledged_and_lost_are_carried_out_agai
     launch: Callable[[Service], Server],
 ) -> None:
     server = launch(Redis())
-    broker, store = RedisBroker(server.url, Settings()), RedisResultStore(server.url, Settings())
+    broker, store = RedisBroker(server.url, PATIENT), RedisResultStore(server.url, PATIENT)
     await broker.asend([Job("ended", QUEUE, b"envelope"), Job("retried", QUEUE, b"envelope")])
     await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
     ended, retried = await broker.receive("s", [QUEUE], 10, wait=0)
@@ -375,7 +395,7 @@ async def test_a_server_that_may_not_be_asked_who_it_is_is_served_all_the_same(
 ) -> None:
     server = launch(Redis())
     assert command(server.port, "ACL SETUSER default -info") == "+OK"
-    broker = RedisBroker(server.url, Settings())
+    broker = RedisBroker(server.url, PATIENT)
     broker.send([job()])
     await broker.asend([job()])
     server.kill()

@@ -16,7 +16,8 @@ from umbel.testing.conformance.stage import BrokerStage
 BOX = "box"
 TTL = 60.0
 WAIT_SECONDS = 30.0
-PROMPT_SECONDS = 20.0
+PROMPT_SECONDS = 12.0
+"""Before it any listener is woken, however busy the machine; one that was forgotten looks again no sooner."""
 SETTLING_SECONDS = 0.05
 """How long a test lets a listener fall asleep; it passes as well when the listener is not asleep yet."""
 
@@ -124,8 +125,11 @@ class MailboxConformance(BrokerStage):
         assert texts(await self.hear()) == [b"stays", b"more"]
 
     async def test_messages_are_forgotten_when_their_time_is_over_and_numbers_grow_on(self) -> None:
-        await self.box.atell(BOX, [b"old"], 0.05)
-        (old,) = await self.hear()
+        seconds, heard = 0.05, list[Letter]()
+        while not heard:  # on a busy machine its time may be over before it is heard
+            seconds *= 2
+            await self.box.atell(BOX, [b"old"], seconds)
+            heard = await self.hear()
 
         async def forgotten() -> bool:
             await self.advance(0.1)
@@ -133,8 +137,8 @@ class MailboxConformance(BrokerStage):
 
         await eventually(forgotten, 20.0)
         await self.box.atell(BOX, [b"new"], TTL)
-        (new,) = await self.hear(old.number)
-        assert (new.message, new.number > old.number) == (b"new", True)
+        (new,) = await self.hear(heard[-1].number)
+        assert (new.message, new.number > heard[-1].number) == (b"new", True)
 
     # --- waiting
 

@@ -12,6 +12,7 @@ from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.job import Counts
 from umbel.testing.conformance.eventually import eventually, soon
+from umbel.testing.conformance.results import PROMPT_SECONDS
 from umbel.testing.conformance.stage import QUEUE, BrokerStage
 
 BRIEF: Final = 0.25
@@ -106,14 +107,14 @@ class RecordConformance(BrokerStage):
         await asyncio.sleep(0.1)
         await self.end(session, delivery, record=b"record")
         for each in (waiting, blocking):
-            assert await soon(each, 1.0) == b"record"
+            assert await soon(each, PROMPT_SECONDS) == b"record"
 
     async def test_a_settle_without_a_record_wakes_as_well(self) -> None:
         session, delivery = await self.started()
         waiting = asyncio.create_task(self.store.awatch("job", QUEUE, 30.0))
         await asyncio.sleep(0.1)
         await self.end(session, delivery)
-        assert await soon(waiting, 1.0) == b""
+        assert await soon(waiting, PROMPT_SECONDS) == b""
 
     async def test_a_retry_before_the_end_leaves_no_trace_in_the_record(self) -> None:
         session, delivery = await self.started()
