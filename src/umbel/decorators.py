@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import MethodType
 from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
@@ -28,6 +28,8 @@ S = TypeVar("S", bound=Context)
 AnyTask = Task[..., Any]
 
 _GROUPS: Final = (list, tuple, set, frozenset)
+_DERIVED: Final = ("body", "hooks", "on_loop", "regulation")
+"""What a task has worked out of its options."""
 _ERRORS: Final = ("throws", "autoretry_for", "dont_autoretry_for")
 
 
@@ -189,10 +191,24 @@ def checked(task: AnyTask) -> AnyTask:
         vars(task)["soft_time_limit"], vars(task)["time_limit"] = limits
         checked_runner(task.runner, task.memory_limit, is_async=task.is_async)
         check_names(task.retry_kwargs, ("max_retries", "countdown"), "retry_kwargs")
-        _ = task.retry_policy
+        _ = task.retry_policy, task.regulation
     except (TypeError, ValueError) as error:
         raise type(error)(f"{task.name}: {error}") from None
     return task
+
+
+def annotate(task: AnyTask, annotations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let *task* have the options that *annotations* has for its name and for ``*``. Raises as `checked`."""
+    options = {**annotations.get("*", {}), **annotations.get(task.name, {})}
+    own = vars(task)
+    if options == own.get("annotations", {}):
+        return
+    kind = type(task)
+    task.__class__ = type(kind.__name__, (kind,), dict(options))
+    for name in (*options, *_DERIVED):
+        own.pop(name, None)
+    own["annotations"] = options
+    checked(task)
 
 
 def _classes(given: Any, option: str) -> tuple[type[BaseException], ...]:

@@ -17,6 +17,12 @@ When: TypeAlias = float | timedelta | datetime
 
 Errors: TypeAlias = Sequence[type[BaseException]]
 
+Rate: TypeAlias = str | float
+"""How many jobs may start: "10/s", "100/m", "5/h", or a number of them a second; 0: any number."""
+
+Key: TypeAlias = str | Sequence[str] | Callable[[Mapping[str, Any]], object]
+"""What to count by: the name of a parameter, several of them, or a function of the arguments by their names."""
+
 
 class RetryOptions(TypedDict, total=False):
     """The retry policy of one call; what is left out is the task's own. Delays in seconds."""
@@ -53,6 +59,9 @@ class AppOptions(TypedDict, total=False):
     task_track_started: bool
     task_soft_time_limit: Seconds | None
     task_time_limit: Seconds | None
+    task_default_rate_limit: Rate | None
+    task_queue_max_length: int | Mapping[str, int]
+    task_annotations: Mapping[str, Mapping[str, Any]]
     task_always_eager: bool
     task_eager_propagates: bool
     imports: Collection[str]
@@ -67,6 +76,7 @@ class AppOptions(TypedDict, total=False):
     worker_max_tasks_per_child: int | None
     worker_max_memory_per_child: int | None
     worker_soft_shutdown_timeout: Seconds
+    worker_disable_rate_limits: bool
     timezone: str
     beat_schedule: Mapping[str, Mapping[str, Any]]
     beat_cron_starting_deadline: Seconds | None
@@ -130,7 +140,8 @@ class GetOptions(TypedDict, total=False):
 class TaskOptions(TypedDict, total=False):
     """What a decorator may say of a task; a class-based task has the same names as attributes.
 
-    *runner* "process" gives each running job a process of its own; *memory_limit*, in bytes, needs that.
+    *runner* "process" gives each running job a process of its own; *memory_limit*, in bytes, needs that. What is about
+    limits, fair turns and unique jobs counts for all workers together: see the page on flow control.
     """
 
     queue: str
@@ -153,6 +164,14 @@ class TaskOptions(TypedDict, total=False):
     time_limit: Seconds
     runner: Literal["async", "thread", "process"]
     memory_limit: int
+    rate_limit: Rate | None
+    rate_limit_key: Key
+    concurrency_limit: int
+    concurrency_limit_key: Key
+    fair_key: Key
+    unique: bool | Literal["queued", "done"] | Seconds
+    unique_key: Key
+    on_conflict: Literal["return", "raise"]
     before_start: Callable[..., Any]
     on_success: Callable[..., Any]
     on_failure: Callable[..., Any]
@@ -179,7 +198,6 @@ _LATER: Final = frozenset(
         "acks_on_failure",
         "acks_on_timeout",
         "acks_on_failure_or_timeout",
-        "rate_limit",
         "retry_on_worker_lost",
         "trail",
         "send_events",
@@ -324,3 +342,26 @@ def checked_limits(soft: object, hard: object) -> tuple[float | None, float | No
     if early is not None and late is not None and early > late:
         raise ValueError(f"soft_time_limit ({early:g} s) is more than time_limit ({late:g} s)")
     return early, late
+
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0}
+
+
+def rate_interval(value: object, name: str) -> float:
+    """The seconds between two starts that the rate *value* of option *name* leaves; 0: none.
+
+    Raises `TypeError` or `ValueError`, naming the option.
+    """
+    text = value if isinstance(value, str) else ""
+    number, slash, unit = text.strip().partition("/")
+    try:
+        rate = float(number if text else value)  # type: ignore[arg-type] - what is no number is refused here
+        seconds_of_unit = _UNITS[unit.strip() if slash else "s"]
+    except (TypeError, ValueError, KeyError):
+        rate, seconds_of_unit = -1.0, 1.0
+    if isinstance(value, bool) or not 0 <= rate < float("inf"):
+        kind = ValueError if isinstance(value, str | int | float) and not isinstance(value, bool) else TypeError
+        raise kind(
+            f'{name} is {value!r}: give how many jobs may start, such as "10/s", "100/m" or "5/h", or a number a second'
+        )
+    return seconds_of_unit / rate if rate else 0.0

@@ -39,6 +39,11 @@ def send(host: Host, jobs: Sequence[Job], connection: object | None = None) -> N
         host.broker.send(jobs)
     else:
         _transactional(host).send_in(jobs, connection)
+    note(jobs)
+
+
+def note(jobs: Sequence[Job]) -> None:
+    """Tell whoever wants to know that *jobs* were sent."""
     _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing
@@ -52,6 +57,11 @@ async def asend(host: Host, jobs: Sequence[Job], connection: object | None = Non
         await host.broker.asend(jobs)
     else:
         await _transactional(host).asend_in(jobs, connection)
+    await anote(jobs)
+
+
+async def anote(jobs: Sequence[Job]) -> None:
+    """The async twin of `note`."""
     _note_children(jobs)
     if after_task_publish.receivers:
         from umbel import publishing

@@ -31,6 +31,7 @@ from umbel.canvas.signable import Signable
 from umbel.contracts.broker import Broker
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
 from umbel.hooks import HOOKS, Hooks
+from umbel.limited import Limited
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.model.outcome import Result
@@ -76,7 +77,7 @@ class Call(msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-class Task(Signable[P, R], Reporting, Stepping, Runnable, Hooks):
+class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
     """A function that workers run. Attributes are Celery's task options; durations are seconds.
 
     Derive from it to share options, hooks and resources: ``@app.task(base=MyTask)``; or define ``run`` in the class and

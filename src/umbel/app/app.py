@@ -82,7 +82,13 @@ class Umbel(Administration):
             read(settings)
         settings.assign(self._given, self._origin)
         broker, store = self._is_instance("broker"), self._is_instance("store")
-        settings.derived_by(lambda these: fill_in(these, self.main, own_broker=broker, own_store=store))
+
+
+        def derive(these: Settings) -> None:
+            fill_in(these, self.main, own_broker=broker, own_store=store)
+            self.tasks.annotate(these.task_annotations)
+
+        settings.derived_by(derive)
         if settings.moot:
             getLogger("umbel").info("settings that tune nothing in Umbel: %s", ", ".join(settings.moot))
         return settings
@@ -178,7 +184,8 @@ class Umbel(Administration):
 
     def adopt(self, task: AnyTask) -> None:
         """Register a shared task unless this app has its own of that name."""
-        self.tasks.setdefault(task.name, task)
+        if task.name not in self.tasks:
+            self.tasks.add(task)
 
     def gen_task_name(self, name: str, module: str) -> str:
         """The name of a task of the function *name* in *module*."""

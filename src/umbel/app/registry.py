@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from umbel.decorators import AnyTask, same_origin
+from umbel.decorators import AnyTask, annotate, same_origin
 from umbel.exceptions import AlreadyRegistered, NotRegistered
 from umbel.options import nearest
 
 
 class Registry(dict[str, AnyTask]):
     """The tasks of one app. A look-up of a name that is not there raises `NotRegistered`."""
+
+    def __init__(self) -> None:
+        """Have no task yet."""
+        super().__init__()
+        self._annotations: Mapping[str, Mapping[str, Any]] = {}
+
+    def annotate(self, annotations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let these options of the setting ``task_annotations`` count for all tasks, those to come among them."""
+        self._annotations = annotations
+        for task in self.values():
+            annotate(task, annotations)
 
     def add(self, task: AnyTask) -> None:
         """Register *task*. Raises `AlreadyRegistered` when its name belongs to another function."""
@@ -21,6 +32,7 @@ class Registry(dict[str, AnyTask]):
                 f"there is a task {task.name} already, made of {_place(other)}; {_place(task)} needs another name: "
                 "@app.task(name=…)"
             )
+        annotate(task, self._annotations)
         self[task.name] = task
 
     def __missing__(self, name: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, cast, get_type_hints
 
 import msgspec
 
@@ -12,12 +12,14 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.settings.database import TABLES, check_tables, moot_tables
 from umbel.settings.foreign import reason
+from umbel.settings.limiting import check_limits
 from umbel.settings.masking import masked, masked_options
 from umbel.settings.transport import TRANSPORT, check_options, moot_options
 
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
 CODE: Final = "app.conf"
@@ -59,6 +61,12 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """When `SoftTimeLimitExceeded` is raised in tasks that name no limit of their own."""
     task_time_limit: Positive | None = None
     """When such tasks are ended, whatever they do."""
+    task_default_rate_limit: str | float | None = None
+    """How many jobs of a task may start, "10/s", "100/m", "5/h" or a number a second, if the task names no rate."""
+    task_queue_max_length: Length | dict[str, Length] = 0
+    """How many jobs a queue may hold that have not ended: more are refused with `QueueFull`. 0: any number; {queue: n}."""
+    task_annotations: dict[str, dict[str, Any]] = {}
+    """Options of tasks by their names, ``*`` for all of them: they beat what the code of the task says."""
     task_always_eager: bool = False
     """Run calls in place instead of sending them."""
     task_eager_propagates: bool = False
@@ -80,6 +88,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """From which resident memory on, in KiB, a child is replaced when what it runs has ended."""
     worker_soft_shutdown_timeout: Duration = 25.0
     """The grace period of a warm shutdown."""
+    worker_disable_rate_limits: bool = False
+    """Let rates count for nothing, where jobs are sent and where they run."""
     timezone: str = "UTC"
     """The time zone of schedules that name none."""
     beat_schedule: dict[str, Any] = {}
@@ -88,6 +98,16 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """How late a cron tick may be and still run; None: however late."""
     beat_max_loop_interval: Duration = 0.0
     """For how many seconds a scheduler looks for no new schedules; 0: 5 seconds."""
+
+    regulates: ClassVar[bool] = False
+    """Whether a setting makes limits for jobs whose tasks have none."""
+
+    # --- limits
+
+    def max_length(self, queue: str) -> int:
+        """How many jobs *queue* may hold; 0: any number."""
+        lengths = self.task_queue_max_length
+        return lengths.get(queue, 0) if isinstance(lengths, dict) else lengths
 
     # --- writing
 
@@ -117,6 +137,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
                 continue
             super().__setattr__(name, value)
             origins[name] = origin
+            if name in _REGULATING:
+                vars(self)["regulates"] = any(getattr(self, each) for each in _REGULATING)
             if pinned:
                 fixed[name] = origin
         for name in read.keys() & (TRANSPORT | TABLES):
@@ -198,7 +220,7 @@ def _moot(settings: Settings, name: str, origin: str) -> bool:
 def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if text and isinstance(value, str) and name in TRANSPORT | TABLES:
+    if text and isinstance(value, str) and (name in TRANSPORT | TABLES or (name in _FLOWING and value[:1] == "{")):
         value = _object(name, value, origin)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -219,6 +241,8 @@ def _check(name: str, value: Any, origin: str) -> None:
         check_tables(value, name, origin)
     if name == "task_default_queue" and not valid_queue(value):
         raise ImproperlyConfigured(f"{name} is {value!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
+    if name in _FLOWING:
+        check_limits(name, value, origin)
     if name in _SCHEDULING:
         _check_scheduling(name, value, origin)
 
@@ -256,4 +280,6 @@ def _printable(value: object) -> object:
 
 
 _LISTS: Final = frozenset({"imports", "include"})
+_REGULATING: Final = ("task_default_rate_limit", "task_queue_max_length")
+_FLOWING: Final = frozenset({*_REGULATING, "task_annotations"})
 _SCHEDULING: Final = frozenset({"timezone", "beat_schedule"})
