@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from umbel.engines.memory_limits import Limits
 from umbel.model.job import FIRST, Counts, Doom
 from umbel.states import Place
 
@@ -55,7 +56,7 @@ class Session(msgspec.Struct):
 
 
 class Queue:
-    """One queue. *jobs* is the truth: each id in it is in exactly one of ready, delayed, some held, parked, dead.
+    """One queue. *jobs* is the truth: each id in it is ready, delayed, held by a limit or a session, parked or dead.
 
     *dead* are the dead letters and the unix time at which each was buried. Nobody receives from a *paused* one.
     """
@@ -67,6 +68,7 @@ class Queue:
         self.sessions: dict[str, Session] = {}
         self.parked: dict[str, list[str]] = {}
         self.dead: dict[str, float] = {}
+        self.limits = Limits()
         self.paused = False
         self._gone: set[str] = set()
         self._seen: float | None = None
@@ -74,6 +76,10 @@ class Queue:
         self._order = 0
 
     # --- places
+
+    def add(self, job_id: str, level: int, envelope: bytes) -> None:
+        """Know a new job, which whoever calls puts into its place."""
+        self.jobs[job_id] = Entry(level, envelope)
 
     def place(self, job_id: str, level: int, due: float, now: float) -> None:
         """Put a job among the delayed ones if it is due later than *now*, else at the end of its level."""
@@ -92,6 +98,13 @@ class Queue:
             moved += 1
         return moved
 
+    def release(self, now: float, limit: int) -> int:
+        """Make ready up to *limit* jobs that their limits let go; answers how many."""
+        job_ids = self.limits.released(now, limit)
+        for job_id in job_ids:
+            self.ready[self.jobs[job_id].level].append(job_id)
+        return len(job_ids)
+
     def front(self, job_ids: Iterable[str]) -> None:
         """Put jobs that come back at the front of their levels, in their order."""
         for job_id in reversed(list(job_ids)):
@@ -107,8 +120,9 @@ class Queue:
         return len(job_ids)
 
     def waiting(self) -> Iterator[str]:
-        """The jobs that nobody runs and that have not ended: ready, delayed, parked."""
-        return chain(*self.ready, (job_id for *_, job_id in sorted(self.delayed)), *self.parked.values())
+        """The jobs that nobody runs and that have not ended: ready, delayed, held by a limit, parked."""
+        delayed = (job_id for *_, job_id in sorted(self.delayed))
+        return chain(*self.ready, delayed, list(self.limits.held), *self.parked.values())
 
     def places(self, job_ids: Collection[str]) -> dict[str, Place]:
         """Where each of *job_ids* is; those that are not in this queue are left out."""
@@ -119,6 +133,7 @@ class Queue:
         others: tuple[tuple[Place, Iterable[str]], ...] = (
             ("dead", self.dead),
             ("delayed", (job_id for *_, job_id in self.delayed)),
+            ("held", self.limits.held),
             ("parked", chain(*self.parked.values())),
             ("running", held),
         )
@@ -127,6 +142,10 @@ class Queue:
                 found[job_id] = place
         return found
 
+    def lasts(self, job_id: str) -> bool:
+        """Whether a job is here and has not ended."""
+        return job_id in self.jobs and job_id not in self.dead
+
     def withdraw(self, job_ids: Collection[str]) -> None:
         """Take those of *job_ids* that wait out of their places."""
         self.ready = tuple(deque(each for each in ready if each not in job_ids) for ready in self.ready)
@@ -134,6 +153,7 @@ class Queue:
         heapq.heapify(self.delayed)
         parked = {task: [each for each in names if each not in job_ids] for task, names in self.parked.items()}
         self.parked = {task: names for task, names in parked.items() if names}
+        self.limits.withdraw(job_ids)
 
     def discard(self, job_id: str) -> bool:
         """Delete a dead letter; False if it is none."""
@@ -229,8 +249,12 @@ class Queue:
     # --- what comes next
 
     def next_due(self) -> float | None:
-        """The unix time at which the first delayed job is due."""
-        return self.delayed[0][0] if self.delayed else None
+        """The unix time at which the first delayed job is due, or a limit releases one."""
+        released = self.limits.next_due()
+        if not self.delayed:
+            return released
+        delayed = self.delayed[0][0]
+        return delayed if released is None else min(delayed, released)
 
     def next_deadline(self) -> float | None:
         """The unix time at which the first session lapses; in the past while a dead one has jobs left to return."""

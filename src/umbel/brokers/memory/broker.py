@@ -11,6 +11,7 @@ import msgspec
 from umbel.brokers.memory.event_log import MemoryEventLog
 from umbel.brokers.memory.flows import MemoryFlows
 from umbel.brokers.memory.jobs import MemoryJobs
+from umbel.brokers.memory.limits import MemoryLimits
 from umbel.brokers.memory.mailbox import MemoryMailbox
 from umbel.brokers.memory.schedules import MemorySchedules
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead, Settlement
@@ -72,6 +73,11 @@ class MemoryBroker:
         """The verbs of the log of events on this engine."""
         return MemoryEventLog(self._space)
 
+    @property
+    def limit_store(self) -> MemoryLimits:
+        """The verbs of limits on this engine."""
+        return MemoryLimits(self._space, self._clock, self._put)
+
     # --- the producer's half
 
     def send(self, jobs: Sequence[Job]) -> None:
@@ -97,7 +103,7 @@ class MemoryBroker:
         if job_id in queue.jobs or (job_id in space.records and space.record(job_id, now) is not None):
             return
         level = MAX_PRIORITY - job.priority
-        queue.jobs[job_id] = Entry(level, job.envelope)
+        queue.add(job_id, level, job.envelope)
         queue.place(job_id, level, now + job.delay if job.eta is None else job.eta, now)
         if job.queue in space.work.waiting:
             space.work.ring(job.queue)
@@ -171,6 +177,7 @@ class MemoryBroker:
             if queue.paused:
                 continue
             queue.promote(now, MAX_MOVED)
+            queue.release(now, MAX_MOVED)
             for level, ready in enumerate(queue.ready):
                 while ready:
                     job_id = ready.popleft()
@@ -249,6 +256,8 @@ class MemoryBroker:
         entry = queue.jobs[job_id]
         entry.charge()
         entry.returned = True
+        if settlement.kind != "release":
+            queue.limits.leave(job_id)
         match settlement.kind:
             case "end":
                 del queue.jobs[job_id]
@@ -280,6 +289,8 @@ class MemoryBroker:
                 queue = self._space.queue(name)
                 queue.contact(now, lease)
                 promoted += queue.promote(now, MAX_MOVED - promoted - returned)
+                promoted += queue.release(now, MAX_MOVED - promoted - returned)
+                queue.limits.sweep(now, queue.lasts, MAX_MOVED)
                 for each in ended:
                     returned += _end(queue, each, MAX_MOVED - promoted - returned)
                 for session in queue.lapsed(now, lease):
@@ -365,5 +376,6 @@ def _count(name: str, queue: Queue) -> QueueCounts:
         running=sum(len(holder.held) for holder in queue.sessions.values()),
         parked=sum(map(len, queue.parked.values())),
         dead=len(queue.dead),
+        held=len(queue.limits.held),
         oldest=next((queue.jobs[ready[0]].envelope for ready in queue.ready if ready), None),
     )

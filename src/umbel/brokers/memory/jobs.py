@@ -208,6 +208,8 @@ def _rows(name: str, queue: Queue, place: Place) -> Iterator[Callable[[str], Lis
             return (row(job_id) for ready in queue.ready for job_id in ready)
         case "delayed":
             return (row(job_id, due) for due, _, job_id in sorted(queue.delayed))
+        case "held":
+            return (row(job_id) for job_id in queue.limits.waiting())
         case "running":
             return (row(job_id, session=key) for key, each in queue.sessions.items() for job_id in each.held)
         case "parked":
