@@ -160,7 +160,9 @@ class Regulation:
             return
         for name in names:
             if name not in known:
-                raise ValueError(f"{option} names {name!r}, and the task has the parameters {', '.join(known) or 'none'}")
+                raise ValueError(
+                    f"{option} names {name!r}, and the task has the parameters {', '.join(known) or 'none'}"
+                )
 
 
 _ANY: Final = Pace()

@@ -25,6 +25,7 @@ from typing import (
 import msgspec
 
 from umbel import publishing
+from umbel.admitting import Made, adispatch, check, dispatch
 from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, process, said_by
 from umbel.canvas.signable import Signable
@@ -43,7 +44,6 @@ from umbel.result import AsyncResult as Handle  # the name AsyncResult is a meth
 from umbel.result import EagerResult
 from umbel.retrying import RetryCall, retry_of
 from umbel.runnable import Runnable
-from umbel.sending import asend, send
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.steps import Stepping
 from umbel.wire import envelope
@@ -133,11 +133,12 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         job, handle = self._job(host, args, kwargs, self._said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        # Not left to `send` where it has no more to do: every call pays for each call.
-        if self._said.connection is None and not after_task_publish.receivers and running.get() is None:
+        # Not left to `dispatch` where it has no more to do: every call pays for each call.
+        plain = self.regulation is None and not host.conf.regulates and self._said.connection is None
+        if plain and not after_task_publish.receivers and running.get() is None:
             host.broker.send((job,))
         else:
-            send(host, (job,), self._said.connection)
+            dispatch(host, (Made(self, job, handle),), self._said.connection)
         return handle
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -153,7 +154,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        send(host, (job,), said.connection)
+        dispatch(host, (Made(self, job, handle),), said.connection)
         return handle
 
     async def aapply_async(
@@ -172,7 +173,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [self._eager(host, job) for job, _ in made]
-        send(host, [job for job, _ in made], self._said.connection)
+        dispatch(host, [Made(self, *each) for each in made], self._said.connection)
         return [handle for _, handle in made]
 
     async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
@@ -181,7 +182,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [await self._aeager(host, job) for job, _ in made]
-        await asend(host, [job for job, _ in made], self._said.connection)
+        await adispatch(host, [Made(self, *each) for each in made], self._said.connection)
         return [handle for _, handle in made]
 
     def apply(
@@ -339,10 +340,12 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return await self._aeager(host, job)
-        await asend(host, (job,), said.connection)
+        await adispatch(host, (Made(self, job, handle),), said.connection)
         return handle
 
     def _eager(self, host: Host, job: Job, throw: bool | None = None) -> EagerResult[R]:
+        if self.regulation is not None:
+            check(self, host.conf, job)
         handle: EagerResult[R] = EagerResult(job.id, host, self, job.queue, settled=host.run_eager(self, job))
         if host.conf.task_eager_propagates if throw is None else throw:
             handle.maybe_throw()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
 from umbel import current
+from umbel.admitting import Made, adispatch, dispatch
 from umbel.app.administration import Administration
 from umbel.app.connections import Broker, ResultStore, broker_at, fill_in, same_engine, store_at, store_url
 from umbel.app.lazy import lazy
@@ -18,7 +19,6 @@ from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import AppOptions, CallOptions
 from umbel.result import AsyncResult as Handle  # the name AsyncResult is a method's here, as in Celery
-from umbel.sending import asend, send
 from umbel.settings import Settings, sources
 from umbel.signals import Signal, import_modules
 from umbel.task import Call, Task
@@ -82,7 +82,6 @@ class Umbel(Administration):
             read(settings)
         settings.assign(self._given, self._origin)
         broker, store = self._is_instance("broker"), self._is_instance("store")
-
 
         def derive(these: Settings) -> None:
             fill_in(these, self.main, own_broker=broker, own_store=store)
@@ -222,7 +221,7 @@ class Umbel(Administration):
 
     def job_named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
         """The job that `send_task` would send. Raises as that does."""
-        return self._named(name, args, kwargs, cast("CallOptions", dict(options)))[0]
+        return self._named(name, args, kwargs, cast("CallOptions", dict(options))).job
 
     def register_exceptions(self, *classes: type[Exception]) -> None:
         """Let `get` raise errors of these classes as such, even if their modules are not loaded under that name."""
@@ -253,9 +252,9 @@ class Umbel(Administration):
         **options: Unpack[CallOptions],
     ) -> Handle[Any]:
         """Send a job of the task *name*, which need not be known here; see `Task.apply_async`. Never runs in place."""
-        job, handle = self._named(name, args, kwargs, options)
-        send(self, (job,), options.get("connection"))
-        return handle
+        made = self._named(name, args, kwargs, options)
+        dispatch(self, (made,), options.get("connection"))
+        return made.handle
 
     async def asend_task(
         self,
@@ -265,9 +264,9 @@ class Umbel(Administration):
         **options: Unpack[CallOptions],
     ) -> Handle[Any]:
         """The async twin of `send_task`."""
-        job, handle = self._named(name, args, kwargs, options)
-        await asend(self, (job,), options.get("connection"))
-        return handle
+        made = self._named(name, args, kwargs, options)
+        await adispatch(self, (made,), options.get("connection"))
+        return made.handle
 
     def send_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
         """Send the jobs of several tasks in one round trip: ``app.send_many([add.call(1, 2), mail.call("x")])``.
@@ -279,8 +278,8 @@ class Umbel(Administration):
         if self.conf.task_always_eager:
             return [call.task.apply_async(call.args, call.kwargs) for call in made]
         jobs = self._called(made)
-        send(self, [job for job, _ in jobs], connection)
-        return [handle for _, handle in jobs]
+        dispatch(self, jobs, connection)
+        return [each.handle for each in jobs]
 
     async def asend_many(self, calls: Iterable[Call[Any]], *, connection: object | None = None) -> list[Handle[Any]]:
         """The async twin of `send_many`."""
@@ -288,8 +287,8 @@ class Umbel(Administration):
         if self.conf.task_always_eager:
             return [await call.task.aapply_async(call.args, call.kwargs) for call in made]
         jobs = self._called(made)
-        await asend(self, [job for job, _ in jobs], connection)
-        return [handle for _, handle in jobs]
+        await adispatch(self, jobs, connection)
+        return [each.handle for each in jobs]
 
     def AsyncResult(self, task_id: str) -> Handle[Any]:  # noqa: N802 - Celery's name
         """The handle of the job *task_id*, from whatever process it was sent."""
@@ -316,16 +315,14 @@ class Umbel(Administration):
             self.tasks.__missing__(task.name)
         return run_eager(task, job, f"eager@{self.main or 'umbel'}", self.task_named)
 
-    def _named(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions
-    ) -> tuple[Job, Handle[Any]]:
+    def _named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions) -> Made:
         task = self.task_named(name)
-        return task._job(self, args, kwargs, task._saying(options))  # noqa: SLF001
+        return Made(task, *task._job(self, args, kwargs, task._saying(options)))  # noqa: SLF001
 
-    def _called(self, calls: Sequence[Call[Any]]) -> list[tuple[Job, Handle[Any]]]:
+    def _called(self, calls: Sequence[Call[Any]]) -> list[Made]:
         if any(call.task._said.connection is not None for call in calls):  # noqa: SLF001
             raise TypeError("the jobs of send_many are sent together: give connection= to send_many, not to a call")
-        return [call.task._job(self, call.args, call.kwargs, call.task._said) for call in calls]  # noqa: SLF001
+        return [Made(call.task, *call.task._job(self, call.args, call.kwargs, call.task._said)) for call in calls]  # noqa: SLF001
 
     # --- being the current one
 
