@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from umbel.brokers.sqlite import SqliteBroker
-from umbel.brokers.sqlite.sessions import REMEMBERED_MS, STOPPERS_REMEMBERED_MS, tidy
+from umbel.brokers.sqlite.sessions import RECLAIM, REMEMBERED_MS, STOPPERS_REMEMBERED_MS, tidy
 from umbel.contracts.broker import Beat
 from umbel.engines.sqlite_file import File
 from umbel.model.ids import new_session
@@ -33,7 +33,7 @@ def clock() -> Hand:
 
 @pytest.fixture
 def broker(tmp_path: Path, clock: Hand) -> Iterator[SqliteBroker]:
-    made = SqliteBroker(File(f"sqlite:///{tmp_path}/jobs.db", "broker_url", 5.0), clock)
+    made = SqliteBroker(File(f"sqlite:///{tmp_path}/jobs.db", "broker_url", 30.0), clock)
     yield made
     made.close()
 
@@ -61,3 +61,17 @@ async def test_a_session_that_stopped_a_job_is_soon_forgotten_and_a_worker_is_no
     assert known(broker) == {worker, dying}
     clock.now += REMEMBERED_MS / 1000
     assert known(broker) == {worker}
+
+
+@pytest.mark.parametrize(
+    ("query", "values"), [("sessions", ("q",)), ("lifelines", ()), ("forget", (1, 2)), ("cut", ("q", 1))]
+)
+def test_nobody_reads_all_the_sessions_that_have_ended(
+    broker: SqliteBroker, query: str, values: tuple[object, ...]
+) -> None:
+    plan = broker._engine.call(
+        lambda connection: connection.execute(f"explain query plan {RECLAIM[query]}", values).fetchall()
+    )
+    steps = [str(row[3]) for row in plan]
+    assert any("session" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN session") and "session_open" not in step] == []

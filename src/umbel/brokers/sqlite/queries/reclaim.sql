@@ -14,9 +14,18 @@ on conflict(name) do update set seen = excluded.seen, hold = excluded.hold
 update session set until = ?2 where queue = ?1 and ended is null and until > ?2
 
 -- name: sessions
--- ?1 queue; answers key, id, end of lease (ms), boot, lifeline, ended of sessions that are open, or dead with jobs left
-select key, id, until, boot, lifeline, ended from session
-where queue = ?1 and (ended is null or exists (select 1 from job where job.session = session.key and state = 1))
+-- ?1 queue; answers key, id, end of lease (ms), boot, lifeline, ended of sessions that are open, or dead with jobs left.
+-- Who has jobs is looked for among the jobs, from session to session: of the dead ones there are many.
+with recursive holder(key) as (
+    select min(session) from job where state = 1
+    union all
+    select (select min(session) from job where state = 1 and session > holder.key) from holder where key is not null
+)
+select key, id, until, boot, lifeline, ended from session where queue = ?1 and ended is null
+union all
+select session.key, id, until, boot, lifeline, ended
+from holder cross join session on session.key = holder.key
+where session.queue = ?1 and session.ended is not null
 
 -- name: bury
 -- ?1 now in unix ms, ?2 session key; it is dead from now on and settles nothing, even before its jobs were returned
@@ -41,9 +50,10 @@ update job set doom = ?1 where id = ?2 and session = ?3 and state = 1 and doom =
 select distinct lifeline from session where ended is null
 
 -- name: forget
--- ?1 and ?2 unix ms; sessions that died before ?1, and those that only stopped jobs before ?2: nobody names them again
+-- ?1 and ?2 unix ms, ?1 before ?2; sessions that died before ?1, and those that only stopped jobs before ?2: nobody names
+-- them again
 delete from session
-where ended < case info when x'' then ?2 else ?1 end
+where ended < ?2 and (info = x'' or ended < ?1)
     and not exists (select 1 from job where job.session = session.key and state = 1)
 
 -- name: expire
