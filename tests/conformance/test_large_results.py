@@ -21,7 +21,7 @@ from umbel.testing import ResultStoreConformance, worker
 from umbel.testing.conformance.eventually import eventually
 
 QUEUE = "default"
-SECONDS = 10.0
+SECONDS = 60.0
 LIMIT = 1000
 
 

@@ -21,8 +21,8 @@ from umbel.testing.conformance.eventually import eventually, soon
 from umbel.testing.proxy import Proxy
 
 QUEUE = "default"
-LEASE = 120.0
-RESUME_SECONDS = 20.0
+LEASE = 600.0
+RESUME_SECONDS = 60.0
 WAIT_SECONDS = 10.0
 SLOW_SECONDS = 0.05
 DEADLINE_SECONDS = 2.0

@@ -73,7 +73,7 @@ class Process:
             received.extend(await self.broker.receive(self.session, [QUEUE], count - len(received), wait=0.5))
             return len(received) >= count
 
-        await eventually(enough, 20.0)
+        await eventually(enough, 60.0)
         return received
 
     def die(self) -> None:
@@ -112,7 +112,7 @@ async def test_a_job_that_kills_its_process_again_and_again_has_three_crashes_an
     assert deaths == 4
     assert (delivery.envelope, delivery.level) == (b"1", 5)
     assert await process.broker.settle(process.session, [Settlement(delivery, "dead")]) == [True]
-    await eventually(lambda: _counted(process.broker, dead=1), 20.0)
+    await eventually(lambda: _counted(process.broker, dead=1), 60.0)
 
 
 async def test_jobs_that_may_have_killed_a_process_are_handed_out_one_at_a_time(rig: Rig) -> None:

@@ -23,7 +23,8 @@ from umbel.settings import Settings
 from umbel.testing.conformance.eventually import eventually
 
 QUEUE = "default"
-LEASE = 15.0
+LEASE = 60.0
+SECONDS = 30.0
 
 
 class Rig:
@@ -31,7 +32,7 @@ class Rig:
 
     def __init__(self, url: str, claims: str) -> None:
         self.settings = Settings()
-        self.settings.update(broker_url=url, result_backend=claims)
+        self.settings.update(broker_url=url, result_backend=claims, broker_send_deadline=SECONDS)
         self.made: list[RabbitMQBroker] = []
         self.broker = self.client()
 
@@ -52,7 +53,7 @@ class Rig:
         return session
 
     async def take(
-        self, session: str, count: int = 1, broker: RabbitMQBroker | None = None, seconds: float = 5.0
+        self, session: str, count: int = 1, broker: RabbitMQBroker | None = None, seconds: float = SECONDS
     ) -> list[Delivery]:
         """Receive until *count* jobs are here, at most for *seconds*."""
         end = time.monotonic() + seconds
@@ -81,27 +82,27 @@ def ids(deliveries: list[Delivery]) -> list[str]:
 async def test_a_delay_passes_at_rabbitmq_and_no_worker_holds_the_job(rig: Rig) -> None:
     session = await rig.open()
     sent = time.monotonic()
-    await rig.broker.asend([Job("job", QUEUE, b"1", delay=2.5)])
-    assert (await rig.broker.counts([QUEUE]))[0].delayed == 1
+    await rig.broker.asend([Job("job", QUEUE, b"1", delay=2.5), Job("late", QUEUE, b"1", delay=600.0)])
+    assert (await rig.broker.counts([QUEUE]))[0].delayed >= 1  # on a busy machine the first may be due already
     assert ids(await rig.take(session)) == ["job"]
-    assert 2.5 <= time.monotonic() - sent < 20.0
+    assert time.monotonic() - sent >= 2.5
 
 
 async def test_an_eta_is_a_delay(rig: Rig) -> None:
     session = await rig.open()
-    await rig.broker.asend([Job("job", QUEUE, b"1", eta=time.time() + 1.0)])
-    sent = time.monotonic()
+    eta = time.time() + 1.0
+    await rig.broker.asend([Job("job", QUEUE, b"1", eta=eta)])
     assert ids(await rig.take(session)) == ["job"]
-    assert time.monotonic() - sent > 0.9
+    assert time.time() > eta - 0.1
 
 
 async def test_a_retried_job_comes_back_after_its_delay_with_its_counts(rig: Rig) -> None:
-    await rig.broker.asend([Job("job", QUEUE, b"old", priority=5)])
+    await rig.broker.asend([Job(each, QUEUE, b"old", priority=5) for each in ("job", "late")])
     session = await rig.open()
-    (first,) = await rig.take(session)
+    first, late = await rig.take(session, 2)
     retry = Settlement(first, "retry", delay=1.0, counts=Counts(retries=2), envelope=b"new")
-    assert await rig.broker.settle(session, [retry]) == [True]
-    assert (await rig.broker.alocate("job", QUEUE)).place == "delayed"
+    assert await rig.broker.settle(session, [retry, Settlement(late, "retry", delay=600.0)]) == [True, True]
+    assert (await rig.broker.alocate("late", QUEUE)).place == "delayed"
     (again,) = await rig.take(session)
     assert (again.envelope, again.counts, again.level) == (b"new", Counts(retries=2), 4)
 
@@ -124,8 +125,9 @@ async def test_a_job_that_was_sent_twice_runs_once(rig: Rig) -> None:
     for _ in range(2):
         await rig.broker.asend([Job("job", QUEUE, b"1")])
     session = await rig.open()
-    deliveries = await rig.take(session, 2, seconds=0.5)
+    deliveries = await rig.take(session)
     assert ids(deliveries) == ["job"]
+    assert await rig.take(session, seconds=0.5) == []
     assert await rig.broker.settle(session, [Settlement(deliveries[0], "end")]) == [True]
     assert await rig.take(session, seconds=2.0) == []
     await eventually(lambda: _is_empty(rig))
@@ -216,11 +218,12 @@ def test_a_port_where_nothing_listens_is_unavailable_within_the_deadline(rig: Ri
     )
     begun = time.monotonic()
     broker = connect(settings.broker_url, settings)
-    with pytest.raises(BrokerUnavailable, match=r"could not be reached within 0\.5 s") as told:
-        broker.send([Job("job", QUEUE, b"1")])
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable, match=r"could not be reached within 0\.5 s") as told:
+            broker.send([Job("job", QUEUE, b"1")])
+        assert "secret" not in str(told.value)
     broker.close()
-    assert time.monotonic() - begun < 4.5  # and not the default of 5 s
-    assert "secret" not in str(told.value)
+    assert time.monotonic() - begun < 9.5  # and not twice the default of 5 s
     port.release()
 
 
@@ -235,14 +238,14 @@ def test_a_wrong_password_is_refused_and_not_shown(rig: Rig) -> None:
 
 
 async def test_a_send_goes_on_after_a_restart_and_nothing_was_lost(rig: Rig, rabbitmq_server: Server) -> None:
-    rig.settings.update(broker_send_deadline=30.0)  # it greets long before its queues are open
+    rig.settings.update(broker_send_deadline=90.0)  # it greets long before its queues are open
     broker = rig.client()
     await asyncio.to_thread(broker.send, [Job("before", QUEUE, b"1")])
     sync(rabbitmq_server.folder)
     rabbitmq_server.kill()
     rabbitmq_server.start()  # not in a thread of this loop: the server would end with it
     await asyncio.to_thread(broker.send, [Job("after", QUEUE, b"1")])
-    assert sorted(ids(await rig.take(await rig.open(broker), 2, broker, seconds=20.0))) == ["after", "before"]
+    assert sorted(ids(await rig.take(await rig.open(broker), 2, broker, seconds=90.0))) == ["after", "before"]
 
 
 async def _is_empty(rig: Rig) -> bool:

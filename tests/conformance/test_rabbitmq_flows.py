@@ -158,10 +158,10 @@ async def test_the_delay_of_a_job_in_a_flow_really_passes(rabbitmq_url: str, red
     broker = connect(rabbitmq_url, Settings(result_backend=redis_url))
     assert isinstance(broker, HoldingBroker)
     session = new_session()
-    await broker.heartbeat([Beat(session)], [QUEUE], 30.0, opening=True)
+    await broker.heartbeat([Beat(session)], [QUEUE], 120.0, opening=True)
     start = time.time()
     await broker.flow_store.astart(Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1))), [(0, a_job("later", delay=1.0))])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await broker.receive(session, [QUEUE], 1, wait=5)):
             pass
     assert ids(found) == ["later"]

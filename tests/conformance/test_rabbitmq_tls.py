@@ -15,7 +15,7 @@ from umbel.model.job import Job
 from umbel.settings import Settings
 
 QUEUE = "default"
-AT_ONCE_SECONDS = 10.0
+AT_ONCE_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def secured(rabbitmq_tls: Tls, rabbitmq_url: str) -> Tls:
 
 
 def settings(redis_url: str) -> Settings:
-    return Settings(result_backend=redis_url, broker_send_deadline=30.0)
+    return Settings(result_backend=redis_url, broker_send_deadline=90.0)
 
 
 async def works(url: str, redis_url: str) -> None:
@@ -34,7 +34,7 @@ async def works(url: str, redis_url: str) -> None:
     broker = connect(url, settings(redis_url))
     broker.send([Job(new_id(), QUEUE, b"envelope")])
     await broker.asend([Job(new_id(), QUEUE, b"envelope" * 10_000)])
-    assert await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True) == [True]
+    assert await broker.heartbeat([Beat("s")], [QUEUE], 120.0, opening=True) == [True]
     received = 0
     while received < 2:
         received += len(await broker.receive("s", [QUEUE], 10, wait=AT_ONCE_SECONDS))

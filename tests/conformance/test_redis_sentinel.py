@@ -13,7 +13,7 @@ import pytest
 from tests.conformance.test_claims import OnRedis
 from tests.patient import PATIENT
 from tests.servers.redis import command, flush, replicated
-from tests.servers.sentinel import SERVICE, Watched
+from tests.servers.sentinel import SERVICE, STEADY_MILLISECONDS, Watched
 from umbel.brokers import connect
 from umbel.brokers.redis import RedisBroker
 from umbel.contracts.broker import Beat, Settlement
@@ -33,11 +33,14 @@ from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
 QUEUE = "q"
+SECONDS = 90.0
+FAILOVER = Settings(broker_send_deadline=SECONDS)
+"""Sentinels that stood still for two seconds let thirty pass before they choose a new primary."""
 
 
 @pytest.fixture(scope="module")
 def watched_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with Watched(tmp_path_factory.mktemp("watched")) as watched:
+    with Watched(tmp_path_factory.mktemp("watched"), patience=STEADY_MILLISECONDS) as watched:
         yield watched
 
 
@@ -140,46 +143,47 @@ async def heard(broker: RedisBroker, after: int) -> list[Letter]:
 
 
 async def test_when_the_primary_dies_everybody_goes_on_with_the_next_one(watched: Watched) -> None:
-    broker, store = RedisBroker(watched.url, PATIENT), RedisResultStore(watched.url, PATIENT)
+    broker, store = RedisBroker(watched.url, FAILOVER), RedisResultStore(watched.url, FAILOVER)
     broker.send([job("before")])
     await broker.asend([job("before too")])
     watching = [
-        asyncio.create_task(store.awatch("id", QUEUE, 30.0)),
-        asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, 30.0)),
+        asyncio.create_task(store.awatch("id", QUEUE, SECONDS)),
+        asyncio.create_task(asyncio.to_thread(store.watch, "id", QUEUE, SECONDS)),
     ]
     hearing = asyncio.create_task(heard(broker, 0))
     replicated(watched.primary.port, 2)
     watched.primary.kill()
-    await soon(asyncio.gather(broker.asend([job("after")]), asyncio.to_thread(broker.send, [job("after too")])), 20.0)
-    assert sorted(await soon(drained(broker, 4), 20.0)) == ["after", "after too", "before", "before too"]
+    sending = (broker.asend([job("after")]), asyncio.to_thread(broker.send, [job("after too")]))
+    await soon(asyncio.gather(*sending), SECONDS)
+    assert sorted(await soon(drained(broker, 4), SECONDS)) == ["after", "after too", "before", "before too"]
     await store.put([Record("id", QUEUE, b"record", 60.0)])
-    assert await soon(asyncio.gather(*watching), 20.0) == [b"record"] * 2
+    assert await soon(asyncio.gather(*watching), SECONDS) == [b"record"] * 2
     await broker.mailbox.atell("box", [b"one"], 60.0)
-    (first,) = await soon(hearing, 20.0)
+    (first,) = await soon(hearing, SECONDS)
     await asyncio.to_thread(broker.mailbox.tell, "box", [b"two"], 60.0)
-    (second,) = await soon(heard(broker, first.number), 20.0)
+    (second,) = await soon(heard(broker, first.number), SECONDS)
     assert [first.message, second.message] == [b"one", b"two"]
     await close(broker, store)
 
 
 async def test_a_wait_for_jobs_is_told_that_the_primary_is_gone_and_finds_the_next_one(watched: Watched) -> None:
-    broker = RedisBroker(watched.url, PATIENT)
-    await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
+    broker = RedisBroker(watched.url, FAILOVER)
+    await broker.heartbeat([Beat("s")], [QUEUE], 600.0, opening=True)
     replicated(watched.primary.port, 2)
-    waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=30.0))
+    waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=SECONDS))
     await asyncio.sleep(0.2)  # into its wait
     watched.primary.kill()
     with pytest.raises(BrokerUnavailable):
-        await soon(waiting, 5.0)
-    await soon(broker.reconcile("s", [QUEUE], []), 20.0)
-    waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=30.0))
+        await soon(waiting)
+    await soon(broker.reconcile("s", [QUEUE], []), SECONDS)
+    waiting = asyncio.create_task(broker.receive("s", [QUEUE], 1, wait=SECONDS))
     await broker.asend([job()])
-    assert len(await soon(waiting, 20.0)) == 1
+    assert len(await soon(waiting, SECONDS)) == 1
     await close(broker)
 
 
 async def test_an_ordered_failover_under_load_loses_no_job_and_ends_none_twice(watched: Watched) -> None:
-    producer, worker = RedisBroker(watched.url, PATIENT), RedisBroker(watched.url, PATIENT)
+    producer, worker = RedisBroker(watched.url, FAILOVER), RedisBroker(watched.url, FAILOVER)
     ids = [f"job-{number:04}" for number in range(1000)]
 
     async def produce() -> None:
@@ -203,7 +207,7 @@ async def test_an_ordered_failover_under_load_loses_no_job_and_ends_none_twice(w
             ended.extend(each.id for each, answer in zip(deliveries, answers, strict=True) if answer)
 
     old = watched.primary
-    await soon(asyncio.gather(produce(), consume()), 40.0)
+    await soon(asyncio.gather(produce(), consume()), SECONDS)
     assert watched.primary is not old
     assert sorted(set(ended)) == ids
     assert (await worker.counts([QUEUE]))[0].running == 0
@@ -211,7 +215,7 @@ async def test_an_ordered_failover_under_load_loses_no_job_and_ends_none_twice(w
 
 
 async def test_what_was_acknowledged_and_did_not_reach_the_next_primary_is_said_again(watched: Watched) -> None:
-    broker, store = RedisBroker(watched.url, PATIENT), RedisResultStore(watched.url, PATIENT)
+    broker, store = RedisBroker(watched.url, FAILOVER), RedisResultStore(watched.url, FAILOVER)
     await broker.heartbeat([Beat("s")], [QUEUE], 600.0, opening=True)
     await broker.asend([job("ended")])
     (delivery,) = await broker.receive("s", [QUEUE], 1, wait=0)
@@ -229,7 +233,7 @@ async def test_what_was_acknowledged_and_did_not_reach_the_next_primary_is_said_
         replica.resume()
     watched.failed_over(old)
     assert command(watched.primary.port, "HLEN umbel:{q}:jobs") == ":1"  # the failover has lost all three
-    assert await soon(broker.reconcile("s", [QUEUE], []), 20.0) == 0
+    assert await soon(broker.reconcile("s", [QUEUE], []), SECONDS) == 0
     assert await store.afetch("ended", QUEUE) == b"record"
     deliveries = await broker.receive("s", [QUEUE], 10, wait=0)
     assert sorted(each.id for each in deliveries) == ["sent", "sent too"]
@@ -242,7 +246,7 @@ async def test_what_was_acknowledged_and_did_not_reach_the_next_primary_is_said_
 async def test_one_sentinel_that_answers_is_enough(watched: Watched) -> None:
     for sentinel in watched.sentinels[:2]:
         sentinel.kill()
-    broker = RedisBroker(watched.url, Settings())
+    broker = RedisBroker(watched.url, PATIENT)
     broker.send([job()])
     await broker.asend([job()])
     await close(broker)
@@ -270,7 +274,7 @@ async def test_a_service_that_no_sentinel_knows_is_said_at_once(watched_for_all:
 async def test_celerys_form_of_the_url_will_do(watched_for_all: Watched) -> None:
     hosts = ";".join(f"sentinel://127.0.0.1:{each.port}" for each in watched_for_all.sentinels)
     url = f"{hosts}/0?master_name={SERVICE}"
-    broker, store = connect(url, Settings()), connect_store(url, Settings())
+    broker, store = connect(url, PATIENT), connect_store(url, PATIENT)
     broker.send([job()])
     await store.put([Record("celery", QUEUE, b"record", 60.0)])
     assert store.fetch("celery", None) == b"record"
@@ -280,9 +284,9 @@ async def test_celerys_form_of_the_url_will_do(watched_for_all: Watched) -> None
 async def test_sentinels_and_servers_have_passwords_of_their_own(tmp_path: Path) -> None:
     # Sentinels log in to the servers as the default user, who needs no password here.
     own = ("user jobs on >job-secret ~* &* +@all",)
-    with Watched(tmp_path, own, ("user umbel on >watch-secret +@all",)) as watched:
+    with Watched(tmp_path, own, ("user umbel on >watch-secret +@all",), STEADY_MILLISECONDS) as watched:
         login = watched.url.replace("://", "://jobs:job-secret@")
-        broker = RedisBroker(f"{login}?sentinel_username=umbel&sentinel_password=watch-secret", Settings())
+        broker = RedisBroker(f"{login}?sentinel_username=umbel&sentinel_password=watch-secret", PATIENT)
         broker.send([job()])
         await broker.asend([job()])
         await close(broker)

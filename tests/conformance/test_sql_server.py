@@ -12,6 +12,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
+from tests.patient import PATIENT, at_last
 from tests.servers import Server
 from umbel.contracts.powers import Record
 from umbel.engines import sql_table
@@ -25,7 +26,8 @@ from umbel.testing.conformance.eventually import eventually, soon
 
 QUEUE = "default"
 DEADLINE = 1.5
-LATE = 1.5
+SECONDS = 30.0
+LATE = 6.0
 
 
 def settings() -> Settings:
@@ -33,6 +35,11 @@ def settings() -> Settings:
     made = Settings()
     made.broker_send_deadline = DEADLINE
     return made
+
+
+def patient() -> Settings:
+    """Settings for tests that do not ask how long something takes."""
+    return Settings(broker_send_deadline=SECONDS)
 
 
 def record(job_id: str, value: bytes = b"value", ttl: float = 60.0) -> Record:
@@ -48,18 +55,20 @@ async def store(mariadb_url: str) -> AsyncIterator[ThreadedStore]:
     await made.aclose()
 
 
-async def test_a_restarted_server_is_used_again_without_an_error(store: ThreadedStore, mariadb_server: Server) -> None:
+async def test_a_restarted_server_is_used_again_without_an_error(mariadb_url: str, mariadb_server: Server) -> None:
+    store = connect(mariadb_url, PATIENT)
     assert await store.put([record("1")]) == [True]
     mariadb_server.restart()
     assert await store.afetch("1", QUEUE) == b"value"
     mariadb_server.restart()
     assert await store.put([record("2")]) == [True]
+    await store.aclose()
 
 
 async def test_a_server_that_is_away_is_told_within_the_deadline_without_the_password(
     store: ThreadedStore, mariadb_server: Server
 ) -> None:
-    await store.put([record("1")])
+    await soon(at_last(lambda: store.put([record("1")])))
     mariadb_server.kill()
     begun = time.monotonic()
     for call in (store.put([record("2")]), store.afetch("1", QUEUE), store.awatch("2", QUEUE, None)):
@@ -68,11 +77,11 @@ async def test_a_server_that_is_away_is_told_within_the_deadline_without_the_pas
         assert "secret" not in str(caught.value)
     assert time.monotonic() - begun < 3 * (DEADLINE + LATE)
     mariadb_server.start()
-    assert await store.afetch("1", QUEUE) == b"value"
+    assert await soon(at_last(lambda: store.afetch("1", QUEUE))) == b"value"
 
 
 async def test_a_frozen_server_is_told_within_the_deadline(store: ThreadedStore, mariadb_server: Server) -> None:
-    await store.put([record("1")])
+    await soon(at_last(lambda: store.put([record("1")])))
     mariadb_server.pause()
     begun = time.monotonic()
     with pytest.raises(BrokerUnavailable):
@@ -81,13 +90,13 @@ async def test_a_frozen_server_is_told_within_the_deadline(store: ThreadedStore,
         await asyncio.to_thread(store.fetch, "1", QUEUE)
     assert time.monotonic() - begun < 2 * (DEADLINE + LATE)
     mariadb_server.resume()
-    assert await store.put([record("3")]) == [True]
+    assert await soon(at_last(lambda: store.put([record("3")]))) == [True]
 
 
 async def test_a_server_that_comes_back_within_the_deadline_delays_a_put_only(
     mariadb_url: str, mariadb_server: Server
 ) -> None:
-    store = connect(mariadb_url, Settings())
+    store = connect(mariadb_url, PATIENT)
     await store.put([record("1")])
     mariadb_server.kill()
     putting = asyncio.create_task(store.put([record("2")]))
@@ -108,16 +117,17 @@ async def test_a_server_that_comes_back_within_the_deadline_delays_a_put_only(
 )
 async def test_a_wrong_url_is_told_at_once_with_its_cure(mariadb_server: Server, wrong: str, message: str) -> None:
     mariadb_server.ensure_running()
-    store = connect("db+mysql://" + wrong.format(f"127.0.0.1:{mariadb_server.port}"), Settings())
+    settings = Settings(broker_send_deadline=90.0)
+    store = connect("db+mysql://" + wrong.format(f"127.0.0.1:{mariadb_server.port}"), settings)
     with pytest.raises(ImproperlyConfigured, match=message) as caught:
-        await soon(store.put([record("1")]), 2.0)
+        await soon(store.put([record("1")]))
     assert isinstance(caught.value, BackendError)  # so that a worker keeps its outcomes and goes on when it is cured
     assert "secret" not in str(caught.value)
     await store.aclose()
 
 
 async def test_many_processes_may_make_the_table_at_the_same_instant(mariadb_url: str) -> None:
-    stores = [connect(mariadb_url, Settings()) for _ in range(8)]
+    stores = [connect(mariadb_url, PATIENT) for _ in range(8)]
     answers = await asyncio.gather(*(each.put([record(str(number))]) for number, each in enumerate(stores)))
     assert answers == [[True]] * 8
     for each in stores:
@@ -126,10 +136,10 @@ async def test_many_processes_may_make_the_table_at_the_same_instant(mariadb_url
 
 async def test_a_table_of_a_newer_umbel_is_refused(mariadb_url: str, tmp_path: Path) -> None:
     for url in (mariadb_url, f"db+sqlite:///{tmp_path}/results.db"):
-        engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
+        engine = SqlEngine(url, "result_backend", SECONDS, SECONDS)
         engine.run(lambda connection: connection.execute(sa.insert(sql_table.tables().versions), {"version": 99}))
         engine.close()
-        store = connect(url, settings())
+        store = connect(url, patient())
         with pytest.raises(ImproperlyConfigured, match="made by a newer Umbel"):
             await store.afetch("1", QUEUE)
         await store.aclose()
@@ -139,10 +149,10 @@ async def test_a_user_without_the_right_to_make_tables_is_told_so(mariadb_url: s
     with pymysql.connect(host="127.0.0.1", port=mariadb_server.port, user="umbel", password="secret") as connection:
         connection.cursor().execute("create or replace user 'poor'@'%' identified by 'poor'")
         connection.cursor().execute("grant select, insert, update, delete on umbel.* to 'poor'@'%'")
-    store = connect(mariadb_url.replace("umbel:secret", "poor:poor"), settings())
+    store = connect(mariadb_url.replace("umbel:secret", "poor:poor"), patient())
     with pytest.raises(ImproperlyConfigured, match="CREATE command denied"):
         await store.put([record("1")])
-    rich = connect(mariadb_url, settings())
+    rich = connect(mariadb_url, patient())
     await rich.put([record("2")])
     assert await store.put([record("1")]) == [True]
     for each in (store, rich):
@@ -150,7 +160,7 @@ async def test_a_user_without_the_right_to_make_tables_is_told_so(mariadb_url: s
 
 
 async def test_writers_that_collide_all_finish(mariadb_url: str) -> None:
-    stores = [connect(mariadb_url, Settings()) for _ in range(6)]
+    stores = [connect(mariadb_url, PATIENT) for _ in range(6)]
     ids = [str(number) for number in range(40)]
     # In another order each, so that they would lock each other out if the store did not sort.
     batches = [[record(each, b"%d" % turn) for each in ids[turn:] + ids[:turn]] for turn in range(6)]
@@ -168,7 +178,7 @@ def test_what_has_expired_is_deleted(kind: str, tmp_path: Path, request: pytest.
     urls = {"mariadb": "mariadb_url", "postgres": "postgres_results_url"}
     url = str(request.getfixturevalue(urls[kind])) if kind in urls else f"db+sqlite:///{tmp_path}/results.db"
     clock = Clock()
-    engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
+    engine = SqlEngine(url, "result_backend", SECONDS, SECONDS)
     shelf = SqlShelf(engine, clock)
     shelf.put([record(f"short-{number}", ttl=10.0) for number in range(2500)])
     shelf.put([record("long", ttl=1000.0)])
@@ -183,13 +193,13 @@ def test_what_has_expired_is_deleted(kind: str, tmp_path: Path, request: pytest.
 async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:
     url = f"db+sqlite:///{tmp_path}/results.db"
     clock = Clock()
-    store = connect(url, settings(), clock)
+    store = connect(url, patient(), clock)
     await store.put([record("short", ttl=1.0)])
     await store.aclose()
     clock.advance(1.0)
-    store = connect(url, settings(), clock)
+    store = connect(url, patient(), clock)
     await store.put([record("long")])
-    engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
+    engine = SqlEngine(url, "result_backend", SECONDS, SECONDS)
     await eventually(
         lambda: engine.run(lambda one: one.scalar(sa.select(sa.func.count(sql_table.tables().results.c.id)))) == 1
     )
@@ -200,8 +210,8 @@ async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:
 async def test_hundreds_that_wait_ask_the_database_a_few_times_a_second(
     mariadb_url: str, mariadb_server: Server
 ) -> None:
-    store = connect(mariadb_url, Settings())
-    waiting = [asyncio.create_task(store.awatch(str(each), QUEUE, 30.0)) for each in range(300)]
+    store = connect(mariadb_url, PATIENT)
+    waiting = [asyncio.create_task(store.awatch(str(each), QUEUE, 60.0)) for each in range(300)]
     with pymysql.connect(host="127.0.0.1", port=mariadb_server.port, user="umbel", password="secret") as connection:
         cursor = connection.cursor()
 
@@ -223,7 +233,7 @@ async def test_hundreds_that_wait_ask_the_database_a_few_times_a_second(
 
 def named(name: str = "", schema: str = "") -> Settings:
     """Settings with a name and a schema of the tables."""
-    made = settings()
+    made = patient()
     made.database_table_names = {"task": name} if name else {}
     made.database_table_schemas = {"task": schema} if schema else {}
     return made
@@ -266,7 +276,7 @@ async def test_in_mariadb_a_schema_is_a_database(mariadb_url: str, mariadb_serve
 
 async def test_a_table_that_celery_has_made_is_not_taken_for_ours(mariadb_url: str, tmp_path: Path) -> None:
     for url in (mariadb_url, f"db+sqlite:///{tmp_path}/results.db"):
-        engine = SqlEngine(url, "result_backend", DEADLINE, DEADLINE)
+        engine = SqlEngine(url, "result_backend", SECONDS, SECONDS)
         engine.run(lambda connection: connection.execute(sa.text("create table if not exists celery_taskmeta(id int)")))
         engine.close()
         store = connect(url, named("celery_taskmeta"))

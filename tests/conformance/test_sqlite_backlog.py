@@ -47,7 +47,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], SqliteBroker]]:
     made: list[SqliteBroker] = []
 
     def new(name: str) -> SqliteBroker:
-        made.append(SqliteBroker(File(f"sqlite:///{tmp_path}/{name}.db", "broker_url", 5.0)))
+        made.append(SqliteBroker(File(f"sqlite:///{tmp_path}/{name}.db", "broker_url", 30.0)))
         return made[-1]
 
     yield new

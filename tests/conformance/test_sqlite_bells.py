@@ -22,7 +22,7 @@ from umbel.stores.sqlite import SqliteStore
 from umbel.testing.conformance.eventually import eventually
 
 LEASE = 60.0
-PROMPT_SECONDS = 3.0
+PROMPT_SECONDS = 20.0
 
 
 class OneFile:
@@ -33,12 +33,12 @@ class OneFile:
         self._made: list[SqliteBroker | SqliteStore] = []
 
     def broker(self) -> SqliteBroker:
-        broker = SqliteBroker(File(self.url, "broker_url", 5.0))
+        broker = SqliteBroker(File(self.url, "broker_url", 30.0))
         self._made.append(broker)
         return broker
 
     def store(self) -> SqliteStore:
-        store = SqliteStore(File(self.url, "result_backend", 5.0))
+        store = SqliteStore(File(self.url, "result_backend", 30.0))
         self._made.append(store)
         return store
 
@@ -76,7 +76,7 @@ async def test_an_idle_child_does_nothing_until_it_is_rung(file: OneFile, tmp_pa
         return await take(*args)  # type: ignore[arg-type]
 
     broker._take = counted  # type: ignore[method-assign, assignment]
-    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=30))
+    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
     await eventually(lambda: bells_in(tmp_path / "umbel.db.d", WORK) != [])
     await asyncio.sleep(0.5)
     assert looks == 2
@@ -135,9 +135,9 @@ async def test_a_path_longer_than_a_socket_address_works(tmp_path: Path) -> None
     file = OneFile(folder / "umbel.db")
     broker, store = file.broker(), file.store()
     session = await opened(broker, "q")
-    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=30))
+    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
     await eventually(lambda: bells_in(folder / "umbel.db.d", WORK) != [])
-    result = asyncio.create_task(store.awatch("job", None, 30))
+    result = asyncio.create_task(store.awatch("job", None, 60))
     await eventually(lambda: bells_in(folder / "umbel.db.d", NEWS) != [])
     async with asyncio.timeout(PROMPT_SECONDS):
         await broker.asend([Job("job", "q", b"")])
@@ -155,8 +155,8 @@ async def test_where_sockets_do_not_work_it_polls(file: OneFile) -> None:
     broker, store = file.broker(), file.store()
     broker._bells = store._listener._bells = Deaf(broker._engine.file.folder)
     session = await opened(broker, "q")
-    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=30))
-    result = asyncio.create_task(store.awatch("job", None, 30))
+    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
+    result = asyncio.create_task(store.awatch("job", None, 60))
     await asyncio.sleep(0.1)
     await broker.asend([Job("job", "q", b"")])
     async with asyncio.timeout(PROMPT_SECONDS):
@@ -169,10 +169,10 @@ async def test_hundreds_wait_for_results_on_one_socket(file: OneFile, tmp_path: 
     broker, store = file.broker(), file.store()
     ids = [f"job-{number}" for number in range(400)]
     await broker.asend([Job(each, "q", each.encode()) for each in ids])
-    waiting = [asyncio.create_task(store.awatch(each, None, 30)) for each in ids[:300]]
+    waiting = [asyncio.create_task(store.awatch(each, None, 60)) for each in ids[:300]]
     found: dict[str, bytes | None] = {}
     threads = [
-        threading.Thread(target=lambda each=each: found.update({each: store.watch(each, None, 30)}))
+        threading.Thread(target=lambda each=each: found.update({each: store.watch(each, None, 60)}))
         for each in ids[300:]
     ]
     for thread in threads:
@@ -182,10 +182,10 @@ async def test_hundreds_wait_for_results_on_one_socket(file: OneFile, tmp_path: 
     session = await opened(broker, "q")
     while deliveries := await broker.receive(session, ["q"], 64, wait=0):
         await broker.settle(session, [Settlement(each, "end", record=each.envelope) for each in deliveries])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PROMPT_SECONDS):
         assert await asyncio.gather(*waiting) == [each.encode() for each in ids[:300]]
     for thread in threads:
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, PROMPT_SECONDS)
     assert found == {each: each.encode() for each in ids[300:]}
     assert store._listener._ours()._waiting == {}
 
@@ -198,10 +198,10 @@ async def test_a_cancelled_receive_gives_back_what_it_was_handed(file: OneFile) 
 
     def dawdle(_: object) -> None:
         inside.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     slow = broker._engine.submit(dawdle)
-    await asyncio.to_thread(inside.wait, 10)
+    await asyncio.to_thread(inside.wait, 60)
     receiving = asyncio.create_task(broker.receive(session, ["q"], 1, wait=0))
     await asyncio.sleep(0.01)
     receiving.cancel()  # its step waits for the slow one, and will be taken
@@ -222,9 +222,9 @@ async def test_a_cancelled_receive_gives_back_what_it_was_handed(file: OneFile) 
 async def test_a_child_that_stops_waiting_hands_its_ring_on(file: OneFile, tmp_path: Path) -> None:
     broker, other = file.broker(), file.broker()
     session, second = await opened(broker, "q"), await opened(other, "q")
-    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=30))
+    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
     await eventually(lambda: len(bells_in(tmp_path / "umbel.db.d", WORK)) == 1)
-    patient = asyncio.create_task(other.receive(second, ["q"], 1, wait=30))
+    patient = asyncio.create_task(other.receive(second, ["q"], 1, wait=60))
     await eventually(lambda: len(bells_in(tmp_path / "umbel.db.d", WORK)) == 2)
     for _ in range(2):  # both are rung, for one job that only the patient one will look for
         other._bells.ring({"q": 2})
@@ -239,7 +239,7 @@ async def test_a_child_that_stops_waiting_hands_its_ring_on(file: OneFile, tmp_p
 async def test_closing_the_store_ends_nobody_elses_wait(file: OneFile) -> None:
     broker, store = file.broker(), file.store()
     session = await opened(broker, "q")
-    result = asyncio.create_task(store.awatch("job", None, 30))
+    result = asyncio.create_task(store.awatch("job", None, 60))
     await eventually(lambda: store._listener._ours()._waiting != {})
     await store.aclose()
     await broker.asend([Job("job", "q", b"")])
@@ -263,12 +263,12 @@ async def test_a_child_of_a_paused_queue_does_nothing_until_it_is_resumed(file: 
         return await take(session, queues, limit)
 
     broker._take = counted  # type: ignore[method-assign]
-    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=30))
+    waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
     await eventually(lambda: looks == 2 and bells_in(tmp_path / "umbel.db.d", WORK) != [], 20)
     await asyncio.sleep(0.05)
     assert looks == 2
     other.job_store.pause("q", paused=False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PROMPT_SECONDS):
         assert [each.id for each in await waiting] == ["ready"]
     assert looks == 3
 
@@ -286,13 +286,13 @@ async def test_whoever_listens_looks_into_the_file_only_when_rung_and_leaves_no_
         return await heard(box, after)
 
     listener._aheard = counted  # type: ignore[method-assign]
-    waiting = asyncio.create_task(listener.ahear("box", 0, 30))
+    waiting = asyncio.create_task(listener.ahear("box", 0, 60))
     await eventually(lambda: looks == 2 and bells_in(tmp_path / "umbel.db.d", MAIL) != [], 20)
     await other.atell("another box", [b"not this"], 60)
     await asyncio.sleep(0.05)
     assert looks == 2
     await other.atell("box", [b"this"], 60)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PROMPT_SECONDS):
         assert [each.message for each in await waiting] == [b"this"]
     assert looks == 3
     assert bells_in(tmp_path / "umbel.db.d", MAIL) == []
@@ -307,10 +307,10 @@ async def test_a_listener_without_sockets_looks_now_and_then(
     box, other = file.broker().mailbox, file.broker().mailbox
     assert await box.ahear("box", 0, wait) == box.hear("box", 0, wait) == []
     waiting = [
-        asyncio.create_task(box.ahear("box", 0, 30)),
-        asyncio.create_task(asyncio.to_thread(box.hear, "box", 0, 30)),
+        asyncio.create_task(box.ahear("box", 0, 60)),
+        asyncio.create_task(asyncio.to_thread(box.hear, "box", 0, 60)),
     ]
     await asyncio.sleep(0.02)
     await other.atell("box", [b"this"], 60)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PROMPT_SECONDS):
         assert [[each.message for each in heard] for heard in await asyncio.gather(*waiting)] == [[b"this"]] * 2

@@ -23,7 +23,7 @@ from umbel.settings import Settings
 
 
 class Connect(Protocol):
-    def __call__(self, path: str | Path, deadline: float = 5.0) -> SqliteBroker: ...
+    def __call__(self, path: str | Path, deadline: float = 30.0) -> SqliteBroker: ...
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 def connect() -> Iterator[Connect]:
     made: list[SqliteBroker] = []
 
-    def make(path: str | Path, deadline: float = 5.0) -> SqliteBroker:
+    def make(path: str | Path, deadline: float = 30.0) -> SqliteBroker:
         made.append(SqliteBroker(File(f"sqlite:///{path}", "broker_url", deadline)))
         return made[-1]
 
@@ -155,19 +155,19 @@ def test_a_send_waits_for_another_writer_no_longer_than_its_deadline(connect: Co
 
     def dawdle(_: object) -> None:
         inside.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     slow.send([job("first")])
     blocking = threading.Thread(target=lambda: slow._engine.call(dawdle))
     blocking.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     with pytest.raises(BrokerUnavailable, match=r"was locked by another process for 0\.2 s"):
         hasty.send([job("hasty")])
     waiting = threading.Thread(target=lambda: patient.send([job("patient")]))
     waiting.start()
     leave.set()
-    waiting.join(10)
-    blocking.join(10)
+    waiting.join(60)
+    blocking.join(60)
     assert (hasty.locate("patient", None).place, hasty.locate("hasty", None).place) == ("ready", "unknown")
 
 
@@ -187,13 +187,13 @@ async def test_one_bad_step_fails_alone(connect: Connect, path: Path) -> None:
 
     def dawdle(_: object) -> None:
         inside.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     def fail(_: object) -> None:
         raise RuntimeError("a bad step")
 
     slow = broker._engine.submit(dawdle)
-    assert inside.wait(10)
+    assert inside.wait(60)
     bad = broker._engine.submit(fail)  # these wait for the slow one, so they share a transaction
     good = broker._engine.submit(lambda connection: connection.execute("pragma user_version").fetchall())
     leave.set()

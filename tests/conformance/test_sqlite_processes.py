@@ -27,6 +27,8 @@ from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 
 KILLS = 20
+STARVING_BYTES = 100_000
+"""What two producers tell of some 1,700 batches; one or two thousand bytes are usual."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,6 +52,10 @@ class Victim:
     def said(self) -> list[str]:
         return self.words.read_text().split()
 
+    def written(self) -> int:
+        """How many bytes it has said."""
+        return self.words.stat().st_size
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
@@ -58,12 +64,12 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def broker(url: str) -> Iterator[SqliteBroker]:
-    broker = SqliteBroker(File(url, "broker_url", 5.0))
+    broker = SqliteBroker(File(url, "broker_url", 30.0))
     yield broker
     broker.close()
 
 
-def until(condition: Callable[[], bool], deadline: float = 30.0) -> None:
+def until(condition: Callable[[], bool], deadline: float = 60.0) -> None:
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end
@@ -119,7 +125,7 @@ async def test_a_process_that_dies_while_it_revokes_gives_its_jobs_back_doomed(
 ) -> None:
     broker.send([Job("job", QUEUE, b"body")])
     victim = Victim("revoke", url, tmp_path / "job")
-    until(lambda: [each.message for each in broker.mailbox.hear("job", 0, 5.0)] == [b"ready"], 30.0)
+    until(lambda: [each.message for each in broker.mailbox.hear("job", 0, 5.0)] == [b"ready"])
     assert (await broker.reclaim([QUEUE], LEASE)).returned == 0
     victim.kill()
     assert (await broker.reclaim([QUEUE], LEASE)).returned == 1
@@ -178,15 +184,16 @@ def test_a_forked_child_never_closes_the_connection_of_its_parent(url: str) -> N
 
 def test_no_producer_starves_beside_two_that_never_pause(broker: SqliteBroker, url: str, tmp_path: Path) -> None:
     busy = [Victim("send", url, tmp_path / f"send{number}") for number in range(2)]
-    until(lambda: all(len(each.said()) > 100 for each in busy))
-    waits: list[float] = []
+    until(lambda: all(each.written() > 1000 for each in busy))
+    told: list[int] = []
     for number in range(100):
-        started = time.monotonic()
+        before = sum(each.written() for each in busy)
         broker.send([Job(str(number), "other", b"")])
-        waits.append(time.monotonic() - started)
+        told.append(sum(each.written() for each in busy) - before)
     for each in busy:
         each.kill()
-    assert max(waits) < 1.0
+    # What the others got done while this one waited, not how long that took: it depends on the machine.
+    assert max(told) < STARVING_BYTES
 
 
 async def test_two_apps_share_a_file(broker: SqliteBroker, url: str) -> None:

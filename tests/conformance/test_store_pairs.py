@@ -21,8 +21,8 @@ from umbel.wire import record, values
 BROKERS = ("memory", "sqlite", "redis")
 STORES = ("db_sqlite", "mariadb", "postgres", "s3", "files")
 QUEUE = "default"
-LEASE = 15.0
-SECONDS = 10.0
+LEASE = 60.0
+SECONDS = 60.0
 
 
 @pytest.fixture

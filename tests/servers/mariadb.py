@@ -11,7 +11,7 @@ from tests.servers.packages import program
 PROGRAMS = ("mariadbd", "mysqld")
 INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 PACKAGE = "mariadb-server"
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
 HANDSHAKE = 10
 """The version of the protocol, with which the server's first packet begins."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
 BUCKET = "umbel"
 
 

@@ -22,8 +22,8 @@ VERSIONS = range(18, 12, -1)
 USER = "postgres"
 PASSWORD = "a secret / of tests"
 QUOTED_PASSWORD = "a%20secret%20%2F%20of%20tests"
-ANSWER_SECONDS = 2.0
-ORPHAN_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
+ORPHAN_SECONDS = 60.0
 
 _made: set[Path] = set()
 

@@ -16,14 +16,14 @@ from tests.servers.ports import Reservation, reserve
 
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server",)
 PACKAGE = "rabbitmq-server"
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 GREETING = b"AMQP\x00\x00\x09\x01"
 PARTS = ("c0", "c1", "c2", "c3", "parked", "dead")
 RUNGS = 25
 
 EVAL_PROGRAMS = ("/usr/bin/erl_call",)
 EVAL_PACKAGE = "erlang-base"
-EVAL_SECONDS = 20.0
+EVAL_SECONDS = 60.0
 
 _further: dict[Path, tuple[Reservation, Reservation]] = {}
 

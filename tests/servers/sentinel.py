@@ -16,16 +16,22 @@ SERVICE = "jobs"
 REPLICAS = 2
 SENTINELS = 3
 DOWN_MILLISECONDS = 1500
-READY_SECONDS = 30.0
+STEADY_MILLISECONDS = 60_000
+"""For servers that nobody kills: on a busy machine none shall be taken for dead."""
+READY_SECONDS = 90.0
 POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Sentinel:
-    """One Sentinel of *service*, whose primary is on *primary*. *config* are further lines of its file."""
+    """One Sentinel of *service*, whose primary is on *primary* and may be silent for *patience* milliseconds.
+
+    *config* are further lines of its file.
+    """
 
     primary: int
     config: tuple[str, ...] = ()
+    patience: int = DOWN_MILLISECONDS
     name: str = "sentinel"
 
     def command(self, folder: Path, port: int) -> list[str]:
@@ -36,7 +42,7 @@ class Sentinel:
                 "bind 127.0.0.1",
                 f"port {port}",
                 f"sentinel monitor {SERVICE} 127.0.0.1 {self.primary} 2",
-                f"sentinel down-after-milliseconds {SERVICE} {DOWN_MILLISECONDS}",
+                f"sentinel down-after-milliseconds {SERVICE} {self.patience}",
                 f"sentinel failover-timeout {SERVICE} 3000",
             ]
             settings.write_text("\n".join([*lines, *self.config]) + "\n")
@@ -53,11 +59,15 @@ class Sentinel:
 
 @dataclass
 class Watched:
-    """A primary, two replicas and three Sentinels; also a context manager. *config* is for each Redis."""
+    """A primary, two replicas and three Sentinels; also a context manager.
+
+    *config* is for each Redis, *patience* how many milliseconds one may be silent.
+    """
 
     folder: Path
     config: tuple[str, ...] = ()
     sentinel_config: tuple[str, ...] = ()
+    patience: int = DOWN_MILLISECONDS
     servers: list[Server] = field(default_factory=list)
     sentinels: list[Server] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -88,7 +98,7 @@ class Watched:
             replica = Redis(config=(*config, f"replicaof 127.0.0.1 {first.port}"))
             self.servers.append(self._started(replica, f"replica-{number}"))
         for number in range(SENTINELS):
-            sentinel = Sentinel(first.port, self.sentinel_config)
+            sentinel = Sentinel(first.port, self.sentinel_config, self.patience)
             self.sentinels.append(self._started(sentinel, f"sentinel-{number}"))
             # From 7.0 on they can be told to look round more often; without it they take seconds to know each other.
             lines(self.sentinels[-1].port, "SENTINEL DEBUG INFO-PERIOD 200 PUBLISH-PERIOD 200")

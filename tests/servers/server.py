@@ -11,8 +11,9 @@ from typing import Protocol, Self
 
 from tests.servers.ports import reserve
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+KILL_SECONDS = 60.0
 POLL_SECONDS = 0.005
 
 
@@ -119,7 +120,7 @@ class Server:
         """End it without warning (SIGKILL); what it had not written to disk is lost."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(KILL_SECONDS)
             self._ended()
 
     def stop(self) -> None:

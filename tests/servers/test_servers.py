@@ -60,20 +60,21 @@ def test_a_restart_keeps_what_was_written(launch: Launch) -> None:
 
 def test_a_paused_server_accepts_and_does_not_answer(launch: Launch) -> None:
     server = launch(Redis())
-    with socket.create_connection(("127.0.0.1", server.port), 0.2) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
         server.pause()
+        connection.settimeout(0.2)
         connection.sendall(b"PING\r\n")
         with pytest.raises(TimeoutError):
             connection.recv(16)
         server.resume()
-        connection.settimeout(5)
+        connection.settimeout(20)
         assert connection.recv(16) == b"+PONG\r\n"
 
 
 def test_options_reach_the_server(launch: Launch) -> None:
     server = launch(Redis(maxmemory="5mb", config=("maxmemory-policy allkeys-lru",)))
     assert command(server.port, "SET key value") == "+OK"
-    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
         connection.sendall(b"CONFIG GET maxmemory-policy\r\n")
         assert b"allkeys-lru" in connection.recv(1024)
 
@@ -107,7 +108,7 @@ def test_servers_end_with_the_process_that_started_them(tmp_path: Path, end: sig
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
         starter.send_signal(end)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while _lives(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
