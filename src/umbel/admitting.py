@@ -13,8 +13,9 @@ from umbel.exceptions import DuplicateJob, ImproperlyConfigured
 from umbel.model.job import Job
 from umbel.regulation import NOTHING, Options, Regulation, Standing, regulation_of
 from umbel.result import AsyncResult
-from umbel.sending import anote, asend, note, send
+from umbel.sending import anote, asend, note, send, tell
 from umbel.settings import Settings
+from umbel.telling import Teller
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
 
 
@@ -29,6 +30,11 @@ class Host(Protocol):
     @property
     def conf(self) -> Settings:
         """The settings."""
+        ...
+
+    @property
+    def teller(self) -> Teller | None:
+        """What tells of the jobs in events, if they are told of."""
         ...
 
 
@@ -52,6 +58,7 @@ def dispatch(host: Host, made: Sequence[Made], connection: object | None = None)
         send(host, jobs, connection)
         return
     sent = _stand(made, _store(host, made).admit(admissions))
+    tell(host, sent)
     note(sent)
     _refuse_duplicates(made)
 
@@ -64,6 +71,7 @@ async def adispatch(host: Host, made: Sequence[Made], connection: object | None 
         await asend(host, jobs, connection)
         return
     sent = _stand(made, await _store(host, made).aadmit(admissions))
+    tell(host, sent)
     await anote(sent)
     _refuse_duplicates(made)
 
@@ -130,7 +138,7 @@ def _check_transactional(made: Sequence[Made], admissions: Sequence[Admission]) 
 
 def _store(host: Host, made: Sequence[Made]) -> LimitStore:
     named = [one.task.name for one in made if regulation_of(one.task, host.conf) is not None]
-    what = f"the limits of {named[0]}" if named else f"the length limit of the queue {made[0].job.queue}"
+    what = f"limiting {named[0]}" if named else f"limiting the length of the queue {made[0].job.queue}"
     return limit_store(host, what)
 
 

@@ -13,6 +13,7 @@ from umbel.options import (
     TASK_OPTIONS,
     TaskOptions,
     check_names,
+    checked_flag,
     checked_limits,
     checked_priority,
     checked_queue,
@@ -191,6 +192,8 @@ def checked(task: AnyTask) -> AnyTask:
         vars(task)["soft_time_limit"], vars(task)["time_limit"] = limits
         checked_runner(task.runner, task.memory_limit, is_async=task.is_async)
         check_names(task.retry_kwargs, ("max_retries", "countdown"), "retry_kwargs")
+        vars(task)["redact"] = _redacted(task)
+        checked_flag(task.send_events, "send_events")
         _ = task.retry_policy, task.regulation
     except (TypeError, ValueError) as error:
         raise type(error)(f"{task.name}: {error}") from None
@@ -217,6 +220,20 @@ def _classes(given: Any, option: str) -> tuple[type[BaseException], ...]:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise TypeError(f"{option} has {one!r} in it: give classes of exceptions")
     return classes
+
+
+def _redacted(task: AnyTask) -> tuple[str, ...]:
+    """The parameters to be hidden in events. Raises `TypeError` or `ValueError` for what none is."""
+    if not isinstance(task.redact, _GROUPS):
+        raise TypeError(f"redact is {task.redact!r}: give a tuple of names of parameters")
+    names = tuple(cast("Any", task.redact))
+    if names:
+        parameters = inspect.signature(task.run).parameters
+        open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        for name in names:
+            if not isinstance(name, str) or not (open_ended or name in parameters or name == "return"):
+                raise ValueError(f"redact has {name!r} in it, which is no parameter: known are {', '.join(parameters)}")
+    return names
 
 
 def _is_task_class(base: object) -> bool:

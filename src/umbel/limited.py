@@ -1,4 +1,4 @@
-"""Limited: how many jobs of a task may run, how often one may start, whose turn it is, and which are one and the same."""
+"""Limited: how many jobs of a task may run, how often one may start, whose turn it is, and which are the same."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.outcome import (
     Completed,
     Crashed,
+    Duplicate,
     Failed,
     Ignored,
     Outcome,
@@ -204,6 +205,7 @@ _LINES: Final[dict[type, Callable[[str, str, Any], None]]] = {
     Failed: _failed,
     Retried: _retried,
     Revoked: _revoked,
+    Duplicate: _revoked,
     Ignored: _ignored,
     Released: _released,
     Parked: _parked,

@@ -1,4 +1,4 @@
-"""Regulation: what each job of one task stands under, computed from its arguments, at the sender and in the worker alike."""
+"""Regulation: what each job of a task stands under, computed from its arguments by sender and worker alike."""
 
 from __future__ import annotations
 
@@ -236,14 +236,16 @@ def _unique(task: Options) -> Unique | None:
         return None
     if task.on_conflict not in (None, *_CONFLICTS):
         raise ValueError(f"on_conflict is {task.on_conflict!r}: give 'return' or 'raise'")
-    if given is True:
-        return Unique("")
-    if isinstance(given, str):
-        if given not in _SCOPES:
-            raise ValueError(f"unique is {given!r}: give 'queued', 'done' or a number of seconds")
+    return Unique("") if given is True else _lasting(given)
+
+
+def _lasting(given: object) -> Unique:
+    """For how long a key is taken, by the value of *unique*; the key itself is not known yet."""
+    if isinstance(given, str) and given in _SCOPES:
         return Unique("", cast("Any", given))
     if not isinstance(given, int | float | timedelta):
-        raise TypeError(f"unique is {given!r}: give 'queued', 'done' or a number of seconds")
+        kind = ValueError if isinstance(given, str) else TypeError
+        raise kind(f"unique is {given!r}: give 'queued', 'done' or a number of seconds")
     lasting = seconds(given, "unique")
     if lasting <= 0:
         raise ValueError(f"unique is {given!r}: give more than 0 seconds, 'queued' or 'done'")

@@ -8,14 +8,26 @@ from typing import Final
 import msgspec
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Settlement
-from umbel.exceptions import DecodeError, TaskRevokedError
+from umbel.exceptions import DecodeError, DuplicateJob, TaskRevokedError
 from umbel.execution.executor import Finished
 from umbel.execution.following import follow_ups
 from umbel.model.failure import Failure, capture
 from umbel.model.flow import Join
 from umbel.model.ids import packed_id
 from umbel.model.job import Counts, Delivery
-from umbel.model.outcome import Crashed, Failed, Ignored, Outcome, Parked, Released, Result, Retried, Revoked, Succeeded
+from umbel.model.outcome import (
+    Crashed,
+    Duplicate,
+    Failed,
+    Ignored,
+    Outcome,
+    Parked,
+    Released,
+    Result,
+    Retried,
+    Revoked,
+    Succeeded,
+)
 from umbel.states import FAILURE, IGNORED, REVOKED, SUCCESS
 from umbel.wire import record
 from umbel.wire.envelope import decode
@@ -110,6 +122,8 @@ def _ending(outcome: Outcome) -> tuple[str, bytes, Failure | None]:
             return SUCCESS, outcome.value, None
         case Failed():
             return FAILURE, _NIL, outcome.failure
+        case Duplicate():
+            return REVOKED, _NIL, capture(DuplicateJob(f"job {outcome.holder} has its unique key"))
         case Revoked():
             return REVOKED, _NIL, _revocation(outcome.reason)
         case Ignored():

@@ -67,6 +67,12 @@ class Revoked(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Duplicate(Revoked, frozen=True):
+    """The job did not run: another one, *holder*, has its unique key."""
+
+    holder: str = ""
+
+
 class Crashed(msgspec.Struct, frozen=True):
     """The process of its own in which the job ran has died: a crash that concerns nobody else."""
 

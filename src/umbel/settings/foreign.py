@@ -124,7 +124,6 @@ _LATER: Final = frozenset(
         "task_retry_on_worker_lost",
         "task_publish_retry",
         "task_publish_retry_policy",
-        "task_send_sent_event",
         "task_inherit_parent_priority",
         "task_allow_error_cb_on_chord_header",
         "task_repr_maxlevels",
@@ -140,7 +139,6 @@ _LATER: Final = frozenset(
         "worker_redirect_stdouts",
         "worker_redirect_stdouts_level",
         "worker_hijack_root_logger",
-        "worker_send_task_events",
         "worker_state_db",
         "worker_direct",
         "worker_autoscaler",
@@ -148,7 +146,18 @@ _LATER: Final = frozenset(
         "worker_cancel_long_running_tasks_on_connection_loss",
     ]
 )
-PREFIXES: Final = ("broker_", "result_", "task_", "worker_", "message_", "beat_", "event_", "control_", "security_")
+PREFIXES: Final = (
+    "broker_",
+    "result_",
+    "task_",
+    "worker_",
+    "message_",
+    "beat_",
+    "event_",
+    "control_",
+    "security_",
+    "history_",
+)
 """How names of settings begin: other names in a settings module are the module's own."""
 _OLD: Final = re.compile(r"(?:umbel|celeryd?|celerybeat)_(?P<name>[a-z_]+)")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.ids import valid_queue
-from umbel.options import TASK_OPTIONS, check_names, rate_interval
+from umbel.options import TASK_OPTIONS, check_names, checked_queue, rate_interval
 
 
 def check_limits(name: str, value: Any, origin: str) -> None:
@@ -20,9 +19,8 @@ def check_limits(name: str, value: Any, origin: str) -> None:
                     check_names(options, TASK_OPTIONS, f"{name}[{task!r}]")
             case "task_queue_max_length" if isinstance(value, dict):
                 for queue in value:
-                    if not valid_queue(queue):
-                        raise ValueError(f"{name} names the queue {queue!r}: give 1-128 letters, digits and . _ @ : -")
+                    checked_queue(queue)
             case _:
                 pass
     except (TypeError, ValueError) as error:
-        raise ImproperlyConfigured(f"{error} ({origin})") from None
+        raise ImproperlyConfigured(f"{name} ({origin}): {error}") from None

@@ -20,6 +20,7 @@ Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
 CODE: Final = "app.conf"
@@ -64,7 +65,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     task_default_rate_limit: str | float | None = None
     """How many jobs of a task may start, "10/s", "100/m", "5/h" or a number a second, if the task names no rate."""
     task_queue_max_length: Length | dict[str, Length] = 0
-    """How many jobs a queue may hold that have not ended: more are refused with `QueueFull`. 0: any number; {queue: n}."""
+    """How many jobs a queue may hold; more are refused with `QueueFull`. 0: any number; a dict says it for each."""
     task_annotations: dict[str, dict[str, Any]] = {}
     """Options of tasks by their names, ``*`` for all of them: they beat what the code of the task says."""
     task_always_eager: bool = False
@@ -90,6 +91,16 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """The grace period of a warm shutdown."""
     worker_disable_rate_limits: bool = False
     """Let rates count for nothing, where jobs are sent and where they run."""
+    worker_send_task_events: bool = True
+    """Tell of what happens to jobs and workers, for `app.events` and the history, where the broker keeps events."""
+    task_send_sent_event: bool = True
+    """Tell of the jobs that are sent from here, with their arguments, redacted."""
+    event_redact: tuple[str, ...] = ()
+    """Words: arguments are hidden in events whose name has one of them in it, or of the usual (password, token …)."""
+    event_log_batches: Count = 1000
+    """How many batches of events the broker keeps, each of up to 500 events and about 128 KiB; the oldest go first."""
+    history_sample: Share = 1.0
+    """The share of jobs that events tell of; all are counted, and those that fail or are retried are always told of."""
     timezone: str = "UTC"
     """The time zone of schedules that name none."""
     beat_schedule: dict[str, Any] = {}
@@ -279,7 +290,7 @@ def _printable(value: object) -> object:
     return masked(value) if isinstance(value, str) else value
 
 
-_LISTS: Final = frozenset({"imports", "include"})
+_LISTS: Final = frozenset({"imports", "include", "event_redact"})
 _REGULATING: Final = ("task_default_rate_limit", "task_queue_max_length")
 _FLOWING: Final = frozenset({*_REGULATING, "task_annotations"})
 _SCHEDULING: Final = frozenset({"timezone", "beat_schedule"})

@@ -24,7 +24,7 @@ from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.announcing import aannounce
-from umbel.worker.child.consumer import Consumer, Pulse
+from umbel.worker.child.consumer import Consumer
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.executors import make_executor
 from umbel.worker.child.isolation import Isolator
@@ -32,6 +32,7 @@ from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
+from umbel.worker.child.pulse import Pulse
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
 from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Limit, Lost, Moment, Ready, Retiring, Stop
@@ -58,6 +59,7 @@ class Child:
         desk = executor.desk = Desk(link, executor, self._settler.settlement, place)
         self._notebook = executor.notebook = Notebook(link, place)
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
+        self._consumer.doorkeeper.regulate(app, app.tasks)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
@@ -78,6 +80,7 @@ class Child:
                 await settling
             await consuming
             await self._settler.drained()
+            await self._consumer.doorkeeper.aclose()
         finally:
             consuming.cancel()
             settling.cancel()

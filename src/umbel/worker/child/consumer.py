@@ -12,8 +12,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from umbel import log
 from umbel.exceptions import BrokerUnavailable, UmbelError
@@ -25,9 +25,10 @@ from umbel.model.job import Delivery
 from umbel.model.outcome import Outcome, Released
 from umbel.signals import UNSTARTED, task_received
 from umbel.worker import messages
-from umbel.worker.child.gatherer import Gatherer
+from umbel.worker.child.doorkeeper import Doorkeeper
 from umbel.worker.child.link import Link
 from umbel.worker.child.pace import Pace
+from umbel.worker.child.pulse import Pulse
 from umbel.worker.child.quarantine import dangerous
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.settler import Settler
@@ -38,19 +39,11 @@ WAIT_SECONDS: Final = 5.0
 """How long a receive waits for a job. Its end, with or without one, is what says that this child is not deaf."""
 HAND_BACK_SECONDS: Final = 0.02
 RECONCILE_SECONDS: Final = 60.0
+LAST_SECONDS: Final = 2.0
+"""How long, at a stop, the broker may take to hear what is held here; if it is away, the session ends without that."""
 MAX_UNSETTLED: Final = 10_000
 
 _logger = logging.getLogger("umbel.worker")
-
-
-class Pulse(Protocol):
-    """Told of the rounds of the loop, so that others see whether it turns."""
-
-    def hear(self) -> None:
-        """The broker has answered."""
-
-    def fill(self) -> None:
-        """There is no room for a job: until there is, the broker is not asked."""
 
 
 class Consumer:
@@ -72,13 +65,13 @@ class Consumer:
         self._pace = pace
         self._threads = ThreadRunner(executor, gate, pace.threads, self._done)
         self._loop_runner = LoopRunner(executor, gate, max(1, pace.async_slots), self._done)
-        self._gatherer = Gatherer(link.broker, link.ledger, executor)
+        self.doorkeeper = Doorkeeper(link, executor)
         self._held: dict[str, Delivery] = {}
         self._quarantine: deque[Run] = deque()
         self._slot = asyncio.Event()
         self._stopping = False
         self._stop_asked = asyncio.Event()
-        self._receiving: asyncio.Task[list[Delivery]] | None = None
+        self._asking: asyncio.Task[Any] | None = None
         self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
         self._watching = False
         self._fault = ""
@@ -139,6 +132,7 @@ class Consumer:
             held = self._held.get(finished.delivery.id)
             if held is not None and held.number == finished.delivery.number:
                 del self._held[finished.delivery.id]
+        self.doorkeeper.left(batch)
         if self._executor.withdrawn:
             self._executor.withdrawn &= self._held.keys()
 
@@ -153,19 +147,12 @@ class Consumer:
         """Receive and start up to *room* jobs, within *wait* seconds; tells whether the broker answered."""
         link = self._link
         try:
-            self._receiving = asyncio.ensure_future(link.broker.receive(link.session, link.queues, room, wait=wait))
-            deliveries = await self._receiving
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._reconcile_at = 0.0  # broken off, perhaps in the moment in which it was answered
-            return False
+            deliveries = await self._breakable(link.broker.receive(link.session, link.queues, room, wait=wait))
         except UmbelError as error:
             await self._pause(error)
             return False
-        finally:
-            self._receiving = None
+        if deliveries is None:
+            return False
         self._fault = ""
         self._turned()
         for delivery in deliveries:
@@ -174,9 +161,23 @@ class Consumer:
             await self._start(deliveries, await self._ended(deliveries))
         return True
 
+    async def _breakable(self, asking: Coroutine[Any, Any, T]) -> T | None:
+        """What *asking* answers; None if it was broken off, perhaps in the moment in which it was answered."""
+        asked = self._asking = asyncio.ensure_future(asking)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._reconcile_at = 0.0
+            return None
+        finally:
+            self._asking = None
+
     async def _start(self, deliveries: list[Delivery], ended: dict[str, bytes]) -> None:
         now = time.time()
-        of_flows: list[Run] = []
+        asked: list[Run] = []
         for delivery in deliveries:
             if delivery.id in ended:
                 self._settler.add(ended_before(delivery, ended[delivery.id], now))
@@ -186,12 +187,12 @@ class Consumer:
                 self._settler.add(prepared)
                 if UNSTARTED and self.moments is not None:
                     self.moments.not_begun(prepared)
-            elif prepared.envelope.part is None:
+            elif self.doorkeeper.passes(prepared):
                 self._accept(prepared)
             else:
-                of_flows.append(prepared)
-        if of_flows:
-            await self._start_gathered(of_flows)
+                asked.append(prepared)
+        if asked:
+            await self._start_asked(asked)
         if self._quarantine:
             self._hand_back()
             self._hand_back_async()
@@ -204,14 +205,18 @@ class Consumer:
         else:
             self._submit(run)
 
-    async def _start_gathered(self, runs: list[Run]) -> None:
-        """Start jobs of flows, with what those before them brought; or end them, if one of those failed."""
-        gathered = await self._answered(lambda: self._gatherer.gather(runs), len(runs))
-        for one in runs if gathered is None else gathered:
+    async def _start_asked(self, runs: list[Run]) -> None:
+        """Start those of *runs* that may, or end them; the broker keeps the others until their limits allow them."""
+        answered = await self._answered(lambda: self.doorkeeper.ask(runs, self._drop), len(runs))
+        for one in runs if answered is None else answered:
             if isinstance(one, Finished):
                 self._settler.add(one)
             else:
                 self._accept(one)
+
+    def _drop(self, delivery: Delivery) -> None:
+        """Forget what the broker has taken back."""
+        self._held.pop(delivery.id, None)
 
     async def _ended(self, deliveries: list[Delivery]) -> dict[str, bytes]:
         """The records of those of *deliveries* that must not run again."""
@@ -261,8 +266,8 @@ class Consumer:
         self._watch()
 
     def _break_off(self) -> None:
-        if self._receiving is not None:
-            self._receiving.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
 
     # Both in the order in which they wait: what is released together comes to the front in that order. A receive that
     # waits would be the first to take it again. If no thread had begun even the first one, nothing is left here that
@@ -372,7 +377,7 @@ class Consumer:
     async def _make_sure(self) -> None:
         """Reconcile, also when no slot is free: a job that is stranded here shall not wait for one."""
         try:
-            await self._reconcile()
+            await self._breakable(self._reconcile())
         except UmbelError as error:
             await self._pause(error)
 
@@ -386,6 +391,7 @@ class Consumer:
     async def _give_back_lost_answer(self) -> None:
         # A receive that was cancelled may have handed out jobs that nobody here knows of.
         try:
-            await self._reconcile()
-        except UmbelError as error:
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._reconcile()
+        except (UmbelError, TimeoutError) as error:
             _logger.debug("reconcile at stop failed, the supervisor ends the session: %s", error)
