@@ -22,8 +22,6 @@ from umbel.worker.board import Board, boot_seconds
 from umbel.worker.child import consumer as module
 from umbel.worker.child.settler import Settler
 
-pytestmark = pytest.mark.timeout(30)
-
 
 @pytest.fixture
 def stage() -> Stage:
@@ -327,6 +325,22 @@ async def test_a_stop_during_a_reconcile_starts_no_other_receive(stage: Stage) -
         await stopping
     assert len(inner.limits) == 1
     assert time.monotonic() - since < 4.0
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_is_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.01)
+    stage.task(lambda: None)
+    inside, calls = asyncio.Event(), count()
+
+    class Away(Counting):
+        async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
+            inside.set()
+            await asyncio.Event().wait()
+            raise AssertionError(session, queues, held)
+
+    async with stage.child(LoseReplies(Away(stage), lambda verb: verb == "receive" and next(calls) == 0)) as child:
+        await inside.wait()
+        await asyncio.wait_for(child.stop(), 20)
 
 
 async def test_a_stop_releases_a_suspect_that_waits_for_its_turn(stage: Stage) -> None:
