@@ -261,3 +261,20 @@ def _called(key: Callable[[Bound], object], whose: str, bound: Bound) -> object:
 
 def _all_arguments(bound: Bound) -> str:
     return key_text(bound)
+
+
+_SHOWN: Final = ("rate_limit", "concurrency_limit", "fair_key", "unique")
+
+
+def shown(task: Options, conf: Settings) -> str:
+    """The options of *task* that limit its jobs, as ``rate_limit=10/s unique=done``; empty if there are none."""
+    if regulation_of(task, conf) is None:
+        return ""
+    given = {option: getattr(task, option) for option in _SHOWN}
+    if given["rate_limit"] is None:
+        given["rate_limit"] = conf.task_default_rate_limit
+    if given["unique"] is True:
+        given["unique"] = "done"
+    if callable(given["fair_key"]):
+        given["fair_key"] = getattr(given["fair_key"], "__name__", "a function")
+    return " ".join(f"{option}={value}" for option, value in given.items() if value not in (None, False))

@@ -22,7 +22,7 @@ from umbel.scheduler.scheduler import Scheduler, Terms
 from umbel.testing.recorder import Recorder
 from umbel.to_end import to_end
 from umbel.worker.child.desk import Desk
-from umbel.worker.child.gatherer import Gatherer
+from umbel.worker.child.doorkeeper import Doorkeeper
 from umbel.worker.child.ledger import OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.settler import Settler
@@ -57,7 +57,8 @@ class Stepper:
         self._executor.abandon()  # who cancels a run is the test
         self._settler = Settler(self._link, NAME, conf.result_expires, _ignore)
         self._executor.desk = Desk(self._link, self._executor, self._settler.settlement, masked(conf.broker_url))
-        self._gatherer = Gatherer(broker, OwnEngine(), self._executor)
+        self._doorkeeper = Doorkeeper(self._link, self._executor)
+        self._doorkeeper.regulate(app, app.tasks)
         self._opened: set[str] = set()
         terms = Terms(session=new_session(), scope=app.main or "", interval=FAR_SECONDS)
         self._scheduler = Scheduler(broker.schedule_store, living_at(broker), terms, app.periodic.entries())
@@ -67,9 +68,12 @@ class Stepper:
     def run(self, now: float) -> int:
         """Do everything that is ready at *now*, and what it sends; answers how many jobs were run."""
         self._schedule(now)
-        for ran in range(MAX_JOBS):
-            if not self._step(now):
+        ran = 0
+        while ran < MAX_JOBS:
+            found = self._step(now)
+            if found is None:
                 return ran
+            ran += found
         raise RuntimeError(f"{MAX_JOBS} jobs ran and more are ready: does a task send itself again?")
 
     def next(self, now: float) -> float | None:
@@ -97,20 +101,25 @@ class Stepper:
                 return
         raise RuntimeError("the schedules of the app do not come to rest")
 
-    def _step(self, now: float) -> bool:
-        """Run one job, if one is ready."""
+    def _step(self, now: float) -> int | None:
+        """Receive a job and run it, if its limits allow that; answers how many were run, None if none was ready."""
         queues = self._queues()
         if not queues:
-            return False
+            return None
         at_once(self._broker.unpark(queues, tuple(self._app.tasks)))
         deliveries = at_once(self._broker.receive(self._link.session, queues, 1, wait=0))
-        for delivery in deliveries:
-            self._settle(self._ended(self._executor.prepare(delivery, now)), now)
-        return bool(deliveries)
+        admitted = [each for one in deliveries for each in self._let_in(self._executor.prepare(one, now))]
+        for each in admitted:
+            self._settle(self._ended(each), now)
+        return len(admitted) if deliveries else None
+
+    def _let_in(self, prepared: Run | Finished) -> Sequence[Run | Finished]:
+        """What may go on; nothing if its limits do not allow it yet."""
+        if isinstance(prepared, Finished) or self._doorkeeper.passes(prepared):
+            return (prepared,)
+        return at_once(self._doorkeeper.ask([prepared], lambda _: None))
 
     def _ended(self, prepared: Run | Finished) -> Finished:
-        if isinstance(prepared, Run) and prepared.envelope.part is not None:
-            (prepared,) = at_once(self._gatherer.gather([prepared]))
         if isinstance(prepared, Finished):
             return prepared
         run = prepared
@@ -123,6 +132,7 @@ class Stepper:
         if isinstance(finished.outcome, Failed):
             self._failures.append(finished.outcome.failure)
         at_once(self._broker.settle(self._link.session, [self._settler.settlement(finished, now)]))
+        at_once(self._doorkeeper.leave([finished]))
 
     def _queues(self) -> list[str]:
         """All queues that there are; the session lives in each of them."""

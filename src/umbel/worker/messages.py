@@ -75,6 +75,8 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     schedules: list[Entry] = []
     listened: list[str] = []
     """The names of the worker's own signals that somebody listens to."""
+    limited: dict[str, str] = {}
+    """The tasks whose jobs are limited, with what limits them."""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

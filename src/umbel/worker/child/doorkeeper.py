@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from umbel.admitting import Host, limit_store
@@ -78,20 +78,18 @@ class Doorkeeper:
         return ready + await self._enter(asking, drop) if asking else ready
 
     def left(self, batch: Iterable[Finished]) -> None:
-        """Have the places of *batch*, whose ends the broker has answered, given to others."""
+        """Have the places of *batch*, whose ends the broker has answered, given to others; soon, and together."""
         if self._store is None:
             return
-        for finished in batch:
-            delivery = finished.delivery
-            entered = self._inside.pop((delivery.id, delivery.number), None)
-            if isinstance(finished.outcome, Released):
-                continue  # it comes back, to the same place
-            limit = self._limit_of(finished) if entered is None else entered
-            # What has entered under a rate alone keeps nobody waiting.
-            if limit is not None and (entered is None or limit.pace.concurrency):
-                self._left.append((delivery.queue, limit, delivery.id))
+        self._left += self._places(batch)
         if self._left and (self._leaving is None or self._leaving.done()):
             self._leaving = asyncio.ensure_future(self._leave(self._store))
+
+    async def leave(self, batch: Iterable[Finished]) -> None:
+        """The same as `left`, at once."""
+        if self._store is not None:
+            self._left += self._places(batch)
+            await self._leave(self._store)
 
     async def aclose(self) -> None:
         """Wait until the broker knows of all that have left."""
@@ -141,6 +139,17 @@ class Doorkeeper:
             else:
                 drop(run.delivery)
         return ready
+
+    def _places(self, batch: Iterable[Finished]) -> Iterator[tuple[str, Limit, str]]:
+        for finished in batch:
+            delivery = finished.delivery
+            entered = self._inside.pop((delivery.id, delivery.number), None)
+            if isinstance(finished.outcome, Released):
+                continue  # it comes back, to the same place
+            limit = self._limit_of(finished) if entered is None else entered
+            # What has entered under a rate alone keeps nobody waiting.
+            if limit is not None and (entered is None or limit.pace.concurrency):
+                yield delivery.queue, limit, delivery.id
 
     def _limit_of(self, finished: Finished) -> Limit | None:
         """The limit of a job that has ended here without having entered."""

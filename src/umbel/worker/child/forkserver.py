@@ -25,6 +25,7 @@ import msgspec
 from umbel.app.connections import results_elsewhere
 from umbel.app.loading import load_app
 from umbel.exceptions import ImproperlyConfigured
+from umbel.regulation import shown
 from umbel.signals import worker_before_create_process
 from umbel.worker import kernel
 from umbel.worker.board import Board
@@ -98,11 +99,12 @@ class Forkserver:
             results = results_elsewhere(app.conf, same=app.same_engine)
             described = Loaded(
                 main=app.main or "",
-                settings=msgspec.structs.replace(app.conf, beat_schedule={}),
+                settings=msgspec.structs.replace(app.conf, beat_schedule={}, task_annotations={}),
                 tasks=sorted(app.tasks),
                 results=results,
                 schedules=app.periodic.entries() if options.beat else [],
                 listened=listened(),
+                limited={name: text for name, task in app.tasks.items() if (text := shown(task, app.conf))},
             )
             module, _, name = order.entry.partition(":")
             self._entry = getattr(import_module(module), name)

@@ -156,9 +156,9 @@ class Children:
         self._reclaimer.serve(queues)
         self.renew()
 
-    def know(self, tasks: tuple[str, ...]) -> None:
-        """The code was loaded anew, and has *tasks* now."""
-        self._plan = msgspec.structs.replace(self._plan, tasks=tasks)
+    def know(self, tasks: tuple[str, ...], limited: dict[str, str]) -> None:
+        """The code was loaded anew, and has *tasks* now, some of them *limited*."""
+        self._plan = msgspec.structs.replace(self._plan, tasks=tasks, limited=limited)
         self._reclaimer.know(tasks)
 
     def renew(self) -> None:

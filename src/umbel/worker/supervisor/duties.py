@@ -91,7 +91,9 @@ class Duties:
         return self._plan.settings.table()
 
     def _registered(self, _: Mapping[str, Any]) -> list[str]:
-        return [task for task in self._children.plan.tasks if not task.startswith(_BUILT_IN)]
+        plan = self._children.plan
+        limited = {task: f"{task} [{text}]" for task, text in plan.limited.items()}
+        return [limited.get(task, task) for task in plan.tasks if not task.startswith(_BUILT_IN)]
 
     def _started(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """The process of each session, and the jobs that it has started and not ended, with the time of it."""

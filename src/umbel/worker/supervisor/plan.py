@@ -47,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The schedules of the app's code."""
     listened: tuple[str, ...] = ()
     """The names of the worker's own signals that user code listens to."""
+    limited: dict[str, str] = {}
+    """The tasks whose jobs are limited, with what limits them."""
 
     @property
     def slots(self) -> int:
@@ -87,6 +89,7 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         results=loaded.results,
         schedules=tuple(loaded.schedules),
         listened=tuple(loaded.listened),
+        limited=loaded.limited,
     )
 
 

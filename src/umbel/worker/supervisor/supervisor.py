@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from umbel import stores
@@ -95,6 +96,7 @@ class Supervisor:
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
         demand(self._broker, Power.PROCESSES, "a worker", plan.broker)
+        _check_limits(self._broker, plan.limited, plan.broker)
         if not self._order.options.quiet:
             sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
             sys.stdout.flush()
@@ -184,7 +186,8 @@ class Supervisor:
         """Load the app as it is now; ask for parked jobs of its tasks, and schedule what its code has now."""
         loaded = await forkserver.load(self._order)
         if self._children is not None:
-            self._children.know(tuple(loaded.tasks))
+            _check_limits(self._broker, loaded.limited, self._children.plan.broker)
+            self._children.know(tuple(loaded.tasks), loaded.limited)
         if self._scheduler is not None:
             self._scheduler.replace(loaded.schedules)
 
@@ -194,7 +197,7 @@ class Supervisor:
         new = self._fresh_forkserver()
         try:
             await self._load(new)
-        except (AppFailed, ForkserverGone) as error:
+        except (AppFailed, ForkserverGone, ImproperlyConfigured) as error:
             where = getattr(error, "traceback", "")
             logger.error("Not reloaded, the old code goes on: %s\n%s", error, where)  # noqa: TRY400 - of the app's code
             new.kill()
@@ -274,6 +277,12 @@ class Supervisor:
                     await self._reclaimer.drain()
                 if self._broker is not None:
                     await self._broker.aclose()
+
+
+def _check_limits(broker: object, limited: Collection[str], place: str) -> None:
+    """Raise `ImproperlyConfigured` if one of the tasks is *limited*, and the broker at *place* keeps no limits."""
+    for task in limited:
+        demand(broker, Power.LIMITS, f"limiting {task}", place)
 
 
 async def _try_results(plan: Plan) -> None:
