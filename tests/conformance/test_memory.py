@@ -16,6 +16,7 @@ from umbel.testing import BrokerConformance, InspectorConformance, RecordConform
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -49,6 +50,10 @@ class TestMemorySchedules(OnMemory, ScheduleConformance):
 
 
 class TestMemoryJobs(OnMemory, JobConformance):
+    pass
+
+
+class TestMemoryLimits(OnMemory, LimitingConformance):
     pass
 
 

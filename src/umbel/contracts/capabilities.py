@@ -64,12 +64,13 @@ MEMORY: Final = frozenset(
         Power.FLOWS,
         Power.SCHEDULES,
         Power.JOBS,
+        Power.LIMITS,
         Power.MAILBOX,
         Power.EVENTS,
         Power.PUSHED_RESULTS,
     }
 )
-SQLITE: Final = MEMORY | {Power.PROCESSES}
+SQLITE: Final = (MEMORY - {Power.LIMITS}) | {Power.PROCESSES}
 REDIS: Final = (SQLITE - {Power.EVENTS}) | {Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})

@@ -19,6 +19,7 @@ from umbel.testing.conformance.event_log import EventLogConformance  # noqa: E40
 from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
 from umbel.testing.conformance.inspector import InspectorConformance, SightConformance  # noqa: E402
 from umbel.testing.conformance.jobs import JobConformance  # noqa: E402
+from umbel.testing.conformance.limiting import LimitingConformance  # noqa: E402
 from umbel.testing.conformance.mailbox import MailboxConformance  # noqa: E402
 from umbel.testing.conformance.marking import MarkingConformance  # noqa: E402
 from umbel.testing.conformance.records import RecordConformance  # noqa: E402
@@ -33,6 +34,7 @@ __all__ = [
     "InspectorConformance",
     "JobConformance",
     "LeaseConformance",
+    "LimitingConformance",
     "MailboxConformance",
     "MarkingConformance",
     "RecordConformance",
