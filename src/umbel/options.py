@@ -77,6 +77,11 @@ class AppOptions(TypedDict, total=False):
     worker_max_memory_per_child: int | None
     worker_soft_shutdown_timeout: Seconds
     worker_disable_rate_limits: bool
+    worker_send_task_events: bool
+    task_send_sent_event: bool
+    event_redact: Collection[str]
+    event_log_batches: int
+    history_sample: float
     timezone: str
     beat_schedule: Mapping[str, Mapping[str, Any]]
     beat_cron_starting_deadline: Seconds | None
@@ -172,6 +177,8 @@ class TaskOptions(TypedDict, total=False):
     unique: bool | Literal["queued", "done"] | Seconds
     unique_key: Key
     on_conflict: Literal["return", "raise"]
+    redact: Collection[str]
+    send_events: bool
     before_start: Callable[..., Any]
     on_success: Callable[..., Any]
     on_failure: Callable[..., Any]
@@ -200,7 +207,6 @@ _LATER: Final = frozenset(
         "acks_on_failure_or_timeout",
         "retry_on_worker_lost",
         "trail",
-        "send_events",
         "resultrepr_maxsize",
         "pydantic",
         "pydantic_strict",

@@ -7,7 +7,7 @@ sends it at most four times a second. So the last word always leaves, and all ot
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from umbel.page import Page, Said, progress_meta
@@ -21,7 +21,14 @@ _TERMINAL: Final = frozenset({SUCCESS, FAILURE, REVOKED, IGNORED, REJECTED})
 
 
 class Reporting:
-    """What tasks say while they run. In a plain call and eager there is nobody to be told, and nothing happens."""
+    """What tasks say while they run. In a plain call and eager there is nobody to be told, and nothing happens.
+
+    Events tell of the jobs of a task if *send_events*. In them the arguments named in *redact* are hidden, with
+    "return" its result, too; such jobs are told without what it takes to send them again.
+    """
+
+    redact: Collection[str] = ()
+    send_events: bool = True
 
     if TYPE_CHECKING:
 

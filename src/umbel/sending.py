@@ -13,6 +13,7 @@ from umbel.model.job import Job
 from umbel.request import running
 from umbel.settings import Settings
 from umbel.signals import after_task_publish
+from umbel.telling import Teller
 
 
 class Host(Protocol):
@@ -28,6 +29,11 @@ class Host(Protocol):
         """The settings that name the broker."""
         ...
 
+    @property
+    def teller(self) -> Teller | None:
+        """What tells of the jobs in events, if they are told of."""
+        ...
+
 
 def send(host: Host, jobs: Sequence[Job], connection: object | None = None) -> None:
     """Send *jobs* to the broker of *host*; with *connection* they exist when its open transaction commits.
@@ -37,9 +43,17 @@ def send(host: Host, jobs: Sequence[Job], connection: object | None = None) -> N
     """
     if connection is None:
         host.broker.send(jobs)
+        tell(host, jobs)
     else:
         _transactional(host).send_in(jobs, connection)
     note(jobs)
+
+
+def tell(host: Host, jobs: Sequence[Job]) -> None:
+    """Have events tell that *jobs* were sent. One that is sent in a transaction is seen when it is received first."""
+    teller = host.teller
+    if teller is not None:
+        teller.sent(jobs)
 
 
 def note(jobs: Sequence[Job]) -> None:
@@ -55,6 +69,7 @@ async def asend(host: Host, jobs: Sequence[Job], connection: object | None = Non
     """The async twin of `send`, for an async connection."""
     if connection is None:
         await host.broker.asend(jobs)
+        tell(host, jobs)
     else:
         await _transactional(host).asend_in(jobs, connection)
     await anote(jobs)

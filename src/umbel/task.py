@@ -25,11 +25,11 @@ from typing import (
 import msgspec
 
 from umbel import publishing
+from umbel.admitting import Host as Departure
 from umbel.admitting import Made, adispatch, check, dispatch
 from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, process, said_by
 from umbel.canvas.signable import Signable
-from umbel.contracts.broker import Broker
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
 from umbel.hooks import HOOKS, Hooks
 from umbel.limited import Limited
@@ -56,13 +56,8 @@ R_co = TypeVar("R_co", covariant=True)
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Host(Source, Protocol):
+class Host(Departure, Source, Protocol):
     """What a task needs of its app."""
-
-    @property
-    def broker(self) -> Broker:
-        """Where jobs go."""
-        ...
 
     def run_eager(self, task: Task[..., Any], job: Job) -> Result:
         """Run *job* here and now, through the real executor."""
@@ -137,6 +132,8 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         plain = self.regulation is None and not host.conf.regulates and self._said.connection is None
         if plain and not after_task_publish.receivers and running.get() is None:
             host.broker.send((job,))
+            if host.teller is not None:
+                host.teller.sent((job,))
         else:
             dispatch(host, (Made(self, job, handle),), self._said.connection)
         return handle

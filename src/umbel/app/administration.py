@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from umbel.canvas.signatures import Signature
     from umbel.options import Seconds
     from umbel.schedules import Rule
+    from umbel.telling import Teller
 
 
 class Administration:
@@ -83,6 +84,15 @@ class Administration:
         from umbel.app.queues import Queues
 
         return Queues(self._whole)
+
+    # --- watching
+
+    @lazy
+    def teller(self) -> Teller | None:
+        """What tells in events of the jobs that are sent from here; None if they are not told of."""
+        from umbel.app.watching import teller_of
+
+        return teller_of(self._whole)
 
     # --- the canvas
 

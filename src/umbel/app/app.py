@@ -140,6 +140,8 @@ class Umbel(Administration):
 
     def close(self) -> None:
         """Give back all connections of this process; they are opened again when they are needed."""
+        if "teller" in vars(self) and self.teller is not None:
+            self.teller.journal.flush()
         for part in self._opened():
             part.close()
 

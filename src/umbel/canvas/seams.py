@@ -13,6 +13,7 @@ from umbel.model.outcome import Result
 from umbel.options import CallOptions, Seconds
 from umbel.result import AsyncResult, EagerResult
 from umbel.settings import Settings
+from umbel.telling import Teller
 
 
 class Callee(Returning, Protocol):
@@ -45,6 +46,11 @@ class Place(Protocol):
     @property
     def broker(self) -> Broker:
         """Where jobs go, and flows if it is a `FlowHolder`."""
+        ...
+
+    @property
+    def teller(self) -> Teller | None:
+        """What tells of jobs and flows in events, if they are told of."""
         ...
 
 

@@ -92,6 +92,7 @@ def carry_out(host: Host, command: Batch | Start, connection: object | None = No
         sending.send(host, command.jobs, connection)
     else:
         flow_store(host, connection).start(command.flow, iter(command.jobs))
+        _tell(host, command)
         if after_task_publish.receivers:
             publishing.after([job for _, job in command.jobs])
 
@@ -102,8 +103,16 @@ async def acarry_out(host: Host, command: Batch | Start, connection: object | No
         await sending.asend(host, command.jobs, connection)
     else:
         await flow_store(host, connection).astart(command.flow, iter(command.jobs))
+        _tell(host, command)
         if after_task_publish.receivers:
             await publishing.aafter([job for _, job in command.jobs])
+
+
+def _tell(host: Host, start: Start) -> None:
+    """Have events tell of a flow that was started; of its jobs they tell when these are run."""
+    if host.teller is not None:
+        parent = running.get()
+        host.teller.started_flow(start.flow, len(start.jobs), None if parent is None else parent.root_id)
 
 
 def freeze(sig: Signature[Any]) -> Handle | None:

@@ -35,6 +35,7 @@ class Place(NamedTuple):
 
     broker: Broker
     conf: Settings
+    teller: None = None
 
 
 @click.group(help=HELP)

@@ -73,7 +73,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start),
                       processed (how many jobs have ended here)
     worker-offline    host, pid
-    flow-started      root, total (jobs, as far as it is known), name
+    flow-started      root, total (jobs, as far as it is known)
     flow-ended        state
     schedule-tick     job, tick (unix time that was due)
     ================= ==============================================================================================

@@ -41,6 +41,11 @@ class Arguments:
         self._sent: tuple[frozenset[type], ...] = ()
         self._arrived: tuple[frozenset[type], ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the positional parameters, as far as they are known."""
+        return tuple(parameter.name for parameter in self._parameters().positional)
+
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """*args* as a msgpack list and *kwargs* as a map.
 

@@ -1,0 +1,250 @@
+"""Journal: collects what happens in this process until it leaves for the log of events, in batches. Bounded.
+
+Nothing waits for it: a log that is away costs events, which are counted then, and never a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from umbel.contracts.event_log import EventLog
+from umbel.exceptions import EncodeError, UmbelError
+from umbel.model.event import MAX_BATCH_BYTES, MAX_EVENTS, Batch, Event, Tally, bucket_of
+from umbel.model.ids import new_session
+from umbel.wire.events import encode
+
+MAX_HELD: Final = 10_000
+MAX_HELD_BYTES: Final = 4 * 1024 * 1024
+"""How much waits here at most; above it the oldest go, those of jobs that came to no harm first."""
+EVENT_BYTES: Final = 200
+"""About how much an event takes without what its job brings along."""
+PERIOD_SECONDS: Final = 0.25
+"""How long an event waits for others to go with it."""
+
+_logger: Final = logging.getLogger("umbel.events")
+
+Making: TypeAlias = Callable[["Journal", Any, float, bool], Event | None]
+"""Counts what happened, a subject at a unix time, in the journal, and makes its event if it is to be told (True)."""
+
+
+class Count:
+    """What was counted for one (task, queue); see `Tally`. Changed by a `Making` alone."""
+
+    __slots__ = ("dead", "failed", "retried", "revoked", "runs", "sent", "succeeded", "waits")
+
+    def __init__(self) -> None:
+        self.sent = self.succeeded = self.failed = self.retried = self.revoked = self.dead = 0
+        self.waits: dict[int, int] = {}
+        self.runs: dict[int, int] = {}
+
+    def waited(self, seconds: float) -> None:
+        """A job was due for *seconds* when it started first."""
+        bucket = bucket_of(seconds)
+        self.waits[bucket] = self.waits.get(bucket, 0) + 1
+
+    def ran(self, seconds: float) -> None:
+        """An attempt took *seconds*."""
+        bucket = bucket_of(seconds)
+        self.runs[bucket] = self.runs.get(bucket, 0) + 1
+
+    def tally(self, task: str, queue: str, at: float) -> Tally:
+        """All of it as a value."""
+        return Tally(
+            task,
+            queue,
+            at,
+            self.sent,
+            self.succeeded,
+            self.failed,
+            self.retried,
+            self.revoked,
+            self.dead,
+            self.waits,
+            self.runs,
+        )
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What happened, not yet looked at: most of the work is done when it leaves, and none for what is dropped."""
+
+    make: Making
+    subject: Any
+    at: float
+    size: int
+
+
+class Journal:
+    """What one *source* (a session, or a producer) has to say, on its way to *log*, which keeps *bound* batches.
+
+    `add` may be called from any thread; one thread at a time calls `flush`, or one task `aflush`.
+    """
+
+    def __init__(self, log: EventLog, bound: int, source: str = "", worker: str = "") -> None:
+        """*worker* is the name of the worker that the source belongs to; empty for a producer."""
+        self._log = log
+        self._bound = bound
+        self._worker = worker
+        self.wake: Callable[[], object] | None = None
+        """Called when something was added to an empty journal."""
+        self._begin(source or new_session())
+        _alive.add(self)
+
+    def _begin(self, source: str) -> None:
+        self._source = source
+        self._number = 0
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._light: deque[Entry] = deque()
+        self._grave: deque[Entry] = deque()
+        self._bytes = 0
+        self._dropped = 0
+        self._told = False
+        self._counts: dict[tuple[str, str], Count] = {}
+        self._pending: bytes | None = None
+        self._trouble = False
+
+    def renew(self) -> None:
+        """In a forked process: begin as another source; what was not sent is the parent's to send."""
+        self._begin(new_session())
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough for a batch."""
+        return len(self._light) + len(self._grave) >= MAX_EVENTS or self._bytes >= MAX_BATCH_BYTES
+
+    @property
+    def away(self) -> bool:
+        """Whether the log did not take the last batch."""
+        return self._trouble
+
+    def add(self, make: Making, subject: Any, at: float, size: int = 0, *, grave: bool = False) -> None:
+        """Have *make* tell of *subject*, about *size* bytes large, when it leaves. What is *grave* is dropped last."""
+        entry = Entry(make, subject, at, EVENT_BYTES + size)
+        with self._lock:
+            (self._grave if grave else self._light).append(entry)
+            self._bytes += entry.size
+            if self._bytes > MAX_HELD_BYTES or len(self._light) + len(self._grave) > MAX_HELD:
+                self._drop()
+            told, self._told = self._told, True
+        if not told and self.wake is not None:
+            self.wake()
+
+    def count(self, task: str, queue: str) -> Count:
+        """What is counted for (*task*, *queue*)."""
+        found = self._counts.get((task, queue))
+        if found is None:
+            found = self._counts[task, queue] = Count()
+        return found
+
+    def flush(self) -> bool:
+        """Send all that is here; tells whether the log took it. Raises nothing."""
+        with self._turn:
+            while (batch := self._next()) is not None:
+                try:
+                    self._log.append((batch,), self._bound)
+                except Exception as error:  # noqa: BLE001 - whatever it is, no job may suffer from it
+                    return self._refused(error)
+                self._taken()
+        return True
+
+    async def aflush(self) -> bool:
+        """The async twin of `flush`."""
+        while (batch := self._next()) is not None:
+            try:
+                await self._log.aappend((batch,), self._bound)
+            except Exception as error:  # noqa: BLE001 - as above
+                return self._refused(error)
+            self._taken()
+        return True
+
+    # --- making batches
+
+    def _next(self) -> bytes | None:
+        """The batch whose turn it is: the same one until it was taken, for the answer may have been lost."""
+        if self._pending is None:
+            self._told = False
+            self._pending = self._batch()
+        return self._pending
+
+    def _taken(self) -> None:
+        self._pending = None
+        self._trouble = False
+
+    def _batch(self) -> bytes | None:
+        events: list[Event] = []
+        size = 0
+        while len(events) < MAX_EVENTS and size < MAX_BATCH_BYTES:
+            with self._lock:
+                entry = self._pop()
+                if entry is None:
+                    break
+                event = self._made(entry, tell=True)
+            size += entry.size
+            if event is not None:
+                events.append(event)
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            dropped, self._dropped = self._dropped, 0
+        if not (events or counts or dropped):
+            return None
+        self._number += 1
+        now = time.time()
+        tallies = tuple([count.tally(task, queue, now) for (task, queue), count in counts.items()])
+        batch = Batch(self._source, self._number, now, tuple(events), tallies, dropped, worker=self._worker)
+        return self._encoded(batch)
+
+    def _encoded(self, batch: Batch) -> bytes:
+        try:
+            return encode(batch)
+        except (EncodeError, UnicodeEncodeError, TypeError, OverflowError, ValueError):
+            _logger.exception("%d events cannot travel", len(batch.events))
+            return encode(msgspec.structs.replace(batch, events=(), dropped=batch.dropped + len(batch.events)))
+
+    def _pop(self) -> Entry | None:
+        held = self._grave or self._light
+        if not held:
+            return None
+        entry = held.popleft()
+        self._bytes -= entry.size
+        return entry
+
+    def _drop(self) -> None:
+        entry = (self._light or self._grave).popleft()
+        self._bytes -= entry.size
+        self._dropped += 1
+        self._made(entry, tell=False)
+
+    def _made(self, entry: Entry, *, tell: bool) -> Event | None:
+        try:
+            return entry.make(self, entry.subject, entry.at, tell)
+        except Exception:  # a mistake of ours: it costs this event
+            _logger.exception("an event cannot be told")
+            self._dropped += tell
+            return None
+
+    def _refused(self, error: Exception) -> bool:
+        if not self._trouble:
+            level = logging.INFO if isinstance(error, UmbelError | OSError | TimeoutError) else logging.ERROR
+            _logger.log(level, "events cannot be sent, trying again: %s: %s", type(error).__name__, error)
+        self._trouble = True
+        return False
+
+
+_alive: Final[weakref.WeakSet[Journal]] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for journal in list(_alive):
+        journal.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,127 @@
+"""Telling: what happened to jobs as events. What those have in common who send, run and schedule jobs."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from umbel.exceptions import DecodeError
+from umbel.journal import Journal
+from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Kind
+from umbel.model.flow import Flow
+from umbel.model.job import Job
+from umbel.security.redaction import UNKNOWN, Redaction, Sketch
+from umbel.settings import Settings
+from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
+
+RETRY_OF: Final = "umbel_retry_of"
+SCHEDULE: Final = "umbel_schedule"
+"""Headers that name the job that this one repeats, and the schedule that it is a tick of."""
+_CRC_VALUES: Final = 2**32
+
+
+class Teller:
+    """Puts what happens to jobs into *journal*, as *conf* says; *sketch* tells what is known of a task, by its name."""
+
+    def __init__(self, journal: Journal, conf: Settings, sketch: Callable[[str], Sketch]) -> None:
+        self.journal = journal
+        self.redaction = Redaction(conf.event_redact)
+        self._sketch = sketch
+        self._sketches: dict[str, Sketch] = {}
+        self._below = conf.history_sample * _CRC_VALUES
+
+    def sent(self, jobs: Iterable[Job]) -> None:
+        """*jobs* were accepted by the broker."""
+        now = time.time()
+        for job in jobs:
+            self.journal.add(self._sent, job, now, len(job.envelope))
+
+    def started_flow(self, flow: Flow, total: int, root: str | None) -> None:
+        """*flow* was accepted by the broker; *total* is how many jobs it has so far."""
+        body: dict[str, Any] = {"total": total}
+        if root:
+            body["root"] = root
+        self.say(Event("flow-started", time.time(), flow.id, "", flow.home, 0, body))
+
+    def ended_flow(self, flow: str, home: str, state: str) -> None:
+        """The flow was ended from here."""
+        self.say(Event("flow-ended", time.time(), flow, "", home, 0, {"state": state}))
+
+    def say(self, event: Event) -> None:
+        """*event* happened."""
+        self.journal.add(_as_it_is, event, event.at, 0, grave=True)
+
+    def telling(self, job_id: str, task: str) -> bool:
+        """Whether jobs of *task* are told of, and this is one of those that are, if it comes to no harm."""
+        if self.sketch(task).silent:
+            return False
+        return self._below >= _CRC_VALUES or zlib.crc32(job_id.encode()) < self._below
+
+    def sketch(self, task: str) -> Sketch:
+        """What is known of *task*."""
+        found = self._sketches.get(task)
+        if found is None:
+            found = self._sketches[task] = self._sketch(task)
+        return found
+
+    def described(self, envelope: Envelope, priority: int | None = None) -> dict[str, Any]:
+        """What the job in *envelope* is, as the body of its events has it."""
+        sketch = self.sketch(envelope.task)
+        body: dict[str, Any] = {
+            "args": self.redaction.args(envelope.args, sketch),
+            "kwargs": self.redaction.kwargs(envelope.kwargs, sketch),
+        }
+        body.update({name: value for name, value in _facts(envelope, priority).items() if value})
+        if envelope.headers:
+            self._headers(envelope.headers, body)
+        return body
+
+    def sealed(self, task: str, envelope: bytes) -> bytes:
+        """The bytes of *envelope* if they may be told: they are not too many, and nothing of *task* is hidden."""
+        return b"" if len(envelope) > MAX_ENVELOPE_BYTES or self.sketch(task).hidden else envelope
+
+    def event(self, kind: Kind, job: Job, envelope: Envelope, at: float, body: dict[str, Any]) -> Event:
+        """An event of *job* before its first run."""
+        return Event(kind, at, job.id, envelope.task, job.queue, 0, body, self.sealed(envelope.task, job.envelope))
+
+    def _sent(self, journal: Journal, job: Job, at: float, tell: bool) -> Event | None:
+        try:
+            envelope = decode(job.envelope, MAX_LINK_BYTES)
+        except DecodeError:
+            return None
+        journal.count(envelope.task, job.queue).sent += 1
+        if not tell or not self.telling(job.id, envelope.task):
+            return None
+        return self.event("task-sent", job, envelope, at, self.described(envelope, job.priority))
+
+    def _headers(self, headers: Mapping[str, Any], body: dict[str, Any]) -> None:
+        for header, name in ((RETRY_OF, "retry_of"), (SCHEDULE, "schedule")):
+            if header in headers:
+                body[name] = headers[header]
+        body["headers"] = self.redaction.plain(headers)
+
+
+def _facts(envelope: Envelope, priority: int | None) -> dict[str, Any]:
+    return {
+        "priority": envelope.priority if priority is None else priority,
+        "eta": envelope.eta,
+        "expires": envelope.expires,
+        "flow": None if envelope.part is None else envelope.part.flow,
+        "root": envelope.root_id,
+        "parent": envelope.parent_id,
+    }
+
+
+def _as_it_is(journal: Journal, event: Event, at: float, tell: bool) -> Event | None:
+    del journal, at
+    return event if tell else None
+
+
+def sketch_of(task: Any) -> Sketch:
+    """What is known of *task*, one that is registered here; or of none."""
+    arguments = getattr(task, "arguments", None)
+    if arguments is None:
+        return UNKNOWN
+    return Sketch(arguments.names, tuple(task.redact), not task.send_events)
