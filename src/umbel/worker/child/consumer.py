@@ -12,8 +12,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from umbel import log
 from umbel.exceptions import BrokerUnavailable, UmbelError
@@ -71,7 +71,8 @@ class Consumer:
         self._slot = asyncio.Event()
         self._stopping = False
         self._stop_asked = asyncio.Event()
-        self._asking: asyncio.Task[Any] | None = None
+        self._receiving: asyncio.Task[list[Delivery]] | None = None
+        self._patience: asyncio.Timeout | None = None
         self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
         self._watching = False
         self._fault = ""
@@ -83,6 +84,8 @@ class Consumer:
         self._stopping = True
         self._stop_asked.set()
         self._break_off()
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
         self._hand_back()
         self._hand_back_async()
         self._slot.set()
@@ -147,12 +150,19 @@ class Consumer:
         """Receive and start up to *room* jobs, within *wait* seconds; tells whether the broker answered."""
         link = self._link
         try:
-            deliveries = await self._breakable(link.broker.receive(link.session, link.queues, room, wait=wait))
+            self._receiving = asyncio.ensure_future(link.broker.receive(link.session, link.queues, room, wait=wait))
+            deliveries = await self._receiving
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._reconcile_at = 0.0  # broken off, perhaps in the moment in which it was answered
+            return False
         except UmbelError as error:
             await self._pause(error)
             return False
-        if deliveries is None:
-            return False
+        finally:
+            self._receiving = None
         self._fault = ""
         self._turned()
         for delivery in deliveries:
@@ -160,20 +170,6 @@ class Consumer:
         if deliveries:
             await self._start(deliveries, await self._ended(deliveries))
         return True
-
-    async def _breakable(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        """What *asking* answers; None if it was broken off, perhaps in the moment in which it was answered."""
-        asked = self._asking = asyncio.ensure_future(asking)
-        try:
-            return await asked
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._reconcile_at = 0.0
-            return None
-        finally:
-            self._asking = None
 
     async def _start(self, deliveries: list[Delivery], ended: dict[str, bytes]) -> None:
         now = time.time()
@@ -266,8 +262,8 @@ class Consumer:
         self._watch()
 
     def _break_off(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._receiving is not None:
+            self._receiving.cancel()
 
     # Both in the order in which they wait: what is released together comes to the front in that order. A receive that
     # waits would be the first to take it again. If no thread had begun even the first one, nothing is left here that
@@ -377,9 +373,14 @@ class Consumer:
     async def _make_sure(self) -> None:
         """Reconcile, also when no slot is free: a job that is stranded here shall not wait for one."""
         try:
-            await self._breakable(self._reconcile())
+            async with asyncio.timeout(None) as self._patience:
+                await self._reconcile()
         except UmbelError as error:
             await self._pause(error)
+        except TimeoutError:
+            return  # a stop: it is asked once more then
+        finally:
+            self._patience = None
 
     async def _reconcile(self) -> None:
         link = self._link
