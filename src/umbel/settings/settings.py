@@ -119,6 +119,16 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
         """How many jobs *queue* may hold; 0: any number."""
         lengths = self.task_queue_max_length
         return lengths.get(queue, 0) if isinstance(lengths, dict) else lengths
+    history_url: str = ""
+    """Where the history is kept; empty: a file beside the embedded broker's, or named after the app."""
+    history_expires: Positive = 604_800.0
+    """How long a recorder keeps the records of jobs that succeeded."""
+    history_failed_expires: Positive = 2_592_000.0
+    """The same for jobs that failed, were revoked or expired."""
+    history_max_jobs: Count = 1_000_000
+    """How many records of jobs that succeeded are kept at most."""
+    history_max_bytes: Count = 4 * 1024**3
+    """About how large the history may get; the oldest records go first."""
 
     # --- writing
 
