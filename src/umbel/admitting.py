@@ -38,6 +38,17 @@ class Host(Protocol):
         ...
 
 
+class Regulated(Protocol):
+    """A task whose jobs may stand under limits."""
+
+    name: str
+
+    @property
+    def regulation(self) -> Regulation | None:
+        """What its jobs stand under."""
+        ...
+
+
 class Made(NamedTuple):
     """One call: its task, its job and the handle on it."""
 
@@ -96,6 +107,15 @@ def standing_of(regulation: Regulation | None, conf: Settings, job: Job) -> Stan
 def check(task: Options, conf: Settings, job: Job) -> None:
     """Raise as `dispatch` for a job that is run in place, where nothing is counted but a key may be wrong."""
     standing_of(regulation_of(task, conf), conf, job)
+
+
+def refuse_unique(task: Regulated) -> None:
+    """Raise `ValueError` for a *task* whose jobs are unique: in a canvas each job has an id that others wait for."""
+    if task.regulation is not None and task.regulation.unique is not None:
+        raise ValueError(
+            f"{task.name} is unique, so another job may stand for it, and what waits for this one would wait for ever: "
+            "send it alone, from a task of the canvas if need be"
+        )
 
 
 def _admissions(host: Host, made: Sequence[Made], connection: object | None) -> list[Admission] | None:

@@ -51,4 +51,4 @@ class Limited:
         """What the options above come to; None if there are none. Raises `TypeError` or `ValueError`, naming one."""
         if all(getattr(self, option) is None for option in _OPTIONS):
             return None
-        return Regulation(self)  # type: ignore[arg-type] - a task is what it must be
+        return Regulation(self)  # type: ignore[arg-type]  # a task is what it must be

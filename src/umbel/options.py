@@ -361,7 +361,7 @@ def rate_interval(value: object, name: str) -> float:
     text = value if isinstance(value, str) else ""
     number, slash, unit = text.strip().partition("/")
     try:
-        rate = float(number if text else value)  # type: ignore[arg-type] - what is no number is refused here
+        rate = float(number if text else value)  # type: ignore[arg-type]  # what is no number is refused here
         seconds_of_unit = _UNITS[unit.strip() if slash else "s"]
     except (TypeError, ValueError, KeyError):
         rate, seconds_of_unit = -1.0, 1.0

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from umbel.admitting import Made, refuse_unique
 from umbel.calling import Said
 from umbel.canvas import plan
-from umbel.canvas.algebra import spliced
 from umbel.canvas.expiry import until
 from umbel.canvas.handles import Handles
 from umbel.canvas.links import linked, popped
@@ -18,13 +18,13 @@ from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Callee, Host
+from umbel.canvas.shape import flat, gives_list, is_empty
 from umbel.canvas.signatures import Signature, listed
 from umbel.canvas.spool import Spool
 from umbel.canvas.stamping import restamped
 from umbel.exceptions import EncodeError
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
 from umbel.model.ids import member_id
-from umbel.model.job import Job
 from umbel.options import CallOptions
 from umbel.result import AsyncResult
 
@@ -99,6 +99,9 @@ class Compiler:
         self._shared: tuple[More, Callee, Said] | None = None
         self._path: list[tuple[str, int | None]] = []
         self._counts: dict[plan.Place, int] = {}
+        self._loose: list[Made] = []
+        self.single = False
+        """Whether it is one job that is placed, and no more."""
 
     def target(self, *, last: bool = False, header: bool = False) -> Target:
         """A new node that waits for what will be placed before it."""
@@ -150,7 +153,12 @@ class Compiler:
         )
         job, handle = task._job(self.host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
-        self.jobs.append(entry.node, job)
+        if not self.single:
+            refuse_unique(task)
+        if part is None:
+            self._loose.append(Made(task, job, handle))
+        else:
+            self.jobs.append(entry.node, job)
         place = (entry.node, name, target.keys)
         self._counts[place] = self._counts.get(place, 0) + 1
         return handle
@@ -263,9 +271,10 @@ class Compiler:
         self.end.members = 0
         self._counts.clear()
 
-    def taken(self) -> list[Job]:
-        """The jobs that were placed since the last time."""
-        return self.jobs.taken()
+    def taken(self) -> list[Made]:
+        """The loose jobs that were placed since the last time."""
+        made, self._loose = self._loose, []
+        return made
 
     @contextmanager
     def naming(self) -> Generator[None]:
@@ -299,46 +308,6 @@ def merged(own: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     if own.get("headers") and more.get("headers"):
         found["headers"] = restamped(own["headers"], more["headers"])
     return found
-
-
-def flat(sig: chain) -> list[Signature[Any]]:
-    """The steps of a chain without chains and empty groups among them."""
-    steps: list[Signature[Any]] = []
-    for step in sig.tasks:
-        if isinstance(step, chain):
-            steps += flat(chain.of(spliced(step)))
-        elif not is_empty(step):
-            steps.append(step)
-    return steps
-
-
-def is_empty(sig: Signature[Any]) -> bool:
-    """Tell whether there is nothing to run: empty chains and groups, however deep."""
-    if isinstance(sig, chain) or (isinstance(sig, group) and not sig.is_stream):
-        return all(is_empty(part) for part in sig.tasks)
-    return isinstance(sig, chunks) and not sig.kwargs["it"]
-
-
-def is_loose(sig: Signature[Any]) -> bool:
-    """Tell whether *sig* is one job, or nothing."""
-    if isinstance(sig, chain):
-        steps = flat(sig)
-        return not steps or (len(steps) == 1 and is_loose(steps[0]))
-    return not isinstance(sig, group | chord | chunks)
-
-
-def gives_list(sig: Signature[Any]) -> bool:
-    """Tell whether what follows *sig* gets the values of several jobs."""
-    match sig:
-        case group() | chunks():
-            return True
-        case chain():
-            steps = flat(sig)
-            return bool(steps) and gives_list(steps[-1])
-        case chord():
-            return sig.body is not None and gives_list(sig.body)
-        case _:
-            return False
 
 
 def split(options: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

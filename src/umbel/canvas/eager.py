@@ -8,13 +8,13 @@ from typing import Any, cast
 import msgspec
 
 from umbel.canvas.compiler import CHAIN_OWN, More, merged, of_step, partial, split, to_parts
-from umbel.canvas.compiler import flat as flat_steps
 from umbel.canvas.expiry import expiry, until
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Host
+from umbel.canvas.shape import flat as flat_steps
 from umbel.canvas.signatures import Signature
 from umbel.model.ids import new_id
 from umbel.options import CallOptions

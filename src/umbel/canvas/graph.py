@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from umbel.canvas.compiler import GATHER, Compiler, Entry, Handle, More, Target, gives_list, is_empty
+from umbel.canvas.compiler import GATHER, Compiler, Entry, Handle, More, Target
 from umbel.canvas.primitives import chain
 from umbel.canvas.seams import Host
 from umbel.canvas.send import Start, acarry_out, carry_out, home_of
+from umbel.canvas.shape import gives_list, is_empty
 from umbel.canvas.signatures import Signature
 from umbel.model.flow import ALL, ONE
 from umbel.model.ids import new_flow_id

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from umbel.admitting import refuse_unique
 from umbel.calling import Said
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
@@ -63,6 +64,7 @@ def _callback(callback: Signature[Any], host: Host) -> Link:
     said = linked(task._saying(cast("CallOptions", options)), links, host)  # noqa: SLF001 - what apply_async does
     takes = not callback.immutable
     said = msgspec.structs.replace(said, takes=takes)
+    refuse_unique(task)
     job, _ = task._job(host, callback.args, callback.kwargs, said)  # noqa: SLF001 - likewise
     return Link(job.queue, job.envelope, takes, said.task_id or "", job.priority, job.delay, job.eta)
 

@@ -9,12 +9,13 @@ from typing import Any, Final, Protocol, Self, Unpack, cast
 
 import msgspec
 
-from umbel.canvas.compiler import GATHER, More, is_empty
+from umbel.canvas.compiler import GATHER, More
 from umbel.canvas.links import linked, popped
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.send import acarry_out, carry_out, leaving
+from umbel.canvas.shape import is_empty
 from umbel.canvas.signatures import Signature
 from umbel.canvas.stamping import restamped, stamps_of, under
 from umbel.engines.operation import adrive, drive

@@ -11,12 +11,13 @@ from umbel.contracts.broker import Broker
 from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import CallOptions, Seconds
+from umbel.regulation import Options
 from umbel.result import AsyncResult, EagerResult
 from umbel.settings import Settings
 from umbel.telling import Teller
 
 
-class Callee(Returning, Protocol):
+class Callee(Returning, Options, Protocol):
     """A task, as the canvas sees it."""
 
     queue: str | None

@@ -8,13 +8,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from umbel import publishing, sending
-from umbel.canvas.compiler import Compiler, Entry, Handle, More, flat, is_empty, is_loose
+from umbel import publishing
+from umbel.admitting import Made, adispatch, dispatch
+from umbel.canvas.compiler import Compiler, Entry, Handle, More
 from umbel.canvas.expiry import expiry
 from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.results import GroupResult
 from umbel.canvas.seams import Host, Place
+from umbel.canvas.shape import flat, is_empty, is_loose
 from umbel.canvas.signatures import Signature
 from umbel.canvas.spool import Spool
 from umbel.contracts.capabilities import Power, demand
@@ -24,7 +26,6 @@ from umbel.engines.operation import Operation, adrive, drive
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.flow import Flow
 from umbel.model.ids import new_flow_id
-from umbel.model.job import Job
 from umbel.request import MAX_CHILDREN, running
 from umbel.signals import after_task_publish
 
@@ -35,7 +36,7 @@ BATCH: Final = 1000
 class Batch(msgspec.Struct, frozen=True):
     """Jobs that nothing waits for, to be sent."""
 
-    jobs: list[Job]
+    made: list[Made]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def _noted(handle: Handle | None) -> Handle | None:
 def carry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
     """Do one step of `leaving`."""
     if isinstance(command, Batch):
-        sending.send(host, command.jobs, connection)
+        dispatch(host, command.made, connection)
     else:
         flow_store(host, connection).start(command.flow, iter(command.jobs))
         _tell(host, command)
@@ -100,7 +101,7 @@ def carry_out(host: Host, command: Batch | Start, connection: object | None = No
 async def acarry_out(host: Host, command: Batch | Start, connection: object | None = None) -> None:
     """The async twin of `carry_out`."""
     if isinstance(command, Batch):
-        await sending.asend(host, command.jobs, connection)
+        await adispatch(host, command.made, connection)
     else:
         await flow_store(host, connection).astart(command.flow, iter(command.jobs))
         _tell(host, command)
@@ -141,6 +142,7 @@ def leaving(sig: Signature[Any], more: More, host: Host) -> Leaving:
         return None
     loose = is_loose(sig)
     compiler = Compiler(host, flow, None if loose else home_of(sig, host), expires)
+    compiler.single = loose
     with compiler.naming():
         handle = compiler.place(sig, Entry(), compiler.end, more)
     yield Batch(compiler.taken()) if loose else Start(compiler.flow(host.conf.result_expires), compiler.jobs)

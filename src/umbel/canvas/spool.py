@@ -27,15 +27,9 @@ class Spool:
     def __init__(self, memory_bytes: int | None = None) -> None:
         """Begin with none; *memory_bytes* of them stay in memory, by default `MEMORY_BYTES`."""
         self._memory_bytes = MEMORY_BYTES if memory_bytes is None else memory_bytes
-        self._file: IO[bytes] | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        if self._file is not None:
-            self._file.close()
         self._left = self._memory_bytes
         self._first: list[tuple[int, Job]] = []
-        self._file = None
+        self._file: IO[bytes] | None = None
         self._filed = 0
 
     def append(self, node: int, job: Job) -> None:
@@ -50,12 +44,6 @@ class Spool:
         self._file.write(_LENGTH.pack(len(packed)))
         self._file.write(packed)
         self._filed += 1
-
-    def taken(self) -> list[Job]:
-        """All jobs, which are forgotten here."""
-        jobs = [job for _, job in self]
-        self._begin()
-        return jobs
 
     def __del__(self) -> None:
         if self._file is not None:

@@ -47,7 +47,7 @@ class Left:
             self.nodes += [node for node, _ in command.jobs]
             self.jobs += [job for _, job in command.jobs]
         else:
-            self.jobs += command.jobs
+            self.jobs += [made.job for made in command.made]
 
     @property
     def envelopes(self) -> list[Envelope]:

@@ -34,12 +34,6 @@ def test_jobs_come_back_in_order_however_many_are_on_disk_and_as_often_as_they_a
     assert len(spool) == len(JOBS) + 1
 
 
-def test_jobs_that_are_taken_are_gone() -> None:
-    spool = filled(2_000)
-    assert spool.taken() == [job for _, job in (*JOBS, DUE)]
-    assert (len(spool), list(spool), spool.taken()) == (0, [], [])
-
-
 def test_where_nothing_can_be_written_jobs_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> NoReturn:
         raise PermissionError
