@@ -17,7 +17,7 @@ from typing import TypeVar
 import psutil
 
 PROJECTS = Path(__file__).parent / "projects"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.01
 
 _SUCCESS = re.compile(r"/(\d+)\] Task [^\[]+\[([^\]]+)\] succeeded")

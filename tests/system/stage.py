@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import psutil
 
-from tests.system.harness import Worker, Workers, eventually
+from tests.system.harness import DEADLINE_SECONDS, Worker, Workers, eventually
 from tests.system.ledger import Ledger
 from umbel import AsyncResult, Umbel
 from umbel.contracts.powers import Inspector, QueueCounts
@@ -26,6 +26,7 @@ class Stage:
         self.ledger = Ledger(folder / "ledger")
         self.workers = Workers(folder)
         self.app = Umbel("ledger_tasks", broker=url, backend=self.backend)
+        self.app.conf.broker_send_deadline = DEADLINE_SECONDS
         self._work = self.app.task(name="ledger_tasks.work")(_work)
 
     def start(self, *words: str, **place: Any) -> Worker:
@@ -49,11 +50,9 @@ class Stage:
 
     def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
         """Wait until each of those jobs has started *times* times."""
-        eventually(
-            lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started", 60.0
-        )
+        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
 
-    def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = 60.0) -> None:
+    def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until each of *results* is there; raises what a job raised, and `TimeoutError` for one that is lost."""
         deadline = time.monotonic() + seconds
         for result in results:

@@ -26,7 +26,7 @@ from umbel.request import Request
 from umbel.testing import worker
 from umbel.testing.conformance.eventually import eventually
 
-WAIT = 20.0
+WAIT = 100.0
 app = Umbel("canvas", broker="memory://canvas-system", set_as_current=False)
 told: list[Any] = []
 

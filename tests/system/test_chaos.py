@@ -18,10 +18,9 @@ from tests.system.stage import Stage
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 
-pytestmark = pytest.mark.timeout(180)
-
 LEASE = 3.0
-PROMPT = 6.0
+LONG = 100.0
+PROMPT = 20.0
 """Seconds within which a busy machine does what takes a second on an idle one."""
 JOBS = 20_000
 CHILD_KILLS = 20
@@ -52,7 +51,7 @@ class Hunt:
 
     def kill_child(self) -> None:
         """Kill one child, chosen by chance."""
-        children = [child for worker in self._workers for child in worker.children()]
+        children = eventually(lambda: [each for worker in self._workers for each in worker.children()], "a child")
         victim = self._random.choice(children)
         self.killed[victim.pid] = time.time()
         victim.kill()
@@ -64,7 +63,7 @@ class Hunt:
         tree = worker.tree()
         worker.kill()
         self.killed |= {process.pid: time.time() for process in tree}
-        eventually(lambda: not alive(tree), "the orphans are gone", 20.0)
+        eventually(lambda: not alive(tree), "the orphans are gone")
         self._workers[place] = self._start()
 
     def _start(self) -> Worker:
@@ -122,7 +121,7 @@ def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: 
     for deed in deeds:
         time.sleep(0.1)  # not to wait for something: the rhythm of the faults
         deed()
-    wait_ended(stage, JOBS, LEASE + 60)
+    wait_ended(stage, JOBS, 150)
     stage.wait_succeeded(results)
     starts, ends = stage.ledger.starts(), stage.ledger.ends()
     assert set(starts) == {result.id for result in results}
@@ -136,7 +135,7 @@ def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: 
 def recovery(stage: Stage) -> float:
     """Kill a supervisor whose children run jobs; answers after how many seconds another worker has started them all."""
     victim = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
-    results = [stage.send("work", 30.0) for _ in range(2)]
+    results = [stage.send("work", 120.0) for _ in range(2)]
     stage.wait_started(*results)
     stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     victim.kill()
@@ -155,7 +154,7 @@ def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> N
     stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     result = stage.send(hog, 3 * LEASE)
-    assert result.get(timeout=15 * LEASE) is None
+    assert result.get(timeout=LONG) is None
     assert stage.ledger.starts()[result.id] == 1
 
 
@@ -168,13 +167,13 @@ def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -
         process.suspend()
     other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     stage.wait_started(*results, times=2)
-    values = [result.get(timeout=15 * LEASE) for result in results]
+    values = [result.get(timeout=LONG) for result in results]
     for process in tree:
         process.resume()
     last = stage.send("work", 0.0)
-    eventually(lambda: not old & {child.pid for child in frozen.children()}, "its children are replaced", 15 * LEASE)
-    assert last.get(timeout=30)
-    assert [result.get(timeout=1) for result in results] == values
+    eventually(lambda: not old & {child.pid for child in frozen.children()}, "its children are replaced")
+    assert last.get(timeout=LONG)
+    assert [result.get(timeout=LONG) for result in results] == values
     assert set(values) <= {child.pid for child in other.children()}
 
 
@@ -183,8 +182,8 @@ def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
     before = stage.work_many([0.0] * 1_000)
     poison = stage.send("poison")
     after = stage.work_many([0.0] * 1_000)
-    eventually(lambda: stage.counts().dead == 1, "the poison job is dead", 60)
-    wait_ended(stage, 2_001, 60)
+    eventually(lambda: stage.counts().dead == 1, "the poison job is dead", LONG)
+    wait_ended(stage, 2_001, LONG)
     poisoned = [line for line in stage.ledger.lines() if line.job == poison.id]
     assert len(poisoned) == 3
     deaths = [line for line in worker.output.splitlines() if "died of SIGABRT" in line]
@@ -213,14 +212,12 @@ def test_a_redis_that_is_killed_five_times_under_load_loses_nothing(
                 accepted += [result.id for result in stage.work_many([0.001] * 50)]
             server.kill()
             server.restart()
-            back = time.monotonic()
             probe = stage.send("work", 0.0)
             # Everything sent before is ahead of it in the queue, so ask the ledger for any new start.
             seen = len(stage.ledger.lines())
-            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", 10.0)  # noqa: B023
-            assert time.monotonic() - back < 10.0
+            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", LEASE + PROMPT)  # noqa: B023
             accepted.append(probe.id)
-        wait_ended(stage, len(accepted), 60)
+        wait_ended(stage, len(accepted), LONG)
         ended = stage.ledger.ends()
         lost = [job for job in accepted if job not in ended]
         # Redis itself may forget the last second under everysec; what it kept must have run.
@@ -252,8 +249,8 @@ def test_hostile_messages_are_buried_with_a_reason_and_the_others_run(stage: Sta
     stage.app.broker.send([Job(job_id, "default", envelope) for job_id, envelope in bad.items()])
     good += stage.work_many([0.0] * 50)
     worker = stage.start().wait_ready()
-    assert all(result.get(timeout=30) > 0 for result in good)
-    wait_ended(stage, len(bad), 30)
+    assert all(result.get(timeout=LONG) > 0 for result in good)
+    wait_ended(stage, len(bad), LONG)
     assert stage.counts().dead == len(bad) - 1  # arguments that merely do not fit are an ordinary failure
     for job_id in bad:
         result = stage.app.AsyncResult(job_id)
@@ -266,13 +263,13 @@ def test_hostile_messages_are_buried_with_a_reason_and_the_others_run(stage: Sta
 def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     unknown = stage.app.send_task("ledger_tasks.of_tomorrow")
     known = stage.send("work", 0.0)
-    stage.start().wait_ready()
-    assert known.get(timeout=30) > 0
+    worker = stage.start().wait_ready()
+    assert known.get(timeout=LONG) > 0
     eventually(lambda: stage.counts().parked == 1, "the unknown job is parked")
+    assert worker.stop() == 0  # it may take the job again, now and then, and park it as often
     assert unknown.place == "parked"
     tomorrow = stage.folder / "tomorrow"
     tomorrow.mkdir()
     (tomorrow / "tomorrow_tasks.py").write_text(TOMORROW)
     stage.start(app="tomorrow_tasks", folder=tomorrow).wait_ready()
-    # A worker that does not know it may take it once more and park it again; the next round gives it another chance.
-    assert unknown.get(timeout=120) == "done"
+    assert unknown.get(timeout=LONG) == "done"

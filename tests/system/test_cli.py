@@ -36,9 +36,7 @@ def hold(path: str) -> None:
     while not pathlib.Path(path).exists():
         time.sleep(0.01)
 """
-DEADLINE_SECONDS = 20.0
-
-pytestmark = pytest.mark.timeout(120)
+DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def umbel(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPr
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "umbel", *words],
-        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 
@@ -120,7 +118,7 @@ def test_help_takes_less_than_150_ms() -> None:
 )
 def test_a_worker_runs_what_is_called(project: Path, words: tuple[str, ...]) -> None:
     with worker(project, *words) as process:
-        done = umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[4, 6]", "--wait", "--timeout", "20")
+        done = umbel(project, "-A", "tasks", "call", "tasks.add", "-a", "[4, 6]", "--wait", "--timeout", "100")
         assert (done.stdout, done.returncode) == ("10\n", 0), done.stderr + (project / "worker.log").read_text()
     assert process.returncode == 0
     log = (project / "worker.log").read_text()
@@ -131,7 +129,7 @@ def test_a_worker_runs_what_is_called(project: Path, words: tuple[str, ...]) -> 
 def test_a_call_prints_an_id_whose_result_can_be_asked_for(project: Path) -> None:
     with worker(project, "-A", "tasks", "worker"):
         sent = umbel(project, "-A", "tasks", "call", "tasks.add", "-k", '{"x": 1, "y": 2}').stdout.strip()
-        done = umbel(project, "-A", "tasks", "result", sent, "--timeout", "20")
+        done = umbel(project, "-A", "tasks", "result", sent, "--timeout", "100")
     assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
     found = json.loads(umbel(project, "-A", "tasks", "result", sent, "--json").stdout)
     assert found == {
@@ -147,7 +145,7 @@ def test_the_result_of_an_unknown_job_is_wrong_usage(project: Path) -> None:
 
 def test_a_job_that_failed_shows_its_error(project: Path) -> None:
     with worker(project, "-A", "tasks", "worker"):
-        done = umbel(project, "-A", "tasks", "call", "tasks.fail", "--wait", "--timeout", "20")
+        done = umbel(project, "-A", "tasks", "call", "tasks.fail", "--wait", "--timeout", "100")
     assert done.returncode == 1
     assert "ValueError: no such thing" in done.stderr
     assert "raised unexpected: ValueError: no such thing" in (project / "worker.log").read_text()

@@ -12,10 +12,9 @@ from examples.local_worker import LocalWorker, WorkerDied
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(180)
 def test_the_demo_runs_and_shows_what_it_did() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "examples.demo"], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+        [sys.executable, "-m", "examples.demo"], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n10\n" in done.stdout

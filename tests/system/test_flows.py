@@ -15,11 +15,9 @@ from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
 from umbel.model.job import DEFAULT_QUEUE, Job
 from umbel.wire.envelope import Envelope, encode
 
-pytestmark = pytest.mark.timeout(180)
-
 MEMBERS = 200
 KILLS = 4
-SECONDS = 60.0
+SECONDS = 100.0
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def test_a_body_gets_every_value_and_runs_once_although_children_are_killed(stag
         worker.children()[-1].kill()
     last = stage.app.AsyncResult("after")
     eventually(last.ready, "the flow has ended", SECONDS)
-    assert last.get(timeout=20) == sum(range(MEMBERS))
+    assert last.get(timeout=SECONDS) == sum(range(MEMBERS))
     assert stage.ledger.starts()["body"] == stage.ledger.starts()["after"] == 1
     assert {stage.app.AsyncResult(job.id).state for _, job in jobs} == {"SUCCESS"}
     found = flows_of(stage).flow("flow", None)

@@ -14,7 +14,7 @@ from umbel import Context, GroupResult, Signature, Umbel, chain, chord, group
 from umbel.exceptions import DecodeError, TaskRevokedError
 from umbel.testing import worker
 
-WAIT = 20.0
+WAIT = 100.0
 app = Umbel("groups", broker="memory://groups-system", set_as_current=False)
 
 

@@ -20,8 +20,6 @@ from tests.system.harness import Worker, Workers, environment, eventually
 from tests.system.stage import Stage
 from umbel import Umbel
 
-pytestmark = pytest.mark.timeout(120)
-
 VERSION_APP = """
 from umbel import Umbel
 
@@ -87,7 +85,7 @@ def health(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """What `umbel health` says."""
     command = [sys.executable, "-m", "umbel", "health", "--timeout=30", *words]
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=200, check=False
     )
 
 
@@ -124,8 +122,8 @@ def test_a_deaf_child_fails_the_probe_and_a_broker_that_is_away_does_not(
             deaf.wait_ready()
             deaf.children()[0].suspend()
             redis.kill()
-            eventually(lambda: status(ports[0], "/livez") == 503, "the deaf child is told", 60)
-            eventually(lambda: status(ports[1], "/readyz") == 503, "the other one is not ready", 60)
+            eventually(lambda: status(ports[0], "/livez") == 503, "the deaf child is told")
+            eventually(lambda: status(ports[1], "/readyz") == 503, "the other one is not ready")
             assert status(ports[1], "/livez") == 200
         finally:
             cut_off.end()
@@ -136,7 +134,7 @@ def test_a_burst_ends_when_the_queue_is_empty_and_leaves_what_is_due_later(stage
     later = stage.app.send_task("ledger_tasks.work", args=(0.0,), kwargs={}, countdown=3600)
     worker = stage.start("--burst")
     assert worker.wait(60) == 0
-    stage.wait_succeeded(results, 1.0)
+    stage.wait_succeeded(results)
     assert later.place == "delayed"
 
 
@@ -172,7 +170,7 @@ def test_a_daemon_is_known_by_its_pidfile_and_there_is_only_one(tmp_path: Path) 
     command = [sys.executable, "-m", "umbel", "-A", "tasks", "worker", "-D", "-f", "log", "--pidfile", str(pidfile)]
 
     def start(*words: str) -> int:
-        return subprocess.run([*command, *words], cwd=tmp_path, env=environment(), timeout=60, check=False).returncode
+        return subprocess.run([*command, *words], cwd=tmp_path, env=environment(), timeout=200, check=False).returncode
 
     assert start("-l", "info", "worker.lease=7") == 0
     daemon = psutil.Process(int(pidfile.read_text()))

@@ -25,8 +25,6 @@ from tests.system.test_chaos import (
 from umbel.exceptions import TaskRevokedError, TimeLimitExceeded
 from umbel.testing.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(180)
-
 __all__ = [
     "test_a_hog_that_outlasts_three_leases_runs_once",
     "test_a_poison_job_among_two_thousand_harms_no_other",
@@ -46,17 +44,17 @@ def stage(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
 
 def test_a_job_runs_and_its_result_comes_back(stage: Stage) -> None:
     stage.start().wait_ready()
-    assert stage.send("work", 0.0).get(timeout=30) > 0
-    assert stage.send("work_async", 0.0).get(timeout=30) > 0
+    assert stage.send("work", 0.0).get(timeout=100) > 0
+    assert stage.send("work_async", 0.0).get(timeout=100) > 0
 
 
 def test_a_job_that_is_revoked_before_a_worker_comes_ends_as_revoked_and_never_runs(stage: Stage) -> None:
     revoked, other = stage.send("work", 0.0), stage.send("work", 0.0)
     revoked.revoke()
     stage.start().wait_ready()
-    assert other.get(timeout=30) > 0
+    assert other.get(timeout=100) > 0
     with pytest.raises(TaskRevokedError):
-        revoked.get(timeout=30)
+        revoked.get(timeout=100)
     assert set(stage.ledger.starts()) == {other.id}
 
 
@@ -64,7 +62,7 @@ def test_a_job_that_is_killed_at_its_hard_limit_is_not_run_again(stage: Stage) -
     stage.start().wait_ready()
     hog = stage.app.send_task("ledger_tasks.work", args=(300.0,), time_limit=0.5)
     with pytest.raises(TimeLimitExceeded):
-        hog.get(timeout=60)
+        hog.get(timeout=100)
     assert stage.ledger.starts()[hog.id] <= 1  # on a busy machine its limit may pass before it begins
 
 
@@ -80,8 +78,8 @@ def test_claims_in_a_database_keep_a_job_whose_child_is_killed(
         stage.wait_started(held)
         stage.runner(worker, held).kill()
         others = stage.work_many([0.0] * 50)
-        assert held.get(timeout=30) > 0
-        assert all(each.get(timeout=30) > 0 for each in others)
+        assert held.get(timeout=100) > 0
+        assert all(each.get(timeout=100) > 0 for each in others)
         assert stage.ledger.starts()[held.id] == 2
         assert {stage.ledger.starts()[each.id] for each in others} == {1}
     finally:
@@ -102,7 +100,7 @@ def test_a_worker_whose_lines_are_cut_three_times_under_load_runs_each_job_once(
         results = []
         for _ in range(3):
             results += stage.work_many([0.001] * 300)
-            eventually(lambda: len(stage.ledger.ends()) > len(results) - 300, "the next jobs have run")  # noqa: B023
+            eventually(lambda: len(stage.ledger.ends()) > len(results) - 300, "the next jobs run")  # noqa: B023
             proxy.cut()
             proxy.mend()
         wait_ended(stage, len(results), 60)
@@ -116,8 +114,7 @@ def test_a_rabbitmq_that_is_killed_three_times_under_load_loses_nothing(
     server = launch(RabbitMQ())
     stage = Stage(server.url, tmp_path, redis_url)
     try:
-        stage.app.conf.broker_send_deadline = 30.0
-        stage.start(UMBEL_WORKER_LEASE="3").wait_ready()
+        stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
         results = []
         for _ in range(3):
             for _ in range(20):
@@ -126,7 +123,7 @@ def test_a_rabbitmq_that_is_killed_three_times_under_load_loses_nothing(
             server.start()
             seen = len(stage.ledger.lines())
             results.append(stage.send("work", 0.0))
-            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", 15.0)  # noqa: B023
+            eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", LEASE + PROMPT)  # noqa: B023
         wait_ended(stage, len(results), 60)
         stage.wait_succeeded(results)
         assert set(stage.ledger.ends()) == {result.id for result in results}

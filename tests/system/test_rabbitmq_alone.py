@@ -11,8 +11,6 @@ from tests.system.harness import eventually
 from tests.system.stage import Stage
 from umbel.exceptions import UnknownResult
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
@@ -32,8 +30,8 @@ def test_a_poison_job_is_buried_after_four_deaths_and_harms_no_other(stage: Stag
     before = stage.work_many([0.0] * 100)
     poison = stage.send("poison")
     after = stage.work_many([0.0] * 100)
-    eventually(lambda: stage.counts().dead == 1, "the poison job is dead", 60)
-    eventually(lambda: all(result.ready() for result in (*before, *after)), "the others have ended", 60)
+    eventually(lambda: stage.counts().dead == 1, "the poison job is dead")
+    eventually(lambda: all(result.ready() for result in (*before, *after)), "the others have ended")
     stage.wait_succeeded((*before, *after))
     assert len([line for line in stage.ledger.lines() if line.job == poison.id]) == 4
     assert poison.state == "FAILURE"
@@ -49,7 +47,7 @@ def test_jobs_run_without_any_result_store(rabbitmq_url: str, tmp_path: Path) ->
         sent = stage.work_many([0.0] * 10)
         stage.wait_started(*sent)
         with pytest.raises(UnknownResult, match="result_backend is disabled"):
-            sent[0].get(timeout=1)
+            sent[0].get(timeout=60)
         eventually(lambda: stage.counts().ready == 0, "all have been taken")
     finally:
         stage.end()

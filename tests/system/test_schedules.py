@@ -13,8 +13,6 @@ import pytest
 from tests.system.harness import Worker, Workers, environment, eventually
 from umbel.cli.main import main
 
-pytestmark = pytest.mark.timeout(120)
-
 TICKING_APP = """
 import os
 from umbel import Umbel

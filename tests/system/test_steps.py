@@ -18,7 +18,7 @@ from umbel.contracts.capabilities import MEMORY, Power
 from umbel.exceptions import EncodeError, ImproperlyConfigured, LeaseLost
 from umbel.testing import worker
 
-WAIT = 20.0
+WAIT = 100.0
 app = Umbel("steps", broker="memory://steps", set_as_current=False)
 ran = Counter[str]()
 

@@ -11,9 +11,7 @@ from tests.system.harness import Worker, Workers, eventually
 from umbel import Umbel
 from umbel.exceptions import WorkerLostError
 
-pytestmark = pytest.mark.timeout(120)
-
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 100.0
 
 
 @pytest.fixture

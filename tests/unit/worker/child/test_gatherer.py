@@ -28,7 +28,6 @@ from umbel.wire import record, values
 from umbel.wire.envelope import Envelope, encode
 from umbel.worker.child.ledger import OtherStore, OwnEngine
 
-pytestmark = pytest.mark.timeout(60)
 FLOW = "flow"
 
 

@@ -9,8 +9,6 @@ import pytest
 from tests.unit.worker.child.stage import DEADLINE_SECONDS, Stage, until
 from umbel.worker.child import consumer as module
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class Pulse:
     """Counts what it is told."""

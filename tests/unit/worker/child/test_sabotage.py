@@ -19,8 +19,6 @@ from umbel.worker.board import Board
 from umbel.worker.child import consumer as module
 from umbel.worker.child import quarantine
 
-pytestmark = pytest.mark.timeout(30)
-
 Promise = Callable[[Stage], Awaitable[bool]]
 
 
