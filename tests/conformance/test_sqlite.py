@@ -14,6 +14,7 @@ from umbel.testing import BrokerConformance, InspectorConformance, RecordConform
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -51,6 +52,10 @@ class TestSchedules(OnOneFile, ScheduleConformance):
 
 
 class TestJobs(OnOneFile, JobConformance):
+    pass
+
+
+class TestLimits(OnOneFile, LimitingConformance):
     pass
 
 

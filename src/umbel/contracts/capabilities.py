@@ -70,9 +70,9 @@ MEMORY: Final = frozenset(
         Power.PUSHED_RESULTS,
     }
 )
-SQLITE: Final = (MEMORY - {Power.LIMITS}) | {Power.PROCESSES}
-REDIS: Final = (SQLITE - {Power.EVENTS}) | {Power.HOSTS}
-POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
+SQLITE: Final = MEMORY | {Power.PROCESSES}
+REDIS: Final = (SQLITE - {Power.EVENTS, Power.LIMITS}) | {Power.HOSTS}
+POSTGRES: Final = REDIS | {Power.TRANSACTIONS, Power.LIMITS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from umbel.brokers.sqlite import inspector, nodes, operations, sessions
+from umbel.brokers.sqlite import gates, inspector, nodes, operations, sessions
 from umbel.brokers.sqlite.event_log import SqliteEventLog
 from umbel.brokers.sqlite.flows import SqliteFlows
 from umbel.brokers.sqlite.jobs import SqliteJobs
+from umbel.brokers.sqlite.limits import SqliteLimits
 from umbel.brokers.sqlite.mailbox import SqliteMailbox
 from umbel.brokers.sqlite.operations import Received
 from umbel.brokers.sqlite.schedules import SqliteSchedules
@@ -57,6 +58,7 @@ class SqliteBroker:
         self._turn = 0
         self._cleaned = 0.0
         self._tidied = 0.0
+        self._swept = gates.Swept()
         self._flows = SqliteFlows(self._engine, self._clock, self._ring)
 
     @property
@@ -83,6 +85,11 @@ class SqliteBroker:
     def event_log(self) -> SqliteEventLog:
         """The verbs of the log of events on this engine."""
         return SqliteEventLog(self._engine)
+
+    @property
+    def limit_store(self) -> SqliteLimits:
+        """The verbs of limits on this engine."""
+        return SqliteLimits(self._engine, self._clock, self._ring)
 
     # --- the producer's half
 
@@ -184,6 +191,10 @@ class SqliteBroker:
             )
             if max(expired, forgotten) < sessions.MAX_EXPIRED:
                 break
+        self._swept = await self._engine.submit(
+            lambda connection: gates.sweep(connection, self._clock.wall(), self._swept, sessions.MAX_EXPIRED),
+            durable=Durability.NONE,
+        )
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
             needed = await self._engine.submit(

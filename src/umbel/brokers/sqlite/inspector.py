@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from umbel.brokers.sqlite.operations import DEAD, DELAYED, DOOMS, HELD, PARKED, READY
+from umbel.brokers.sqlite.operations import DEAD, DELAYED, DOOMS, HELD, LIMITED, PARKED, READY
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
@@ -16,6 +16,7 @@ INSPECT: Final = statements("umbel.brokers.sqlite.queries", "inspect.sql")
 _LEVELS: Final = range(10)
 _PLACES: Final[dict[int, Place]] = {
     READY: "ready", HELD: "running", DEAD: "dead", PARKED: "parked", DELAYED: "delayed",
+    LIMITED: "held",
 }  # fmt: skip
 
 
@@ -29,9 +30,9 @@ def counts(connection: Connection, clock: Clock, names: Sequence[str]) -> list[Q
     found: list[QueueCounts] = []
     for name in names:
         row = connection.execute(INSPECT["counts"], (name, clock.wall())).fetchall()
-        ready, delayed, due, running, parked, dead = row[0]
+        ready, delayed, due, running, parked, dead, held = row[0]
         oldest = _oldest(connection, name)
-        found.append(QueueCounts(name, ready + due, delayed - due, running, parked, dead, oldest))
+        found.append(QueueCounts(name, ready + due, delayed - due, running, parked, dead, oldest, held))
     return found
 
 

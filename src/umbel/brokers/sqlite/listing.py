@@ -25,6 +25,7 @@ class _List(NamedTuple):
 _LISTS: Final[dict[Place, _List]] = {
     "ready": _List((int, int, int), "-1:0:0"),
     "delayed": _List((int, int), "-1:0"),
+    "held": _List((int, int, int, int, int), "-1:0:0:0:0"),
     "running": _List((int, int), "-1:0"),
     "parked": _List((int, str), "0:"),
     "dead": _List((int, int), "-1:0"),

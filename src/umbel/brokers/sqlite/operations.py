@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from umbel.brokers.sqlite.gates import release_due
 from umbel.contracts.broker import Settlement
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
@@ -20,6 +22,7 @@ HELD: Final = 1
 DEAD: Final = 2
 PARKED: Final = 3
 DELAYED: Final = 4
+LIMITED: Final = 5
 
 DOOMS: Final[dict[int, Doom]] = {0: "", 1: "revoked", 2: "timeout", 3: "memory"}
 """By their numbers in the table."""
@@ -99,12 +102,17 @@ def receive(
     if alive.keys().isdisjoint(queues):
         return Received([], dead=True)
     keys: dict[str, int] = {}
+    alarms: dict[str, float] = {}
     for queue in queues:
-        key, received, paused = alive.get(queue, (0, number, 0))
+        key, received, paused, alarm = alive.get(queue, (0, number, 0, None))
         if number > received and not paused:
             keys[queue] = key
+            alarms |= {} if alarm is None else {queue: alarm}
     now = clock.wall()
     dues = [due for queue in keys if (due := promote(connection, queue, now, MAX_PROMOTED)[1]) is not None]
+    for queue, alarm in alarms.items():
+        later = alarm if alarm > now else release_due(connection, now, queue, MAX_PROMOTED)[1]
+        dues += [] if later is None else [math.ceil(later)]
     picked = _ready(connection, list(keys), min(limit, MAX_RECEIVED))
     deliveries = list(_take(connection, keys, number, picked))
     if deliveries:  # a receive that hands out nothing needs no number, so a child that looks in vain writes nothing

@@ -140,7 +140,7 @@ def _find(connection: Connection, now: int, job_id: str, queue: str | None) -> F
 
 def _purged(connection: Connection, now: int, whose: tuple[str, str, int]) -> Iterator[Found]:
     """What a session holds in a queue, and then what waits there; *whose* are the two and a limit."""
-    for name in ("held", "ready", "delayed", "parked"):
+    for name in ("held", "ready", "delayed", "limited", "parked"):
         for row in connection.execute(JOBS[name], whose):
             yield _found(now, *row)
 

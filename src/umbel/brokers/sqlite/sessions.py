@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from umbel.brokers.sqlite.gates import Gates, release_due
 from umbel.brokers.sqlite.operations import DOOM_NUMBERS, MAX_PROMOTED, RECEIVE, places, promote
 from umbel.contracts.broker import Beat, Ended
 from umbel.engines.sqlite_file import Connection
@@ -136,6 +138,7 @@ def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[st
         promoted, due = promote(connection, queue, wall, MAX_MOVED - moved.promoted - moved.returned)
         moved.promoted += promoted
         moved.dues += [due - wall] if due is not None else []
+        _release(connection, wall, queue, moved)
         connection.execute(RECLAIM["cut"], (queue, terms.now + 2 * terms.lease))
         for row in connection.execute(RECLAIM["sessions"], (queue,)).fetchall():
             session = Lease(*row)
@@ -151,6 +154,17 @@ def reclaim(connection: Connection, terms: Terms, wall: int, queues: Sequence[st
         # Also repairs a wake-up that died with the process it was meant for.
         moved.rung[queue] += connection.execute(RECEIVE["left"], (queue,)).fetchone() is not None
     return moved
+
+
+def _release(connection: Connection, wall: int, queue: str, moved: Moved) -> None:
+    """Forget the places of jobs that are over in *queue*, and release what there is room for."""
+    left = max(0, MAX_MOVED - moved.promoted - moved.returned)
+    gates = Gates(connection, wall)
+    gates.forget("prune", queue)
+    gates.finish(left)
+    released, due = release_due(connection, wall, queue, left - gates.released)
+    moved.promoted += gates.released + released
+    moved.dues += [math.ceil(due) - wall] if due is not None else []
 
 
 def _verdict(session: Lease, terms: Terms, hold: int, gone: dict[str, Ended]) -> _Charge | None:

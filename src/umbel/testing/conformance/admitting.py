@@ -10,6 +10,7 @@ from umbel.contracts.broker import Settlement
 from umbel.contracts.capabilities import Power
 from umbel.contracts.limits import Admission
 from umbel.exceptions import QueueFull
+from umbel.model.ids import new_session
 from umbel.model.job import Job
 from umbel.model.limit import Unique
 from umbel.testing.conformance.job_stage import ends
@@ -186,10 +187,11 @@ class HeldConformance(LimitStage):
 
     async def test_a_purge_takes_held_jobs_too(self) -> None:
         await self.admit(*names("a", 5), limit=at_once(1))
-        session = (await self.revoked("a3"))[0]
-        taken = await self.jobs.apurge("purge" + session, QUEUE, 100, 10.0)
+        await self.revoked("a3")
+        session = new_session()
+        taken = await self.jobs.apurge(session, QUEUE, 100, 10.0)
         assert sorted(each.id for each in taken) == ["a0", "a1", "a2", "a4"]
-        assert await self.jobs.aend("purge" + session, ends(taken)) == [True] * 4
+        assert await self.jobs.aend(session, ends(taken)) == [True] * 4
         await self.forget()
         assert await self.numbers() == (0, 0, 0)
 

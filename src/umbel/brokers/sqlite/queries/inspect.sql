@@ -5,14 +5,15 @@
 select name from queue order by name
 
 -- name: counts
--- ?1 queue, ?2 now in unix ms; answers ready, delayed, due (delayed jobs that are ready now), running, parked, dead
+-- ?1 queue, ?2 now in unix ms; answers ready, delayed, due (delayed jobs that are ready now), running, parked, dead, held
 select
     (select count(*) from job where queue = ?1 and state = 0),
     (select count(*) from job where queue = ?1 and state = 4),
     (select count(*) from job where queue = ?1 and state = 4 and due <= ?2),
     (select count(*) from job where queue = ?1 and state = 1),
     (select count(*) from job where queue = ?1 and state = 3),
-    (select count(*) from job where queue = ?1 and state = 2)
+    (select count(*) from job where queue = ?1 and state = 2),
+    (select count(*) from job where queue = ?1 and state = 5)
 
 -- name: first
 -- ?1 queue, ?2 level; answers position and envelope of the job that is ready there for longest

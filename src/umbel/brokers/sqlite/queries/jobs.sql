@@ -1,4 +1,5 @@
--- jobs: stop single jobs, show them, and pause queues. A waiting job has state 0 (ready), 3 (parked) or 4 (delayed).
+-- jobs: stop single jobs, show them, and pause queues. A waiting job has state 0 (ready), 3
+-- (parked), 4 (delayed) or 5 (held by a limit).
 
 -- name: find
 -- ?1 id; answers key, id of the session that holds it (or null), and what makes a delivery, wherever the job is
@@ -26,6 +27,11 @@ where queue = ?2 and state = 4 order by due limit ?3
 -- ?2 queue, ?3 limit; answers parked jobs as `find` does
 select seq, null, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
 where queue = ?2 and state = 3 order by task limit ?3
+
+-- name: limited
+-- ?2 queue, ?3 limit; answers jobs that a limit holds as `find` does
+select seq, null, queue, state, due, id, level, envelope, retries, crashes, losses, marked, doom, back from job
+where queue = ?2 and state = 5 limit ?3
 
 -- name: session
 -- ?1 session id, ?2 queue; answers key and end (unix ms, null while it is open) of a session that is or was open there

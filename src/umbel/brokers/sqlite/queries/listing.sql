@@ -14,6 +14,13 @@ select id, level, envelope, retries, crashes, losses, marked, doom, note, due, '
 from job where queue = ?1 and state = 4 and (due, seq) > (?3, ?4)
 order by due, seq limit ?2
 
+-- name: held
+-- ?1 queue, ?2 limit, after ?3 limit that holds it, ?4 turn, ?5 level, ?6 position, ?7 key
+select id, level, envelope, retries, crashes, losses, marked, doom, note, null, '', '',
+    gate || ':' || turn || ':' || level || ':' || position || ':' || seq
+from job where queue = ?1 and state = 5 and (gate, turn, level, position, seq) > (?3, ?4, ?5, ?6, ?7)
+order by gate, turn, level, position, seq limit ?2
+
 -- name: running
 -- ?1 queue, ?2 limit, after ?3 session key, ?4 key
 select job.id, level, envelope, retries, crashes, losses, marked, doom, note, null, session.id, '',

@@ -5,9 +5,11 @@
 select queue, key, received from session where id = ?1 and ended is null
 
 -- name: open
--- ?1 session id; answers queue, key, last receive number and whether the queue is paused, as `session` does
-select queue, key, received, (select paused from queue where name = session.queue) from session
-where id = ?1 and ended is null
+-- ?1 session id; answers queue, key, last receive number, whether the queue is paused, and when a limit of it has
+-- something to release (unix ms, or null), as `session` does
+select queue, key, received, (select paused from queue where name = session.queue),
+    (select min(alarm) from limit_gate where limit_gate.queue = session.queue and alarm is not null)
+from session where id = ?1 and ended is null
 
 -- name: next_due
 -- ?1 queue; answers when its first delayed job is due (unix ms), or null
