@@ -1,0 +1,218 @@
+"""The history in PostgreSQL, in a schema of its own; one writer at a time among all recorders, by an advisory lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from umbel.engines.postgres_address import Address
+from umbel.engines.postgres_errors import again, lost, missing, plainly
+from umbel.engines.statements import statements
+from umbel.exceptions import HistoryError, HistoryFull, HistorySlow, HistoryUnavailable, ImproperlyConfigured
+
+T = TypeVar("T")
+
+LOCK: Final = 0x756D62656C68
+"""Whoever writes holds the advisory lock of this number: "umbelh" in ASCII."""
+WRITE_SECONDS: Final = 60.0
+_FULL: Final = frozenset({"53100", "53200", "53000"})
+_TOO_SLOW: Final = "57014"
+_TRIES: Final = 5
+
+
+class PostgresTransaction:
+    """Statements on one connection, see `umbel.contracts.history.Transaction`."""
+
+    def __init__(self, line: psycopg.Connection[tuple[Any, ...]], texts: dict[str, str]) -> None:
+        self._line = line
+        self._texts = texts
+
+    def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the statement *name* answers."""
+        return self.ask(self._texts[name], values)
+
+    def among(self, name: str, wanted: Sequence[str] | Sequence[int], *values: object) -> list[tuple[Any, ...]]:
+        """The same, with the set *wanted* first, as an array."""
+        return self.ask(self._texts[name], [list(wanted), *values])
+
+    def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        """All rows by one statement, which takes a column a value."""
+        if rows:
+            self.ask(self._texts[name], [list(column) for column in zip(*rows, strict=True)])
+
+    def text(self, name: str) -> str:
+        """The text of *name*."""
+        return self._texts[name]
+
+    def bound(self, value: object) -> object:
+        """A set is an array, which a list is already."""
+        return value
+
+    def ask(self, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """What a composed statement answers."""
+        cursor = self._line.execute(text.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+
+class PostgresArchive:
+    """The history at *address*; *package* has its changes in ``postgres_schema`` and its statements in ``sql``."""
+
+    def __init__(self, address: Address, package: str) -> None:
+        self._address = address
+        self._name = str(address)
+        self._package = package
+        self._texts = _texts(package)
+        self._lock = threading.Lock()
+        self._idle: list[psycopg.Connection[tuple[Any, ...]]] = []
+        self._trusted = False
+        self._pid = os.getpid()
+        self._inherited: list[object] = []
+
+    def write(self, step: Callable[[PostgresTransaction], T]) -> T:
+        """Run *step* while no other recorder writes; tries again after a deadlock or a lost connection."""
+
+        def locked(transaction: PostgresTransaction) -> T:
+            transaction.rows("session.lock", LOCK)
+            return step(transaction)
+
+        return self._run(locked, WRITE_SECONDS, "session.write")
+
+    def read(self, step: Callable[[PostgresTransaction], T], seconds: float) -> T:
+        """Run *step* in a transaction that cannot write."""
+        return self._run(step, seconds, "session.read")
+
+    def size(self) -> int:
+        """About what the rows take; what PostgreSQL keeps for later rows does not count."""
+        ((found,),) = self.read(lambda transaction: transaction.rows("session.size"), WRITE_SECONDS)
+        return int(found)
+
+    def close(self) -> None:
+        """Close all connections that nobody is using."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _run(self, step: Callable[[PostgresTransaction], T], seconds: float, begin: str) -> T:
+        with self._translated():
+            tries = 0
+            while True:
+                line = self._taken()
+                try:
+                    found = self._transact(line, step, seconds, begin)
+                except psycopg.Error as error:
+                    tries += 1
+                    self._forget(line)
+                    if missing(error) and self._trusted:
+                        self._trusted = False  # somebody dropped the tables
+                    elif not (again(error) or lost(error)) or tries > _TRIES:
+                        raise
+                except BaseException:
+                    self._forget(line)
+                    raise
+                else:
+                    self._idle.append(line)
+                    return found
+
+    def _transact(
+        self,
+        line: psycopg.Connection[tuple[Any, ...]],
+        step: Callable[[PostgresTransaction], T],
+        seconds: float,
+        begin: str,
+    ) -> T:
+        transaction = PostgresTransaction(line, self._texts)
+        with line.transaction():
+            # For this transaction alone: behind a pooler the next one may be another session.
+            transaction.rows(begin, f"{int(seconds * 1000)}ms")
+            return step(transaction)
+
+    def _taken(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._pid != os.getpid():
+            # The connections are the parent's: never ended here, for their end would be told to the server.
+            self._inherited += self._idle
+            self._idle, self._pid = [], os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        line = psycopg.Connection.connect(
+            self._address.conninfo,
+            autocommit=True,
+            cursor_factory=psycopg.RawCursor,
+            connect_timeout=max(1, round(self._address.connect_timeout)),
+        )
+        if line.info.backend_pid != self._backend(line):
+            line.prepare_threshold = None  # a pooler, which may know nothing of prepared statements
+        if not self._trusted:
+            self._migrate(line)
+            self._trusted = True
+        return line
+
+    def _backend(self, line: psycopg.Connection[tuple[Any, ...]]) -> int:
+        ((pid,),) = PostgresTransaction(line, self._texts).rows("session.hello")
+        return int(pid)
+
+    def _migrate(self, line: psycopg.Connection[tuple[Any, ...]]) -> None:
+        changes = _changes(self._package)
+        transaction = PostgresTransaction(line, self._texts)
+        with self._lock, line.transaction():
+            if transaction.rows("session.there") != [(True,)]:
+                transaction.rows("session.lock", LOCK)
+                transaction.rows("session.schema")
+                transaction.rows("session.migrations")
+            transaction.rows("session.place")
+            done = {number for (number,) in transaction.rows("session.migrated")}
+            if done and max(done) > len(changes):
+                raise ImproperlyConfigured(
+                    f"the history at {self._name} was made by a newer Umbel (its tables have version {max(done)}, this "
+                    f"one knows {len(changes)}): install that version here too"
+                )
+            if changes.keys() <= done:
+                return
+            transaction.rows("session.lock", LOCK)
+            for number in sorted(changes.keys() - {each for (each,) in transaction.rows("session.migrated")}):
+                line.execute(changes[number].encode(), prepare=False)
+                transaction.rows("session.migrate", number)
+
+    def _forget(self, line: psycopg.Connection[tuple[Any, ...]]) -> None:
+        for each in [line, *self._idle]:
+            each.close()
+        self._idle.clear()
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: psycopg.Error) -> HistoryError:
+        if error.sqlstate == _TOO_SLOW:
+            return HistorySlow("the history took too long to read: ask for less, such as a shorter time")
+        if error.sqlstate in _FULL:
+            return HistoryFull(f"no space is left for the history at {self._name}: make room")
+        if lost(error):
+            return HistoryUnavailable(f"the history at {self._name} cannot be reached: {plainly(error)}")
+        return HistoryError(f"the history at {self._name} refused: {plainly(error)}")
+
+
+def _texts(package: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in files(package).joinpath("sql").iterdir():
+        stem, _, dialect = file.name.removesuffix(".sql").partition(".")
+        if file.name.endswith(".sql") and dialect in ("", "postgres"):
+            for name, text in statements(package, f"sql/{file.name}").items():
+                found[f"{stem}.{name}"] = text
+    return found
+
+
+def _changes(package: str) -> dict[int, str]:
+    folder = files(package).joinpath("postgres_schema")
+    return {
+        int(each.name[:4]): each.read_text(encoding="utf-8") for each in folder.iterdir() if each.name.endswith(".sql")
+    }

@@ -1,0 +1,255 @@
+"""Ingest: batches into the tables, one transaction for many. All is read first, then decided, then written."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from umbel.contracts.history import Archive, Transaction
+from umbel.history import arguments, others
+from umbel.history.admission import admitted
+from umbel.history.bounds import milliseconds, moment, short, text
+from umbel.history.counters import Counters
+from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
+from umbel.history.names import Names, Naming
+from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, first_seen, fold
+from umbel.history.rollups import add_tallies
+from umbel.history.states import CODES, STEPS, step_of
+from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
+
+MAX_VALUES: Final = 64 * 1024
+"""How many characters of arguments, of headers and of a result are kept."""
+ZLIB_LEVEL: Final = 1
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of batches: how many were new, and how many events those had."""
+
+    batches: int
+    events: int
+
+
+class Body(msgspec.Struct):
+    """What of a job stands apart from its row; fields as columns."""
+
+    attempt: int = 0
+    envelope: bytes | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    headers: str | None = None
+    result: str | None = None
+    pairs: bytes | None = None
+
+
+class Ingest:
+    """Writes batches into *archive*. Any number of recorders may do so at once; a batch counts once."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._names = Names()
+
+    def write(self, batches: Sequence[Batch], now: float, notes: Sequence[tuple[str, str]] = ()) -> Written:
+        """Write *batches*, read at *now*, and with them *notes* (key and value, such as a cursor): all or none."""
+
+        def step(transaction: Transaction) -> tuple[Written, dict[Any, int]]:
+            counters = Counters(transaction)
+            naming = Naming(transaction, self._names, counters)
+            fresh = admitted(transaction, naming, batches, now)
+            _Writing(transaction, counters, naming, now).write(fresh)
+            for key, value in notes:
+                transaction.rows("ingest.put_meta", key, value)
+            counters.save()
+            return Written(len(fresh), sum(len(batch.events) for batch in fresh)), naming.found
+
+        written, found = self._archive.write(step)
+        self._names.learn(found)
+        return written
+
+    def correct(self, events: Sequence[Event], now: float) -> None:
+        """Let the history know of *events* that nobody sent, but that were found out."""
+        if events:
+            self._archive.write(lambda transaction: self._corrected(transaction, events, now))
+
+    def _corrected(self, transaction: Transaction, events: Sequence[Event], now: float) -> None:
+        counters = Counters(transaction)
+        naming = Naming(transaction, Names(), counters)
+        _Writing(transaction, counters, naming, now).write([Batch("", 1, now, tuple(events))])
+        counters.save()
+
+
+class _Writing:
+    """One transaction's worth of events."""
+
+    def __init__(self, transaction: Transaction, counters: Counters, naming: Naming, now: float) -> None:
+        self._transaction = transaction
+        self._counters = counters
+        self._naming = naming
+        self._now = now
+        self._old: dict[str, JobRecord] = {}
+        self._new: dict[str, JobRecord] = {}
+        self._bodies: dict[int, Body] = {}
+        self._attempts: dict[tuple[int, int], list[Any]] = {}
+        self._minutes: dict[int, tuple[int, int]] = {}
+        self._completed: set[str] = set()
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Write what *batches*, all new, tell."""
+        tallies = [tally for batch in batches for tally in batch.tallies]
+        add_tallies(self._transaction, self._naming, tallies, self._now)
+        others.write(self._transaction, self._naming, batches, self._now)
+        told = [(event, short(batch.worker)) for batch in batches for event in batch.events if event.kind in STEPS]
+        told = [(event, worker) for event, worker in told if short(event.id)]
+        if told:
+            self._fold(told)
+            self._save()
+
+    # --- deciding
+
+    def _fold(self, told: Sequence[tuple[Event, str]]) -> None:
+        sights = self._sights(told)
+        ids = list(dict.fromkeys(event.id for event, _ in told))
+        for row in self._transaction.among("ingest.jobs", ids):
+            record = JobRecord(**dict(zip(COLUMNS, row, strict=True)))
+            self._old[record.id] = record
+        missing = [job_id for job_id in ids if job_id not in self._old]
+        seqs = dict(zip(missing, self._counters.take("seq", len(missing)), strict=True))
+        failing = [self._old[each.event.id].seq for each in sights if each.error_id and each.event.id in self._old]
+        failed = failed_before(self._transaction, failing)
+        counts = ErrorCounts()
+        for sight in sights:
+            record = self._record(sight, seqs)
+            decides = fold(record, sight)
+            self._body(record, sight.event, decides=decides)
+            self._attempt(record, sight)
+            key = (record.seq, sight.event.attempt)
+            if sight.error_id and key not in failed:
+                failed.add(key)
+                counts.add(sight.error_id, sight.event.at, record.seq, self._now)
+            self._minute(record)
+        counts.save(self._transaction)
+
+    def _sights(self, told: Sequence[tuple[Event, str]]) -> list[Sight]:
+        self._naming.prepare("task", {short(event.task) for event, _ in told})
+        self._naming.prepare("queue", {short(event.queue) for event, _ in told})
+        self._naming.prepare("worker", {worker for _, worker in told})
+        prints = [fingerprint_of(event) for event, _ in told]
+        groups = numbered(
+            self._transaction,
+            self._counters,
+            [(found, moment(event.at, self._now)) for found, (event, _) in zip(prints, told, strict=True) if found],
+        )
+        return [
+            Sight(
+                event,
+                self._naming("task", short(event.task)),
+                self._naming("queue", short(event.queue)),
+                self._naming("worker", worker),
+                self._now,
+                groups[found.digest] if found else None,
+            )
+            for (event, worker), found in zip(told, prints, strict=True)
+        ]
+
+    def _record(self, sight: Sight, seqs: dict[str, int]) -> JobRecord:
+        job_id = sight.event.id
+        record = self._old.get(job_id) or self._new.get(job_id)
+        if record is None:
+            record = self._new[job_id] = first_seen(seqs[job_id], sight)
+        elif job_id in self._old and (sight.event.kind == "task-sent" or not record.is_sent):
+            self._completed.add(job_id)
+        return record
+
+    def _minute(self, record: JobRecord) -> None:
+        minute = int(record.sent_at) // 60 * 60
+        low, high = self._minutes.get(minute, (record.seq, record.seq))
+        self._minutes[minute] = (min(low, record.seq), max(high, record.seq))
+
+    def _body(self, record: JobRecord, event: Event, *, decides: bool) -> None:
+        body, told = self._bodies.get(record.seq), event.body
+        values = {name: text(told.get(name), MAX_VALUES) for name in ("args", "kwargs")}
+        result = text(told.get("result"), MAX_VALUES) if decides else None
+        headers = _headers(told.get("headers"))
+        has_envelope = 0 < len(event.envelope) <= MAX_ENVELOPE_BYTES
+        if not (has_envelope or result is not None or headers or any(values.values())):
+            return
+        if body is None:
+            body = self._bodies[record.seq] = Body()
+        body.args, body.kwargs = body.args or values["args"], body.kwargs or values["kwargs"]
+        body.headers = body.headers or headers
+        body.result = result if result is not None else body.result
+        if has_envelope and (body.envelope is None or event.attempt >= body.attempt):
+            body.envelope, body.attempt = event.envelope, event.attempt
+
+    def _attempt(self, record: JobRecord, sight: Sight) -> None:
+        event, body = sight.event, sight.event.body
+        step = step_of(event)
+        if not (sight.error_id or (step.grade and event.attempt > 1)):
+            return
+        at = moment(event.at, self._now)
+        key = (record.seq, event.attempt)
+        there = self._attempts.get(key)
+        if there is not None and (there[3], -there[4]) >= (step.level, -at):
+            return
+        told = text(body.get("traceback"), MAX_TRACEBACK)
+        self._attempts[key] = [
+            *key, CODES[step.state], step.level, at, sight.worker_id, milliseconds(body.get("run")),
+            milliseconds(body.get("wait")), sight.error_id, short(body.get("error")) or None,
+            text(body.get("message"), MAX_MESSAGE),
+            zlib.compress(told.encode(errors="replace"), ZLIB_LEVEL) if told else None,
+        ]  # fmt: skip
+
+    # --- writing
+
+    def _save(self) -> None:
+        self._index()
+        changed = [*self._old.values(), *self._new.values()]
+        for record, number in zip(changed, self._counters.take("change", len(changed)), strict=True):
+            record.change = number
+        many = self._transaction.many
+        many("ingest.new_jobs", [msgspec.structs.astuple(record) for record in self._new.values()])
+        many("ingest.change_jobs", [_row(record, CHANGING) for record in self._old.values()])
+        many("ingest.complete_jobs", [_row(self._old[job_id], GIVEN) for job_id in sorted(self._completed)])
+        many("ingest.bodies", [_body_row(seq, body) for seq, body in sorted(self._bodies.items())])
+        many("ingest.put_attempts", list(self._attempts.values()))
+        for minute, bounds in sorted(self._minutes.items()):
+            self._transaction.rows("ingest.minute", minute, *bounds)
+
+    def _index(self) -> None:
+        """Write the index of arguments of the jobs whose arguments were told."""
+        told = {seq: body for seq, body in self._bodies.items() if body.args or body.kwargs or body.headers}
+        tasks = {record.seq: record.task_id for record in (*self._old.values(), *self._new.values())}
+        known = self._transaction.among("ingest.signatures", sorted({tasks[seq] for seq in told})) if told else []
+        names = {int(task): msgspec.json.decode(parameters, type=list[str]) for task, parameters in known}
+        found = {
+            seq: arguments.leaves(body.args, body.kwargs, body.headers, names.get(tasks[seq], ()))
+            for seq, body in told.items()
+        }
+        self._naming.prepare("path", {path for leaves in found.values() for path in leaves})
+        rows: list[tuple[int, int, int]] = []
+        for seq, leaves in found.items():
+            pairs = [(self._naming("path", path), arguments.hashed(value)) for path, value in leaves.items()]
+            rows += [(path, value, seq) for path, value in pairs]
+            told[seq].pairs = msgspec.msgpack.encode(pairs) if pairs else None
+        self._transaction.many("ingest.put_args", sorted(rows))
+
+
+def _row(record: JobRecord, names: Sequence[str]) -> list[Any]:
+    return [record.seq, *(getattr(record, name) for name in names)]
+
+
+def _body_row(seq: int, body: Body) -> list[Any]:
+    envelope = None if body.envelope is None else zlib.compress(body.envelope, ZLIB_LEVEL)
+    return [seq, body.attempt, envelope, body.args, body.kwargs, body.headers, body.result, body.pairs]
+
+
+def _headers(told: Any) -> str | None:
+    """Headers as JSON: H sends them as a mapping or as JSON already."""
+    if isinstance(told, dict) and told:
+        try:
+            return text(msgspec.json.encode(told, enc_hook=str).decode(), MAX_VALUES)
+        except (TypeError, ValueError, UnicodeError):
+            return None
+    return text(told, MAX_VALUES)

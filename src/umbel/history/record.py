@@ -1,0 +1,172 @@
+"""JobRecord: a job as the history has it, and how an event changes it: in whatever order events come, the end is one.
+
+Each field is a maximum or minimum by a fixed order, or is told by one kind of event alone. The state follows from the
+highest of (grade, attempt, level); of two that are equal the earlier counts. Worker and error are those of the latest
+attempt that had one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from umbel.history.bounds import milliseconds, moment, number, short, text
+from umbel.history.states import CODES, GOES_ON, Step, step_of
+from umbel.model.event import Event
+
+MAX_PROGRESS: Final = 4_096
+MAX_ID: Final = 255
+
+
+class JobRecord(msgspec.Struct, gc=False, kw_only=True):
+    """One row of the table of jobs, its columns in their order. Times are unix seconds."""
+
+    seq: int
+    id: str
+    task_id: int
+    queue_id: int
+    worker_id: int = 0
+    worker_n: int = -1
+    state: int
+    grade: int = GOES_ON
+    attempt: int = 0
+    level: int = -1
+    state_at: float
+    priority: int = 0
+    crashes: int = 0
+    sent_at: float
+    is_sent: int = 0
+    eta: float | None = None
+    expires: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    wait_ms: int | None = None
+    run_ms: int | None = None
+    error_id: int | None = None
+    error_n: int = -1
+    flow_id: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    retry_of: str | None = None
+    schedule: str | None = None
+    progress: str | None = None
+    progress_at: float | None = None
+    heard: float
+    change: int = 0
+
+
+COLUMNS: Final = JobRecord.__struct_fields__
+CHANGING: Final = (
+    "worker_id", "worker_n", "state", "grade", "attempt", "level", "state_at", "crashes", "started_at", "finished_at",
+    "wait_ms", "run_ms", "error_id", "error_n", "progress", "progress_at", "heard", "change",
+)  # fmt: skip
+"""What changes while a job runs."""
+GIVEN: Final = tuple(name for name in COLUMNS if name not in {"seq", "id", *CHANGING})
+"""What is known when it was sent."""
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """An event with the numbers of the names in it; *now* is the recorder's clock."""
+
+    event: Event
+    task_id: int
+    queue_id: int
+    worker_id: int
+    now: float
+    error_id: int | None = None
+
+
+def first_seen(seq: int, sight: Sight) -> JobRecord:
+    """The record of a job of which nothing was known before *sight*; `fold` that in next."""
+    event = sight.event
+    return JobRecord(
+        seq=seq,
+        id=event.id,
+        task_id=sight.task_id,
+        queue_id=sight.queue_id,
+        state=CODES["unknown"],
+        state_at=event.at,
+        sent_at=moment(event.at, sight.now),
+        heard=sight.now,
+    )
+
+
+def fold(record: JobRecord, sight: Sight) -> bool:
+    """Let *record* know of one event; answers whether that decides the job's state."""
+    event = sight.event
+    record.heard = sight.now
+    record.task_id = record.task_id or sight.task_id
+    record.queue_id = record.queue_id or sight.queue_id
+    record.crashes = max(record.crashes, number(event.body.get("crashes"), 0))
+    at = moment(event.at, sight.now)
+    if event.kind == "task-sent":
+        _sent(record, sight, at)
+    elif not record.is_sent:
+        record.sent_at = min(record.sent_at, at)
+    if event.kind == "task-progress":
+        _progressed(record, event, at)
+    _timed(record, event, at)
+    if sight.worker_id and event.kind != "task-sent" and event.attempt > record.worker_n:
+        record.worker_id, record.worker_n = sight.worker_id, event.attempt
+    if sight.error_id and event.attempt > record.error_n:
+        record.error_id, record.error_n = sight.error_id, event.attempt
+    step = step_of(event)
+    if not _decides(record, step, event.attempt, at):
+        return False
+    _decided(record, sight, step, at)
+    return True
+
+
+def _decides(record: JobRecord, step: Step, attempt: int, at: float) -> bool:
+    new, old = (step.grade, attempt, step.level), (record.grade, record.attempt, record.level)
+    return new > old or (new == old and at < record.state_at)
+
+
+def _decided(record: JobRecord, sight: Sight, step: Step, at: float) -> None:
+    event = sight.event
+    record.state, record.grade, record.level = CODES[step.state], step.grade, step.level
+    record.attempt, record.state_at = event.attempt, at
+    record.finished_at = at if step.grade else None
+    record.run_ms = milliseconds(event.body.get("run"))
+
+
+def _sent(record: JobRecord, sight: Sight, at: float) -> None:
+    body = sight.event.body
+    record.sent_at = min(record.sent_at, at) if record.is_sent else at
+    record.is_sent = 1
+    record.task_id, record.queue_id = sight.task_id, sight.queue_id
+    record.priority = max(0, min(number(body.get("priority"), 0), 9))
+    record.eta, record.expires = _time(body.get("eta")), _time(body.get("expires"))
+    record.flow_id, record.parent_id = _id(body.get("flow")), _id(body.get("parent"))
+    root = _id(body.get("root"))
+    record.root_id = None if root == record.id else root
+    record.retry_of, record.schedule = _id(body.get("retry_of")), _id(body.get("schedule"))
+
+
+def _progressed(record: JobRecord, event: Event, at: float) -> None:
+    if record.progress_at is None or at >= record.progress_at:
+        meta = text(event.body.get("meta"), MAX_PROGRESS) or "null"
+        state = short(event.body.get("state"), MAX_ID) or "PROGRESS"
+        told = msgspec.json.encode([state, meta]).decode()
+        record.progress = max(told, record.progress or "") if at == record.progress_at else told
+        record.progress_at = at
+
+
+def _timed(record: JobRecord, event: Event, at: float) -> None:
+    body = event.body
+    run = body.get("run")
+    started = at if event.kind == "task-started" else at - run if isinstance(run, int | float) and run >= 0 else None
+    if started is not None:
+        record.started_at = started if record.started_at is None else min(record.started_at, started)
+    wait = milliseconds(body.get("wait"))
+    if wait is not None:
+        record.wait_ms = wait if record.wait_ms is None else min(record.wait_ms, wait)
+
+
+def _time(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _id(value: Any) -> str | None:
+    return short(value, MAX_ID) or None

@@ -1,0 +1,263 @@
+"""Search: the jobs that a filter means, newest first, page by page; by the index that leads to the fewest.
+
+A page is read from one index, or from a few ranges of one whose rows are merged; what else the filter asks for is
+compared on the way. At most `MAX_COMPARED` rows of a range are compared; the page then tells where to go on.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from umbel.contracts.history import Transaction
+from umbel.history.clauses import EVERYTHING, All, Clause, Conjunct, Except, Meaning, Part, Some, states
+
+MAX_COMPARED: Final = 100_000
+MAX_RANGES: Final = 64
+"""From how many ranges a page is merged; a filter that names more is compared instead."""
+ENOUGH: Final = 2_000
+"""A range with more rows than this is long, however many more."""
+END: Final = 2**62
+_VALUE: Final = re.compile(r"([$?])(\d+)")
+_WITH_STATE: Final = frozenset({"task", "queue"})
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A part of an index, in the order of seq: its condition by name, and values."""
+
+    name: str
+    values: tuple[Any, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """Which table the rows are read from."""
+        return "_by_argument" if self.name == "argument" else ""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Rows, newest first. *go_on* is the seq below which to search on, None if there is no more.
+
+    *compared_all* is False when there were so many rows to compare that not all were.
+    """
+
+    rows: list[tuple[Any, ...]]
+    go_on: int | None
+    compared_all: bool
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Of seq: *below* exclusive, *least* inclusive."""
+
+    below: int = END
+    least: int = 0
+
+
+def bounds(transaction: Transaction, meaning: Meaning, before: int | None, upto: int | None) -> Bounds:
+    """The bounds of seq for the times of *meaning*, going on *before* a seq, up to the seq *upto*."""
+    below = min(END if before is None else before, END if upto is None else upto + 1)
+    least = 0
+    if meaning.since > -math.inf:
+        ((first,),) = transaction.rows("search.since", math.floor(meaning.since) // 60 * 60)
+        least = END if first is None else int(first)
+    if meaning.until < math.inf:
+        ((last,),) = transaction.rows("search.until", math.floor(meaning.until) // 60 * 60)
+        below = min(below, 0 if last is None else int(last) + 1)
+    return Bounds(below, least)
+
+
+def search(transaction: Transaction, meaning: Meaning, within: Bounds, limit: int, what: str = "jobs") -> Found:
+    """Up to *limit* rows of *what* ("jobs" or "dimensions") that *meaning* asks for."""
+    if within.below <= within.least:
+        return Found([], None, compared_all=True)
+    ranges, rest = _plan(transaction, meaning)
+    clause = _together(rest, meaning)
+    steps = (0,) if clause == EVERYTHING else (ENOUGH, MAX_COMPARED)
+    found = Found([], None, compared_all=True)
+    for compared in steps:
+        found = _compared(transaction, ranges, clause, within, _Wanted(limit, what, compared))
+        if len(found.rows) >= limit or found.compared_all:
+            break
+    return found
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """How many rows of what, and among how many; 0: all, for there is nothing to compare."""
+
+    limit: int
+    what: str
+    compared: int
+
+
+def _compared(
+    transaction: Transaction, ranges: Sequence[Range], clause: Clause, within: Bounds, wanted: _Wanted
+) -> Found:
+    pages: list[list[tuple[Any, ...]]] = []
+    floors: list[int] = [0]
+    for each in ranges:
+        floor = _floor(transaction, each, within, wanted.compared) if wanted.compared else 0
+        floors.append(floor)
+        least = max(floor, within.least)
+        pages.append(_page(transaction, each, clause, Bounds(within.below, least), wanted))
+    return _merged(pages, max(floors), within, wanted.limit)
+
+
+def _merged(pages: Sequence[list[tuple[Any, ...]]], floor: int, within: Bounds, limit: int) -> Found:
+    rows = list(heapq.merge(*pages, key=lambda row: -int(row[0])))
+    stopped = floor > within.least
+    if stopped:  # one range was not compared below this: another's rows from there would come before its own
+        rows = [row for row in rows if row[0] >= floor]
+    if len(rows) > limit:
+        return Found(rows[:limit], int(rows[limit - 1][0]), compared_all=not stopped)
+    return Found(rows, floor if stopped else None, compared_all=not stopped)
+
+
+def _page(
+    transaction: Transaction, each: Range, clause: Clause, within: Bounds, wanted: _Wanted
+) -> list[tuple[Any, ...]]:
+    statement = _Statement(transaction)
+    statement.part(f"{wanted.what}{each.suffix}")
+    statement.condition(f"from_{each.name}", each.values)
+    statement.word("and")
+    statement.condition(f"between{each.suffix}", (within.below, within.least))
+    if clause != EVERYTHING:
+        statement.word("and")
+        statement.clause(clause)
+    statement.part(f"newest{each.suffix}", (wanted.limit + 1,))
+    return statement.rows()
+
+
+def _floor(transaction: Transaction, each: Range, within: Bounds, compared: int) -> int:
+    """The seq of the last row of *each* that is compared if *compared* of them are; 0 if those are all."""
+    if each.name == "all":  # its seqs are about as dense as they can be, so nothing need be counted
+        ((top,),) = transaction.rows("search.top")
+        floor = min(within.below, int(top) + 1) - compared
+        return floor if floor > within.least else 0
+    found = _seqs(transaction, each, within, compared)
+    return int(found[0][0]) if found else 0
+
+
+def _seqs(transaction: Transaction, each: Range, within: Bounds, beyond: int) -> list[tuple[Any, ...]]:
+    statement = _Statement(transaction)
+    statement.part(f"seqs{each.suffix}")
+    statement.condition(f"from_{each.name}", each.values)
+    statement.word("and")
+    statement.condition(f"between{each.suffix}", (within.below, within.least))
+    statement.part(f"beyond{each.suffix}", (beyond,))
+    return statement.rows()
+
+
+# --- which index
+
+
+def _plan(transaction: Transaction, meaning: Meaning) -> tuple[list[Range], list[Conjunct]]:
+    """The ranges to read, and what is left to be compared."""
+    candidates = _candidates(meaning.conjuncts)
+    best: tuple[float, list[Range], tuple[Conjunct, ...]] | None = None
+    for ranges, used in candidates:
+        cost = _length(transaction, ranges) if len(candidates) > 1 else 0
+        # Of two that are long, the one that leaves less to be compared.
+        key = cost - len(used) if cost >= ENOUGH else cost
+        if best is None or key < best[0]:
+            best = (key, ranges, used)
+    if best is None:
+        return [Range("all")], list(meaning.conjuncts)
+    _, ranges, used = best
+    return ranges, [each for each in meaning.conjuncts if each not in used]
+
+
+def _candidates(conjuncts: Sequence[Conjunct]) -> list[tuple[list[Range], tuple[Conjunct, ...]]]:
+    state = next((each for each in conjuncts if each.index == "state"), None)
+    codes = [int(key[0]) for key in state.keys] if state is not None else list(states())
+    found: list[tuple[list[Range], tuple[Conjunct, ...]]] = []
+    for each in conjuncts:
+        if not each.index:
+            continue
+        if each.index in _WITH_STATE:
+            ranges = [Range(each.index, (*key, code)) for key in each.keys for code in codes]
+            used = (each,) if state is None else (each, state)
+        else:
+            ranges, used = [Range(each.index, key) for key in each.keys], (each,)
+        if each.index == "root":  # the root itself names none
+            ranges += [Range("id", key) for key in each.keys]
+        if len(ranges) <= MAX_RANGES:
+            found.append((ranges, used))
+    return found
+
+
+def _length(transaction: Transaction, ranges: Sequence[Range]) -> float:
+    """About how many rows *ranges* have; only whether they are few is worth to know."""
+    total = 0
+    for each in ranges:
+        if total >= ENOUGH:
+            break
+        if each.name in ("id", "flow", "root", "parent", "retry_of"):
+            total += 1  # few by their nature
+        elif _seqs(transaction, each, Bounds(), ENOUGH):
+            total += ENOUGH
+        else:
+            total += ENOUGH // 10
+    return min(total, ENOUGH)
+
+
+def _together(rest: Sequence[Conjunct], meaning: Meaning) -> Clause:
+    items: list[Clause] = [each.clause for each in rest]
+    # Seq is bounded by the minute already; these are exact.
+    if meaning.since > -math.inf:
+        items.append(Part("over_sent", (meaning.since - 1e-6,)))
+    if meaning.until < math.inf:
+        items.append(Except(Part("over_sent", (meaning.until,))))
+    if not items:
+        return EVERYTHING
+    return items[0] if len(items) == 1 else All(tuple(items))
+
+
+class _Statement:
+    """Puts a statement together out of parts, and numbers its values."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._texts: list[str] = []
+        self._values: list[object] = []
+
+    def part(self, name: str, values: Sequence[Any] = ()) -> None:
+        """Add the text *name*."""
+        start = len(self._values)
+        text = self._transaction.text(f"search.{name}")
+        self._texts.append(_VALUE.sub(lambda match: f"{match[1]}{start + int(match[2])}", text))
+        self._values += [self._transaction.bound(value) for value in values]
+
+    def condition(self, name: str, values: Sequence[Any] = ()) -> None:
+        """Add the text *name* in parentheses."""
+        self.word("(")
+        self.part(name, values)
+        self.word(")")
+
+    def word(self, word: str) -> None:
+        """Add a word of the language."""
+        self._texts.append(word)
+
+    def clause(self, clause: Clause) -> None:
+        """Add a condition."""
+        match clause:
+            case Part():
+                self.condition(clause.name, clause.values)
+            case Except():
+                self.word("not (")
+                self.clause(clause.item)
+                self.word(")")
+            case All() | Some():
+                self.word("(")
+                for place, item in enumerate(clause.items):
+                    if place:
+                        self.word("and" if isinstance(clause, All) else "or")
+                    self.clause(item)
+                self.word(")")
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """What it answers."""
+        return self._transaction.ask("\n".join(self._texts), self._values)

@@ -1,0 +1,133 @@
+-- ingest: statements that take sets and many rows (a column of all rows each), see ingest.sql.
+
+-- name: jobs
+-- $1 ids; answers their rows
+select
+    seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
+    sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+from job where id = any($1::text[])
+
+-- name: names
+-- $1 names of the sort $2; answers them with their ids
+select name, id from name where sort = $2 and name = any($1::text[])
+
+-- name: errors
+-- $1 fingerprints; answers them with their ids
+select fingerprint, id from error where fingerprint = any($1::text[])
+
+-- name: signatures
+-- $1 tasks; answers the names of their parameters
+select task_id, parameters from signature where task_id = any($1::int8[])
+
+-- name: attempts
+-- $1 seqs; answers which attempts of theirs have failed
+select seq, n from attempt where seq = any($1::int8[]) and error_id is not null
+
+-- name: rollups
+-- $1 buckets of the span $2; answers their rows
+select
+    task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
+from rollup where span = $2 and bucket = any($1::int8[])
+
+-- name: put_names
+-- id, sort, name
+insert into name (id, sort, name)
+select * from unnest($1::int8[], $2::text[], $3::text[])
+on conflict (sort, name) do nothing
+
+-- name: new_jobs
+-- all columns of job
+insert into job (
+    seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
+    sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+)
+select * from unnest(
+    $1::int8[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::int8[],
+    $10::int4[], $11::float8[], $12::int2[], $13::int8[], $14::float8[], $15::int2[], $16::float8[],
+    $17::float8[], $18::float8[], $19::float8[], $20::int8[], $21::int8[], $22::int8[], $23::int8[],
+    $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::float8[], $31::float8[],
+    $32::int8[]
+)
+
+-- name: change_jobs
+-- what changes while a job runs
+update job set
+    worker_id = new.worker_id, worker_n = new.worker_n, state = new.state, grade = new.grade,
+    attempt = new.attempt, level = new.level, state_at = new.state_at, crashes = new.crashes,
+    started_at = new.started_at, finished_at = new.finished_at, wait_ms = new.wait_ms, run_ms = new.run_ms,
+    error_id = new.error_id, error_n = new.error_n, progress = new.progress, progress_at = new.progress_at,
+    heard = new.heard, change = new.change
+from unnest(
+    $1::int8[], $2::int8[], $3::int8[], $4::int2[], $5::int2[], $6::int8[], $7::int4[], $8::float8[],
+    $9::int8[], $10::float8[], $11::float8[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::text[],
+    $17::float8[], $18::float8[], $19::int8[]
+) as new (
+    seq, worker_id, worker_n, state, grade, attempt, level, state_at, crashes, started_at, finished_at,
+    wait_ms, run_ms, error_id, error_n, progress, progress_at, heard, change
+)
+where job.seq = new.seq
+
+-- name: complete_jobs
+-- what is known when it was sent, if that is told later
+update job set
+    task_id = new.task_id, queue_id = new.queue_id, priority = new.priority, sent_at = new.sent_at,
+    is_sent = new.is_sent, eta = new.eta, expires = new.expires, flow_id = new.flow_id, root_id = new.root_id,
+    parent_id = new.parent_id, retry_of = new.retry_of, schedule = new.schedule
+from unnest(
+    $1::int8[], $2::int8[], $3::int8[], $4::int2[], $5::float8[], $6::int2[], $7::float8[], $8::float8[],
+    $9::text[], $10::text[], $11::text[], $12::text[], $13::text[]
+) as new (
+    seq, task_id, queue_id, priority, sent_at, is_sent, eta, expires, flow_id, root_id, parent_id, retry_of,
+    schedule
+)
+where job.seq = new.seq
+
+-- name: bodies
+-- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+select * from unnest(
+    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[]
+)
+on conflict (seq) do update set
+    envelope = case when excluded.envelope is not null
+        and (job_body.envelope is null or excluded.attempt >= job_body.attempt)
+        then excluded.envelope else job_body.envelope end,
+    attempt = case when excluded.envelope is not null and excluded.attempt > job_body.attempt
+        then excluded.attempt else job_body.attempt end,
+    args = coalesce(job_body.args, excluded.args), kwargs = coalesce(job_body.kwargs, excluded.kwargs),
+    headers = coalesce(job_body.headers, excluded.headers), result = coalesce(excluded.result, job_body.result),
+    pairs = coalesce(job_body.pairs, excluded.pairs)
+
+-- name: put_attempts
+-- all columns of attempt; what happened later within an attempt wins, else what was first
+insert into attempt (seq, n, state, level, at, worker_id, run_ms, wait_ms, error_id, error, message, traceback)
+select * from unnest(
+    $1::int8[], $2::int8[], $3::int2[], $4::int4[], $5::float8[], $6::int8[], $7::int8[], $8::int8[],
+    $9::int8[], $10::text[], $11::text[], $12::bytea[]
+)
+on conflict (seq, n) do update set
+    state = excluded.state, level = excluded.level, at = excluded.at, worker_id = excluded.worker_id,
+    run_ms = excluded.run_ms, wait_ms = excluded.wait_ms, error_id = excluded.error_id, error = excluded.error,
+    message = excluded.message, traceback = excluded.traceback
+where excluded.level > attempt.level or (excluded.level = attempt.level and excluded.at < attempt.at)
+
+-- name: put_args
+-- path, value, seq
+insert into arg (path_id, value, seq)
+select * from unnest($1::int8[], $2::int8[], $3::int8[])
+on conflict do nothing
+
+-- name: put_rollups
+-- all columns of rollup
+insert into rollup (
+    span, task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
+)
+select * from unnest(
+    $1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[],
+    $10::int8[], $11::bytea[], $12::bytea[]
+)
+on conflict (span, task_id, queue_id, bucket) do update set
+    sent = excluded.sent, succeeded = excluded.succeeded, failed = excluded.failed, retried = excluded.retried,
+    revoked = excluded.revoked, dead = excluded.dead, waits = excluded.waits, runs = excluded.runs

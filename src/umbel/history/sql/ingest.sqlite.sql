@@ -1,0 +1,104 @@
+-- ingest: statements that take sets and many rows (each row's values), see ingest.sql.
+
+-- name: jobs
+-- $1 ids; answers their rows
+select
+    seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
+    sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+from job where id in (select value from json_each($1))
+
+-- name: names
+-- $1 names of the sort $2; answers them with their ids
+select name, id from name where sort = $2 and name in (select value from json_each($1))
+
+-- name: errors
+-- $1 fingerprints; answers them with their ids
+select fingerprint, id from error where fingerprint in (select value from json_each($1))
+
+-- name: signatures
+-- $1 tasks; answers the names of their parameters
+select task_id, parameters from signature where task_id in (select value from json_each($1))
+
+-- name: attempts
+-- $1 seqs; answers which attempts of theirs have failed
+select seq, n from attempt where seq in (select value from json_each($1)) and error_id is not null
+
+-- name: rollups
+-- $1 buckets of the span $2; answers their rows
+select
+    task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
+from rollup where span = $2 and bucket in (select value from json_each($1))
+
+-- name: put_names
+-- id, sort, name
+insert into name (id, sort, name)
+values ($1, $2, $3)
+on conflict (sort, name) do nothing
+
+-- name: new_jobs
+-- all columns of job
+insert into job (
+    seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
+    sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+)
+values (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+    $24, $25, $26, $27, $28, $29, $30, $31, $32
+)
+
+-- name: change_jobs
+-- what changes while a job runs
+update job set
+    worker_id = $2, worker_n = $3, state = $4, grade = $5, attempt = $6, level = $7, state_at = $8,
+    crashes = $9, started_at = $10, finished_at = $11, wait_ms = $12, run_ms = $13, error_id = $14,
+    error_n = $15, progress = $16, progress_at = $17, heard = $18, change = $19
+where seq = $1
+
+-- name: complete_jobs
+-- what is known when it was sent, if that is told later
+update job set
+    task_id = $2, queue_id = $3, priority = $4, sent_at = $5, is_sent = $6, eta = $7, expires = $8,
+    flow_id = $9, root_id = $10, parent_id = $11, retry_of = $12, schedule = $13
+where seq = $1
+
+-- name: bodies
+-- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (seq) do update set
+    envelope = case when excluded.envelope is not null
+        and (job_body.envelope is null or excluded.attempt >= job_body.attempt)
+        then excluded.envelope else job_body.envelope end,
+    attempt = case when excluded.envelope is not null and excluded.attempt > job_body.attempt
+        then excluded.attempt else job_body.attempt end,
+    args = coalesce(job_body.args, excluded.args), kwargs = coalesce(job_body.kwargs, excluded.kwargs),
+    headers = coalesce(job_body.headers, excluded.headers), result = coalesce(excluded.result, job_body.result),
+    pairs = coalesce(job_body.pairs, excluded.pairs)
+
+-- name: put_attempts
+-- all columns of attempt; what happened later within an attempt wins, else what was first
+insert into attempt (seq, n, state, level, at, worker_id, run_ms, wait_ms, error_id, error, message, traceback)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+on conflict (seq, n) do update set
+    state = excluded.state, level = excluded.level, at = excluded.at, worker_id = excluded.worker_id,
+    run_ms = excluded.run_ms, wait_ms = excluded.wait_ms, error_id = excluded.error_id, error = excluded.error,
+    message = excluded.message, traceback = excluded.traceback
+where excluded.level > attempt.level or (excluded.level = attempt.level and excluded.at < attempt.at)
+
+-- name: put_args
+-- path, value, seq
+insert into arg (path_id, value, seq)
+values ($1, $2, $3)
+on conflict do nothing
+
+-- name: put_rollups
+-- all columns of rollup
+insert into rollup (
+    span, task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+on conflict (span, task_id, queue_id, bucket) do update set
+    sent = excluded.sent, succeeded = excluded.succeeded, failed = excluded.failed, retried = excluded.retried,
+    revoked = excluded.revoked, dead = excluded.dead, waits = excluded.waits, runs = excluded.runs

@@ -1,0 +1,26 @@
+-- search: what SQLite says in its own way, see search.sql.
+
+-- name: in_state
++j.state in (select value from json_each($1))
+
+-- name: in_task
++j.task_id in (select value from json_each($1))
+
+-- name: in_queue
++j.queue_id in (select value from json_each($1))
+
+-- name: in_worker
++j.worker_id in (select value from json_each($1))
+
+-- name: in_group
+coalesce(j.error_id, 0) in (select value from json_each($1))
+
+-- name: words
+-- $1 words in lower case; $2 tasks, $3 groups of errors whose names have them
+instr(lower(j.id), $1) > 0 or +j.task_id in (select value from json_each($2))
+or coalesce(j.error_id, 0) in (select value from json_each($3))
+or exists (
+    select 1 from job_body b where b.seq = j.seq and (
+        instr(lower(b.args), $1) > 0 or instr(lower(b.kwargs), $1) > 0 or instr(lower(b.result), $1) > 0
+    )
+)

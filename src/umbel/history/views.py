@@ -1,0 +1,286 @@
+"""What the history shows, as plain values. Times are unix seconds, durations seconds; None is what is not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job in a list. *seq* is its place in the order of first recording, *change* that of its last change.
+
+    *args* and *kwargs* are the beginnings of redacted JSON. *error* is the type of its last error, *error_text* its
+    message without what differs each time, and *group* the number of its group of errors.
+    """
+
+    seq: int
+    id: str
+    task: str
+    queue: str
+    worker: str
+    state: str
+    attempt: int
+    crashes: int
+    priority: int
+    sent: float
+    eta: float | None
+    started: float | None
+    finished: float | None
+    wait: float | None
+    run: float | None
+    group: int | None
+    error: str
+    error_text: str
+    flow: str | None
+    retry_of: str | None
+    progress: tuple[str, str] | None
+    change: int
+    args: str
+    kwargs: str
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """Jobs, newest first. *cursor* is what to hand in as ``before`` for the next page; None: there is none.
+
+    *compared_all* is False when the filter needed comparing and only the newest 100,000 rows were; the page may then be
+    short, or even empty, although there is a next one. *top* is the newest seq there was, *change* the newest change.
+    """
+
+    rows: tuple[JobRow, ...]
+    cursor: int | None
+    compared_all: bool
+    top: int
+    change: int
+
+
+class Facets(msgspec.Struct, frozen=True):
+    """How many jobs match, by state, task and queue; *capped* when only the newest of them were counted."""
+
+    total: int
+    capped: bool
+    states: dict[str, int]
+    tasks: dict[str, int]
+    queues: dict[str, int]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a job that failed, or was not its first. *finished* is when it ended, *state* what followed."""
+
+    number: int
+    state: str
+    finished: float
+    worker: str
+    run: float | None
+    wait: float | None
+    group: int | None
+    error: str
+    message: str
+    traceback: str
+
+
+class Relative(msgspec.Struct, frozen=True):
+    """A job that is named beside another."""
+
+    id: str
+    task: str
+    state: str
+
+
+class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of one job. *args*, *kwargs*, *headers* and *result* are redacted JSON, maybe shortened.
+
+    *resendable*: its exact envelope is kept. *parent* and the others are None when they are not in the history.
+    """
+
+    job: JobRow
+    args: str | None
+    kwargs: str | None
+    headers: str | None
+    result: str | None
+    resendable: bool
+    expires: float | None
+    root: str | None
+    parent_id: str | None
+    schedule: str | None
+    heard: float
+    attempts: tuple[Attempt, ...]
+    parent: Relative | None
+    children: tuple[Relative, ...]
+    origin: Relative | None
+    retries: tuple[Relative, ...]
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Jobs that changed after a number, in the order of their last change; *change* is where to go on."""
+
+    rows: tuple[JobRow, ...]
+    change: int
+
+
+class Point(msgspec.Struct, frozen=True):
+    """What happened within *span* seconds from *at*: counts, and seconds below which half, 95 % and 99 % were.
+
+    *rate* figures are not given: divide by the span. The last point may lie in the future in part.
+    """
+
+    at: float
+    sent: int
+    succeeded: int
+    failed: int
+    retried: int
+    revoked: int
+    dead: int
+    wait: tuple[float | None, float | None, float | None]
+    run: tuple[float | None, float | None, float | None]
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Points of *span* seconds each, those without anything left out; at most 400."""
+
+    span: int
+    start: float
+    end: float
+    points: tuple[Point, ...]
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What happened to the jobs of one task, or of one queue, within a window; percentiles as in `Point`."""
+
+    name: str
+    sent: int
+    succeeded: int
+    failed: int
+    retried: int
+    revoked: int
+    dead: int
+    wait: tuple[float | None, float | None, float | None]
+    run: tuple[float | None, float | None, float | None]
+
+
+class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Errors that are the same: type, message without what differs each time, and the top frames of the app.
+
+    *count* is within the window that was asked for, *total* since ever. *sample* is the newest job that had it.
+    """
+
+    id: int
+    fingerprint: str
+    type: str
+    template: str
+    frame: str
+    first_seen: float
+    last_seen: float
+    count: int
+    total: int
+    status: str
+    sample: str | None
+    minutes: tuple[tuple[int, int], ...] = ()
+
+
+class QueueSample(msgspec.Struct, frozen=True):
+    """How a queue was at one moment; *oldest* is the age of the job that was ready for longest."""
+
+    at: float
+    ready: int
+    delayed: int
+    running: int
+    parked: int
+    held: int
+    dead: int
+    oldest: float | None
+    paused: bool
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """A queue: its newest sample, and (time, ready, oldest) of the last hour, at most one a minute."""
+
+    name: str
+    last: QueueSample
+    hour: tuple[tuple[float, int, float | None], ...]
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as it was heard of last. *rss* is bytes, *cpu* seconds; *jobs* maps ids to when they started."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: Any
+    slots: int | None
+    used: int | None
+    rss: int | None
+    cpu: float | None
+    jobs: Any
+    processed: int | None
+    started: float | None
+    seen: float
+    stopped: float | None
+
+
+class ScheduleRun(msgspec.Struct, frozen=True):
+    """One tick of a schedule: when it was due, how much later its job was sent, and what became of that."""
+
+    schedule: str
+    tick: float
+    late: float
+    job: str
+    state: str
+
+
+class FlowView(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow; *states* counts its jobs by state, among the newest 10,000."""
+
+    id: str
+    name: str
+    root: str | None
+    total: int | None
+    state: str
+    started: float | None
+    finished: float | None
+    states: dict[str, int]
+    jobs: tuple[JobRow, ...] = ()
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Batches that did not come: events of theirs are missing until the records were checked against the broker.
+
+    *opening*: they are older than all that is known of their source, so maybe than the history.
+    """
+
+    source: str
+    first: int
+    last: int
+    found: float
+    opening: bool
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How the history is: the newest seq and change, bytes, gaps that are open, and what its recorders last said.
+
+    *recorded* is when a recorder last wrote. *lag* is how old the newest batch was then, in seconds. *trouble* says
+    what keeps it from being written, such as a full disk.
+    """
+
+    seq: int
+    change: int
+    bytes: int
+    gaps: tuple[Gap, ...]
+    dropped: int
+    recorded: float | None
+    lag: float | None
+    trouble: str
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """One thing that somebody did, or was refused: *what* (a right), on which *target* or filter, to how many."""
+
+    id: int
+    at: float
+    who: str
+    origin: str
+    what: str
+    target: str
+    count: int
+    outcome: str
