@@ -89,7 +89,9 @@ class Regulation:
         Raises `DecodeError` for damaged arguments, `TypeError` for a key that cannot be computed, naming its option.
         """
         pace = self.pace(conf)
-        limited = pace != _ANY or self._turn is not None
+        # One whose rate is any for now may get another one while it runs: it is counted all the same.
+        counted = self._interval is not None and not conf.worker_disable_rate_limits
+        limited = counted or pace != _ANY or self._turn is not None
         if not limited and self.unique is None:
             return NOTHING
         bound = self._bound(args, kwargs)

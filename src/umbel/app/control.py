@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from umbel.app.inspection import Inspect
+from umbel.app.limiting import Limiting
 from umbel.app.orders import Orders, Reply
 from umbel.app.revoking import Ending, Revoking, Stopped
 from umbel.app.seat import Seat, known_queues, place_of, waited
 from umbel.app.twin import Steps, arun, run
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_id
-from umbel.options import checked_limits
+from umbel.options import Rate, checked_limits
 from umbel.revocable import Revocable
 
 Ids: TypeAlias = Any
@@ -206,9 +207,18 @@ class Control:
         """Have workers no longer serve *queue*, until they are restarted."""
         return self._asked("cancel_consumer", destination, timeout, queue=queue)
 
-    def rate_limit(self, task_name: str, rate: str | float, **_: Any) -> NoReturn:
-        """Refused: raises `ImproperlyConfigured`."""
-        raise ImproperlyConfigured(f"{task_name} cannot be limited to {rate}: rate limits are not there yet")
+    def rate_limit(self, task_name: str, rate: Rate | None = None, queues: Sequence[str] = ()) -> list[str]:
+        """Let another *rate* ("10/s", "100/m", a number a second; 0: any) count for *task_name*, for all workers.
+
+        It is kept by the broker until another one is set; None: what the code says counts again. *queues* are by
+        default that of the task, and all in which it has jobs under a limit; answers them. Raises `ValueError` for a
+        wrong rate, `ImproperlyConfigured` for a task that is unknown or has no limits.
+        """
+        return waited(self._seat, self.arate_limit(task_name, rate, queues))
+
+    async def arate_limit(self, task_name: str, rate: Rate | None = None, queues: Sequence[str] = ()) -> list[str]:
+        """The async twin of `rate_limit`."""
+        return await Limiting(self._seat).aadjust(task_name, rate, queues)
 
     def time_limit(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from umbel.app.limiting import LimitInfo, Limiting
 from umbel.app.seat import Seat, inspector, job_store, known_queues, waited
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.jobs import MAX_TAKEN, Listed
@@ -16,12 +17,15 @@ from umbel.states import Place
 from umbel.wire import values
 from umbel.wire.envelope import Envelope, decode
 
-PLACES: Final[tuple[Place, ...]] = ("ready", "delayed", "running", "parked", "dead")
+PLACES: Final[tuple[Place, ...]] = ("ready", "delayed", "held", "running", "parked", "dead")
 """Where jobs can be listed."""
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
-    """How many jobs of a queue are where, and whether it is paused: then nobody receives from it."""
+    """How many jobs of a queue are where, and whether it is paused: then nobody receives from it.
+
+    Those that are *held* wait for their limits.
+    """
 
     queue: str
     ready: int
@@ -30,6 +34,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     parked: int
     dead: int
     paused: bool
+    held: int = 0
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +99,7 @@ class Queues:
         await self._set(queues, paused=False)
 
     def jobs(self, queue: str, place: Place = "ready", *, task: str | None = None) -> Iterator[JobInfo]:
-        """The jobs of one *place* (ready, delayed, running, parked or dead), read in pages; of one *task* if asked.
+        """The jobs of one *place* (ready, delayed, held, running, parked, dead), read in pages; of one *task* if asked.
 
         A job that moves meanwhile may be missed or met twice.
         """
@@ -105,6 +110,10 @@ class Queues:
         while page := store.jobs(queue, place, after, MAX_TAKEN):
             after = page[-1].cursor
             yield from (info for info in map(job_info, page) if task is None or info.task == task)
+
+    def limits(self, queue: str) -> Iterator[LimitInfo]:
+        """The limits of *queue* that have jobs, or another rate than in the code: how each stands."""
+        yield from Limiting(self._seat).limits(queue)
 
     async def _set(self, queues: Sequence[str], *, paused: bool) -> None:
         store = job_store(self._seat, "pausing a queue")
@@ -140,4 +149,5 @@ def job_info(job: Listed) -> JobInfo:
 
 
 def _info(counts: QueueCounts, *, paused: bool) -> QueueInfo:
-    return QueueInfo(counts.queue, counts.ready, counts.delayed, counts.running, counts.parked, counts.dead, paused)
+    numbers = (counts.ready, counts.delayed, counts.running, counts.parked, counts.dead)
+    return QueueInfo(counts.queue, *numbers, paused=paused, held=counts.held)

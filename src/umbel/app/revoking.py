@@ -33,16 +33,16 @@ LEASE_SECONDS: Final = 30.0
 """How long a client that dies in the middle keeps jobs from being ended by the workers."""
 LETTER_SECONDS: Final = 86_400.0
 """How long a worker that could not reach its broker still hears which of its jobs are to be terminated."""
-_ON_THEIR_WAY: Final[tuple[Place, ...]] = ("delayed", "ready", "parked", "running")
+_ON_THEIR_WAY: Final[tuple[Place, ...]] = ("delayed", "held", "ready", "parked", "running")
 """In the order of a job's life, so that one that moves on while we look is met again, not missed."""
 
 
 class Stopped(NamedTuple):
     """Where a job was when it was revoked. *place* tells what came of it.
 
-    ready, delayed, parked: it has ended as REVOKED. running: it ends when it is done, or terminated. dead, ended: it
-    had ended before, nothing was changed. unknown: the broker has no such job. *marked*: the broker, RabbitMQ, can only
-    mark a job, which no worker had received (unknown) or which waits again; it ends when a worker comes to it.
+    ready, delayed, held, parked: it has ended as REVOKED. running: it ends when it is done, or terminated. dead, ended:
+    it had ended before, nothing was changed. unknown: the broker has no such job. *marked*: the broker, RabbitMQ, can
+    only mark a job, which no worker had received (unknown) or which waits again; it ends when a worker comes to it.
     """
 
     id: str

@@ -14,6 +14,7 @@ from umbel.decorators import AnyTask
 from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
+from umbel.telling import Teller
 from umbel.to_end import to_end
 
 T = TypeVar("T")
@@ -42,6 +43,11 @@ class Seat(Protocol):
     @property
     def same_engine(self) -> bool:
         """Whether the broker stores the records itself, with the verdict."""
+        ...
+
+    @property
+    def teller(self) -> Teller | None:
+        """What tells of jobs and flows in events, if they are told of."""
         ...
 
     @property

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from umbel.contracts.capabilities import Power, powers_of
-from umbel.contracts.event_log import EventLog, EventLogHolder
+from umbel.contracts.capabilities import Power
+from umbel.contracts.event_log import EventLog
 from umbel.engines.address import masked
 from umbel.journal import Journal
 from umbel.messenger import messenger
 from umbel.settings import Settings
-from umbel.telling import Teller, sketch_of
+from umbel.telling import Teller, log_at, sketch_of
 
 _logger: Final = logging.getLogger("umbel.events")
 
@@ -55,9 +55,8 @@ def make_teller(journal: Journal, app: Telling) -> Teller:
 
 def log_of(broker: object, conf: Settings, setting: str) -> EventLog | None:
     """The log of *broker*; None, and a line in the log if *setting* was given, where it keeps none."""
-    if Power.EVENTS in powers_of(broker) and isinstance(broker, EventLogHolder):
-        return broker.event_log
-    if conf.origin(setting) != "default":
+    log = log_at(broker)
+    if log is None and conf.origin(setting) != "default":
         text = "%s needs a broker that %s: with %s there are no events"
         _logger.warning(text, setting, Power.EVENTS.value, masked(conf.broker_url))
-    return None
+    return log

@@ -43,6 +43,8 @@ add_consumer QUEUE     serve this queue, too
 cancel_consumer QUEUE  no longer serve this queue
 time_limit TASK [SOFT] HARD
                        other limits, in seconds, for the runs that begin from now on
+rate_limit TASK [RATE] another rate, such as 10/s, 100/m or 0 (any), for all workers together, until another one is
+                       set; without RATE that of the code. It is kept by the broker: no worker need be there
 shutdown               stop, as SIGTERM would
 """
 _ASKING: Final[dict[str, Callable[..., Any]]] = {
@@ -60,6 +62,7 @@ _ASKING: Final[dict[str, Callable[..., Any]]] = {
 _NUMBERS: Final = ("pool_grow", "pool_shrink")
 _QUEUES: Final = ("add_consumer", "cancel_consumer")
 _HARMFUL: Final = ("shutdown",)
+_RATE: Final = "rate_limit"
 
 _destination: Final = click.option("-d", "--destination", default="", metavar="NAME,…", help="Only these workers.")
 _timeout: Final = click.option(
@@ -84,7 +87,7 @@ def inspect(frame: Frame, /, *, verb: str, ids: tuple[str, ...], as_json: bool, 
 
 
 @click.command(cls=Command, help=CONTROL)
-@click.argument("verb", type=click.Choice(sorted(TELLING)), metavar="VERB")
+@click.argument("verb", type=click.Choice(sorted([*TELLING, _RATE])), metavar="VERB")
 @click.argument("words", nargs=-1, metavar="[N|QUEUE|TASK…]")
 @_destination
 @_timeout
@@ -93,6 +96,8 @@ def inspect(frame: Frame, /, *, verb: str, ids: tuple[str, ...], as_json: bool, 
 @click.pass_obj
 def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool, **given: Any) -> int:
     """Order it; answers the exit code."""
+    if verb == _RATE:
+        return _rate(frame, words, given["destination"], as_json=as_json)
     arguments = _arguments(verb, words)
     app = opened(frame)
     wanted = names(given["destination"]) or None
@@ -132,6 +137,23 @@ def _limits(words: tuple[str, ...]) -> dict[str, Any]:
     except ValueError as error:
         raise ImproperlyConfigured(f"time_limit takes TASK [SOFT] HARD, both in seconds: {error}") from error
     return {"task_name": task, "soft": soft, "hard": hard}
+
+
+def _rate(frame: Frame, words: tuple[str, ...], destination: str, *, as_json: bool) -> int:
+    if destination:
+        raise ImproperlyConfigured("a rate counts for all workers together: leave -d out")
+    if len(words) not in (1, 2):
+        raise ImproperlyConfigured("rate_limit takes TASK [RATE], the rate as 10/s, 100/m or 5/h")
+    task, *rate = words
+    try:
+        queues = opened(frame).control.rate_limit(task, rate[0] if rate else None)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
+    if as_json:
+        show_json({"queues": queues})
+    else:
+        frame.say(f"{task}: {rate[0] if rate else 'the rate of its code'} in {', '.join(queues)}")
+    return 0
 
 
 def _answered(replies: dict[str, Any] | None, *, as_json: bool) -> int:

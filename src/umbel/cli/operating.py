@@ -64,6 +64,12 @@ def told_in_vain(given: dict[str, Any]) -> list[str]:
     return [_MOOT[name] for name, value in moot.items() if value]
 
 
+def apply_events(told: bool | None) -> None:
+    """Have the worker tell of jobs in events, or not; None: as the settings say."""
+    if told is not None:
+        os.environ["UMBEL_WORKER_SEND_TASK_EVENTS"] = str(told).lower()
+
+
 def apply_settings(words: tuple[str, ...]) -> None:
     """Hand *words*, such as ``worker.lease=30``, on as the variables that beat the app's own settings.
 
@@ -104,7 +110,6 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 
 _MOOT: Final = {
     "optimization": "-O",
-    "task_events": "-E",
     "without_gossip": "--without-gossip",
     "without_mingle": "--without-mingle",
     "without_heartbeat": "--without-heartbeat",
@@ -137,7 +142,8 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     _option("--uid", variable="UMBEL_UID", default="", text="Become this user, given by name or number."),
     _option("--gid", variable="UMBEL_GID", default="", text="Become this group."),
     _option("--umask", variable="UMBEL_UMASK", default="", text="Mask of new files, octal."),
-    click.option("-E", "--task-events", is_flag=True, hidden=True),
+    click.option("-E", "--task-events/--no-task-events", "task_events", default=None,
+                 help="Tell of jobs in events, as the default is.  [env var: UMBEL_WORKER_SEND_TASK_EVENTS]"),
     click.option("--without-gossip", is_flag=True, hidden=True),
     click.option("--without-mingle", is_flag=True, hidden=True),
     click.option("--without-heartbeat", is_flag=True, hidden=True),

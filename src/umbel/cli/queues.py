@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import click
 
-from umbel.app.queues import PLACES
+from umbel.app.queues import PLACES, QueueInfo
 from umbel.app.seat import known_queues, waited
 from umbel.cli.asking import (
     agreed,
@@ -30,13 +30,25 @@ Nobody receives from a paused queue; jobs may still be sent to it, and those tha
 """
 LIST: Final = """Show the jobs that have not ended, in the order in which they will start, and dead letters.
 
---state is ready, delayed, running, parked (no worker knew the task) or dead; by default all but dead.
+--state is ready, delayed, held (by a limit), running, parked (no worker knew the task) or dead; by default all but
+dead.
 """
+LIMITS: Final = """Show the limits of a queue that have jobs, or another rate than in the code of their task.
+
+A limit counts the jobs of a TASK, or of one KEY of it. HELD jobs wait, of so many TURNS; those RELEASED may start,
+those RUNNING have. A rate that somebody has set stands with "(set)".
+"""
+_HEADS: Final = ("QUEUE", "READY", "DELAYED", "HELD", "RUNNING", "PARKED", "DEAD", "STATE")
+_LIMIT_HEADS: Final = ("TASK", "KEY", "RATE", "AT ONCE", "HELD", "TURNS", "RELEASED", "RUNNING")
 
 
 @click.group(help=HELP)
 def queues() -> None:
     """Only its commands do something."""
+
+
+def _numbers(one: QueueInfo) -> tuple[object, ...]:
+    return one.queue, one.ready, one.delayed, one.held, one.running, one.parked, one.dead
 
 
 _queues: Final = click.argument("wanted", metavar="QUEUE...", nargs=-1, required=True)
@@ -51,13 +63,41 @@ def list_queues(frame: Frame, /, *, as_json: bool) -> int:
     if as_json:
         show_json(found)
     elif found:
-        rows = [
-            (one.queue, one.ready, one.delayed, one.running, one.parked, one.dead, "paused" if one.paused else "")
-            for one in found
-        ]
-        click.echo("\n".join(table(("QUEUE", "READY", "DELAYED", "RUNNING", "PARKED", "DEAD", "STATE"), rows)))
+        rows = [(*_numbers(one), "paused" if one.paused else "") for one in found]
+        click.echo("\n".join(table(_HEADS, rows)))
     else:
         frame.say("no queue was used yet")
+    return 0
+
+
+@queues.command(cls=Command, help=LIMITS)
+@click.argument("queue")
+@json_option
+@click.pass_obj
+def limits(frame: Frame, /, *, queue: str, as_json: bool) -> int:
+    """Show them; answers the exit code."""
+    app = opened(frame)
+    waited(app, known_queues(app, (queue,)))
+    found = list(app.queues.limits(queue))
+    if as_json:
+        show_json(found)
+    elif found:
+        rows = [
+            (
+                one.task,
+                one.key or "-",
+                f"{one.rate or 'any'}{' (set)' if one.adjusted else ''}",
+                one.concurrency or "any",
+                one.held,
+                one.turns,
+                one.released,
+                one.running,
+            )
+            for one in found
+        ]
+        click.echo("\n".join(table(_LIMIT_HEADS, rows)))
+    else:
+        frame.say("no job there is under a limit")
     return 0
 
 

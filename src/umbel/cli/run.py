@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
-from umbel.cli.operating import apply_include, apply_settings, daemon_of, operating, told_in_vain
+from umbel.cli.operating import apply_events, apply_include, apply_settings, daemon_of, operating, told_in_vain
 from umbel.log import FORMATS, level_of
 from umbel.worker.options import WorkerOptions
 from umbel.worker.sizing import POOLS, checked_pool
@@ -107,6 +107,7 @@ def worker(frame: Frame, /, *, settings: tuple[str, ...], include: str, **given:
     app = app_name(frame.app)
     apply_settings(settings)
     apply_include(include)
+    apply_events(given.pop("task_events"))
     for option in told_in_vain(given):
         frame.say(f"{option} tunes nothing here: what it is about does not exist in Umbel")
     daemon = daemon_of(given)

@@ -15,7 +15,7 @@ from umbel.model import presence
 from umbel.model.presence import Presence
 from umbel.wire import envelope
 
-_QUEUE_HEADS: Final = ("QUEUE", "READY", "DELAYED", "RUNNING", "PARKED", "DEAD", "OLDEST")
+_QUEUE_HEADS: Final = ("QUEUE", "READY", "DELAYED", "HELD", "RUNNING", "PARKED", "DEAD", "OLDEST")
 _CHILD_HEADS: Final = ("WORKER", "PID", "CHILD", "SLOTS", "RUNNING", "LEASED", "LEASE", "UP", "QUEUES")
 _STRANGER: Final = Presence("?", "?", 0, 0, 0, 0, 0.0)
 
@@ -26,6 +26,7 @@ class QueueRow(msgspec.Struct, frozen=True):
     queue: str
     ready: int
     delayed: int
+    held: int
     running: int
     parked: int
     dead: int
@@ -83,7 +84,7 @@ async def survey(inspector: Inspector, broker: str) -> Survey:
 def as_text(found: Survey) -> str:
     """Two tables, and under each child the jobs that it runs."""
     queues = [
-        (row.queue, row.ready, row.delayed, row.running, row.parked, row.dead, duration(row.oldest_seconds))
+        (row.queue, row.ready, row.delayed, row.held, row.running, row.parked, row.dead, duration(row.oldest_seconds))
         for row in found.queues
     ]
     lines = [f"broker  {found.broker}", ""]
@@ -119,6 +120,7 @@ def _queue(counts: QueueCounts, now: float) -> QueueRow:
         queue=counts.queue,
         ready=counts.ready,
         delayed=counts.delayed,
+        held=counts.held,
         running=counts.running,
         parked=counts.parked,
         dead=counts.dead,

@@ -255,7 +255,6 @@ def test_what_is_no_signal_that_ends_a_job_is_refused(app: Umbel, given: str | i
 def test_what_is_not_there_yet_is_refused_not_ignored(app: Umbel) -> None:
     control = app.control
     asked: tuple[Callable[[], object], ...] = (
-        lambda: control.rate_limit("add", "10/s"),
         control.enable_events,
         control.disable_events,
         lambda: control.broadcast("dance"),

@@ -28,7 +28,7 @@ class Patient(Protocol):
 
 
 class Burst:
-    """Waits until the queues of *queues* hold nothing that is ready, due or running, wherever it runs.
+    """Waits until the queues of *queues* hold nothing that is ready, due, held by a limit or running, wherever it runs.
 
     Jobs that are due later are not waited for, nor are retries that wait for their delay.
     """
@@ -56,4 +56,4 @@ class Burst:
         if moved.promoted or moved.returned:
             return True
         depth = await depth_of(self._inspector, queues)
-        return depth.ready + depth.running > 0
+        return depth.ready + depth.running + depth.held > 0

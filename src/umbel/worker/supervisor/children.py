@@ -267,6 +267,7 @@ class Children:
             soft_time_limit=plan.limits[0],
             time_limit=plan.limits[1],
             max_tasks=plan.max_tasks,
+            events=plan.settings.worker_send_task_events,
             limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )
         birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)

@@ -11,10 +11,11 @@ from umbel.contracts.powers import Inspector
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """Jobs that are *ready* to be received, and jobs that are *running*, here or elsewhere."""
+    """Jobs that are *ready* to be received, that are *running*, here or elsewhere, and that are *held* by limits."""
 
     ready: int
     running: int
+    held: int = 0
 
 
 async def depth_of(broker: Inspector, queues: Sequence[str]) -> Depth:
@@ -22,4 +23,4 @@ async def depth_of(broker: Inspector, queues: Sequence[str]) -> Depth:
     counts = await broker.counts(queues)
     paused = await broker.job_store.apaused(queues) if isinstance(broker, JobHolder) else [False] * len(queues)
     ready = sum(each.ready for each, stopped in zip(counts, paused, strict=True) if not stopped)
-    return Depth(ready, sum(each.running for each in counts))
+    return Depth(ready, sum(each.running for each in counts), sum(each.held for each in counts))

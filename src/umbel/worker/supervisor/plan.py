@@ -13,6 +13,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.model.schedule import Entry
 from umbel.options import checked_limits
+from umbel.security.redaction import Sketch
 from umbel.settings import Settings
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
@@ -45,6 +46,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
     schedules: tuple[Entry, ...] = ()
     """The schedules of the app's code."""
+    version: str = ""
+    """Of Umbel."""
+    sketches: dict[str, Sketch] = {}
+    """What those who tell of tasks know of them, by name."""
     listened: tuple[str, ...] = ()
     """The names of the worker's own signals that user code listens to."""
     limited: dict[str, str] = {}
@@ -90,6 +95,8 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         schedules=tuple(loaded.schedules),
         listened=tuple(loaded.listened),
         limited=loaded.limited,
+        version=loaded.version,
+        sketches=loaded.sketches,
     )
 
 

@@ -26,6 +26,7 @@ from umbel.stores.trial import try_out
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.banner import banner, concurrency
+from umbel.worker.supervisor.bulletin import Bulletin, bulletin_of
 from umbel.worker.supervisor.children import Children, CrashLoop
 from umbel.worker.supervisor.control import Control
 from umbel.worker.supervisor.duties import Duties
@@ -73,6 +74,7 @@ class Supervisor:
         self._scheduler: Scheduler | None = None
         self._operations: Operations | None = None
         self._herald: Herald | None = None
+        self._bulletin: Bulletin | None = None
         self._notify = Notify(os.environ)
 
     async def run(self) -> int:
@@ -95,8 +97,7 @@ class Supervisor:
         forkserver = self._forkserver = Forkserver.spawn()
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
-        demand(self._broker, Power.PROCESSES, "a worker", plan.broker)
-        _check_limits(self._broker, plan.limited, plan.broker)
+        _check_powers(self._broker, plan.limited, plan.broker)
         if not self._order.options.quiet:
             sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
             sys.stdout.flush()
@@ -119,6 +120,7 @@ class Supervisor:
                 group.create_task(self._reclaimer.run())
                 if self._scheduler is not None:
                     group.create_task(self._scheduler.run(outage))
+                self._tell(group, self._broker, plan, children)
                 group.create_task(self._announce(plan, children))
                 group.create_task(self._keep_forkserver(forkserver, children, signals.reload))
                 group.create_task(self._operations.run(self._broker, outage, signals))
@@ -127,6 +129,15 @@ class Supervisor:
                 group.create_task(children.run())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+
+    def _tell(self, group: asyncio.TaskGroup, broker: Broker, plan: Plan, children: Children) -> None:
+        """Have events tell of this worker and of the ticks of its scheduler, if anybody wants to know."""
+        self._bulletin = bulletin_of(broker, plan, children)
+        if self._bulletin is None:
+            return
+        group.create_task(self._bulletin.run())
+        if self._scheduler is not None:
+            self._scheduler.told = self._bulletin.ticked
 
     async def _hear_orders(self, group: asyncio.TaskGroup, children: Children, signals: Signals) -> None:
         """Hear them from now on, before a job starts here that could be revoked; if the broker carries any."""
@@ -186,7 +197,7 @@ class Supervisor:
         """Load the app as it is now; ask for parked jobs of its tasks, and schedule what its code has now."""
         loaded = await forkserver.load(self._order)
         if self._children is not None:
-            _check_limits(self._broker, loaded.limited, self._children.plan.broker)
+            _check_powers(self._broker, loaded.limited, self._children.plan.broker)
             self._children.know(tuple(loaded.tasks), loaded.limited)
         if self._scheduler is not None:
             self._scheduler.replace(loaded.schedules)
@@ -275,12 +286,15 @@ class Supervisor:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 if self._reclaimer is not None:
                     await self._reclaimer.drain()
+                if self._bulletin is not None:
+                    await self._bulletin.aclose()
                 if self._broker is not None:
                     await self._broker.aclose()
 
 
-def _check_limits(broker: object, limited: Collection[str], place: str) -> None:
-    """Raise `ImproperlyConfigured` if one of the tasks is *limited*, and the broker at *place* keeps no limits."""
+def _check_powers(broker: object, limited: Collection[str], place: str) -> None:
+    """Raise `ImproperlyConfigured` if the broker at *place* is for no worker, or for none with *limited* tasks."""
+    demand(broker, Power.PROCESSES, "a worker", place)
     for task in limited:
         demand(broker, Power.LIMITS, f"limiting {task}", place)
 

@@ -1,0 +1,122 @@
+"""Limiting: shows the limits of a queue as they stand, and lets another rate count for a task in the whole cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from umbel.admitting import limit_store
+from umbel.app.seat import Seat, known_queues
+from umbel.contracts.limits import LimitStore, Standing
+from umbel.exceptions import ImproperlyConfigured
+from umbel.model.limit import Pace
+from umbel.options import Rate, checked_queue, nearest, rate_interval
+from umbel.regulation import Regulation, regulation_of
+
+PAGE: Final = 1_000
+_TOLERANCE: Final = 1e-9
+_UNITS: Final = ((1.0, "s"), (60.0, "m"), (3_600.0, "h"))
+
+
+class LimitInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How one limit stands: the task and the key that it counts, what it allows, and how many of its jobs are where.
+
+    *rate* is as one writes it, empty without one; *concurrency* 0: any number. *adjusted*: somebody has set the rate.
+    *held* jobs wait for it, *released* ones may start, *running* ones have; *turns* counts those who have jobs held.
+    """
+
+    queue: str
+    task: str
+    key: str
+    rate: str
+    concurrency: int
+    adjusted: bool
+    held: int
+    released: int
+    running: int
+    turns: int
+
+
+class Limiting:
+    """Reads and sets the limits at the broker of *seat*. Raises `ImproperlyConfigured` if that keeps none."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    def limits(self, queue: str) -> Iterator[LimitInfo]:
+        """The limits of *queue* that have jobs, or another rate than in the code; read in pages."""
+        store, after = self._store(f"limiting jobs of {queue}"), ""
+        while page := store.limits(queue, after, PAGE):
+            yield from (_info(queue, standing) for _, standing in page)
+            after = page[-1][0]
+
+    async def aadjust(self, task: str, rate: Rate | None, queues: Sequence[str]) -> list[str]:
+        """Let *rate* count for *task* in *queues*; None: that of the code. Answers the queues.
+
+        By default it is the queue of the task, and all in which it has jobs under a limit.
+        """
+        regulation = self._regulation(task)
+        pace = None
+        if rate is not None:
+            pace = Pace(regulation.pace(self._seat.conf).concurrency, rate_interval(rate, "rate"))
+        store = self._store(f"limiting {task}")
+        found = [checked_queue(queue) for queue in queues] or await self._queues_of(task, store)
+        for queue in found:
+            await store.aadjust(queue, task, pace)
+        return found
+
+    async def _queues_of(self, task: str, store: LimitStore) -> list[str]:
+        own = self._seat.tasks[task].queue or self._seat.conf.task_default_queue
+        return [
+            own,
+            *[name for name in await known_queues(self._seat, ()) if name != own and await _has(store, name, task)],
+        ]
+
+    def _store(self, what: str) -> LimitStore:
+        return limit_store(self._seat, what)
+
+    def _regulation(self, task: str) -> Regulation:
+        if task not in self._seat.tasks:
+            raise ImproperlyConfigured(f"no task {task!r} is registered here{nearest(task, self._seat.tasks)}")
+        found = regulation_of(self._seat.tasks[task], self._seat.conf)
+        if found is None:
+            raise ImproperlyConfigured(
+                f"{task} has no limits, so nobody counts its jobs: give it rate_limit=0, which allows any rate until "
+                "another one is set"
+            )
+        return found
+
+
+async def _has(store: LimitStore, queue: str, task: str) -> bool:
+    """Whether *task* has a limit with jobs, or an adjusted one, in *queue*."""
+    after = ""
+    while page := await store.alimits(queue, after, PAGE):
+        if any(standing.limit.task == task for _, standing in page):
+            return True
+        after = page[-1][0]
+    return False
+
+
+def rate_text(interval: float) -> str:
+    """The rate that leaves *interval* seconds between two starts, as one writes it; empty for any rate."""
+    if not interval:
+        return ""
+    size, unit = next((each for each in _UNITS if each[0] >= interval * (1 - _TOLERANCE)), _UNITS[-1])
+    return f"{round(size / interval, 6):g}/{unit}"
+
+
+def _info(queue: str, standing: Standing) -> LimitInfo:
+    return LimitInfo(
+        queue=queue,
+        task=standing.limit.task,
+        key=standing.limit.key,
+        rate=rate_text(standing.pace.interval),
+        concurrency=standing.pace.concurrency,
+        adjusted=standing.adjusted,
+        held=standing.held,
+        released=standing.out,
+        running=standing.entered,
+        turns=standing.turns,
+    )
