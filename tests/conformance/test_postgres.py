@@ -20,6 +20,7 @@ from umbel.testing import (
 )
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 from umbel.testing.faults import VERBS
@@ -63,6 +64,10 @@ class TestSchedules(OnOneServer, ScheduleConformance):
 
 
 class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestLimits(OnOneServer, LimitingConformance):
     pass
 
 
@@ -138,6 +143,10 @@ class TestSchedulesBehindPgBouncer(BehindPgBouncer, ScheduleConformance):
 
 
 class TestJobsBehindPgBouncer(BehindPgBouncer, JobConformance):
+    pass
+
+
+class TestLimitsBehindPgBouncer(BehindPgBouncer, LimitingConformance):
     pass
 
 

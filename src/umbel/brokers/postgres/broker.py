@@ -10,10 +10,12 @@ from functools import partial
 from itertools import count
 from typing import Final, TypeVar
 
-from umbel.brokers.postgres import inspector, operations
+from umbel.brokers.postgres import inspector, limit_operations, operations
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
 from umbel.brokers.postgres.jobs import PostgresJobs
+from umbel.brokers.postgres.limit_operations import Rounds, Tended
+from umbel.brokers.postgres.limits import PostgresLimits
 from umbel.brokers.postgres.mailbox import PostgresMailbox
 from umbel.brokers.postgres.operations import Received, Steps, Verbs
 from umbel.brokers.postgres.schedules import PostgresSchedules
@@ -62,6 +64,7 @@ class PostgresBroker:
         self._listener = Listener(address)
         self._known: set[str] = set()
         self._floors = Floors()
+        self._rounds = Rounds()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
         self._cleaned = self._tidied = 0.0
@@ -80,6 +83,11 @@ class PostgresBroker:
     def job_store(self) -> PostgresJobs:
         """The verbs of single jobs on this engine."""
         return PostgresJobs(self._engine, self._bells, self._verbs, self._floors)
+
+    @property
+    def limit_store(self) -> PostgresLimits:
+        """The verbs of limits on this engine."""
+        return PostgresLimits(self._engine, self._bells, self._verbs.now)
 
     @property
     def mailbox(self) -> PostgresMailbox:
@@ -177,8 +185,10 @@ class PostgresBroker:
         moved = await self._do(self._verbs.reclaim(queues, lease, ended))
         self._floors.reset()
         self._bells.ring_later(Counter(dict.fromkeys(moved.ready, max(1, moved.promoted + moved.returned))))
+        tended = await self._tended(queues) if moved.limited else Tended(0, Counter())
         await self._clean(queues)
-        return Reclaimed(moved.promoted, moved.returned, moved.next_due, moved.next_deadline)
+        next_due = min((due for due in (moved.next_due, tended.next_due) if due is not None), default=None)
+        return Reclaimed(moved.promoted + tended.released, moved.returned, next_due, moved.next_deadline)
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make ready what is parked under the names *tasks*."""
@@ -186,6 +196,13 @@ class PostgresBroker:
         self._floors.reset()
         self._bells.ring_later(moved)
         return moved.total()
+
+    async def _tended(self, queues: Sequence[str]) -> Tended:
+        """Look after the limits of *queues*: places of jobs that are over, and what has fallen due."""
+        swept = await self._do(limit_operations.sweep(self._rounds, self._verbs.now()))
+        due = await self._do(limit_operations.tend(queues, self._verbs.now()))
+        self._bells.ring_later(swept.rung + due.rung)
+        return Tended(swept.released + due.released, due.rung, due.next_due)
 
     async def _clean(self, queues: Sequence[str]) -> None:
         started = time.monotonic()
@@ -195,6 +212,7 @@ class PostgresBroker:
         while time.monotonic() - started < CLEANING_SECONDS:
             if await self._do(self._verbs.clean()) < operations.MAX_EXPIRED:
                 break
+        await self._do(limit_operations.clean(self._rounds, self._verbs.now()))
         if started - self._tidied > TIDYING_SECONDS:
             self._tidied = started
             await self._do(self._verbs.tidy(queues))
@@ -227,6 +245,11 @@ class PostgresBroker:
             raise
         if not found.deliveries and found.next_due == 0:
             self._floors.reset()
+        if found.held:
+            tended = await self._do(limit_operations.tend(queues, self._verbs.now()))
+            self._bells.ring_later(tended.rung)
+            if tended.released and not found.deliveries:
+                return await self._take(session, queues, limit)
         self._bells.ring_later(found.sent)
         if found.sent and not found.deliveries:
             return await self._take(session, queues, limit)

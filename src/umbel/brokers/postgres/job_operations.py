@@ -19,13 +19,14 @@ from umbel.model.job import Counts, Delivery
 from umbel.states import Place
 
 SQL: Final = Statements("umbel.brokers.postgres.queries", "jobs")
-STATES: Final[tuple[Place, ...]] = ("ready", "running", "dead", "parked", "delayed")
+STATES: Final[tuple[Place, ...]] = ("ready", "running", "dead", "parked", "held", "delayed")
 """Where a job is, by what the statements answer as its state."""
 _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _EARLIEST: Final = str(NOTHING[0])
 _STARTS: Final[dict[Place, str]] = {
     "ready": f"-1 {_EARLIEST} 0",
     "delayed": f"{_EARLIEST} 0",
+    "held": f"{_FIRST_ID} {_FIRST_ID} -1 0",
     "running": f"{_EARLIEST} 0",
     "parked": f"{_EARLIEST} 0 ",
     "dead": f"{_EARLIEST} {_FIRST_ID}",

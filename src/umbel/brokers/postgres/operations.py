@@ -46,12 +46,14 @@ _logger = logging.getLogger("umbel.broker")
 class Received(msgspec.Struct, frozen=True):
     """What a receive found; *next_due* is in how many seconds the next delayed job is due, if there is one.
 
-    *sent* is how many jobs it made ready in which queue, of nodes of flows that had not sent all of theirs.
+    *sent* is how many jobs it made ready in which queue, of nodes of flows that had not sent all of theirs. *held*:
+    limits hold some that they may release now.
     """
 
     deliveries: list[Delivery]
     next_due: float | None = None
     sent: Counter[str] = msgspec.field(default_factory=Counter)
+    held: bool = False
 
 
 class Settled(msgspec.Struct):
@@ -63,13 +65,14 @@ class Settled(msgspec.Struct):
 
 
 class Moved(msgspec.Struct):
-    """What a reclaim did; seconds; *ready* names queues in which somebody should look."""
+    """What a reclaim did; seconds; *ready* names queues in which somebody should look; *limited*: there are limits."""
 
     promoted: int
     returned: int
     next_due: float | None
     next_deadline: float | None
     ready: list[str]
+    limited: bool
 
 
 class Verbs:
@@ -134,13 +137,12 @@ class Verbs:
             SQL("reclaim.move", names, gone, *packing.started(ended), str(MAX_MOVED), now),
             SQL("reclaim.outlook", names, now),
         ]
-        ((promoted, returned),), ((next_due, next_deadline, ready),) = moved, outlook
+        ((promoted, returned),), ((next_due, next_deadline, ready, limited),) = moved, outlook
         sent = Counter[str]()
         if promoted + returned < MAX_MOVED:
             sent = yield from self.send_opened(MAX_MOVED - promoted - returned)
-        return Moved(
-            promoted + sent.total(), returned, _ahead(next_due), _ahead(next_deadline), sorted({*ready, *sent})
-        )
+        dues = _ahead(next_due), _ahead(next_deadline)
+        return Moved(promoted + sent.total(), returned, *dues, sorted({*ready, *sent}), limited)
 
     def send_opened(self, limit: int) -> Steps[Counter[str]]:
         """Send on what nodes of flows have left that are open, about *limit* jobs; answers how many in which queue."""
@@ -186,13 +188,15 @@ class Verbs:
         values = (session, str(number), texts(queues), *pairs, *limits, self.now(), *floors.values(places))
         started = time.monotonic()
         (rows,) = yield [SQL("receive.receive", *values, once=True)]
-        alive, next_due, *_, sending = rows[0]
+        alive, next_due, *_, sending, release_due = rows[0]
         if not alive:
             raise SessionDead(session)
         handed = [row for row in rows if row[2] is not None]
         floors.looked(time.monotonic() - started, [(row[3], row[4], row[12], row[13]) for row in handed])
         sent = (yield from self.send_opened(MAX_OPENED)) if sending else Counter[str]()
-        return Received([packing.delivery(row[2:12], number) for row in handed], _ahead(next_due), sent)
+        held = release_due is not None and release_due <= 0
+        due = _ahead(_earlier(next_due, None if held else release_due))
+        return Received([packing.delivery(row[2:12], number) for row in handed], due, sent, held)
 
     def settle(self, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[Settled]:
         """Carry out verdicts; one that the server cannot carry out blocks no other, and answers False."""
@@ -286,6 +290,10 @@ def _note(settled: Settled, settlement: Settlement) -> None:
     elif settlement.kind != "park":
         settled.rung[settlement.delivery.queue] += 1
     settled.rung.update(job.queue for job in settlement.follow_ups)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _ahead(seconds: float | None) -> float | None:

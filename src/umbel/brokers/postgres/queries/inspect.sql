@@ -5,8 +5,8 @@
 select name from umbel.queue order by name
 
 -- name: counts
--- $1 queues, $2 now or null; answers, in their order, queue, ready, delayed, running, parked, dead, and the envelope of the
--- job that is ready for longest. Each number is counted in an index of its own.
+-- $1 queues, $2 now or null; answers, in their order, queue, ready, delayed, running, parked, dead, the envelope of the
+-- job that is ready for longest, held. Each number is counted in an index of its own.
 select looked.queue,
     (select count(*)::int4 from umbel.job where queue = looked.queue and state = 0 and run_at <= looked.now),
     (select count(*)::int4 from umbel.job where queue = looked.queue and state = 0 and run_at > looked.now),
@@ -23,7 +23,8 @@ select looked.queue,
             order by job.run_at, job.seq limit 1
         ) as first
         order by first.run_at, first.seq limit 1
-    )
+    ),
+    (select count(*)::int4 from umbel.job where queue = looked.queue and state = 4)
 from (
     select queue, place, coalesce($2::timestamptz, now()) as now
     from unnest($1::text[]) with ordinality as given(queue, place)
@@ -44,7 +45,7 @@ group by session.id order by session.id
 -- name: locate
 -- $1 id, $2 queue or empty, $3 now or null; answers place, queue, retries, doom, note: of the job, and of its record
 select case state when 0 then case when run_at <= coalesce($3::timestamptz, now()) then 'ready' else 'delayed' end
-    when 1 then 'running' when 2 then 'dead' else 'parked' end, queue::text, retries, coalesce(doom, '')::text, coalesce(note, '')
+    when 1 then 'running' when 2 then 'dead' when 4 then 'held' else 'parked' end, queue::text, retries, coalesce(doom, '')::text, coalesce(note, '')
 from umbel.job where id = $1::uuid and $2::text in ('', queue)
 union all
 select 'ended', $2::text, 0, '', '' from umbel.result where id = $1::uuid and expires > coalesce($3::timestamptz, now())

@@ -8,8 +8,8 @@
 -- handed out.
 with moment as materialized (select coalesce($5::timestamptz, now()) as now),
 found as materialized (
-    select job.id, job.queue, case when job.state = 0 and job.run_at > moment.now then 4 else job.state end as state,
-        job.state in (0, 3) or job.state = 1 and job.session = $1::uuid as free
+    select job.id, job.queue, case when job.state = 0 and job.run_at > moment.now then 5 else job.state end as state,
+        job.state in (0, 3, 4) or job.state = 1 and job.session = $1::uuid as free
     from moment, unnest($2::uuid[], $3::text[]) as given(id, queue)
     cross join lateral (
         select job.id, job.queue, job.run_at, job.state, job.session from umbel.job
@@ -71,7 +71,15 @@ parked as materialized (
     order by task, run_at, seq limit $3::int4 - (select count(*) from ours) - (select count(*) from waiting)
     for no key update skip locked
 ),
-found as materialized (select id from ours union all select id from waiting union all select id from parked),
+held as materialized (
+    select id from umbel.job where queue = $2::text and state = 4
+    order by counter, turn, level, seq limit $3::int4 - (select count(*) from ours) - (select count(*) from waiting)
+        - (select count(*) from parked)
+    for no key update skip locked
+),
+found as materialized (
+    select id from ours union all select id from waiting union all select id from parked union all select id from held
+),
 opened as (
     insert into umbel.session(id, queue, received, until, info)
     select $1::uuid, $2::text, 1, moment.now + $4::float8 * interval '1 second', ''::bytea
@@ -152,6 +160,16 @@ from umbel.session join umbel.job on job.session = session.id and job.queue = se
 where session.queue = $1::text and job.state = 1
     and (job.run_at, job.seq) > (timestamptz '2000-01-01 00:00Z' + $3::int8 * interval '1 microsecond', $4::int8)
 order by job.run_at, job.seq limit $2::int4
+
+-- name: held
+-- $1 queue, $2 how many; behind $3 limit, $4 turn, $5 level, $6 number. Answers the same, one turn of
+-- one limit after the other.
+select coalesce(name, id::text), level::int4, envelope,
+    concat_ws(' ', counter, turn, level, seq),
+    retries, crashes, losses, marked, coalesce(doom, ''), coalesce(note, ''), null::float8, '', ''
+from umbel.job
+where queue = $1::text and state = 4 and (counter, turn, level, seq) > ($3::uuid, $4::uuid, $5::int2, $6::int8)
+order by counter, turn, level, seq limit $2::int4
 
 -- name: parked
 -- $1 queue, $2 how many; behind $3 microseconds since 2000, $4 number, $5 task. Answers the same.

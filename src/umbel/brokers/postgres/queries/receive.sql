@@ -4,7 +4,8 @@
 -- $1 session, $2 receive number, $3 queues to look into; levels $4 and queues $5 in pairs, in the order in which they are
 -- served; $6 how many jobs and $7 how many bytes at most; $8 now or null; for each pair $9 microseconds since 2000 and $10
 -- number: what is not behind that is passed over. Answers at least one row: alive, seconds until the next delayed job is
--- due or null (also if as many were found as were wanted), and what makes a delivery with its place, or nulls.
+-- due or null (also if as many were found as were wanted), what makes a delivery with its place, or nulls, whether nodes of flows
+-- have not sent all, and seconds until a limit can release something, or null.
 --
 -- One probe of the index per level and queue, which takes no more rows than are wanted: a scan over all levels would read
 -- every delayed row. now() and not clock_timestamp(): only the former bounds an index. = any(array(…)) and not a join: a
@@ -62,10 +63,16 @@ known as materialized (
             order by job.run_at limit 1
         ) as first
         where looked.queue = any(array(select queue from open))
-    ) - coalesce($8::timestamptz, now()))::float8 end as next_due
+    ) - coalesce($8::timestamptz, now()))::float8 end as next_due,
+    case when (select count(*) from found) < $6::int4 then extract(epoch from (
+        select min(first.next) from unnest($3::text[]) as looked(queue) cross join lateral (
+            select next from umbel.counter
+            where counter.queue = looked.queue and counter.next is not null order by counter.next limit 1
+        ) as first
+    ) - coalesce($8::timestamptz, now()))::float8 end as release_due
 )
 select known.alive, known.next_due, coalesce(taken.name, taken.id::text), taken.queue, taken.level::int4, taken.envelope,
     taken.retries, taken.crashes, taken.losses, taken.marked, taken.back, taken.doom, timestamptz_send(taken.run_at), taken.seq,
-    known.sending
+    known.sending, known.release_due
 from known left join taken on true
 order by taken.level, taken.run_at, taken.seq

@@ -64,7 +64,8 @@ select (select count(*) from promoted)::int4, (select count(*) from held)::int4
 
 -- name: outlook
 -- $1 queues, $2 now or null; answers seconds until the next delayed job is due and until the next lease ends, or nulls, and
--- the queues in which something is ready, unless they are paused: a wake-up may have died with the process it was meant for
+-- the queues in which something is ready, unless they are paused: a wake-up may have died with the process it was meant for;
+-- and whether there are limits
 select
     extract(epoch from (
         select min(first.run_at) from unnest($1::text[]) as looked(queue) cross join lateral (
@@ -84,7 +85,8 @@ select
             limit 1
         ) as ready
         where looked.queue <> all(array(select queue from umbel.pause))
-    )
+    ),
+    exists (select from umbel.counter)
 
 -- name: number
 -- $1 session, $2 its new receive number, $3 queues; from here on a receive with an earlier number is refused. It waits for one
