@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -30,6 +31,7 @@ EVENT_BYTES: Final = 200
 PERIOD_SECONDS: Final = 0.25
 """How long an event waits for others to go with it."""
 
+_MOMENT: Final = attrgetter("at")
 _logger: Final = logging.getLogger("umbel.events")
 
 Making: TypeAlias = Callable[["Journal", Any, float, bool], Event | None]
@@ -198,6 +200,7 @@ class Journal:
             return None
         self._number += 1
         now = time.time()
+        events.sort(key=_MOMENT)
         tallies = tuple([count.tally(task, queue, now) for (task, queue), count in counts.items()])
         batch = Batch(self._source, self._number, now, tuple(events), tallies, dropped, worker=self._worker)
         return self._encoded(batch)

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from umbel.contracts.capabilities import Power, powers_of
+from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.exceptions import DecodeError
 from umbel.journal import Journal
 from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Kind
@@ -117,6 +119,11 @@ def _facts(envelope: Envelope, priority: int | None) -> dict[str, Any]:
 def _as_it_is(journal: Journal, event: Event, at: float, tell: bool) -> Event | None:
     del journal, at
     return event if tell else None
+
+
+def log_at(broker: object) -> EventLog | None:
+    """The log of events of *broker*; None where it keeps none."""
+    return broker.event_log if Power.EVENTS in powers_of(broker) and isinstance(broker, EventLogHolder) else None
 
 
 def sketch_of(task: Any) -> Sketch:

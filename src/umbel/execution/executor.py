@@ -55,7 +55,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """A delivery with its outcome, its part in a flow, and the callbacks or errbacks that are to be sent.
 
-    *task* is empty when the envelope could not be read.
+    *task* is empty when the envelope could not be read. *ended* is the unix time of the end of a run, *wait* for how
+    many seconds its job had been due when it started first; below 0 if that is not known, or it is no first run.
     """
 
     delivery: Delivery
@@ -64,6 +65,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     keep_result: bool = True
     part: Part | None = None
     follow_ups: tuple[Job, ...] = ()
+    ended: float = 0.0
+    wait: float = -1.0
 
 
 class Executor:
@@ -149,11 +152,15 @@ class Executor:
 
         A job that did not run because one before it failed (*ran* false) tells nobody, but for the body of a chord.
         """
-        envelope = run.envelope
+        envelope, now, wait = run.envelope, time.time(), -1.0
         told: tuple[Job, ...] = ()
+        counts = run.delivery.counts
+        if ran and (counts is FIRST or counts == FIRST) and (due := envelope.due):
+            wait = max(0.0, now - getattr(outcome, "run", 0.0) - due)
         if (envelope.links or envelope.errbacks) and (ran or is_body(envelope.part)):
-            told = follow_ups(run.delivery, envelope, outcome, time.time())
-        return Finished(run.delivery, outcome, run.task.name, self.keeps(run, outcome), envelope.part, told)
+            told = follow_ups(run.delivery, envelope, outcome, now)
+        kept = self.keeps(run, outcome)
+        return Finished(run.delivery, outcome, run.task.name, kept, envelope.part, told, now, wait)
 
     def run(self, run: Run, window: ThreadWindow | None = None) -> Outcome:
         """Run a `def` task here and now, in a context of its own; never raises, unless it is interrupted twice at once.

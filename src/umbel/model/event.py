@@ -70,8 +70,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     task-revoked *    reason: revoked, terminated; run, wait where it ran
     task-expired *    nothing
     worker-online     host, pid, version, queues, slots, tasks (name: names of its parameters)
-    worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start),
-                      processed (how many jobs have ended here)
+    worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start)
     worker-offline    host, pid
     flow-started      root, total (jobs, as far as it is known)
     flow-ended        state

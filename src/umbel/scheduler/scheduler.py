@@ -18,6 +18,7 @@ import msgspec
 
 from umbel.contracts.schedules import ScheduleStore
 from umbel.exceptions import BrokerFull, DecodeError, UmbelError
+from umbel.model.job import Job
 from umbel.model.schedule import MAX_CHANGES, Change, Entry, State
 from umbel.scheduler.agenda import NEVER, Agenda
 from umbel.schedules.book import Book, Planned
@@ -76,6 +77,8 @@ class Scheduler:
         low, high = BEHIND_SECONDS
         self._behind = low + (high - low) * zlib.crc32(terms.session.encode()) / 2**32
         self._news = asyncio.Event()
+        self.told: Callable[[str, Job], None] | None = None
+        """Told of the jobs that ticks have sent, with the name of the schedule."""
 
     def replace(self, entries: Sequence[Entry]) -> None:
         """From now on the code has *entries*: it was reloaded."""
@@ -211,7 +214,10 @@ class Scheduler:
             written = await self._store.awrite(part)
             for change, ours in zip(part, written, strict=True):
                 for job in change.jobs if ours else ():
-                    logger.info("Sent %s for the schedule %s", job.id, change.name.partition(":")[2])
+                    name = change.name.partition(":")[2]
+                    logger.info("Sent %s for the schedule %s", job.id, name)
+                    if self.told is not None:
+                        self.told(name, job)
             answers += written
         return answers
 

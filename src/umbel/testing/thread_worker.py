@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
+import time
 from collections.abc import Generator, Sequence
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_session
+from umbel.model.presence import RunningJob
 from umbel.worker.child.child import Child
 from umbel.worker.options import ChildOptions
 
@@ -21,21 +24,32 @@ PING = "umbel.ping"
 class OpenGate:
     """Lets every job start: in one process the lease is as alive as the worker."""
 
+    def __init__(self) -> None:
+        """Nothing has started."""
+        self._slots = itertools.count()
+        self._started: dict[int, RunningJob] = {}
+
     def trusted(self) -> bool:
         """Always."""
         return True
 
     def take(self, job_id: str, task: str) -> int:
-        """Note nothing: nobody looks after a crash of this process."""
-        del job_id, task
-        return 0
+        """Note that the job starts now, for those who tell of it."""
+        slot = next(self._slots)
+        self._started[slot] = RunningJob(job_id, task, time.time())
+        return slot
 
     def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
         """Note nothing: in one process nobody can be made to end."""
         del slot, soft, hard, isolated
 
     def give(self, slot: int) -> None:
-        """Note nothing."""
+        """Note that the job has its outcome."""
+        self._started.pop(slot, None)
+
+    def started(self) -> list[RunningJob]:
+        """The jobs that have started and have no outcome yet."""
+        return list(self._started.copy().values())
 
 
 class ThreadWorker:
@@ -162,4 +176,5 @@ def _options(app: Umbel, queues: tuple[str, ...], threads: int, async_slots: int
         threads=threads,
         async_slots=async_slots,
         max_crashes=app.conf.worker_max_crashes,
+        events=app.conf.worker_send_task_events,
     )

@@ -99,6 +99,13 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, g
     replaced: int = 0
     steps: dict[str, msgspec.Raw] | None = None
 
+    @property
+    def due(self) -> float:
+        """The unix time at which its first run was due; 0 if only the engine knows when what it waited for was over."""
+        if self.part is not None and self.part.needs:
+            return 0.0
+        return self.created if self.eta is None or self.eta < self.created else self.eta
+
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Envelope)

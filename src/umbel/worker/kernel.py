@@ -15,6 +15,9 @@ _PR_SET_PDEATHSIG: Final = 1
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _MAX_OOM_SCORE: Final = 1000
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_USER_TIME: Final = 11
+"""Where in the line of a process, after its name, the time stands that it has computed; the kernel's for it follows."""
 
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """The signals that are for the supervisor alone."""
@@ -77,6 +80,16 @@ def resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def processor_seconds(pid: int) -> float:
+    """How long process *pid* has computed so far, in seconds; 0 if it is gone, or if the kernel does not tell."""
+    try:
+        # After the name of the program, which may have anything in it but ends with the last ")".
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(fields[_USER_TIME]) + int(fields[_USER_TIME + 1])) / _TICKS_A_SECOND
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def ignore_signals() -> None:

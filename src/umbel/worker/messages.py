@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from umbel.model.schedule import Entry
+from umbel.security.redaction import Sketch
 from umbel.settings import Settings
 from umbel.worker.options import ChildOptions, WorkerOptions
 
@@ -75,6 +76,10 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     schedules: list[Entry] = []
     listened: list[str] = []
     """The names of the worker's own signals that somebody listens to."""
+    version: str = ""
+    """Of Umbel."""
+    sketches: dict[str, Sketch] = {}
+    """What those who tell of tasks know of them, by name."""
     limited: dict[str, str] = {}
     """The tasks whose jobs are limited, with what limits them."""
 

@@ -67,6 +67,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of tasks that name none."""
     limits: tuple[tuple[str, float | None, float | None], ...] = ()
     """What counts for single tasks instead of their own limits: name, soft, hard."""
+    events: bool = False
+    """Whether what becomes of its jobs is told in events."""
     max_tasks: int | None = None
     """After how many jobs it asks to be replaced."""
     nursery: int = -1

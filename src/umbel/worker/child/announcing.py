@@ -9,6 +9,7 @@ import msgspec
 
 from umbel import log, signals
 from umbel.app.app import Umbel
+from umbel.app.watching import log_of
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.engines.address import masked
 from umbel.worker.messages import Load, Moment
@@ -33,6 +34,8 @@ def app_loaded(app: Umbel, order: Load) -> None:
     set_up_log(order.options)
     signals.celeryd_after_setup.send(order.worker, instance=app, conf=app.conf)
     warn_of_untracked(app)
+    if app.conf.worker_send_task_events:
+        log_of(app.broker, app.conf, "worker_send_task_events")
     signals.worker_init.send(app)
     if order.options.beat:
         signals.beat_embedded_init.send(app)

@@ -34,6 +34,7 @@ from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.pulse import Pulse
 from umbel.worker.child.quota import Quota
+from umbel.worker.child.reporter import reporter_of
 from umbel.worker.child.settler import Settler
 from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Limit, Lost, Moment, Ready, Retiring, Stop
 from umbel.worker.options import ChildOptions
@@ -61,6 +62,9 @@ class Child:
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._consumer.doorkeeper.regulate(app, app.tasks)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
+        self._reporter = reporter_of(app, options, self._consumer.held, gate)
+        if self._reporter is not None:
+            self._notebook.told = self._reporter.progressed
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))
@@ -71,6 +75,8 @@ class Child:
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead."""
         await worker_process_init.asend(None)
+        if self._reporter is not None:
+            self._reporter.start()
         settling = asyncio.ensure_future(self._settler.run())
         consuming = asyncio.ensure_future(self._consumer.run(ready))
         try:
@@ -86,6 +92,8 @@ class Child:
             settling.cancel()
             await self._notebook.aclose()
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
+            if self._reporter is not None:
+                await self._reporter.aclose()
             lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
             await self._say_farewell(LOST_STATUS if lost else STOPPED_STATUS)
             await self._app.aclose()
@@ -124,6 +132,8 @@ class Child:
 
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)
+        if self._reporter is not None:
+            self._reporter.settled(batch, answers)
         for finished, ours in zip(batch, answers, strict=True):
             if ours:
                 log.ended(finished.task, finished.delivery.id, finished.outcome)

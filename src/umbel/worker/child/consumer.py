@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from umbel import log
@@ -67,6 +67,7 @@ class Consumer:
         self._loop_runner = LoopRunner(executor, gate, max(1, pace.async_slots), self._done)
         self.doorkeeper = Doorkeeper(link, executor)
         self._held: dict[str, Delivery] = {}
+        self.held: Mapping[str, Delivery] = self._held  # those without an answered outcome, for whoever looks
         self._quarantine: deque[Run] = deque()
         self._slot = asyncio.Event()
         self._stopping = False

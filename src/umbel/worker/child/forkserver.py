@@ -22,11 +22,13 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from umbel import __version__
 from umbel.app.connections import results_elsewhere
 from umbel.app.loading import load_app
 from umbel.exceptions import ImproperlyConfigured
 from umbel.regulation import shown
 from umbel.signals import worker_before_create_process
+from umbel.telling import sketch_of
 from umbel.worker import kernel
 from umbel.worker.board import Board
 from umbel.worker.channel import BlockingChannel, ChannelClosed
@@ -104,6 +106,8 @@ class Forkserver:
                 results=results,
                 schedules=app.periodic.entries() if options.beat else [],
                 listened=listened(),
+                version=__version__,
+                sketches={name: sketch_of(task) for name, task in app.tasks.items()},
                 limited={name: text for name, task in app.tasks.items() if (text := shown(task, app.conf))},
             )
             module, _, name = order.entry.partition(":")

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Final
 
@@ -42,6 +43,8 @@ class Notebook:
         self._looking = False
         self._sending: asyncio.Task[None] | None = None
         self._relayed: dict[tuple[str, int], Page] = {}
+        self.told: Callable[[Delivery, bytes], None] | None = None
+        """Told of the notes that the broker has taken."""
 
     @property
     def able(self) -> bool:
@@ -119,8 +122,10 @@ class Notebook:
         except Exception:
             _logger.exception("%d notes of progress cannot be kept", len(batch))
         else:
-            for (page, _), ours in zip(batch, answers, strict=True):
+            for (page, body), ours in zip(batch, answers, strict=True):
                 page.lost = page.lost or not ours
+                if ours and self.told is not None:
+                    self.told(page.delivery, body)
 
     def _store(self) -> JobStore:
         broker = self._link.broker

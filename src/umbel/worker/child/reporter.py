@@ -1,0 +1,315 @@
+"""Reporter: tells in events what becomes of the jobs of a child. In its loop, beside them, and never in their way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
+
+from umbel.app.watching import Telling, make_teller
+from umbel.contracts.event_log import EventLog
+from umbel.exceptions import DecodeError, Reject, WorkerLostError
+from umbel.execution.executor import Finished
+from umbel.journal import PERIOD_SECONDS, Count, Journal
+from umbel.model.event import Event, Kind
+from umbel.model.failure import Failure
+from umbel.model.job import Delivery
+from umbel.model.outcome import (
+    Completed,
+    Crashed,
+    Duplicate,
+    Failed,
+    Ignored,
+    Outcome,
+    Parked,
+    Released,
+    Retried,
+    Revoked,
+    Succeeded,
+)
+from umbel.model.presence import RunningJob
+from umbel.security.redaction import HIDDEN
+from umbel.states import IGNORED, STARTED
+from umbel.telling import log_at
+from umbel.wire import note
+from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
+from umbel.worker.options import ChildOptions
+
+RETRY_SECONDS: Final = 1.0
+FAREWELL_SECONDS: Final = 1.0
+"""How long, at the end, the log may take to hear what is left."""
+_RESULT: Final = "return"
+_NIL: Final = b"\xc0"
+
+
+@runtime_checkable
+class Roster(Protocol):
+    """Who knows what runs: the board."""
+
+    def started(self) -> list[RunningJob]:
+        """The jobs that have started and have no outcome yet."""
+        ...
+
+
+def reporter_of(app: Telling, options: ChildOptions, held: Mapping[str, Delivery], gate: object) -> Reporter | None:
+    """The reporter of a child of *app* that has *held*; None if nothing is told, or the broker keeps no events."""
+    log = log_at(app.broker) if options.events else None
+    return None if log is None else Reporter(app, log, options, held, gate)
+
+
+class Reporter:
+    """The events of one session. *held* are the deliveries that are here, by id; *gate* may be a `Roster`."""
+
+    def __init__(
+        self, app: Telling, log: EventLog, options: ChildOptions, held: Mapping[str, Delivery], gate: object
+    ) -> None:
+        """Tell nothing yet."""
+        self._app = app
+        self._roster = gate if isinstance(gate, Roster) else None
+        self.journal = Journal(log, app.conf.event_log_batches, options.session, options.worker)
+        self.teller = make_teller(self.journal, app)
+        self._held = held
+        self._told: set[tuple[str, int]] = set()
+        self._waiting: set[str] = set()
+        self._enough = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Tell from now on, until `aclose`; of the jobs that are sent from here, too."""
+        made = vars(self._app)
+        if self._app.conf.task_send_sent_event and made.get("teller") is None:
+            made["teller"] = self.teller
+        self._running = asyncio.ensure_future(self._run())
+
+    def settled(self, batch: Sequence[Finished], answers: Sequence[bool]) -> None:
+        """The broker has answered to the outcomes of *batch*: those that are ours count."""
+        for finished, ours in zip(batch, answers, strict=True):
+            if ours:
+                self._ended(finished)
+        if self.journal.full:
+            self._enough.set()
+
+    def progressed(self, delivery: Delivery, body: bytes) -> None:
+        """The broker has taken the note *body* of a run."""
+        self.journal.add(self._progress, (delivery, body), time.time(), len(body))
+
+    async def aclose(self) -> None:
+        """Send what is left, if the log takes it within a moment, and tell nothing more."""
+        if vars(self._app).get("teller") is self.teller:
+            del vars(self._app)["teller"]
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self.journal.aflush()
+
+    # --- in time
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await self._enough.wait()
+            self._enough.clear()
+            if self._held and self._roster is not None:
+                self._look(self._roster.started())
+            if not await self.journal.aflush():
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _look(self, running: Sequence[RunningJob]) -> None:
+        """Tell of those that have run, or waited, for a moment: what ends sooner says so by its end."""
+        now = time.time()
+        begun = {job.id for job in running}
+        for job in running:
+            delivery = self._held.get(job.id)
+            if delivery is not None and job.since < now - PERIOD_SECONDS and self._fresh(delivery):
+                self.journal.add(self._started, (delivery, job), job.since, len(delivery.envelope))
+        waiting = self._held.keys() - begun
+        for job_id in waiting & self._waiting:
+            delivery = self._held[job_id]
+            if self._fresh(delivery, received=True):
+                self.journal.add(self._received, delivery, now)
+        self._waiting = waiting
+
+    def _fresh(self, delivery: Delivery, *, received: bool = False) -> bool:
+        key = (f"{delivery.id}?" if received else delivery.id, delivery.number)
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True
+
+    # --- what to tell of
+
+    def _ended(self, finished: Finished) -> None:
+        delivery, outcome = finished.delivery, finished.outcome
+        if self._told:
+            self._told -= {(delivery.id, delivery.number), (f"{delivery.id}?", delivery.number)}
+        if isinstance(outcome, Succeeded):
+            self.journal.add(self._succeeded, finished, finished.ended, len(outcome.value))
+            if outcome.follow_ups:
+                self.teller.sent(outcome.follow_ups)
+        elif not isinstance(outcome, Released | Parked):
+            at = finished.ended or time.time()
+            grave = not isinstance(outcome, Ignored | Completed)
+            self.journal.add(self._otherwise, finished, at, len(delivery.envelope), grave=grave)
+        if finished.follow_ups:
+            self.teller.sent(finished.follow_ups)
+
+    def _succeeded(self, journal: Journal, finished: Finished, at: float, tell: bool) -> Event | None:
+        delivery, outcome = finished.delivery, finished.outcome
+        assert isinstance(outcome, Succeeded)  # noqa: S101 - see _ended
+        count = journal.count(finished.task, delivery.queue)
+        count.succeeded += 1
+        _measure(count, finished, outcome.run)
+        if not tell or not self.teller.telling(delivery.id, finished.task):
+            return None
+        body = _timed(finished, outcome.run)
+        if outcome.value != _NIL:
+            hidden = _RESULT in self.teller.sketch(finished.task).hidden
+            body["result"] = f'"{HIDDEN}"' if hidden else self.teller.redaction.value(outcome.value)
+        return self._event("task-succeeded", finished, at, body, whole=finished.part is not None)
+
+    def _otherwise(self, journal: Journal, finished: Finished, at: float, tell: bool) -> Event | None:
+        count = journal.count(finished.task, finished.delivery.queue)
+        kind, body = _end(finished, at, count)
+        silent = self.teller.sketch(finished.task).silent
+        if not tell or silent or (kind == "task-succeeded" and not self._sampled(finished)):
+            return None
+        return self._event(kind, finished, at, body, whole=kind not in ("task-succeeded", "task-rejected"))
+
+    def _sampled(self, finished: Finished) -> bool:
+        return self.teller.telling(finished.delivery.id, finished.task)
+
+    def _event(self, kind: Kind, finished: Finished, at: float, body: dict[str, Any], *, whole: bool) -> Event:
+        """An event of a run; *whole*: with what the job is, as its producer may have told nobody."""
+        delivery, envelope = finished.delivery, b""
+        if whole:
+            envelope = self._described(delivery, body)
+        return Event(kind, at, delivery.id, finished.task, delivery.queue, attempt_of(delivery), body, envelope)
+
+    def _described(self, delivery: Delivery, body: dict[str, Any]) -> bytes:
+        envelope = _read(delivery)
+        if envelope is None:
+            return b""
+        body.update(self.teller.described(envelope))
+        return self.teller.sealed(envelope.task, delivery.envelope)
+
+    def _started(self, journal: Journal, subject: tuple[Delivery, RunningJob], at: float, tell: bool) -> Event | None:
+        del journal  # the end counts
+        delivery, job = subject
+        if not tell or not self.teller.telling(delivery.id, job.task):
+            return None
+        envelope, body, whole = _read(delivery), dict[str, Any](), b""
+        if envelope is not None:
+            if attempt_of(delivery) == 1 and envelope.due:
+                body["wait"] = max(0.0, at - envelope.due)
+            if envelope.part is not None:
+                whole = self._described(delivery, body)
+        return Event("task-started", at, delivery.id, job.task, delivery.queue, attempt_of(delivery), body, whole)
+
+    def _received(self, journal: Journal, delivery: Delivery, at: float, tell: bool) -> Event | None:
+        del journal
+        envelope = _read(delivery) if tell else None
+        if envelope is None or not self.teller.telling(delivery.id, envelope.task):
+            return None
+        return Event("task-received", at, delivery.id, envelope.task, delivery.queue, attempt_of(delivery))
+
+    def _progress(self, journal: Journal, subject: tuple[Delivery, bytes], at: float, tell: bool) -> Event | None:
+        del journal
+        delivery, body = subject
+        said, envelope = note.decode(body), _read(delivery) if tell else None
+        if envelope is None or said.state == STARTED or not self.teller.telling(delivery.id, envelope.task):
+            return None
+        told = {"state": said.state, "meta": self.teller.redaction.value(said.meta)}
+        return Event("task-progress", at, delivery.id, envelope.task, delivery.queue, attempt_of(delivery), told)
+
+
+def attempt_of(delivery: Delivery) -> int:
+    """Which run of its job *delivery* is for, from 1."""
+    counts = delivery.counts
+    return 1 + counts.retries + counts.crashes + counts.losses
+
+
+def _read(delivery: Delivery) -> Envelope | None:
+    try:
+        return decode(delivery.envelope, MAX_LINK_BYTES)
+    except DecodeError:
+        return None
+
+
+def _measure(count: Count, finished: Finished, seconds: float) -> None:
+    count.ran(seconds)
+    if finished.wait >= 0:
+        count.waited(finished.wait)
+
+
+def _timed(finished: Finished, seconds: float) -> dict[str, Any]:
+    return {"run": seconds} if finished.wait < 0 else {"run": seconds, "wait": finished.wait}
+
+
+def _end(finished: Finished, at: float, count: Count) -> tuple[Kind, dict[str, Any]]:
+    """What event the outcome of *finished* is, if it is no plain success, with its body; counts it."""
+    outcome = finished.outcome
+    match outcome:
+        case Revoked():
+            count.revoked += 1
+            return _revoked(outcome)
+        case Failed():
+            return _failed(finished, outcome, count)
+        case Retried() | Crashed():
+            count.retried += 1
+            _measure(count, finished, outcome.run)
+            return "task-retried", _retried(finished, outcome, at)
+        case _:
+            return _unrecorded(finished, outcome, count)
+
+
+def _unrecorded(finished: Finished, outcome: Outcome, count: Count) -> tuple[Kind, dict[str, Any]]:
+    """A job that has ended well and left no value behind."""
+    seconds = getattr(outcome, "run", 0.0)
+    count.succeeded += 1
+    _measure(count, finished, seconds)
+    body = _timed(finished, seconds)
+    return "task-succeeded", {**body, "state": IGNORED} if isinstance(outcome, Ignored) else body
+
+
+def _revoked(outcome: Revoked) -> tuple[Kind, dict[str, Any]]:
+    if outcome.reason == "expired":
+        return "task-expired", {}
+    body: dict[str, Any] = {"reason": outcome.reason}
+    return "task-revoked", {**body, "holder": outcome.holder} if isinstance(outcome, Duplicate) else body
+
+
+def _failed(finished: Finished, outcome: Failed, count: Count) -> tuple[Kind, dict[str, Any]]:
+    body: dict[str, Any] = {}
+    if outcome.run:
+        _measure(count, finished, outcome.run)
+        body = _timed(finished, outcome.run)
+    body.update(_wrong(outcome.failure))
+    if not outcome.dead:
+        count.failed += 1
+        return "task-failed", body
+    count.dead += 1
+    if not finished.task:
+        return "task-rejected", body
+    crashes = finished.delivery.counts.crashes
+    reasons = {WorkerLostError.__name__: "crashed", Reject.__name__: "rejected"}
+    body["reason"] = reasons.get(outcome.failure.type, "failed")
+    return "task-dead", {**body, "crashes": crashes} if crashes else body
+
+
+def _retried(finished: Finished, outcome: Retried | Crashed, at: float) -> dict[str, Any]:
+    body = _timed(finished, outcome.run)
+    if isinstance(outcome, Crashed):
+        return {**body, "error": WorkerLostError.__name__, "message": "the process of its own in which it ran has died"}
+    if outcome.failure is not None:
+        body.update(_wrong(outcome.failure))
+    return {**body, "eta": at + outcome.delay}
+
+
+def _wrong(failure: Failure) -> dict[str, Any]:
+    error = failure.type if failure.module == "builtins" else f"{failure.module}.{failure.type}"
+    return {"error": error, "message": failure.message, "traceback": failure.traceback}
