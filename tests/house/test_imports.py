@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.house.source import project, sources
 
 IMPORT_SECONDS = 0.060
 HELP_SECONDS = 0.150
-ROUNDS = 5
+ROUNDS = 30
 HEAVY = {
     "apsw",
     "click",
@@ -50,11 +51,11 @@ def test_importing_loads_no_driver(statement: str) -> None:
 
 def test_importing_is_quick() -> None:
     program = "import time; start = time.process_time(); import umbel; print(time.process_time() - start)"
-    assert _least(lambda: float(_python(program))) < IMPORT_SECONDS
+    assert _least(lambda: float(_python(program)), IMPORT_SECONDS) < IMPORT_SECONDS
 
 
 def test_help_is_quick() -> None:
-    assert _least(_seconds_of_help) < HELP_SECONDS
+    assert _least(_seconds_of_help, HELP_SECONDS) < HELP_SECONDS
 
 
 def test_the_core_installs_four_packages() -> None:
@@ -88,9 +89,14 @@ def _python(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
 
 
-def _least(measure: Callable[[], float]) -> float:
-    measure()  # the first run compiles and fills the disk cache
-    return min(measure() for _ in range(ROUNDS))  # what else runs can only add to it
+def _least(measure: Callable[[], float], enough: float) -> float:
+    """What it takes at least, or the first that is less than *enough*."""
+    least = inf
+    for _ in range(ROUNDS):  # what else runs can only add to it
+        least = min(least, measure())
+        if least < enough:
+            break
+    return least
 
 
 def _seconds_of_help() -> float:

@@ -110,7 +110,7 @@ def test_help_takes_less_than_150_ms() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-    assert min(once() for _ in range(10)) < 0.150
+    assert any(once() < 0.150 for _ in range(30))
 
 
 @pytest.mark.parametrize(

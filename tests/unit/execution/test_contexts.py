@@ -63,7 +63,7 @@ def test_threads_that_run_one_task_at_a_time_each_see_their_own_request(stage: S
     def talk(self: Any) -> list[str]:
         ids: list[str] = []
         for _ in range(3):
-            meeting.wait(10)
+            meeting.wait(60)
             ids.append(self.request.id)
         return ids
 
@@ -162,7 +162,7 @@ async def test_log_records_name_the_job_in_threads_and_coroutines_that_take_turn
 
     def talk(me: int) -> None:
         if not asynchronous:
-            meeting.wait(20)
+            meeting.wait(60)
         logger.warning("I am %d", me)
 
     task = stage.task(talk, asynchronous=asynchronous)

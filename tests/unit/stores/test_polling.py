@@ -11,7 +11,7 @@ import pytest
 
 from umbel.stores.polling import Poller
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 class Shelf:
@@ -83,11 +83,16 @@ def test_several_that_wait_for_one_record_each_get_it(poller: Poller, shelf: She
 
 
 def test_looks_become_rarer(poller: Poller, shelf: Shelf) -> None:
-    future = poller.join("1")
-    shelf.await_looks(5)
-    poller.leave("1", future)
-    moments = [moment for moment, _ in shelf.looks]
-    assert moments[4] - moments[3] > moments[2] - moments[1] > 0.02
+    early, late = list[float](), list[float]()
+    for number in range(3):  # of each the shortest counts: a busy machine only adds to a pause
+        shelf.looks.clear()
+        future = poller.join(str(number))
+        shelf.await_looks(5)
+        poller.leave(str(number), future)
+        moments = [moment for moment, _ in shelf.looks]
+        early.append(moments[2] - moments[1])
+        late.append(moments[4] - moments[3])
+    assert min(late) > min(early) > 0.02
 
 
 def test_a_wait_that_was_given_up_is_not_looked_for(poller: Poller, shelf: Shelf) -> None:

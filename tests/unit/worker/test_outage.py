@@ -29,18 +29,18 @@ def failing(*errors: Exception) -> Callable[[], Awaitable[str]]:
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("away"), BrokerFull("full"), OSError("reset"), TimeoutError()])
 async def test_what_may_pass_is_tried_until_it_passes(error: Exception) -> None:
-    assert await Outage("url").insist(failing(error, error, error), 1.0) == "answer"
+    assert await Outage("url").insist(failing(error, error, error), 30.0) == "answer"
 
 
 async def test_a_refusal_before_the_first_answer_is_final() -> None:
     with pytest.raises(BrokerError, match="wrong password"):
-        await Outage("url").insist(failing(BrokerError("wrong password")), 1.0)
+        await Outage("url").insist(failing(BrokerError("wrong password")), 30.0)
 
 
 async def test_a_refusal_later_on_is_tried_again() -> None:
     patient = Outage("url")
-    await patient.insist(failing(), 1.0)
-    assert await patient.insist(failing(BrokerError("damaged key")), 1.0) == "answer"
+    await patient.insist(failing(), 30.0)
+    assert await patient.insist(failing(BrokerError("damaged key")), 30.0) == "answer"
 
 
 async def test_an_attempt_that_hangs_is_given_up_and_made_again() -> None:
@@ -51,7 +51,7 @@ async def test_an_attempt_that_hangs_is_given_up_and_made_again() -> None:
             await asyncio.Event().wait()
         return "answer"
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await Outage("url").insist(attempt, 0.01) == "answer"
 
 
@@ -61,7 +61,7 @@ async def test_an_outage_is_told_in_two_lines_however_long_and_to_however_many(
     patient = Outage("redis://h")
     away = [BrokerUnavailable("refused")] * 5
     with caplog.at_level(logging.INFO, "umbel.worker"):
-        answers = await asyncio.gather(*(patient.insist(failing(*away), 1.0) for _ in range(3)))
+        answers = await asyncio.gather(*(patient.insist(failing(*away), 30.0) for _ in range(3)))
     assert answers == ["answer"] * 3
     first, *_, last = [record.getMessage() for record in caplog.records]
     assert "redis://h is away: refused" in first
@@ -87,13 +87,13 @@ async def test_those_who_wait_take_turns() -> None:
     with pytest.raises(BrokerUnavailable):
         await attempt()
     patient._failed(BrokerUnavailable("away"))
-    await asyncio.gather(*(patient.insist(attempt, 1.0) for _ in range(3)))
+    await asyncio.gather(*(patient.insist(attempt, 30.0) for _ in range(3)))
     assert all(results)
 
 
 async def test_how_long_it_lasted_is_kept() -> None:
     patient = Outage("url")
     assert patient.last_seconds == 0.0
-    await patient.insist(failing(BrokerUnavailable("away")), 1.0)
+    await patient.insist(failing(BrokerUnavailable("away")), 30.0)
     assert patient.last_seconds > 0.0
     assert patient.back_at > 0.0

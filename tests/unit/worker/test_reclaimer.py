@@ -11,9 +11,17 @@ from umbel.exceptions import BrokerUnavailable
 from umbel.settings import Settings
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor import reclaimer as module
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan, make_plan
 from umbel.worker.supervisor.reclaimer import FULL_BATCH, Reclaimer
+
+SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _long_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_INTERVAL_SECONDS", 10 * SECONDS)
 
 
 class ScriptedBroker(MemoryBroker):
@@ -34,15 +42,15 @@ class ScriptedBroker(MemoryBroker):
         return answer
 
 
-def plan() -> Plan:
-    settings = Settings(broker_url="sqlite:///x", worker_lease=15.0)
+def plan(lease: float = 30 * SECONDS) -> Plan:
+    settings = Settings(broker_url="sqlite:///x", worker_lease=lease)
     return make_plan(WorkerOptions(app="a"), Loaded("a", settings, []))
 
 
 async def run_until(reclaimer: Reclaimer, broker: ScriptedBroker, calls: int) -> None:
-    """Run *reclaimer* until it has called *calls* times, which must not take the 5 s of its regular interval."""
+    """Run *reclaimer* until it has called *calls* times, which must not take its regular interval."""
     running = asyncio.create_task(reclaimer.run())
-    async with asyncio.timeout(4.5):
+    async with asyncio.timeout(SECONDS):
         while len(broker.told) < calls:
             broker.called.clear()
             await broker.called.wait()
@@ -57,7 +65,7 @@ async def test_news_of_a_death_is_told_at_once() -> None:
     await broker.called.wait()
     reclaimer.end("gone", ("job",))
     broker.called.clear()
-    async with asyncio.timeout(4.5):
+    async with asyncio.timeout(SECONDS):
         await broker.called.wait()
     running.cancel()
     assert broker.told == [(), ("gone",)]
@@ -89,7 +97,7 @@ async def test_a_session_about_to_lapse_is_waited_for() -> None:
 async def test_after_a_long_outage_nobody_is_reaped_for_a_lease() -> None:
     broker, outage = ScriptedBroker("hold"), Outage("url")
     outage.last_seconds, outage.back_at = 8.0, time.monotonic()
-    reclaimer = Reclaimer(broker, plan(), outage)
+    reclaimer = Reclaimer(broker, plan(15.0), outage)
     running = asyncio.create_task(reclaimer.run())
     await asyncio.sleep(0)
     assert broker.told == []
@@ -103,7 +111,7 @@ async def test_after_a_long_outage_nobody_is_reaped_for_a_lease() -> None:
 async def test_after_a_short_or_an_old_outage_all_is_as_ever(lasted: float, ago: float) -> None:
     broker, outage = ScriptedBroker(f"short{lasted:g}"), Outage("url")
     outage.last_seconds, outage.back_at = lasted, time.monotonic() - ago
-    await run_until(Reclaimer(broker, plan(), outage), broker, 1)
+    await run_until(Reclaimer(broker, plan(15.0), outage), broker, 1)
 
 
 async def test_parked_jobs_of_tasks_that_came_with_new_code_are_asked_for_at_once() -> None:
@@ -118,7 +126,7 @@ async def test_parked_jobs_of_tasks_that_came_with_new_code_are_asked_for_at_onc
 
     reclaimer = Reclaimer(Asked("new-code"), plan(), Outage("url"))
     running = asyncio.create_task(reclaimer.run())
-    async with asyncio.timeout(4.5):
+    async with asyncio.timeout(SECONDS):
         await more.wait()
         more.clear()
         reclaimer.know(("app.new",))

@@ -15,7 +15,8 @@ from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan, make_plan
 from umbel.worker.supervisor.sessions import Sessions
 
-LEASE = 15.0
+LEASE = 90.0
+TRUSTED = 0.9 * LEASE
 
 
 class Holder:
@@ -79,8 +80,7 @@ async def test_trust_counts_from_the_moment_the_heartbeat_was_sent(sessions: Ses
     broker.delay = 0.05
     before = boot_seconds()
     _, until = await sessions.open(b"")
-    assert until - before < LEASE - 1.5 + broker.delay
-    assert until - before >= LEASE - 1.5
+    assert before <= until - TRUSTED <= boot_seconds() - broker.delay
 
 
 async def test_a_heartbeat_renews_and_tells(sessions: Sessions, broker: SlowBroker) -> None:
@@ -88,7 +88,7 @@ async def test_a_heartbeat_renews_and_tells(sessions: Sessions, broker: SlowBrok
     holder = Holder(session)
     sessions.add(holder)
     await sessions._beat()
-    assert 0 < holder.until - boot_seconds() <= LEASE - 1.5
+    assert 0 < holder.until - boot_seconds() <= TRUSTED
     (info,) = await broker.sessions(["a"])
     assert info.info == b"alive and well"
 

@@ -63,7 +63,7 @@ async def test_as_many_jobs_run_at_a_time_as_there_are_threads(stage: Stage, don
     meeting = threading.Barrier(3)
     gate = Watchman()
     runner = ThreadRunner(stage.executor, gate, 3, heard(done))
-    task = stage.app.task(name="meet")(lambda: meeting.wait(10) >= 0)
+    task = stage.app.task(name="meet")(lambda: meeting.wait(60) >= 0)
     for _ in range(9):
         runner.submit(stage.prepared(task))
     await until(lambda: len(done) == 9, "all have met")
@@ -77,7 +77,7 @@ async def test_what_no_thread_has_begun_can_be_taken_back_in_its_order(stage: St
 
     def wait() -> None:
         started.set()
-        goes_on.wait(10)
+        goes_on.wait(60)
 
     task = stage.app.task(name="wait")(wait)
     runner = ThreadRunner(stage.executor, Watchman(), 1, heard(done))
@@ -99,7 +99,7 @@ async def test_a_runner_that_is_closed_finishes_what_runs_and_starts_nothing_mor
 
     def wait(number: int) -> None:
         started.set()
-        goes_on.wait(10)
+        goes_on.wait(60)
         ran.append(number)
 
     before = set(threading.enumerate())
