@@ -86,6 +86,7 @@ async def test_the_survey_is_json() -> None:
     data = msgspec.json.decode(msgspec.json.encode(found))
     assert data["broker"] == "redis://h:1/0"
     assert data["queues"][0] == {
-        "queue": "q", "ready": 1, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "oldest_seconds": None,
+        "queue": "q", "ready": 1, "delayed": 0, "held": 0, "running": 0, "parked": 0, "dead": 0,
+        "oldest_seconds": None,
     }  # fmt: skip
     assert data["workers"][0]["children"][0]["running"] == [{"id": "i", "task": "t", "seconds": 1.0}]
