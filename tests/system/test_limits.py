@@ -174,3 +174,15 @@ def test_a_child_is_replaced_after_its_number_of_jobs_and_when_it_has_grown(stag
     worker.wait_for("more than worker_max_memory_per_child")
     eventually(lambda: stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS) != first, "another child")
     assert "died" not in worker.output
+
+
+@pytest.mark.timeout(120)
+def test_what_jobs_have_started_is_killed_with_the_worker(stage: Stage) -> None:
+    worker = stage.start("--processes=1", "--threads=2")
+    files = [stage.folder / "of a thread", stage.folder / "of a process"]
+    stage.send("run", str(files[0]))
+    stage.send("isolated", "run", str(files[1]))
+    eventually(lambda: all(file.exists() and file.read_text() for file in files), "both have started something")
+    worker.kill()
+    for file in files:
+        gone(file)

@@ -23,15 +23,15 @@ IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """The signals that are for the supervisor alone."""
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed when *parent* ends, however it ends. Call it in the main thread; where it is missing, pipes must do.
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Be sent the signal *number* when *parent* ends, however it ends; where that is missing, pipes must do.
 
-    Ends this process at once if *parent* has ended already.
+    Call it in the main thread. Ends this process at once if *parent* has ended already.
     """
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel knew of our wish
         os._exit(1)
 
@@ -62,8 +62,13 @@ def kill_left_behind(process: int, pid: int) -> None:
     """If the process behind the pidfd *process*, which has ended but was not waited for, was killed: end its group."""
     ended = os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOWAIT)
     if ended is not None and ended.si_code != os.CLD_EXITED:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group, or a task has left ours
-            os.killpg(pid, signal.SIGKILL)
+        kill_group(pid)
+
+
+def kill_group(pid: int) -> None:
+    """End the group of processes that *pid*, a process that was not waited for yet, leads or led."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group, or a task has left ours
+        os.killpg(pid, signal.SIGKILL)
 
 
 def die_first(points: int) -> None:

@@ -39,6 +39,8 @@ from umbel.worker.messages import Exited, Fork, Forked, Load, Loaded, LoadFailed
 from umbel.worker.options import ChildOptions
 
 OOM_POINTS: Final = 500
+ORPHANED: Final = signal.SIGRTMIN + 5
+"""What the kernel sends when the supervisor has ended."""
 CRASHED_STATUS: Final = 70
 _MAX_TRACEBACK_CHARACTERS: Final = 64 * 1024
 
@@ -50,9 +52,10 @@ Entry = Callable[[Any, ChildOptions, socket.socket, Board], int]
 class Forkserver:
     """Answers the supervisor over *channel* until that closes."""
 
-    def __init__(self, channel: BlockingChannel) -> None:
-        """Serve *channel*; nothing is loaded before the supervisor says what."""
+    def __init__(self, channel: BlockingChannel, supervisor: int) -> None:
+        """Serve *channel*, at whose other end is the process *supervisor*; nothing is loaded before it says what."""
         self._channel = channel
+        self._supervisor = supervisor
         self._app: Any = None
         self._worker = ""
         self._entry: Entry = _no_entry
@@ -77,10 +80,26 @@ class Forkserver:
                 for message in messages:
                     self._answer(message)
 
+    def watch(self, parent: int) -> None:
+        """From now on see to it, when *parent* ends without a word, that nothing of what runs here is left."""
+        signal.signal(ORPHANED, lambda *_: self.end())
+        kernel.die_with_parent(parent, ORPHANED)
+
+    def end(self) -> None:
+        """End this process, its children and all that their jobs have started; in a forked process do nothing."""
+        if os.getpid() != self._pid:
+            return
+        # This process ends by itself, and the children by the kernel: it knows nothing of what they have started.
+        for _, pid in self._watched.values():
+            kernel.kill_group(pid)
+        self._nursery.end()
+        _leave_at_once(0)
+
     def _answer(self, message: Message) -> None:
         match message:
             case Load():
                 self._channel.send(self._load(message))
+                self.watch(self._supervisor)
             case Fork():
                 self._fork(message)
             case Moment():
@@ -192,17 +211,19 @@ def main() -> None:
     kernel.ignore_signals()
     # The supervisor blocked them, so that Ctrl-C in the first milliseconds leaves no traceback.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, kernel.IGNORED)
-    kernel.die_with_parent(int(sys.argv[2]))
+    supervisor = int(sys.argv[2])
+    kernel.die_with_parent(supervisor)  # whatever the app does while it is imported
     kernel.set_title("umbel forkserver")
     sys.argv[:] = ["umbel"]
     gc.disable()
     faulthandler.enable()
     kernel.dump_on_signal()
+    forkserver = Forkserver(channel, supervisor)
     try:
-        Forkserver(channel).serve()
+        forkserver.serve()
     except (ChannelClosed, OSError):
         logger.debug("the supervisor is gone", exc_info=True)
-    _leave_at_once(0)
+    forkserver.end()
 
 
 def _ready_to_fork() -> None:

@@ -60,6 +60,11 @@ class Nursery:
             if owner_number == number:
                 kernel.kill(process)
 
+    def end(self) -> None:
+        """End all processes, and what their jobs have started."""
+        for _, pid in self._processes.values():
+            kernel.kill_group(pid)
+
     def leave(self) -> None:
         """In a forked process: let go of everything."""
         for owner in self._owners.values():
