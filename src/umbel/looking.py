@@ -27,7 +27,7 @@ class Sight(msgspec.Struct, frozen=True):
 
 def seen(location: Location, tracked: bool) -> Sight:
     """What *location* says of a job that has no record. *tracked*: a job that runs is shown as STARTED."""
-    if location.place in ("ready", "delayed") and location.retries:
+    if location.place in ("ready", "delayed", "held") and location.retries:
         return Sight(RETRY, None, location.place)
     if location.place != "running":
         return Sight(PENDING, None, location.place)

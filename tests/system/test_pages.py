@@ -24,7 +24,7 @@ TOLD = {
 """What the tasks of a page note, in any order, when all have run."""
 
 
-@pytest.mark.parametrize("page", ["canvas", "control", "dead-letters", "progress", "signals"])
+@pytest.mark.parametrize("page", ["canvas", "control", "dead-letters", "flow-control", "progress", "signals"])
 async def test_the_examples_of_the_page_run(page: str) -> None:
     first, *rest = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": page}
