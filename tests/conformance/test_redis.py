@@ -12,6 +12,7 @@ from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -49,6 +50,10 @@ class TestSchedules(OnOneServer, ScheduleConformance):
 
 
 class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestLimits(OnOneServer, LimitingConformance):
     pass
 
 

@@ -25,6 +25,7 @@ from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -109,6 +110,10 @@ class TestSchedules(AsWorker, ScheduleConformance):
 
 
 class TestJobs(AsWorker, JobConformance):
+    pass
+
+
+class TestLimits(AsWorker, LimitingConformance):
     pass
 
 

@@ -37,6 +37,7 @@ from umbel.testing import BrokerConformance, InspectorConformance, RecordConform
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.results import PROMPT_SECONDS
 from umbel.testing.conformance.schedules import ScheduleConformance
@@ -100,6 +101,10 @@ class TestSchedules(OnCluster, ScheduleConformance):
 
 
 class TestJobs(OnCluster, JobConformance):
+    pass
+
+
+class TestLimits(OnCluster, LimitingConformance):
     pass
 
 

@@ -29,6 +29,7 @@ from umbel.testing import BrokerConformance, InspectorConformance, RecordConform
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
+from umbel.testing.conformance.limiting import LimitingConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.schedules import ScheduleConformance
 
@@ -87,6 +88,10 @@ class TestSchedules(BehindSentinel, ScheduleConformance):
 
 
 class TestJobs(BehindSentinel, JobConformance):
+    pass
+
+
+class TestLimits(BehindSentinel, LimitingConformance):
     pass
 
 

@@ -10,6 +10,7 @@ from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
 from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.jobs import RedisJobs
+from umbel.brokers.redis.limits import RedisLimits
 from umbel.brokers.redis.mailbox import RedisMailbox
 from umbel.brokers.redis.operations import Steps, named
 from umbel.brokers.redis.schedules import RedisSchedules
@@ -60,6 +61,11 @@ class RedisBroker:
     def job_store(self) -> RedisJobs:
         """The verbs of single jobs on this engine."""
         return RedisJobs(self._calls, self._engine, self._acknowledged, self._known)
+
+    @property
+    def limit_store(self) -> RedisLimits:
+        """The verbs of limits on this engine."""
+        return RedisLimits(self._calls, self._engine, self._acknowledged, self._known)
 
     @property
     def mailbox(self) -> RedisMailbox:

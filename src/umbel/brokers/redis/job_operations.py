@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from umbel.engines.redis_command import Command, Word
 from umbel.engines.redis_jobs import milliseconds
 from umbel.model.job import FIRST, Delivery, Doom
 from umbel.states import Place
+
+T = TypeVar("T")
 
 REVOKED: Final[Doom] = "revoked"
 MAX_REVOKED: Final = 250
@@ -80,7 +82,7 @@ def end(calls: Calls, session: str, settlements: Sequence[Settlement], known: se
 
 def jobs(calls: Calls, queue: str, place: Place, after: str, limit: int) -> Steps[list[Listed]]:
     """A page of the jobs of one place, about 4 MiB a step."""
-    if place not in ("ready", "delayed", "running", "parked", "dead"):
+    if place not in ("ready", "delayed", "held", "running", "parked", "dead"):
         raise ValueError(f"no list is kept of jobs that are {place}")
     found: list[Listed] = []
     while (left := limit - len(found)) > 0:
@@ -127,7 +129,7 @@ def note(
     return answers
 
 
-def parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+def parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """*items* in pieces of at most *size*."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 

@@ -14,8 +14,10 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.limit_packing import admitting
 from umbel.brokers.redis.packing import batches
 from umbel.contracts.broker import Settlement
+from umbel.contracts.limits import Admission
 from umbel.engines.redis_command import Command
 from umbel.engines.redis_jobs import chunks
 from umbel.model.job import Job
@@ -77,12 +79,17 @@ class Acknowledged:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._sends: Window[Job] = Window()
+        self._admissions: Window[Admission] = Window()
         self._settles: Window[Settlement] = Window()
         self._commands: Window[Command] = Window()
 
     def sent(self, jobs: Sequence[Job]) -> None:
         """Keep *jobs*, which were just accepted."""
         self._sends.keep(jobs, sum([len(job.envelope) for job in jobs]))
+
+    def admitted(self, admissions: Sequence[Admission]) -> None:
+        """Keep *admissions*, which were just accepted."""
+        self._admissions.keep(admissions, sum([len(each.job.envelope) for each in admissions]))
 
     def settled(self, session: str, settlements: Sequence[Settlement]) -> None:
         """Keep *settlements* of *session*, which were just carried out."""
@@ -97,11 +104,17 @@ class Acknowledged:
         """All of it again: jobs that are known or have ended and verdicts that were carried out change nothing."""
         jobs = [_aged(job, age) for age, _, items in self._sends.recent() for job in items]
         settles = self._settles.recent()
-        queues = {job.queue for job in jobs}
+        admissions = [
+            msgspec.structs.replace(each, job=_aged(each.job, age))
+            for age, _, items in self._admissions.recent()
+            for each in items
+        ]
+        queues = {job.queue for job in jobs} | {each.job.queue for each in admissions}
         queues |= {job.queue for _, _, items in settles for item in items for job in item.follow_ups}
         return [
             *([self._calls.register(queues)] if queues else ()),
             *(self._calls.make("send", queue, words) for queue, words in chunks(jobs)),
+            *(command for command, _ in admitting(self._calls, admissions)),
             *(command for _, _, items in self._commands.recent() for command in items),
             *(command for _, session, items in settles for command in _settling(self._calls, session, items)),
         ]

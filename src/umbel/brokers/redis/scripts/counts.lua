@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- counts: how many jobs are where.
 -- KEYS[1] jobs   ARGV prefix now
--- Answer: {ready, delayed, running, parked, dead, envelope of the oldest ready job | nil}
+-- Answer: {ready, delayed, running, parked, dead, envelope of the oldest ready job | nil, held}
 -- The oldest is the smallest id at the head of a level: ids begin with the time they were made.
 -- includes: levels voids
 local prefix = ARGV[1]
@@ -46,4 +46,5 @@ return {
   parked,
   redis.call('ZCARD', prefix .. 'dead'),
   oldest and redis.call('HGET', prefix .. 'jobs', oldest) or false,
+  redis.call('ZCARD', prefix .. 'holding'),
 }

@@ -21,10 +21,16 @@ end
 for _, name in ipairs({ 'wake', 'resumed', 'opening', 'posting' }) do
   look(name, 'list')
 end
-for _, name in ipairs({ 'delayed', 'dead', 'flows', 'flows:over' }) do
+for _, name in ipairs({ 'delayed', 'dead', 'flows', 'flows:over', 'holding', 'limits' }) do
   look(name, 'zset')
 end
-for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'outbox' }) do
+for _, name in ipairs({ 'due', 'idle', 'watched' }) do
+  look('limits:' .. name, 'zset')
+end
+for _, name in ipairs({ 'state', 'adjusted', 'sweeping' }) do
+  look('limits:' .. name, 'hash')
+end
+for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'outbox', 'limited', 'uniques' }) do
   look(name, 'hash')
 end
 look('void', 'set')

@@ -2,7 +2,7 @@
 -- jobs: a page of the jobs of one place.
 -- KEYS[1] jobs   ARGV prefix now place after limit room   after: a cursor, or empty
 -- Answer: per job {id, level, envelope, cursor, counts | nil, when in ms | nil, session, task, note | nil}, about `room` bytes
--- Cursors: ready "level index" | parked "index task" | delayed, dead "ms member" | running "session id"
+-- Cursors: ready "level index" | parked "index task" | delayed, dead "ms member", held likewise | running "session id"
 -- includes: levels voids
 local prefix, place, after = ARGV[1], ARGV[3], ARGV[4]
 local limit, room = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -42,7 +42,7 @@ function show.ready()
   end
 end
 
-local function in_order(key, described)
+local function in_order(key, described, timeless)
   local score, member = string.match(after, '^(%S+) (.*)$')
   local rank = member and redis.call('ZRANK', key, member)
   local at = rank and rank + 1 or score and redis.call('ZCOUNT', key, '-inf', '(' .. score) or 0
@@ -50,7 +50,7 @@ local function in_order(key, described)
     local found = redis.call('ZRANGE', key, at, at + 99, 'WITHSCORES')
     for i = 1, #found, 2 do
       local id, level = described(found[i])
-      if not add(id, level, found[i + 1] .. ' ' .. found[i], found[i + 1]) then
+      if not add(id, level, found[i + 1] .. ' ' .. found[i], not timeless and found[i + 1]) then
         return
       end
     end
@@ -61,10 +61,16 @@ local function in_order(key, described)
   end
 end
 
+local function apart(member)
+  return string.sub(member, 2), string.sub(member, 1, 1)
+end
+
 function show.delayed()
-  in_order(prefix .. 'delayed', function(member)
-    return string.sub(member, 2), string.sub(member, 1, 1)
-  end)
+  in_order(prefix .. 'delayed', apart)
+end
+
+function show.held()
+  in_order(prefix .. 'holding', apart, true)
 end
 
 function show.dead()

@@ -44,6 +44,10 @@ local function place()
   if redis.call('ZSCORE', prefix .. 'dead', id) then
     return 'dead'
   end
+  local limited = redis.call('HGET', prefix .. 'limited', id)
+  if limited and string.sub(limited, 1, 1) == 'h' and not held() then
+    return 'held'
+  end
   return held() and 'running' or delayed() and 'delayed' or parked() and 'parked' or 'ready'
 end
 

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- purge: doom and lease jobs that wait to a new session, which is opened here: the ready, the delayed, the parked ones.
+-- purge: doom and lease jobs that wait to a new session, which is opened here: ready, delayed, held and parked ones.
 -- KEYS[1] jobs   ARGV prefix now session lease want room known   known: how many jobs the session knows to have
 -- Answer: {'ok', -1, (id level envelope counts|nil)*}, about `room` bytes | {'dead'}
 -- If the session has more than it knows an answer was lost: it is told all of them, and nothing more is taken then.
 -- Order of writes: doom, lease, old places. A cut leaves a doomed job where it was too: it ends once.
--- includes: seize levels voids
+-- includes: seize levels voids limiting
 local prefix, session, lease = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
 local before = seize.before(prefix, session)
@@ -78,17 +78,23 @@ local function members_of(members)
   end
 end
 
-local due, parked = {}, {}
-while want > 0 and room > 0 do
-  local members = redis.call('ZRANGE', prefix .. 'delayed', #due, #due + math.min(want, 100) - 1)
-  if #members == 0 then
-    break
+local parked = {}
+local function take_first(key)
+  local gone = {}
+  while want > 0 and room > 0 do
+    local members = redis.call('ZRANGE', key, #gone, #gone + math.min(want, 100) - 1)
+    if #members == 0 then
+      break
+    end
+    local names, level_of = members_of(members)
+    for i = 1, take_all(names, level_of, {}) do
+      gone[#gone + 1] = members[i]
+    end
   end
-  local names, level_of = members_of(members)
-  for i = 1, take_all(names, level_of, {}) do
-    due[#due + 1] = members[i]
-  end
+  return gone
 end
+
+local due, limited = take_first(prefix .. 'delayed'), take_first(prefix .. 'holding')
 for _, task in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
   local list = prefix .. 'parked:' .. task
   local at = 0
@@ -115,6 +121,19 @@ for level, at in ipairs(looked) do
 end
 if #due > 0 then
   redis.call('ZREM', prefix .. 'delayed', unpack(due))
+end
+if #limited > 0 then
+  local limits = limiting(prefix)
+  for _, member in ipairs(limited) do
+    local id = string.sub(member, 2)
+    local text = redis.call('HGET', prefix .. 'limited', id)
+    if text and string.sub(text, 1, 1) == 'h' then
+      limits.unhold(id, text)
+    else -- left by a cut
+      redis.call('ZREM', prefix .. 'holding', member)
+    end
+  end
+  limits.done(100)
 end
 for list, at in pairs(parked) do
   if at > 0 then

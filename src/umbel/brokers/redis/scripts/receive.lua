@@ -3,7 +3,7 @@
 -- KEYS[1] jobs   ARGV prefix now session number want room
 -- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'} | {'paused'}
 -- (session, number) is the fence: a number is used once, so an answer that was given up cannot be given again.
--- includes: now alive promote wake levels pump voids
+-- includes: now alive promote wake levels pump voids limiting
 local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
 local held, MOST_LOOKED_AT = prefix .. 'held:' .. session, 4096
@@ -16,14 +16,18 @@ end
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 
 local answer, got, looked = { 'ok', -1 }, 0, 0
-local opening, came_back, void, opened = prefix .. 'opening', false, false, false
-if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void', prefix .. 'paused') > 0 then
+local opening, due, came_back, void, opened, timed = prefix .. 'opening', prefix .. 'limits:due', false, false, false, false
+if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void', prefix .. 'paused', due) > 0 then
   if redis.call('EXISTS', prefix .. 'paused') == 1 then
     return { 'paused' }
   end
   came_back = redis.call('EXISTS', prefix .. 'counts') == 1
   void = redis.call('EXISTS', prefix .. 'void') == 1
   opened = redis.call('EXISTS', opening) == 1 and pump(opening, want)
+  timed = redis.call('EXISTS', due) == 1
+  if timed then
+    limiting(prefix, true).due(100)
+  end
 end
 promote(prefix, 100)
 
@@ -82,9 +86,14 @@ end
 
 if got == 0 then
   local head = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')
-  answer[2] = head[2] and math.max(0, tonumber(head[2]) - now) or -1
+  local next_due = tonumber(head[2])
+  if timed then
+    local limit = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+    next_due = limit[2] and math.min(next_due or math.huge, math.ceil(tonumber(limit[2]))) or next_due
+  end
+  answer[2] = next_due and math.max(0, next_due - now) or -1
 end
-if (looked > 0 or opened) and redis.call('EXISTS', prefix .. 'delayed', opening, unpack(levels)) > 0 then
+if (looked > 0 or opened) and redis.call('EXISTS', prefix .. 'delayed', due, opening, unpack(levels)) > 0 then
   wake(prefix) -- we are busy now: the next one takes the rest, and keeps the time
 end
 return answer

@@ -4,7 +4,7 @@
 -- KEYS[1] jobs   ARGV prefix now lease limit
 -- Answer: {promoted, returned, ms until the next job is due, ms until a session may lapse}, -1 for none.
 -- Nobody knows what a lapsed session had started: a loss is charged, or a crash if the job was marked.
--- includes: now seen promote charge empty wake levels pump over forget
+-- includes: now seen promote charge empty wake levels pump over forget limiting sweep adjusting
 local prefix, lease, limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sessions, dead = prefix .. 'sessions', prefix .. 'dead'
 local DEAD_MS, MOST_DEAD = 30 * 86400000, 100000
@@ -41,6 +41,18 @@ for _, list in ipairs({ 'opening', 'posting' }) do
 end
 over(prefix, limit)
 
+local falls_due = prefix .. 'limits:due'
+local kept = { falls_due, prefix .. 'limits:watched', prefix .. 'limits:idle', prefix .. 'limits:sweeping' }
+if promoted + returned < limit and redis.call('EXISTS', unpack(kept)) > 0 then
+  local limits = limiting(prefix)
+  sweep(prefix, limits, limit)
+  local waiting = redis.call('HKEYS', prefix .. 'limits:sweeping')
+  for i = 1, math.min(#waiting, 1) do
+    adjusting(prefix, limits, waiting[i], redis.call('HGET', prefix .. 'limits:sweeping', waiting[i]), limit)
+  end
+  promoted = promoted + limits.due(limit - promoted - returned)
+end
+
 local old = redis.call('ZRANGE', dead, '-inf', now - DEAD_MS, 'BYSCORE', 'LIMIT', 0, limit)
 local excess = redis.call('ZCARD', dead) - MOST_DEAD
 if #old == 0 and excess > 0 then
@@ -53,11 +65,15 @@ end
 if redis.call('EXISTS', prefix .. 'opening', unpack(levels)) > 0 then
   wake(prefix)
 end
-local due = redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')[2]
+local due = tonumber(redis.call('ZRANGE', prefix .. 'delayed', 0, 0, 'WITHSCORES')[2])
+local release = redis.call('ZRANGE', falls_due, 0, 0, 'WITHSCORES')[2]
+if release then
+  due = math.min(due or math.huge, math.ceil(tonumber(release)))
+end
 local deadline = redis.call('ZRANGE', sessions, 0, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 return {
   promoted,
   returned,
-  due and math.max(0, tonumber(due) - now) or -1,
+  due and math.max(0, due - now) or -1,
   deadline and math.max(0, tonumber(deadline) > 0 and math.max(tonumber(deadline), hold) - now or 0) or -1,
 }

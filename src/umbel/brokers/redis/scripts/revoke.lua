@@ -6,14 +6,14 @@
 -- A job that is neither held nor delayed nor parked is ready. Its level is looked for among the first 1,000 of each level
 -- but the longest, which is taken otherwise: it only tells where a doomed job goes if the session lapses.
 -- Order of writes: doom, lease, old place. A cut leaves a doomed job where it was too: it ends once.
--- includes: seize levels
+-- includes: seize levels limiting
 local prefix, session, lease = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local ids = { unpack(ARGV, 5) }
 local before = seize.before(prefix, session)
 if not before then
   return { 'dead' }
 end
-local envelopes, places, tags, doomed, late, parked = {}, {}, {}, {}, {}, {}
+local envelopes, places, tags, doomed, late, parked, limited = {}, {}, {}, {}, {}, {}, {}
 
 local function put(id, place, level)
   if not places[id] then
@@ -53,6 +53,15 @@ if redis.call('EXISTS', prefix .. 'delayed') == 1 then
         put(ids[i], 'delayed', level)
         late[#late + 1] = members[i]
       end
+    end
+  end
+end
+if redis.call('EXISTS', prefix .. 'holding') == 1 then
+  for i, text in ipairs(redis.call('HMGET', prefix .. 'limited', unpack(ids))) do
+    local place, level = string.match(text or '', '^(%a)(%d)')
+    if place == 'h' and envelopes[ids[i]] and (not places[ids[i]] or before[ids[i]]) then
+      put(ids[i], 'held', level)
+      limited[#limited + 1] = { ids[i], text }
     end
   end
 end
@@ -118,6 +127,13 @@ if #late > 0 then
 end
 for _, each in ipairs(parked) do
   redis.call('LREM', each[1], 1, each[2])
+end
+if #limited > 0 then
+  local limits = limiting(prefix)
+  for _, each in ipairs(limited) do
+    limits.unhold(each[1], each[2])
+  end
+  limits.done(100)
 end
 if #ready > 0 then
   local again = {}

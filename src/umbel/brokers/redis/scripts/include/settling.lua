@@ -1,16 +1,16 @@
--- includes: now alive wake defer returned follow post doom
+-- includes: now alive wake defer returned follow post doom limiting
 -- settling: a whole settle; see settle. `flows` carries out the operations on flows that it names, each answers where the
 -- next one begins, and `done` when all verdicts are known: before anything that was held is let go.
 local function settling(flows)
   local prefix, session, channel, n = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
   local jobs, held = prefix .. 'jobs', prefix .. 'held:' .. session
-  local DONE_MARK_MS, MOST_PARKED_NAMES = '120000', 1000
+  local DONE_MARK_MS, MOST_PARKED_NAMES, buried = '120000', 1000, 0
 
   local function finish(id, record, ttl)
     redis.call('SET', prefix .. 'r:' .. id, record, 'NX', 'PX', ttl)
   end
 
-  local ends, releases, again = {}, {}, false
+  local ends, aside, releases, again = {}, {}, {}, false
   local place = {
     ['end'] = function(id, _, record)
       redis.call('PUBLISH', channel .. id, record)
@@ -22,6 +22,8 @@ local function settling(flows)
       end
       redis.call('ZADD', prefix .. 'dead', now, id)
       redis.call('PUBLISH', channel .. id, record)
+      table.insert(aside, 1, id)
+      buried = buried + 1
     end,
     retry = function(id, level, delay, more)
       local counts = redis.call('HGET', prefix .. 'counts', id)
@@ -36,6 +38,7 @@ local function settling(flows)
       end
       if tonumber(delay) > 0 and doomed == '' then
         defer(prefix, level, id, now + tonumber(delay))
+        aside[#aside + 1] = id
       else
         redis.call('RPUSH', prefix .. 'ready:' .. level, id)
         again = true
@@ -59,6 +62,7 @@ local function settling(flows)
     returned(prefix, id)
     redis.call('SADD', names, task) -- the name first: what is parked is always found
     redis.call('RPUSH', prefix .. 'parked:' .. task, level .. id)
+    aside[#aside + 1] = id
   end
 
   if not alive(prefix, session) then
@@ -123,9 +127,20 @@ local function settling(flows)
     redis.call('LPUSH', prefix .. 'ready:' .. level, unpack(released))
     again = true
   end
+  local limited, uniques = prefix .. 'limited', prefix .. 'uniques'
+  local more = #ends + #aside > 0 and redis.call('EXISTS', prefix .. 'counts', prefix .. 'notes', limited, uniques) > 0
+  if more and redis.call('EXISTS', limited, uniques) > 0 then
+    -- What ended under a limit or with a unique key gives its place to others.
+    local over, limits = { unpack(ends) }, limiting(prefix)
+    for _, id in ipairs(aside) do
+      over[#over + 1] = id
+    end
+    limits.let_go(over, #ends + buried)
+    limits.done(100)
+  end
   if #ends > 0 then
     redis.call('HDEL', jobs, unpack(ends))
-    if redis.call('EXISTS', prefix .. 'counts', prefix .. 'notes') > 0 then
+    if more then
       redis.call('HDEL', prefix .. 'counts', unpack(ends))
       redis.call('HDEL', prefix .. 'notes', unpack(ends))
     end
