@@ -10,6 +10,7 @@ from umbel.app.lazy import lazy
 if TYPE_CHECKING:
     from umbel.app.control import Control
     from umbel.app.dead import DeadLetters
+    from umbel.app.events import Events
     from umbel.app.flows import Flows
     from umbel.app.periodic import Periodic
     from umbel.app.queues import Queues
@@ -86,6 +87,13 @@ class Administration:
         return Queues(self._whole)
 
     # --- watching
+
+    @lazy
+    def events(self) -> Events:
+        """What happens to jobs, flows, schedules and workers, as it happens; `umbel events`."""
+        from umbel.app.events import Events
+
+        return Events(self._whole)
 
     @lazy
     def teller(self) -> Teller | None:

@@ -74,7 +74,7 @@ class Redaction:
         if raw == _NO_ARGS:
             return "[]"
         value = _read(raw)
-        if type(value) is not list:
+        if value.__class__ is not list:
             return _text(self._plain(value, MAX_DEPTH))
         names, hidden = sketch.names, sketch.hidden
         shown = [
@@ -88,7 +88,7 @@ class Redaction:
         if raw == _NO_KWARGS:
             return "{}"
         value = _read(raw)
-        return _text(self._map(value, MAX_DEPTH, sketch.hidden) if type(value) is dict else self._plain(value, 1))
+        return _text(self._map(value, MAX_DEPTH, sketch.hidden) if value.__class__ is dict else self._plain(value, 1))
 
     def value(self, raw: bytes | msgspec.Raw) -> str:
         """The value in *raw*, encoded, as JSON."""
@@ -110,7 +110,7 @@ class Redaction:
         return known
 
     def _plain(self, value: Any, room: int) -> Any:
-        kind = type(value)
+        kind: type = value.__class__
         if kind in _SCALARS:
             return value if kind is not int or abs(value) < _MAX_INTEGER else str(value)[:MAX_CHARACTERS]
         if kind is str:
@@ -124,7 +124,7 @@ class Redaction:
     def _container(self, value: Any, room: int) -> Any:
         if room < 0:
             return "…"
-        if type(value) is dict:
+        if value.__class__ is dict:
             return self._map(value, room, ())
         items = [self._plain(item, room) for item in islice(value, MAX_ITEMS)]
         return items if len(value) <= MAX_ITEMS else [*items, _more(len(value))]
