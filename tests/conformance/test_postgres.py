@@ -18,6 +18,7 @@ from umbel.testing import (
     ResultStoreConformance,
     every_other,
 )
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.limiting import LimitingConformance
@@ -48,6 +49,10 @@ class TestBroker(OnOneServer, BrokerConformance):
 
 
 class TestRecords(OnOneServer, RecordConformance):
+    pass
+
+
+class TestEvents(OnOneServer, EventLogConformance):
     pass
 
 
@@ -127,6 +132,10 @@ class TestBrokerBehindPgBouncer(BehindPgBouncer, BrokerConformance):
 
 
 class TestRecordsBehindPgBouncer(BehindPgBouncer, RecordConformance):
+    pass
+
+
+class TestEventsBehindPgBouncer(BehindPgBouncer, EventLogConformance):
     pass
 
 

@@ -72,7 +72,7 @@ MEMORY: Final = frozenset(
 )
 SQLITE: Final = MEMORY | {Power.PROCESSES}
 REDIS: Final = (SQLITE - {Power.EVENTS}) | {Power.HOSTS}
-POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
+POSTGRES: Final = REDIS | {Power.TRANSACTIONS, Power.LIMITS, Power.EVENTS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from umbel.brokers.postgres import inspector, limit_operations, operations
+from umbel.brokers.postgres.event_log import PostgresEventLog
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
 from umbel.brokers.postgres.jobs import PostgresJobs
@@ -88,6 +89,11 @@ class PostgresBroker:
     def limit_store(self) -> PostgresLimits:
         """The verbs of limits on this engine."""
         return PostgresLimits(self._engine, self._bells, self._verbs.now)
+
+    @property
+    def event_log(self) -> PostgresEventLog:
+        """The verbs of the log of events on this engine."""
+        return PostgresEventLog(self._engine, self._bells, self._listener)
 
     @property
     def mailbox(self) -> PostgresMailbox:
