@@ -142,7 +142,7 @@ def task_of(
     declared = {attribute for attribute in dir(base) if not attribute.startswith("_")}
     check_names(recipe.options, TASK_OPTIONS | declared, name)
     bases = (base,) if issubclass(base, kind) else (base, kind)
-    made = type(getattr(function, "__name__", kind.__name__), bases, dict(recipe.options))
+    made = type(getattr(function, "__name__", kind.__name__), bases, _of_class(recipe.options))
     task = cast("AnyTask", made())
     vars(task).update(
         name=name,
@@ -207,11 +207,19 @@ def annotate(task: AnyTask, annotations: Mapping[str, Mapping[str, Any]]) -> Non
     if options == own.get("annotations", {}):
         return
     kind = type(task)
-    task.__class__ = type(kind.__name__, (kind,), dict(options))
+    task.__class__ = type(kind.__name__, (kind,), _of_class(options))
     for name in (*options, *_DERIVED):
         own.pop(name, None)
     own["annotations"] = options
     checked(task)
+
+
+def _of_class(options: Mapping[str, Any]) -> dict[str, Any]:
+    """*options* as attributes of a class: a function that computes a key is no method, as hooks are."""
+    return {
+        name: staticmethod(value) if name.endswith("_key") and callable(value) else value
+        for name, value in options.items()
+    }
 
 
 def _classes(given: Any, option: str) -> tuple[type[BaseException], ...]:
@@ -229,10 +237,11 @@ def _redacted(task: AnyTask) -> tuple[str, ...]:
     names = tuple(cast("Any", task.redact))
     if names:
         parameters = inspect.signature(task.run).parameters
-        open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        known = [name for name, one in parameters.items() if one.kind is not one.VAR_POSITIONAL]
+        any_name = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         for name in names:
-            if not isinstance(name, str) or not (open_ended or name in parameters or name == "return"):
-                raise ValueError(f"redact has {name!r} in it, which is no parameter: known are {', '.join(parameters)}")
+            if not isinstance(name, str) or not (any_name or name in known or name == "return"):
+                raise ValueError(f"redact has {name!r} in it, which is no parameter: known are {', '.join(known)}")
     return names
 
 

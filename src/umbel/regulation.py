@@ -279,4 +279,4 @@ def shown(task: Options, conf: Settings) -> str:
         given["unique"] = "done"
     if callable(given["fair_key"]):
         given["fair_key"] = getattr(given["fair_key"], "__name__", "a function")
-    return " ".join(f"{option}={value}" for option, value in given.items() if value not in (None, False))
+    return " ".join(f"{option}={value}" for option, value in given.items() if value is not None and value is not False)
