@@ -66,8 +66,11 @@ def _within(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
-    pairs: Iterable[tuple[Any, Any]] = value.items() if hasattr(value, "items") else enumerate(value)
-    return pairs
+    if hasattr(value, "items"):
+        pairs: Iterable[tuple[Any, Any]] = value.items()
+        return pairs
+    items: list[Any] = value
+    return enumerate(items)
 
 
 def _read(told: str | None, kind: type[T]) -> T | None:

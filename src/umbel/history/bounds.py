@@ -48,6 +48,13 @@ def milliseconds(value: Any) -> int | None:
     return min(max(0, round(value * 1000)), _GREATEST)
 
 
+def real(value: Any) -> float | None:
+    """*value* as a number that is one; None if it is none, or endless."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
 def moment(at: float, now: float) -> float:
     """The moment *at* of another host's clock, if it can be: neither in the future nor before there were computers."""
     return at if 0.0 <= at <= now + FUTURE_SECONDS else now

@@ -93,7 +93,7 @@ class _Writing:
         self._bodies: dict[int, Body] = {}
         self._attempts: dict[tuple[int, int], list[Any]] = {}
         self._minutes: dict[int, tuple[int, int]] = {}
-        self._completed: set[str] = set()
+        self._before: dict[str, list[Any]] = {}
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Write what *batches*, all new, tell."""
@@ -114,6 +114,7 @@ class _Writing:
         for row in self._transaction.among("ingest.jobs", ids):
             record = JobRecord(**dict(zip(COLUMNS, row, strict=True)))
             self._old[record.id] = record
+            self._before[record.id] = _row(record, GIVEN)
         missing = [job_id for job_id in ids if job_id not in self._old]
         seqs = dict(zip(missing, self._counters.take("seq", len(missing)), strict=True))
         failing = [self._old[each.event.id].seq for each in sights if each.error_id and each.event.id in self._old]
@@ -158,8 +159,6 @@ class _Writing:
         record = self._old.get(job_id) or self._new.get(job_id)
         if record is None:
             record = self._new[job_id] = first_seen(seqs[job_id], sight)
-        elif job_id in self._old and (sight.event.kind == "task-sent" or not record.is_sent):
-            self._completed.add(job_id)
         return record
 
     def _minute(self, record: JobRecord) -> None:
@@ -211,7 +210,8 @@ class _Writing:
         many = self._transaction.many
         many("ingest.new_jobs", [msgspec.structs.astuple(record) for record in self._new.values()])
         many("ingest.change_jobs", [_row(record, CHANGING) for record in self._old.values()])
-        many("ingest.complete_jobs", [_row(self._old[job_id], GIVEN) for job_id in sorted(self._completed)])
+        given = [_row(record, GIVEN) for record in self._old.values()]
+        many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
         many("ingest.bodies", [_body_row(seq, body) for seq, body in sorted(self._bodies.items())])
         many("ingest.put_attempts", list(self._attempts.values()))
         for minute, bounds in sorted(self._minutes.items()):

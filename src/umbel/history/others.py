@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from umbel.contracts.history import Transaction
-from umbel.history.bounds import moment, number, short, text
+from umbel.history.bounds import moment, number, real, short, text
 from umbel.history.names import Naming
 from umbel.model.event import Batch, Event
 
@@ -28,8 +28,8 @@ def write(transaction: Transaction, naming: Naming, batches: Sequence[Batch], no
                 _worker(transaction, naming, event, now)
             elif event.kind == "schedule-tick":
                 at = moment(event.at, now)
-                tick = event.body.get("tick")
-                due = float(tick) if isinstance(tick, int | float) else at
+                tick = real(event.body.get("tick"))
+                due = at if tick is None else tick
                 transaction.rows("ingest.schedule_run", name, due, short(event.body.get("job")), at)
             elif event.kind.startswith("flow-"):
                 _flow(transaction, event, now)
@@ -60,7 +60,7 @@ def _worker(transaction: Transaction, naming: Naming, event: Event, now: float) 
         _count(body.get("slots")),
         _count(body.get("used")),
         _count(body.get("rss")),
-        float(body["cpu"]) if isinstance(body.get("cpu"), int | float) else None,
+        real(body.get("cpu")),
         None if offline else _json(body.get("jobs"), MAX_JOBS),
         _count(body.get("processed")),
         at if online else None,

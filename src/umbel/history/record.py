@@ -11,12 +11,20 @@ from typing import Any, Final
 
 import msgspec
 
-from umbel.history.bounds import milliseconds, moment, number, short, text
+from umbel.history.bounds import milliseconds, moment, number, real, short, text
 from umbel.history.states import CODES, GOES_ON, Step, step_of
 from umbel.model.event import Event
 
 MAX_PROGRESS: Final = 4_096
 MAX_ID: Final = 255
+_NAMED: Final = {
+    "flow_id": "flow",
+    "root_id": "root",
+    "parent_id": "parent",
+    "retry_of": "retry_of",
+    "schedule": "schedule",
+}
+"""Columns, and what events call them."""
 
 
 class JobRecord(msgspec.Struct, gc=False, kw_only=True):
@@ -98,12 +106,15 @@ def fold(record: JobRecord, sight: Sight) -> bool:
     record.heard = sight.now
     record.task_id = record.task_id or sight.task_id
     record.queue_id = record.queue_id or sight.queue_id
+    record.eta = _latest(record, event)
     record.crashes = max(record.crashes, number(event.body.get("crashes"), 0))
     at = moment(event.at, sight.now)
     if event.kind == "task-sent":
-        _sent(record, sight, at)
+        record.sent_at = min(record.sent_at, at) if record.is_sent else at
+        record.is_sent = 1
     elif not record.is_sent:
         record.sent_at = min(record.sent_at, at)
+    _given(record, event.body)
     if event.kind == "task-progress":
         _progressed(record, event, at)
     _timed(record, event, at)
@@ -131,17 +142,14 @@ def _decided(record: JobRecord, sight: Sight, step: Step, at: float) -> None:
     record.run_ms = milliseconds(event.body.get("run"))
 
 
-def _sent(record: JobRecord, sight: Sight, at: float) -> None:
-    body = sight.event.body
-    record.sent_at = min(record.sent_at, at) if record.is_sent else at
-    record.is_sent = 1
-    record.task_id, record.queue_id = sight.task_id, sight.queue_id
-    record.priority = max(0, min(number(body.get("priority"), 0), 9))
-    record.eta, record.expires = _time(body.get("eta")), _time(body.get("expires"))
-    record.flow_id, record.parent_id = _id(body.get("flow")), _id(body.get("parent"))
-    root = _id(body.get("root"))
-    record.root_id = None if root == record.id else root
-    record.retry_of, record.schedule = _id(body.get("retry_of")), _id(body.get("schedule"))
+def _given(record: JobRecord, body: dict[str, Any]) -> None:
+    """What the job is: told when it was sent, and once more by events that may be all that is heard of it."""
+    record.priority = max(record.priority, min(number(body.get("priority"), 0), 9))
+    if record.expires is None:
+        record.expires = real(body.get("expires"))
+    for name, told in _NAMED.items():
+        if getattr(record, name) is None and (found := short(body.get(told), MAX_ID)):
+            setattr(record, name, None if name == "root_id" and found == record.id else found)
 
 
 def _progressed(record: JobRecord, event: Event, at: float) -> None:
@@ -164,9 +172,7 @@ def _timed(record: JobRecord, event: Event, at: float) -> None:
         record.wait_ms = wait if record.wait_ms is None else min(record.wait_ms, wait)
 
 
-def _time(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _id(value: Any) -> str | None:
-    return short(value, MAX_ID) or None
+def _latest(record: JobRecord, event: Event) -> float | None:
+    """When it is to run: as it was sent, or as its last retry says; retries come later, so theirs is the greater."""
+    told = real(event.body.get("eta"))
+    return record.eta if told is None else told if record.eta is None else max(record.eta, told)

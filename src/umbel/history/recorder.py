@@ -1,0 +1,185 @@
+"""Recorder: reads the event log of a broker into the history, and keeps that right and small. Any number may run.
+
+It is bounded: it reads a few batches, writes them, notes where it is in the same transaction, and reads on. Whatever is
+away, the log, the broker or the history, it waits and goes on where it was; jobs know nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from umbel.contracts.event_log import EventLog, Kept
+from umbel.contracts.history import Archive, Transaction
+from umbel.contracts.powers import Inspector, ResultStore
+from umbel.exceptions import DecodeError, HistoryError, HistoryFull, HistoryUnavailable, UmbelError
+from umbel.history.ingest import Ingest
+from umbel.history.notes import CURSOR, LAG, RECORDED, TROUBLE, Notes
+from umbel.history.reconciling import AT_ONCE, Reconciler
+from umbel.history.retention import Retention, Terms
+from umbel.history.sampling import PERIOD_SECONDS, Sampler
+from umbel.model.event import Batch
+from umbel.wire import events
+
+READ_BATCHES: Final = 16
+"""How many batches, of about 128 KiB, are in the memory of a recorder at once."""
+WRITE_EVENTS: Final = 2_000
+"""About how many events share a transaction."""
+WAIT_SECONDS: Final = 1.0
+RECONCILE_SECONDS: Final = 60.0
+PRUNE_SECONDS: Final = 60.0
+LONGEST_PAUSE: Final = 10.0
+_AWAY: Final = (UmbelError, OSError)
+
+_logger: Final = logging.getLogger("umbel.recorder")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What is recorded: a *broker*, by its *name* (a URL without secrets), its log, and what can be asked of it."""
+
+    name: str
+    broker: object
+    log: EventLog
+    inspector: Inspector | None = None
+    store: ResultStore | None = None
+
+
+class Recorder:
+    """Records *source* in *archive*; *clock* answers unix seconds."""
+
+    def __init__(self, archive: Archive, source: Source, terms: Terms, clock: Callable[[], float] = time.time) -> None:
+        self._archive = archive
+        self._source = source
+        self._clock = clock
+        self._ingest = Ingest(archive)
+        self._retention = Retention(archive, terms)
+        self._key = f"{CURSOR}:{source.name}"
+        self._cursor: str | None = None
+        self.trouble = ""
+        """What keeps the history from being written at the moment; empty: nothing."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until *stop* is set."""
+        periodic = [asyncio.create_task(each) for each in self._periodic()]
+        try:
+            await self._read(stop)
+        finally:
+            for each in periodic:
+                each.cancel()
+            await asyncio.gather(*periodic, return_exceptions=True)
+
+    async def catch_up(self) -> int:
+        """Write what the log has by now, and answer how many batches were new."""
+        new = 0
+        while kept := await self._source.log.read(await self._place(), READ_BATCHES, 0.0):
+            new += await self._written(kept)
+        return new
+
+    # --- from the log
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        pause = 0.0
+        while not stop.is_set():
+            try:
+                kept = await self._source.log.read(await self._place(), READ_BATCHES, WAIT_SECONDS)
+                if kept:
+                    await self._written(kept)
+                pause = 0.0
+                self._well()
+            except _AWAY as error:
+                pause = min(max(0.5, pause * 2), LONGEST_PAUSE)
+                self._ill(error)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await stop.wait()
+
+    async def _place(self) -> str:
+        if self._cursor is None:
+            self._cursor = await asyncio.to_thread(
+                lambda: self._archive.write(lambda transaction: Notes(transaction).get(self._key))
+            )
+        return self._cursor
+
+    async def _written(self, kept: Sequence[Kept]) -> int:
+        """Write *kept*, in transactions of about 2,000 events; answers how many batches were new."""
+        new = 0
+        batches: list[Batch] = []
+        for place, each in enumerate(kept):
+            try:
+                batches.append(events.decode(each.batch))
+            except DecodeError as error:
+                _logger.warning("A batch of events is left out: %s", error)
+            last = place == len(kept) - 1
+            if last or sum(len(batch.events) for batch in batches) >= WRITE_EVENTS:
+                new += await asyncio.to_thread(self._write, batches, each.cursor)
+                self._cursor = each.cursor
+                batches = []
+        return new
+
+    def _write(self, batches: Sequence[Batch], cursor: str) -> int:
+        now = self._clock()
+        lag = max((now - batch.at for batch in batches), default=0.0)
+        notes = ((self._key, cursor), (RECORDED, repr(now)), (LAG, repr(max(lag, 0.0))), (TROUBLE, ""))
+        try:
+            return self._ingest.write(batches, now, notes).batches
+        except (HistoryFull, HistoryUnavailable):
+            raise
+        except HistoryError as error:
+            if len(batches) > 1:  # one that cannot be written must not keep the others out, nor those to come
+                return sum(self._write([batch], cursor) for batch in batches)
+            _logger.error("A batch of events cannot be written and is left out: %s", error)  # noqa: TRY400
+            return self._ingest.write([], now, notes).batches
+
+    # --- beside it
+
+    def _periodic(self) -> Sequence[Coroutine[Any, Any, None]]:
+        inspector, source = self._source.inspector, self._source
+        found = [self._steadily(self._prune, PRUNE_SECONDS), self._steadily(self._sign, PERIOD_SECONDS)]
+        if inspector is not None:
+            sampler = Sampler(self._archive, source.broker, inspector, self._clock)
+            reconciler = Reconciler(self._archive, inspector, source.store, self._clock)
+            found.append(self._steadily(sampler.sample, PERIOD_SECONDS))
+            found.append(self._steadily(lambda: self._reconcile(reconciler), RECONCILE_SECONDS))
+        return found
+
+    async def _steadily(self, step: Callable[[], Awaitable[object]], period: float) -> None:
+        while True:
+            try:
+                await step()
+            except _AWAY as error:
+                _logger.debug("Tried again in %g s: %s", period, error)
+            await asyncio.sleep(period)
+
+    async def _prune(self) -> None:
+        await asyncio.to_thread(self._retention.prune, self._clock())
+
+    async def _reconcile(self, reconciler: Reconciler) -> None:
+        found = AT_ONCE
+        while found >= AT_ONCE:
+            found = await reconciler.sweep()
+
+    async def _sign(self) -> None:
+        """Say that somebody records, and what is in the way if anything is."""
+        told = ((RECORDED, repr(self._clock())), (TROUBLE, self.trouble))
+
+        def step(transaction: Transaction) -> None:
+            for key, value in told:
+                Notes(transaction).put(key, value)
+
+        await asyncio.to_thread(self._archive.write, step)
+
+    def _well(self) -> None:
+        if self.trouble:
+            _logger.info("Recording again.")
+            self.trouble = ""
+
+    def _ill(self, error: Exception) -> None:
+        if not self.trouble:
+            _logger.warning("Not recording, jobs go on: %s", error)
+        self.trouble = str(error)

@@ -1,0 +1,80 @@
+"""Sampling: how full the queues are, every 10 s, asked of the broker itself, so it works while no worker lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from umbel.contracts.capabilities import Power, powers_of
+from umbel.contracts.history import Archive, Transaction
+from umbel.contracts.jobs import JobHolder
+from umbel.contracts.powers import Inspector, QueueCounts
+from umbel.exceptions import DecodeError
+from umbel.history.bounds import short
+from umbel.history.counters import Counters
+from umbel.history.names import Names, Naming
+from umbel.wire import envelope
+
+PERIOD_SECONDS: Final = 10
+
+
+class Sampler:
+    """Samples all queues that *broker*, also an *inspector*, knows; *clock* answers unix seconds."""
+
+    def __init__(self, archive: Archive, broker: object, inspector: Inspector, clock: Callable[[], float]) -> None:
+        self._archive = archive
+        self._broker = broker
+        self._inspector = inspector
+        self._clock = clock
+
+    async def sample(self) -> int:
+        """Note how the queues are, once a period whoever does it; answers how many there are."""
+        names = await self._inspector.queues()
+        counts = await self._inspector.counts(names)
+        paused = await self._paused([count.queue for count in counts])
+        now = self._clock()
+        if counts:
+            await asyncio.to_thread(self._note, counts, paused, now)
+        return len(counts)
+
+    async def _paused(self, names: list[str]) -> list[bool]:
+        broker = self._broker
+        if names and Power.JOBS in powers_of(broker) and isinstance(broker, JobHolder):
+            return await broker.job_store.apaused(names)
+        return [False] * len(names)
+
+    def _note(self, counts: list[QueueCounts], paused: list[bool], now: float) -> None:
+        def step(transaction: Transaction) -> None:
+            counters = Counters(transaction)
+            naming = Naming(transaction, Names(), counters)
+            naming.prepare("queue", [short(count.queue) for count in counts])
+            bucket = int(now) // PERIOD_SECONDS * PERIOD_SECONDS
+            for count, stopped in zip(counts, paused, strict=True):
+                transaction.rows(
+                    "ingest.queue_sample",
+                    naming("queue", short(count.queue)),
+                    bucket,
+                    count.ready,
+                    count.delayed,
+                    count.running,
+                    count.parked,
+                    count.held,
+                    count.dead,
+                    _age(count.oldest, now),
+                    int(stopped),
+                )
+            counters.save()
+
+        self._archive.write(step)
+
+
+def _age(oldest: bytes | None, now: float) -> int | None:
+    """How long the job that is ready for longest waits, in ms; None if there is none, or if it cannot be read."""
+    if oldest is None:
+        return None
+    try:
+        created = envelope.decode(oldest, len(oldest)).created
+    except DecodeError:
+        return None
+    return max(0, round((now - created) * 1000)) if created else None
