@@ -10,6 +10,7 @@ from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.limiting import LimitingConformance
@@ -54,6 +55,10 @@ class TestJobs(OnOneServer, JobConformance):
 
 
 class TestLimits(OnOneServer, LimitingConformance):
+    pass
+
+
+class TestEventLog(OnOneServer, EventLogConformance):
     pass
 
 

@@ -23,6 +23,7 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
 from umbel.testing.conformance.limiting import LimitingConformance
@@ -114,6 +115,10 @@ class TestJobs(AsWorker, JobConformance):
 
 
 class TestLimits(AsWorker, LimitingConformance):
+    pass
+
+
+class TestEventLog(AsWorker, EventLogConformance):
     pass
 
 

@@ -34,6 +34,7 @@ from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -105,6 +106,10 @@ class TestJobs(OnCluster, JobConformance):
 
 
 class TestLimits(OnCluster, LimitingConformance):
+    pass
+
+
+class TestEventLog(OnCluster, EventLogConformance):
     pass
 
 

@@ -26,6 +26,7 @@ from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -92,6 +93,10 @@ class TestJobs(BehindSentinel, JobConformance):
 
 
 class TestLimits(BehindSentinel, LimitingConformance):
+    pass
+
+
+class TestEventLog(BehindSentinel, EventLogConformance):
     pass
 
 

@@ -71,8 +71,8 @@ MEMORY: Final = frozenset(
     }
 )
 SQLITE: Final = MEMORY | {Power.PROCESSES}
-REDIS: Final = (SQLITE - {Power.EVENTS}) | {Power.HOSTS}
-POSTGRES: Final = REDIS | {Power.TRANSACTIONS, Power.LIMITS, Power.EVENTS}
+REDIS: Final = SQLITE | {Power.HOSTS}
+POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""

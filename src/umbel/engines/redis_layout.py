@@ -10,6 +10,9 @@ from typing import Final
 QUEUES: Final = b"umbel:queues"
 """SET of the names of all queues ever used."""
 
+EVENTS: Final = b"umbel:{~events}:log"
+"""STREAM of what happened; no queue can have such a name."""
+
 
 def prefix(queue: str) -> bytes:
     """What the keys of *queue* begin with."""

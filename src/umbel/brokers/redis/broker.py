@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
+from umbel.brokers.redis.event_log import RedisEventLog
 from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.jobs import RedisJobs
 from umbel.brokers.redis.limits import RedisLimits
@@ -71,6 +72,11 @@ class RedisBroker:
     def mailbox(self) -> RedisMailbox:
         """The verbs of boxes on this engine."""
         return RedisMailbox(self._calls, self._engine)
+
+    @property
+    def event_log(self) -> RedisEventLog:
+        """The log of events on this engine."""
+        return RedisEventLog(self._engine)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""
