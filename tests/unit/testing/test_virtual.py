@@ -215,3 +215,28 @@ async def test_a_test_that_is_a_coroutine_can_wait_and_move(project: Project, cl
     assert await clock.aadvance("1m") == 1
     assert await clock.adrain() == 0
     assert project.lines == [("a", 60.0)]
+
+
+# --- limits
+
+
+def test_jobs_under_a_rate_start_one_after_the_other(project: Project, clock: VirtualClock) -> None:
+    slow = project.app.task(name="slow", rate_limit="2/m")(project._note)
+    slow.delay_many([(name,) for name in "abcd"])
+    project.note.delay("free")
+    assert clock.run() == 2
+    assert clock.advance("1m") == 2
+    clock.drain()
+    assert sorted(project.lines) == [("a", 0.0), ("b", 30.0), ("c", 60.0), ("d", 90.0), ("free", 0.0)]
+
+
+def test_turns_follow_each_other_and_unique_jobs_are_one(project: Project, clock: VirtualClock) -> None:
+    fair = project.app.task(name="fair", fair_key="name")(project._note)
+    once = project.app.task(name="once", unique=True)(project._note)
+    fair.delay_many([("flood",)] * 20)
+    fair.delay("other")
+    assert once.delay("same").id == once.delay("same").id
+    assert clock.drain() == 22
+    names = [name for name, _ in project.lines]
+    assert names.index("other") <= 2
+    assert names.count("same") == 1

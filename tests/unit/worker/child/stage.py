@@ -105,6 +105,7 @@ class Stage:
         self.space = Space()
         self.broker = MemoryBroker(self.space)
         self.store = MemoryStore(self.space)
+        self.regulated = True  # whether children ask for jobs under limits
         self.app = Umbel("child", broker=self.broker, backend=self.store, set_as_current=False)
 
     def task(self, function: Callable[..., Any], **options: Any) -> Task[..., Any]:
@@ -178,6 +179,8 @@ class Stage:
 
         settler = Settler(link, "child@test", 60.0, settled)
         running = Running(session, Consumer(link, executor, settler, gate, pace), settler, gate)
+        if self.regulated:
+            running.consumer.doorkeeper.regulate(self.app, self.app.tasks)
         settling = asyncio.create_task(settler.run())
         running.consuming = asyncio.create_task(running.consumer.run(running.be_ready))
         try:
