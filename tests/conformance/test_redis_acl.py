@@ -13,12 +13,14 @@ from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.calls import FOLDER
 from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.limits import Admission
 from umbel.contracts.powers import QueueCounts, Record
 from umbel.engines.redis_command import SHARED, load
 from umbel.exceptions import BackendError, BrokerError, BrokerUnavailable
 from umbel.model.flow import Flow, Node
 from umbel.model.ids import new_id
 from umbel.model.job import Job
+from umbel.model.limit import Limit, Pace, Unique
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
@@ -44,9 +46,9 @@ def rules(user: str) -> str:
 
 
 def more_rights(what: str = "flows") -> set[str]:
-    """What a producer needs beside its rules to start flows, or for control, as the document says."""
-    _, flows, control = re.findall(r"^ACL SETUSER producer [^`]*", DOCUMENT.read_text(), re.MULTILINE)
-    return set(re.findall(r"\+(\S+)", {"flows": flows, "control": control}[what]))
+    """What a producer needs beside its rules for flows, limits or control, as the document says."""
+    _, flows, limits, control = re.findall(r"^ACL SETUSER producer [^`]*", DOCUMENT.read_text(), re.MULTILINE)
+    return set(re.findall(r"\+(\S+)", {"flows": flows, "limits": limits, "control": control}[what]))
 
 
 def called(*texts: str) -> set[str]:
@@ -66,7 +68,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert command(server.port, rules(user)) == "+OK"
         starter = f"{rules('producer')} {' '.join(f'+{right}' for right in more_rights())}"
         operator = f"{starter} {' '.join(f'+{right}' for right in more_rights('control'))}"
-        for user, line in (("starter", starter), ("operator", operator)):
+        limited = f"{rules('producer')} {' '.join(f'+{right}' for right in more_rights('limits'))}"
+        for user, line in (("starter", starter), ("operator", operator), ("limited", limited)):
             assert command(server.port, line.replace("producer", user)) == "+OK"
         yield server
 
@@ -154,9 +157,13 @@ def test_who_starts_flows_has_no_right_that_these_do_not_need() -> None:
     assert more_rights() == needed - set(re.findall(r"\+(\S+)", rules("producer")))
 
 
+def test_who_sends_under_limits_has_no_right_that_this_does_not_need() -> None:
+    assert more_rights("limits") == scripts(FOLDER, ("admit",)) - set(re.findall(r"\+(\S+)", rules("producer")))
+
+
 CONTROL = (
     "revoke", "purge", "settle", "settle_joins", "close", "jobs", "revive", "discard", "pause", "tell",
-    "counts", "locate", "sessions",
+    "counts", "locate", "sessions", "adjust", "limits",
 )  # fmt: skip
 
 
@@ -183,6 +190,9 @@ async def test_a_producer_with_these_rights_controls_jobs_and_queues(url_of: Cal
     taken = await jobs.apurge("p", QUEUE, 10, 10.0)
     assert await jobs.aend("p", [Settlement(each, "end") for each in taken]) == [True, True]
     await jobs.apause(QUEUE, paused=False)
+    broker.limit_store.adjust(QUEUE, "task", Pace(1))
+    assert [each.adjusted for _, each in broker.limit_store.limits(QUEUE, "", 10)] == [True]
+    broker.limit_store.adjust(QUEUE, "task", None)
     assert (await broker.alocate("b", None)).place == "ended"
     assert await broker.counts([QUEUE]) == [QueueCounts(QUEUE)]
     assert [each.session for each in await broker.sessions([QUEUE])] == ["s"]
@@ -201,6 +211,17 @@ async def test_a_producer_with_these_rights_starts_flows_shows_and_revokes_them(
     assert found is not None
     assert [each.id for each in broker.flow_store.flows([QUEUE], 10)] == [found.id]
     assert await broker.flow_store.arevoke_flow("flow", None)
+    await broker.aclose()
+    broker.close()
+
+
+async def test_a_producer_with_these_rights_sends_under_limits(url_of: Callable[[str], str]) -> None:
+    broker = RedisBroker(url_of("limited"), Settings())
+    limit, unique = Limit("task", "key", "turn", Pace(1, 0.5, 2)), Unique("key")
+    jobs = [Job(each, QUEUE, b"envelope", delay=60.0 * (each == "d")) for each in "abcd"]
+    admissions = [Admission(job, limit, unique if job.id == "a" else Unique("k", seconds=9.0), 9) for job in jobs]
+    assert broker.limit_store.admit(admissions) == ["a", "b", "b", "b"]
+    assert await broker.limit_store.aadmit([Admission(Job("e", QUEUE, b"envelope"), None, unique)]) == ["a"]
     await broker.aclose()
     broker.close()
 
