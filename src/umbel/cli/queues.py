@@ -28,10 +28,13 @@ HELP: Final = """Queues of a broker: list, pause, resume and purge them. With -b
 
 Nobody receives from a paused queue; jobs may still be sent to it, and those that run go on.
 """
-LIST: Final = """Show the jobs that have not ended, in the order in which they will start, and dead letters.
+LIST: Final = """Show jobs: those that the broker has, or with a FILTER those in the history.
 
---state is ready, delayed, held (by a limit), running, parked (no worker knew the task) or dead; by default all but
-dead.
+Without FILTER: the jobs that have not ended, in the order in which they will start, and dead letters. --state is ready,
+delayed, held (by a limit), running, parked (no worker knew the task) or dead; by default all but dead.
+
+With FILTER: what a recorder has noted, newest first; such as 'state:failed since:1h', 'task:mail.* arg.lang:de run>5s'
+or '"free text"'. Its terms are on the page on the history.
 """
 LIMITS: Final = """Show the limits of a queue that have jobs, or another rate than in the code of their task.
 
@@ -134,15 +137,24 @@ def purge(frame: Frame, /, *, wanted: tuple[str, ...], force: bool) -> int:
 
 
 @click.command("list", cls=Command, help=LIST)
+@click.argument("filter", metavar="[FILTER]", required=False)
 @queues_option
 @click.option("--state", "places", multiple=True, type=click.Choice(PLACES), help="Where they are; may be repeated.")
 @click.option("--task", metavar="NAME", help="Only jobs of this task.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many a queue.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True,
+              help="How many a queue; with FILTER, in all.")  # fmt: skip
+@click.option("--before", type=click.IntRange(min=1), metavar="NUMBER", help="With FILTER: go on after a list before.")
 @json_option
 @click.pass_obj
-def list_jobs(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
+def list_jobs(frame: Frame, /, *, filter: str | None, before: int | None, as_json: bool, **given: Any) -> int:
     """Show them; answers the exit code."""
     app = opened(frame)
+    if filter is not None or before is not None:
+        if given["queues"] or given["places"] or given["task"]:
+            raise click.UsageError("-Q, --state and --task are for lists without FILTER: write queue:x state:y task:z")
+        from umbel.cli.found import show_found
+
+        return show_found(frame, app, filter or "", given["limit"], before, as_json=as_json)
     places = cast("tuple[Place, ...]", given["places"] or PLACES[:-1])
     found = [
         job

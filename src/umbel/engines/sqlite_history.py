@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from umbel.engines.sqlite_file import Patience, check_version, file_system, path_of, prepare, refuse_network
+from umbel.engines.sqlite_file import Connection, Patience, check_version, file_system, path_of, prepare, refuse_network
 from umbel.engines.statements import statements
 from umbel.exceptions import (
     HistoryError,
@@ -40,13 +40,13 @@ _NUMBERED: Final = re.compile(r"\$(\d+)")
 class SqliteTransaction:
     """Statements on one connection, see `umbel.contracts.history.Transaction`."""
 
-    def __init__(self, connection: apsw.Connection, texts: dict[str, str]) -> None:
+    def __init__(self, connection: Connection, texts: dict[str, str]) -> None:
         self._connection = connection
         self._texts = texts
 
     def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         """What the statement *name* answers."""
-        return self._connection.execute(self._texts[name], values).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(self._texts[name], values).fetchall()
 
     def among(self, name: str, wanted: Sequence[str] | Sequence[int], *values: object) -> list[tuple[Any, ...]]:
         """The same, with the set *wanted* first, as JSON."""
@@ -55,7 +55,7 @@ class SqliteTransaction:
     def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
         """The statement once for each row."""
         if rows:
-            self._connection.executemany(self._texts[name], rows)  # type: ignore[arg-type]
+            self._connection.executemany(self._texts[name], rows)
 
     def text(self, name: str) -> str:
         """The text of *name*."""
@@ -67,7 +67,7 @@ class SqliteTransaction:
 
     def ask(self, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """What a composed statement answers."""
-        return self._connection.execute(text, tuple(values)).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(text, tuple(values)).fetchall()
 
 
 class SqliteArchive:
@@ -134,8 +134,8 @@ class SqliteArchive:
             return self._idle.pop()
         except IndexError:
             pass
-        if not self.path.exists():  # the tables must be there before anybody can read them
-            self.write(lambda _: None)
+        if not self.path.exists():  # a reader makes no file: it may be in the wrong folder
+            raise HistoryUnavailable(f"there is no history at {self.path} yet: start `umbel recorder`")
         connection = self._open()
         connection.pragma("query_only", 1)
         return connection

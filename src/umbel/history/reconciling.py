@@ -131,11 +131,9 @@ def _ended(job: Silent, told: bytes | None) -> Event | None:
     body: dict[str, Any] = {"run": found.run} if found.run else {}
     failure = found.failure
     if failure is not None:
-        body |= {
-            "error": f"{failure.module}.{failure.type}",
-            "message": failure.message,
-            "traceback": failure.traceback,
-        }
+        own = failure.module != "builtins"
+        body["error"] = f"{failure.module}.{failure.type}" if own else failure.type
+        body |= {"message": failure.message, "traceback": failure.traceback}
     kind = {FAILURE: "task-failed", REVOKED: "task-revoked"}.get(found.state, "task-succeeded")
     attempt = max(job.attempt, found.retries + 1)
     return Event(msgspec.convert(kind, Any), found.done, job.id, found.task, found.queue or job.queue, attempt, body)
