@@ -109,6 +109,11 @@ def test_a_worker_killed_before_it_heard_of_a_doom_leaves_a_job_that_is_not_run_
     assert stage.ledger.starts()[job.id] == 1
 
 
+def told_elsewhere(state: Any) -> Any:
+    """Stands for a command that runs in the workers only."""
+    raise NotImplementedError(state)
+
+
 def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UMBEL_BROKER_URL", stage.url)  # the command line leaves it behind
     first = stage.start("-n", "one@here", "--processes=1").wait_ready()
@@ -134,6 +139,15 @@ def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage, monkeypatch: p
         stage.send("work_async", 600.0).get(timeout=60)
     assert main(["control", "time_limit", "no.such", "1", "-t", "20", "-b", stage.url]) == 2
     assert main(["control", "cancel_consumer", "third", "-t", "20", "-b", stage.url]) == 1  # two does not serve it
+    for name in ("writer", "add"):
+        stage.app.control_command(name=name)(told_elsewhere)
+    children = [str(child.pid) for child in first.children()]
+    found = control.inspect("one@here", 20).command("writer")
+    assert found == {pid: ["one@here", str(stage.ledger.path)] for pid in children}
+    assert control.broadcast("add", {"n": 2}, ["one@here"], reply=True, timeout=20) == [
+        {"one@here": dict.fromkeys(children, 3)}
+    ]
+    assert "ValueError" in str(control.broadcast("add", {"n": -1}, ["one@here"], reply=True, timeout=20))
     control.shutdown(["two@here"])
     assert second.wait() == 0
     assert first.running()

@@ -96,6 +96,9 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["flows", "retry", "stranger"], "no flow stranger is known"),
         (["inspect", "query_task"], "needs ids"),
         (["inspect", "dance"], "dance"),
+        (["inspect", "ping", "me"], "takes any"),
+        (["control", "dance"], "dance"),
+        (["control", "autoscale", "1", "2"], "MAX,MIN"),
     ],
 )
 def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(

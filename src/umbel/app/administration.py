@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from umbel.app.lazy import lazy
 
 if TYPE_CHECKING:
+    from umbel.app.commands import Commands
     from umbel.app.control import Control
     from umbel.app.dead import DeadLetters
     from umbel.app.events import Events
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from umbel.options import Seconds
     from umbel.schedules import Rule
     from umbel.telling import Teller
+
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Administration:
@@ -71,6 +75,33 @@ class Administration:
         from umbel.app.control import Control
 
         return Control(self._whole)
+
+    @lazy
+    def commands(self) -> Commands:
+        """What the app adds to `umbel inspect` and `umbel control`; see `inspect_command`."""
+        from umbel.app.commands import Commands
+
+        return Commands()
+
+    @overload
+    def inspect_command(self, function: F) -> F: ...
+    @overload
+    def inspect_command(self, function: None = None, **options: Any) -> Callable[[F], F]: ...
+    def inspect_command(self, function: Any = None, **options: Any) -> Any:
+        """Add ``function(state, **arguments)``, which tells something of a worker: a decorator, as Celery's.
+
+        *options* are name, args (pairs of a name and what makes the value of a word), signature and help. It runs in
+        each child of each worker that is asked; what it returns, plain data, is the answer, and an error is one, too.
+        """
+        return self.commands.add("inspect", function, **options)
+
+    @overload
+    def control_command(self, function: F) -> F: ...
+    @overload
+    def control_command(self, function: None = None, **options: Any) -> Callable[[F], F]: ...
+    def control_command(self, function: Any = None, **options: Any) -> Any:
+        """Add a function that changes something in a worker; see `inspect_command`."""
+        return self.commands.add("control", function, **options)
 
     @lazy
     def dead(self) -> DeadLetters:

@@ -191,6 +191,12 @@ class Control:
         """Have each worker run *n* children fewer; they finish what they run."""
         return self._asked("pool_shrink", destination, timeout, n=n)
 
+    def autoscale(
+        self, max: int, min: int, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+    ) -> list[Reply]:
+        """Have workers that were started with --autoscale keep between *min* and *max* children; others refuse."""
+        return self._asked("autoscale", destination, timeout, max=max, min=min)
+
     def pool_restart(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
         """Have each child replaced when what it runs has ended. SIGHUP also loads the code anew."""
         return self._asked("pool_restart", destination, timeout)

@@ -167,10 +167,18 @@ class Inspect:
         """The queues that each worker serves, as dicts with Celery's keys."""
         return waited(self._seat, self.aactive_queues())
 
+    async def acommand(self, name: str, **arguments: Any) -> Replies:
+        """The async twin of `command`."""
+        return await self._ask(name, arguments)
+
+    def command(self, name: str, **arguments: Any) -> Replies:
+        """What the app's own command *name* answers, of each worker by child; see `Umbel.inspect_command`."""
+        return waited(self._seat, self.acommand(name, **arguments))
+
     # ---
 
-    async def _ask(self, verb: str) -> Replies:
-        told = await self._orders.ask(verb, {}, self._to, self._timeout)
+    async def _ask(self, verb: str, arguments: dict[str, Any] | None = None) -> Replies:
+        told = await self._orders.ask(verb, arguments or {}, self._to, self._timeout)
         return self._shaped({one.worker: one.told for one in told})
 
     def _shaped(self, replies: dict[str, Any]) -> Replies:

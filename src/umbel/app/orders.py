@@ -19,7 +19,16 @@ Node: TypeAlias = tuple[str, str, int]
 """A worker: its name, host and process. Two may have one name."""
 
 TELLING: Final = frozenset(
-    {"shutdown", "pool_grow", "pool_shrink", "pool_restart", "add_consumer", "cancel_consumer", "time_limit"}
+    {
+        "autoscale",
+        "shutdown",
+        "pool_grow",
+        "pool_shrink",
+        "pool_restart",
+        "add_consumer",
+        "cancel_consumer",
+        "time_limit",
+    }
 )
 ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started"})
 ORDER_SECONDS: Final = 60.0
@@ -80,8 +89,8 @@ class Orders:
         return {node for node in nodes if destination is None or node[0] in destination}
 
     def _mailbox(self, verb: str) -> Mailbox:
-        if verb not in TELLING | ASKING:
-            known = ", ".join(sorted(TELLING | ASKING))
+        if verb not in TELLING | ASKING and verb not in self._seat.commands:
+            known = ", ".join(sorted({*TELLING, *ASKING, *(command.name for command in self._seat.commands)}))
             raise ImproperlyConfigured(f"no worker knows the order {verb!r}; there are: {known}")
         return mailbox(self._seat, f"the order {verb!r} to workers")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
+from umbel.app.commands import Commands
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.jobs import JobHolder, JobStore
@@ -48,6 +49,11 @@ class Seat(Protocol):
     @property
     def teller(self) -> Teller | None:
         """What tells of jobs and flows in events, if they are told of."""
+        ...
+
+    @property
+    def commands(self) -> Commands:
+        """The commands that the app adds to those of workers."""
         ...
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,11 @@ from umbel.cli.command import Command, Frame
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
+from umbel.worker.sizing import autoscale_limits
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
+    from umbel.app.commands import Kind
 
 NOBODY: Final = 69
 USAGE: Final = 2
@@ -31,6 +36,8 @@ active_queues  queues that they serve
 stats          processes, slots, resources
 conf           settings, secrets masked
 ping           who hears
+
+Commands of the app's own (@app.inspect_command) may be followed by words, too.
 """
 CONTROL: Final = """Have workers do something: VERB is one of those below. Exit code 69 when no worker answers, 2 when
 all refuse, 1 when some do.
@@ -45,7 +52,10 @@ time_limit TASK [SOFT] HARD
                        other limits, in seconds, for the runs that begin from now on
 rate_limit TASK [RATE] another rate, such as 10/s, 100/m or 0 (any), for all workers together, until another one is
                        set; without RATE that of the code. It is kept by the broker: no worker need be there
+autoscale MAX MIN      other bounds, of workers with --autoscale
 shutdown               stop, as SIGTERM would
+
+Commands of the app's own (@app.control_command) may be followed by words, too.
 """
 _ASKING: Final[dict[str, Callable[..., Any]]] = {
     "active": Inspect.active,
@@ -72,23 +82,26 @@ _timeout: Final = click.option(
 
 
 @click.command(cls=Command, help=INSPECT)
-@click.argument("verb", type=click.Choice(sorted(_ASKING)), metavar="VERB")
-@click.argument("ids", nargs=-1, metavar="[ID...]")
+@click.argument("verb", metavar="VERB")
+@click.argument("words", nargs=-1, metavar="[ID|ARGUMENT...]")
 @_destination
 @_timeout
 @json_option
 @click.pass_obj
-def inspect(frame: Frame, /, *, verb: str, ids: tuple[str, ...], as_json: bool, **given: Any) -> int:
+def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool, **given: Any) -> int:
     """Show it; answers the exit code."""
-    if bool(ids) != (verb == "query_task"):
-        raise ImproperlyConfigured("query_task needs ids, and only that verb takes any")
-    asked = opened(frame).control.inspect(names(given["destination"]) or None, given["timeout"])
-    return _answered(_ASKING[verb](asked, *ids), as_json=as_json)
+    if verb in _ASKING and bool(words) != (verb == "query_task"):
+        raise ImproperlyConfigured("query_task needs ids, and no other of these verbs takes any")
+    app = opened(frame)
+    asked = app.control.inspect(names(given["destination"]) or None, given["timeout"])
+    if verb in _ASKING:
+        return _answered(_ASKING[verb](asked, *words), as_json=as_json)
+    return _answered(asked.command(verb, **_own(app, verb, "inspect", words, _ASKING)), as_json=as_json)
 
 
 @click.command(cls=Command, help=CONTROL)
-@click.argument("verb", type=click.Choice(sorted([*TELLING, _RATE])), metavar="VERB")
-@click.argument("words", nargs=-1, metavar="[N|QUEUE|TASK…]")
+@click.argument("verb", metavar="VERB")
+@click.argument("words", nargs=-1, metavar="[N|QUEUE|TASK|ARGUMENT…]")
 @_destination
 @_timeout
 @force_option
@@ -98,15 +111,36 @@ def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     """Order it; answers the exit code."""
     if verb == _RATE:
         return _rate(frame, words, given["destination"], as_json=as_json)
-    arguments = _arguments(verb, words)
+    arguments = _arguments(verb, words) if verb in TELLING else {}
     app = opened(frame)
+    if verb not in TELLING:
+        arguments = _own(app, verb, "control", words, (*TELLING, _RATE))
     wanted = names(given["destination"]) or None
     if verb in _HARMFUL:
         agreed(f"Shut down {', '.join(wanted) if wanted else 'all workers'}?", force=given["force"])
     replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
     told = {name: reply for each in replies for name, reply in each.items()}
     code = _answered(told or None, as_json=as_json)
-    return code or _verdict(["error" in reply for reply in told.values()])
+    return code or _verdict([_refused(reply) for reply in told.values()])
+
+
+def _refused(reply: Any) -> bool:
+    """Whether a worker refuses; or a child of it, if the command is the app's own."""
+    if not isinstance(reply, dict):
+        return False
+    return "error" in reply or any(isinstance(each, dict) and "error" in each for each in reply.values())
+
+
+def _own(app: Umbel, verb: str, kind: Kind, words: tuple[str, ...], known: Iterable[str]) -> dict[str, Any]:
+    """The arguments of a command of the app. Raises `ImproperlyConfigured` if it has none of that name."""
+    command = app.commands.get(verb, kind)
+    if command is None:
+        there = [*sorted(known), *(each.name for each in app.commands if each.kind == kind)]
+        raise ImproperlyConfigured(f"there is no {kind} command {verb!r}; there are: {', '.join(there)}")
+    try:
+        return command.arguments(words)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
 
 
 def _verdict(refused: list[bool]) -> int:
@@ -118,6 +152,9 @@ def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
     """What *words* say after *verb*. Raises `ImproperlyConfigured`."""
     if verb == "time_limit":
         return _limits(words)
+    if verb == "autoscale":
+        most, least = autoscale_limits(",".join(words))
+        return {"max": most, "min": least}
     if verb in _NUMBERS:
         if words and not (len(words) == 1 and words[0].isdecimal()):
             raise ImproperlyConfigured(f"{verb} takes a number, not {' '.join(words)!r}")

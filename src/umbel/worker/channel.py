@@ -77,6 +77,7 @@ class Channel:
         end.setblocking(False)
         self._socket = end
         self._frames = Frames()
+        self._turn = asyncio.Lock()
         self._arrived: deque[Message] = deque()
 
     async def receive(self) -> Message | None:
@@ -96,7 +97,7 @@ class Channel:
         """Write *message* within *deadline* seconds. Raises `ChannelClosed`: a reader that is stuck is given up."""
         data = frame(message)
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(deadline), self._turn:
                 await asyncio.get_running_loop().sock_sendall(self._socket, data)
         except OSError as error:  # a TimeoutError is one, too
             raise ChannelClosed(f"the other end does not read: {error!r}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -120,8 +120,39 @@ class Moment(msgspec.Struct, frozen=True, tag=True):
     details: dict[str, str | int] = {}
 
 
+class Command(msgspec.Struct, frozen=True, tag=True):
+    """To a child: run the command *name* of the app, and answer under this *number*."""
+
+    number: int
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Obeyed(msgspec.Struct, frozen=True, tag=True):
+    """From a child: what the command of that *number* has returned, or why not; it may be *unknown* there."""
+
+    number: int
+    value: Any = None
+    error: str = ""
+    unknown: bool = False
+
+
 Message: TypeAlias = (
-    Moment | Stop | Interrupt | Limit | Ready | Retiring | Lost | Load | Loaded | LoadFailed | Fork | Forked | Exited
+    Command
+    | Obeyed
+    | Moment
+    | Stop
+    | Interrupt
+    | Limit
+    | Ready
+    | Retiring
+    | Lost
+    | Load
+    | Loaded
+    | LoadFailed
+    | Fork
+    | Forked
+    | Exited
 )
 
 STOPPED_STATUS = 0

@@ -11,6 +11,7 @@ import os
 import time
 
 from umbel import Context, Umbel
+from umbel.app.commands import State
 from umbel.current import current_task
 from umbel.exceptions import Reject
 
@@ -26,6 +27,20 @@ def write(phase: str) -> None:
     """Add one line for the running job."""
     job = current_task.request.id
     os.write(_fd, f"{phase} {job} {os.getpid()} {time.time():.6f}\n".encode())
+
+
+@app.inspect_command
+def writer(state: State) -> list[str]:
+    """Tell where this child writes."""
+    return [state.hostname, LEDGER]
+
+
+@app.control_command(args=[("n", int)])
+def add(state: State, n: int) -> int:
+    """Add one, or fail."""
+    if n < 0:
+        raise ValueError(n, state.hostname)
+    return n + 1
 
 
 @app.task

@@ -32,6 +32,9 @@ class Scripted:
         self.done: list[str] = []
         self.doomed: list[Doomed] = []
 
+    def __contains__(self, verb: object) -> bool:
+        return verb not in ("own", "nobody's", "slow")
+
     def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:
         if verb == "refused":
             raise Refused("not today")
@@ -44,6 +47,20 @@ class Scripted:
         if not doomed.ids:
             raise KeyError("of our own")
         self.doomed.append(doomed)
+
+
+class Own:
+    """Commands of an app."""
+
+    def __init__(self) -> None:
+        self.goes_on = asyncio.Event()
+
+    async def obey(self, name: str, arguments: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        if name == "nobody's":
+            raise Refused("unknown")
+        if name == "slow":
+            await self.goes_on.wait()
+        return {"9": [name, dict(arguments), 0 < seconds <= 60]}
 
 
 class Flaky:
@@ -87,7 +104,8 @@ def mailbox() -> Flaky:
 
 @asynccontextmanager
 async def hearing(mailbox: Flaky, plan: Plan, duties: Scripted) -> AsyncGenerator[Control]:
-    control = Control(cast("Any", mailbox), plan, cast("Duties", duties))
+    own = Own()
+    control = Control(cast("Any", mailbox), plan, cast("Duties", duties), cast("Any", own))
     running = asyncio.create_task(control.run())
     try:
         async with asyncio.timeout(20):
@@ -118,6 +136,22 @@ async def test_an_order_is_obeyed_and_answered_by_name_host_and_process(mailbox:
         told = await answer(mailbox)
     assert (told.worker, told.host, told.value) == ("w1@here", plan.host, {"n": 3})
     assert told.pid > 0
+
+
+async def test_what_is_no_duty_is_a_command_of_the_app(mailbox: Flaky, plan: Plan) -> None:
+    async with hearing(mailbox, plan, Scripted()):
+        await mailbox.atell(BOX, [order("own", arguments={"n": 3}, reply="reply")], 60)
+        assert (await answer(mailbox)).value == {"9": ["own", {"n": 3}, True]}
+        await mailbox.atell(BOX, [order("nobody's", reply="other")], 60)
+        (letter,) = await mailbox.inner.ahear("other", 0, 20)
+        assert decode_answer(letter.message).error == "unknown"
+
+
+async def test_a_command_of_the_app_that_takes_its_time_keeps_no_order_waiting(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order("slow"), order("last")], 60)
+        await until(lambda: duties.done == ["last"])
 
 
 async def test_an_order_to_somebody_else_is_passed_over(mailbox: Flaky, plan: Plan) -> None:

@@ -12,6 +12,7 @@ from umbel.settings import Settings
 from umbel.wire.letters import Doomed
 from umbel.worker.messages import Limit, Loaded
 from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.autoscaler import Autoscaler
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.duties import Duties, Refused
 from umbel.worker.supervisor.plan import make_plan
@@ -108,6 +109,19 @@ def test_a_senseless_number_of_children_is_refused(number: object) -> None:
     made, _, _ = duties()
     with pytest.raises(Refused, match="whole number"):
         made.do("pool_grow", {"n": number})
+
+
+def test_other_bounds_are_kept_by_a_worker_that_has_bounds() -> None:
+    made, crew, _ = duties(autoscale="4,1")
+    made.scaler = Autoscaler(crew, 1, 4, 1)
+    assert made.do("autoscale", {"max": 9, "min": 3}) == {"ok": "autoscale now max=9 min=3, 3 children"}
+    assert made.do("autoscale", {"max": 1, "min": 1}) == {"ok": "autoscale now max=1 min=1, 1 children"}
+    for wrong in ({"max": 1, "min": 2}, {"max": 0, "min": 0}, {"max": "3", "min": 1}, {}):
+        with pytest.raises(Refused, match="whole numbers"):
+            made.do("autoscale", wrong)
+    made.scaler = None
+    with pytest.raises(Refused, match="without --autoscale"):
+        made.do("autoscale", {"max": 9, "min": 3})
 
 
 def test_a_worker_that_sees_to_its_size_itself_is_not_resized() -> None:

@@ -24,6 +24,7 @@ from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.announcing import aannounce
+from umbel.worker.child.commanding import obey
 from umbel.worker.child.consumer import Consumer
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.executors import make_executor
@@ -36,7 +37,19 @@ from umbel.worker.child.pulse import Pulse
 from umbel.worker.child.quota import Quota
 from umbel.worker.child.reporter import reporter_of
 from umbel.worker.child.settler import Settler
-from umbel.worker.messages import LOST_STATUS, STOPPED_STATUS, Interrupt, Limit, Lost, Moment, Ready, Retiring, Stop
+from umbel.worker.messages import (
+    LOST_STATUS,
+    STOPPED_STATUS,
+    Command,
+    Interrupt,
+    Limit,
+    Lost,
+    Moment,
+    Obeyed,
+    Ready,
+    Retiring,
+    Stop,
+)
 from umbel.worker.options import ChildOptions
 
 SWITCH_SECONDS: Final = 0.002
@@ -71,6 +84,7 @@ class Child:
         self._app = app
         self._worker = options.worker
         self._announcing: set[asyncio.Future[None]] = set()
+        self._obeying: set[asyncio.Future[None]] = set()
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
         """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead."""
@@ -103,6 +117,16 @@ class Child:
         announcing = asyncio.ensure_future(aannounce(self._app, moment, self._worker))
         self._announcing.add(announcing)
         announcing.add_done_callback(self._announcing.discard)
+
+    def obey(self, order: Command, answer: Callable[[Obeyed], Awaitable[None]]) -> None:
+        """Run a command of the app, beside what runs."""
+
+        async def obeyed() -> None:
+            with contextlib.suppress(ChannelClosed):
+                await answer(await obey(self._app, order, self._worker))
+
+        self._obeying.add(obeying := asyncio.ensure_future(obeyed()))
+        obeying.add_done_callback(self._obeying.discard)
 
     async def _say_farewell(self, status: int) -> None:
         if self._announcing:
@@ -179,6 +203,8 @@ async def _listen(channel: Channel, child: Child) -> None:
                 child.announce(message)
             case Limit():
                 child.change(message)
+            case Command():
+                child.obey(message, channel.send)
             case _:
                 raise ChannelClosed(f"not for a child: {message!r}")
     # The supervisor is gone, and with it the lease: nothing that this process still does would count.

@@ -54,6 +54,14 @@ class Autoscaler:
         self._least = least
         self._idle_since: float | None = None
 
+    def keep(self, most: int, least: int) -> int:
+        """Keep between *least* and *most* children from now on; answers how many there are to be."""
+        self._most, self._least, self._idle_since = most, least, None
+        children = self._children
+        if children.count > most:
+            return children.shrink(children.count - most)
+        return children.grow(max(0, least - children.count))
+
     async def run(self, inspector: Inspector, queues: Callable[[], Sequence[str]]) -> None:
         """Look at *queues* every second, for ever."""
         while True:

@@ -19,12 +19,14 @@ from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
+    Command,
     Exited,
     Interrupt,
     Limit,
     Lost,
     Message,
     Moment,
+    Obeyed,
     Ready,
     Retiring,
     Stop,
@@ -65,6 +67,7 @@ class Child:
         self._killer: asyncio.TimerHandle | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._answers: dict[int, asyncio.Future[Obeyed]] = {}
 
     @property
     def age(self) -> float:
@@ -165,6 +168,16 @@ class Child:
             self.killed = True
             kernel.kill(self._process)
 
+    async def obey(self, order: Command) -> Obeyed:
+        """What it answers to *order*; waits for ever where it does not."""
+        answer: asyncio.Future[Obeyed] = asyncio.get_running_loop().create_future()
+        self._answers[order.number] = answer
+        try:
+            self._tell(order)
+            return await answer
+        finally:
+            self._answers.pop(order.number, None)
+
     def announce(self, moment: Moment) -> None:
         """Have the signal of *moment* sent there."""
         self._tell(moment)
@@ -185,6 +198,8 @@ class Child:
                     self.lose()
                 elif isinstance(message, Retiring):
                     self.retire()
+                elif isinstance(message, Obeyed) and message.number in self._answers:
+                    self._answers.pop(message.number).set_result(message)
         except ChannelClosed:
             self.kill()
 

@@ -12,6 +12,7 @@ from typing import Final
 from umbel.contracts.mailbox import Letter, Mailbox
 from umbel.exceptions import DecodeError, UmbelError
 from umbel.wire.letters import BOX, DOOM, Answer, Order, decode_order, encode, read_doomed
+from umbel.worker.supervisor.commands import Commands
 from umbel.worker.supervisor.duties import Duties, Refused
 from umbel.worker.supervisor.plan import Plan
 
@@ -29,11 +30,13 @@ logger = logging.getLogger("umbel.worker")
 class Control:
     """One loop over one box."""
 
-    def __init__(self, mailbox: Mailbox, plan: Plan, duties: Duties) -> None:
-        """Hear over *mailbox*, and have *duties* done."""
+    def __init__(self, mailbox: Mailbox, plan: Plan, duties: Duties, commands: Commands) -> None:
+        """Hear over *mailbox*, and have *duties* done; all other orders are *commands* of the app."""
         self._mailbox = mailbox
         self._plan = plan
         self._duties = duties
+        self._commands = commands
+        self._commanding: set[asyncio.Task[None]] = set()
         self._after: int | None = None
         self._trouble = False
         self.begun = asyncio.Event()
@@ -87,9 +90,28 @@ class Control:
         if time.time() > order.until + CLOCK_SECONDS:
             logger.info("the order %s comes too late", order.verb)
             return
-        answer = self._answer(order)
+        if order.verb in self._duties:
+            await self._reply(order, self._answer(order))
+        else:
+            # It may take as long as it likes: the next order is heard meanwhile.
+            commanding = asyncio.get_running_loop().create_task(self._command(order))
+            self._commanding.add(commanding)
+            commanding.add_done_callback(self._commanding.discard)
+
+    async def _command(self, order: Order) -> None:
+        value, fault = None, ""
+        try:
+            value = await self._commands.obey(order.verb, order.arguments, order.until - time.time())
+        except Refused as refused:
+            fault = str(refused)
+        await self._reply(order, self._said(value, fault))
+
+    async def _reply(self, order: Order, answer: Answer) -> None:
         if order.reply:
             await self._send(order.reply, answer)
+
+    def _said(self, value: object, fault: str) -> Answer:
+        return Answer(worker=self._plan.worker, host=self._plan.host, pid=os.getpid(), value=value, error=fault)
 
     def _answer(self, order: Order) -> Answer:
         value, fault = None, ""
@@ -100,7 +122,7 @@ class Control:
         except Exception as error:
             logger.exception("the order %s failed", order.verb)
             fault = f"{type(error).__name__}: {error}"
-        return Answer(worker=self._plan.worker, host=self._plan.host, pid=os.getpid(), value=value, error=fault)
+        return self._said(value, fault)
 
     async def _send(self, box: str, answer: Answer) -> None:
         try:

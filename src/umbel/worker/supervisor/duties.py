@@ -15,6 +15,7 @@ from umbel.options import checked_limits
 from umbel.wire.letters import Doomed
 from umbel.worker.messages import Limit
 from umbel.worker.options import WorkerOptions
+from umbel.worker.supervisor.autoscaler import Autoscaler
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.plan import Plan
 
@@ -32,6 +33,9 @@ class Refused(Exception):
 class Duties:
     """All that can be ordered, by name."""
 
+    scaler: Autoscaler | None = None
+    """What sees to the number of children, if anything does."""
+
     def __init__(self, children: Children, plan: Plan, options: WorkerOptions, stop: Callable[[], None]) -> None:
         """*plan* is how the worker began; *stop* ends it as SIGTERM would."""
         self._children = children
@@ -42,6 +46,7 @@ class Duties:
         self._verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "active_queues": self._active_queues,
             "add_consumer": self._add_consumer,
+            "autoscale": self._autoscale,
             "cancel_consumer": self._cancel_consumer,
             "conf": self._conf,
             "ping": lambda _: {"ok": "pong"},
@@ -54,6 +59,9 @@ class Duties:
             "stats": self._stats,
             "time_limit": self._time_limit,
         }
+
+    def __contains__(self, verb: object) -> bool:
+        return verb in self._verbs
 
     def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:
         """Obey; answers what whoever ordered is told. Raises `Refused`."""
@@ -142,6 +150,15 @@ class Duties:
         if type(number) is not int or not 1 <= number <= MAX_GROWTH:
             raise Refused(f"n is {number!r}: give a whole number from 1 to {MAX_GROWTH}")
         return number
+
+    def _autoscale(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        if self.scaler is None:
+            raise Refused("this worker was started without --autoscale: pool_grow and pool_shrink say how many")
+        most, least = arguments.get("max"), arguments.get("min")
+        if type(most) is not int or type(least) is not int or not 1 <= least <= most <= MAX_GROWTH:
+            raise Refused(f"max is {most!r} and min {least!r}: give whole numbers from 1 to {MAX_GROWTH}, max first")
+        number = self.scaler.keep(most, least)
+        return {"ok": f"autoscale now max={most} min={least}, {number} children"}
 
     def _restart(self, _: Mapping[str, Any]) -> dict[str, str]:
         self._children.renew()

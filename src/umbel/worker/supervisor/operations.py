@@ -37,6 +37,10 @@ class Operations:
         self._file = HealthFile(Path(options.health_file)) if options.health_file else None
         folders = options.reload_dirs or (options.workdir or ".",)
         self._watcher = Watcher([Path(folder) for folder in folders]) if options.reload else None
+        self.scaler: Autoscaler | None = None
+        """What sees to the number of children; None: it stays as it is."""
+        if options.autoscale:
+            self.scaler = Autoscaler(children, plan.sizing.threads, *autoscale_limits(options.autoscale))
         self._health.told.append(notify.sign)
         if self._file is not None:
             self._health.told.append(self._file.tell)
@@ -49,8 +53,8 @@ class Operations:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._health.run())
-                if options.autoscale:
-                    group.create_task(self._scale(broker))
+                if self.scaler is not None:
+                    group.create_task(self._scale(self.scaler, broker))
                 if self._watcher is not None:
                     group.create_task(self._watcher.run(signals.reload))
                 if options.burst:
@@ -69,11 +73,9 @@ class Operations:
         if self._file is not None:
             self._file.remove()
 
-    async def _scale(self, broker: Broker) -> None:
+    async def _scale(self, scaler: Autoscaler, broker: Broker) -> None:
         if not isinstance(broker, Inspector):
             raise ImproperlyConfigured(f"--autoscale needs a broker that can tell what it holds: {self._plan.broker}")
-        most, least = autoscale_limits(self._options.autoscale)
-        scaler = Autoscaler(self._children, self._plan.sizing.threads, most, least)
         await scaler.run(broker, lambda: self._children.plan.queues)
 
     async def _burst(self, broker: Broker, outage: Outage, signals: Signals) -> None:

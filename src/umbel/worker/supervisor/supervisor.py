@@ -28,6 +28,7 @@ from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.banner import banner, concurrency
 from umbel.worker.supervisor.bulletin import Bulletin, bulletin_of
 from umbel.worker.supervisor.children import Children, CrashLoop
+from umbel.worker.supervisor.commands import Commands
 from umbel.worker.supervisor.control import Control
 from umbel.worker.supervisor.duties import Duties
 from umbel.worker.supervisor.forkserver import AppFailed, Forkserver, ForkserverGone
@@ -144,7 +145,8 @@ class Supervisor:
         broker: object = self._broker
         if isinstance(broker, MailboxHolder) and Power.MAILBOX in powers_of(broker):
             duties = Duties(children, children.plan, self._order.options, signals.warm.set)
-            control = Control(broker.mailbox, children.plan, duties)
+            duties.scaler = None if self._operations is None else self._operations.scaler
+            control = Control(broker.mailbox, children.plan, duties, Commands(children))
             group.create_task(control.run())
             await control.begun.wait()
 

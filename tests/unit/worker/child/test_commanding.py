@@ -1,0 +1,76 @@
+"""Commands of the app in a child: whatever they do, there is an answer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from umbel import Umbel
+from umbel.app.commands import State
+from umbel.worker.child.commanding import MAX_BYTES, obey
+from umbel.worker.messages import Command, Obeyed
+
+
+@pytest.fixture
+def app() -> Umbel:
+    made = Umbel("commanding", broker="memory://commanding", set_as_current=False)
+
+    @made.inspect_command
+    def told(state: State, **arguments: Any) -> list[Any]:
+        return [state.hostname, state.app is made, threading.current_thread() is threading.main_thread(), arguments]
+
+    @made.inspect_command
+    async def awaited(state: State, n: int) -> tuple[str, int]:
+        return state.hostname, n
+
+    @made.control_command
+    def broken(state: State, how: str = "") -> object:
+        match how:
+            case "exits":
+                sys.exit("enough")
+            case "stops":
+                raise StopIteration
+            case "strange":
+                return object()
+            case "long":
+                return "x" * MAX_BYTES
+            case _:
+                raise KeyError(state.hostname)
+
+    return made
+
+
+async def asked(app: Umbel, name: str, **arguments: Any) -> Obeyed:
+    return await obey(app, Command(7, name, arguments), "w1@here")
+
+
+async def test_a_function_runs_beside_the_loop_and_a_coroutine_in_it(app: Umbel) -> None:
+    assert await asked(app, "told", a=1) == Obeyed(7, ["w1@here", True, False, {"a": 1}])
+    assert await asked(app, "awaited", n=2) == Obeyed(7, ["w1@here", 2])
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("raises", "KeyError"),
+        ("exits", "enough"),
+        ("stops", "RuntimeError"),
+        ("strange", "TypeError"),
+        ("long", "too long"),
+    ],
+)
+async def test_whatever_goes_wrong_is_the_answer(app: Umbel, how: str, error: str) -> None:
+    answer = await asked(app, "broken", how=how)
+    assert error in answer.error
+    assert not answer.unknown
+
+
+async def test_arguments_that_it_does_not_take_are_told(app: Umbel) -> None:
+    assert "TypeError" in (await asked(app, "awaited", m=2)).error
+
+
+async def test_a_command_that_nobody_knows_is_unknown(app: Umbel) -> None:
+    assert await asked(app, "dance") == Obeyed(7, unknown=True)
