@@ -49,10 +49,10 @@ def redis_url(redis_server: Server) -> str:
 
 
 @pytest.fixture
-def postgres_results_url(postgres_server: Server) -> str:
+def postgres_results_url(postgres_server: Server, postgres_admin: postgres.Admin) -> str:
     """The address of `postgres_server` as a result store for SQL databases, without its tables."""
     postgres_server.ensure_running()
-    postgres.drop_results(postgres_server.url)
+    postgres_admin.drop_results()
     return f"db+{postgres_server.url}"
 
 
@@ -91,16 +91,24 @@ def objects_url(objects_server: Server) -> str:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One PostgreSQL for the whole run; a test that kills it need not repair it."""
-    server = Server(Postgres(("fsync = off",)), tmp_path_factory.mktemp("postgres")).start()
+    server = Server(Postgres(("fsync = off", "autovacuum = off")), tmp_path_factory.mktemp("postgres")).start()
     yield server
     server.close()
 
 
+@pytest.fixture(scope="session")
+def postgres_admin(postgres_server: Server) -> Iterator[postgres.Admin]:
+    """Who empties `postgres_server`."""
+    admin = postgres.Admin(postgres_server.url)
+    yield admin
+    admin.close()
+
+
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> str:
+def postgres_url(postgres_server: Server, postgres_admin: postgres.Admin) -> str:
     """The address of `postgres_server`, empty."""
     postgres_server.ensure_running()
-    postgres.empty(postgres_server.url)
+    postgres_admin.empty()
     return postgres_server.url
 
 

@@ -76,7 +76,7 @@ class OnSqlite(BrokerMachine):
         return SqliteStore(self.file(), clock)
 
     def file(self) -> File:
-        return File(f"sqlite:///{self.folder.name}/model.db", "broker_url", 5.0)
+        return File(f"sqlite:///{self.folder.name}/model.db", "broker_url", 30.0)
 
     def teardown(self) -> None:
         super().teardown()

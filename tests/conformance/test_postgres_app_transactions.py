@@ -160,7 +160,7 @@ def test_a_broker_without_transactions_names_the_one_with_them() -> None:
     @app.task
     def nothing() -> None: ...
 
-    with pytest.raises(ImproperlyConfigured, match="transaction of your own: MemoryBroker does not, PostgreSQL does"):
+    with pytest.raises(ImproperlyConfigured, match="transaction of your own: memory:// does not, PostgreSQL does"):
         nothing.apply_async(connection=object())
 
 

@@ -9,10 +9,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conformance.machine import BrokerMachine
 from tests.conformance.test_model import SIZE
+from tests.patient import PATIENT
 from tests.servers import Server
 from tests.servers.redis import flush
 from umbel.brokers.redis import RedisBroker
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 
 
@@ -24,10 +24,10 @@ class OnRedis(BrokerMachine):
         super().__init__()
 
     def make(self, clock: Callable[[], float]) -> RedisBroker:
-        return RedisBroker(self.server.url, Settings(), clock)
+        return RedisBroker(self.server.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.server.url, Settings())
+        return RedisResultStore(self.server.url, PATIENT)
 
 
 def test_redis_answers_as_the_model_does(redis_server: Server) -> None:

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
-from psycopg import sql
 
 from tests.servers.packages import program
 
@@ -80,7 +81,7 @@ class PgBouncer:
         settings = home / "pgbouncer.ini"
         settings.write_text(
             f"[databases]\npostgres = host=127.0.0.1 port={self.server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            f"listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {users}\n"
+            f"listen_port = {port}\nunix_socket_dir =\nauth_type = md5\nauth_file = {users}\n"
             "pool_mode = transaction\nmax_client_conn = 500\ndefault_pool_size = 40\nserver_login_retry = 1\n"
         )
         for file in (users, settings):
@@ -100,22 +101,60 @@ class PgBouncer:
         return f"postgresql://{USER}:{QUOTED_PASSWORD}@127.0.0.1:{port}/postgres"
 
 
-def empty(url: str) -> None:
-    """Delete all that Umbel has in the database at *url*; its tables stay."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        tables = connection.execute("select tablename from pg_tables where schemaname = 'umbel'").fetchall()
-        names = [f"umbel.{name}" for (name,) in tables if name != "migration"]
-        if names:
-            connection.execute(f"truncate {', '.join(names)}".encode())
+class Admin:
+    """Somebody else at the server at *url*, whose connection stays: a new one for each test would take its time."""
+
+    def __init__(self, url: str) -> None:
+        """Connect at the first use."""
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def empty(self) -> None:
+        """Delete all that Umbel has in the database; its tables stay."""
+        self._do(_EMPTY)
+
+    def drop_results(self) -> None:
+        """Drop the tables that the result store for SQL databases has made in the database."""
+        self._do(_DROP_RESULTS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _do(self, statement: bytes) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.OperationalError):  # the server was killed meanwhile
+                self._connection.execute(statement)
+                return
+            self.close()
+        self._connection = psycopg.connect(self._url, autocommit=True)
+        self._connection.execute(statement)
 
 
-def drop_results(url: str) -> None:
-    """Drop the tables that the result store for SQL databases has made in the database at *url*."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
-        for (table,) in tables:
-            if table.startswith(("umbel_results", "umbel_claim_")):
-                connection.execute(sql.SQL("drop table {}").format(sql.Identifier(table)))
+# Tables without a row are left alone, and those with a few are not truncated: that makes new files for each index.
+_EMPTY = b"""
+do $$ declare each record; begin
+    for each in
+        select oid::regclass as name, pg_relation_size(oid) as bytes from pg_class
+        where relnamespace = to_regnamespace('umbel') and relkind = 'r' and relname <> 'migration'
+          and pg_relation_size(oid) > 0
+    loop
+        execute format(case when each.bytes > 65536 then 'truncate %s' else 'delete from %s' end, each.name);
+    end loop;
+end $$
+"""
+_DROP_RESULTS = b"""
+do $$ declare each record; begin
+    for each in
+        select format('%I.%I', schemaname, tablename) as name from pg_tables
+        where schemaname = 'public' and (tablename like 'umbel\\_results%' or tablename like 'umbel\\_claim\\_%')
+    loop
+        execute format('drop table %s', each.name);
+    end loop;
+end $$
+"""
 
 
 def install() -> None:
@@ -144,12 +183,12 @@ def _data(folder: Path, home: Path | None = None) -> Path:
 
 
 def _make(data: Path) -> None:
-    """Run initdb. Without fsync: a power cut during the tests is no test."""
+    """Run initdb. Without fsync: a power cut during the tests is no test. MD5: thousands of logins cost minutes."""
     password = data.with_suffix(".password")
     password.write_text(PASSWORD)
     password.chmod(0o644)
     command = [
-        *_as_its_user(), _program("initdb"), "-D", str(data), "-U", USER, "-A", "scram-sha-256",
+        *_as_its_user(), _program("initdb"), "-D", str(data), "-U", USER, "-A", "md5",
         f"--pwfile={password}", "-E", "UTF8", "--locale=C", "--no-sync",
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=data)

@@ -18,7 +18,8 @@ import psutil
 
 PROJECTS = Path(__file__).parent / "projects"
 DEADLINE_SECONDS = 60.0
-POLL_SECONDS = 0.01
+FIRST_POLL_SECONDS = 0.005
+LAST_POLL_SECONDS = 0.1
 
 _SUCCESS = re.compile(r"/(\d+)\] Task [^\[]+\[([^\]]+)\] succeeded")
 
@@ -28,9 +29,11 @@ T = TypeVar("T")
 def eventually(condition: Callable[[], T], what: str, seconds: float = DEADLINE_SECONDS) -> T:
     """The first true answer of *condition*. Raises AssertionError, naming *what*, after *seconds*."""
     deadline = time.monotonic() + seconds
+    pause = FIRST_POLL_SECONDS
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(1.3 * pause, LAST_POLL_SECONDS)  # a look costs time that those at work would need
     return answer
 
 

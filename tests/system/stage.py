@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ import psutil
 
 from tests.system.harness import DEADLINE_SECONDS, Worker, Workers, eventually
 from tests.system.ledger import Ledger
-from umbel import AsyncResult, Umbel
+from umbel import AsyncResult, GroupResult, Umbel
 from umbel.contracts.powers import Inspector, QueueCounts
 
 
@@ -54,9 +53,7 @@ class Stage:
 
     def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until each of *results* is there; raises what a job raised, and `TimeoutError` for one that is lost."""
-        deadline = time.monotonic() + seconds
-        for result in results:
-            result.get(timeout=max(1.0, deadline - time.monotonic()))
+        GroupResult(None, list(results), self.app).get(timeout=seconds)
 
     def counts(self) -> QueueCounts:
         """What the broker holds."""
