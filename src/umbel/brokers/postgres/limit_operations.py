@@ -67,7 +67,8 @@ def admit(admissions: Sequence[Admission], now: str | None) -> Operation[Command
         queue = part[0].job.queue
         locks = _locks_of(queue, part)
         releases = _releases([(queue, each.limit) for each in part], now)
-        replies = yield [*locks, SQL("admit.admit", *limit_packing.admitting(part), now), *releases]
+        turns = plain(limit_packing.has_turn(each.limit) for each in part)
+        replies = yield [*locks, SQL("admit.admit", *limit_packing.admitting(part), now, turns), *releases]
         rows, *released = replies[len(locks) :]
         for place, stands, count in rows:
             if place < 0:
@@ -86,9 +87,10 @@ def enter(session: str, entries: Sequence[Entry], now: str | None) -> Operation[
     limits = [(each.delivery.queue, each.limit) for each in entries]
     keyed = [(each.delivery.queue, each.unique, each.delivery.id) for each in entries]
     locks = _locks(limits, keyed)
+    turns = plain(limit_packing.has_turn(limit) for _, limit in limits)
     replies = yield [
         *locks,
-        SQL("enter.enter", session, *limit_packing.entering(entries), now),
+        SQL("enter.enter", session, *limit_packing.entering(entries), now, turns),
         *_releases(limits, now),
     ]
     rows, *released = replies[len(locks) :]
@@ -112,7 +114,11 @@ def tend(queues: Sequence[str], now: str | None, most: int = MOST_TENDED) -> Ope
     if due:
         counters = plain(row[0] for row in due)
         each = str(max(1, most // len(due)))
-        _, rows = yield [SQL("limits.relock", counters), SQL("release.release", counters, each, now)]
+        *_, rows = yield [
+            SQL("limits.steer"),
+            SQL("limits.relock", counters),
+            SQL("release.release", counters, each, now),
+        ]
         released, rung = _count(rows), _rung(rows)
     (((next_due,),),) = yield [SQL("limits.outlook", names, now)]
     return Tended(released, rung, None if next_due is None else max(0.0, next_due))
@@ -171,6 +177,7 @@ def _locks(limits: Limits, keyed: Sequence[tuple[str, Unique | None, str]]) -> l
     """Locks of limits, then of keys: everybody takes them in this order."""
     counters, keys = limit_packing.counters(limits), limit_packing.keys_held(keyed)
     return [
+        SQL("limits.steer"),
         *([] if counters is None else [SQL("limits.lock", *counters)]),
         *([] if keys is None else [SQL("limits.lock_keys", *keys)]),
     ]
@@ -182,7 +189,8 @@ def _releases(limits: Limits, now: str | None) -> list[Query]:
 
 
 def _forgotten(counters: str, jobs: str, now: str | None) -> Operation[Command, Tended]:
-    _, _, rows = yield [
+    *_, rows = yield [
+        SQL("limits.steer"),
         SQL("limits.relock", counters),
         SQL("release.forget", counters, jobs, now),
         SQL("release.release", counters, MOST_RELEASED, now),

@@ -22,9 +22,16 @@ def counter(queue: str, limit: Limit | None) -> str:
     return NONE if limit is None else _made("limit", queue, limit.task, limit.key)
 
 
-def turn(limit: Limit | None) -> str:
+def turn(queue: str, limit: Limit | None) -> str:
     """The UUID of whose turn it is."""
-    return NONE if limit is None or limit.turn is None else _made("turn", limit.turn)
+    if limit is None:
+        return NONE
+    return _made("turn", queue, limit.task, limit.key, *([] if limit.turn is None else [limit.turn]))
+
+
+def has_turn(limit: Limit | None) -> bool:
+    """Whether a job has a turn of its own."""
+    return limit is not None and limit.turn is not None
 
 
 def unique_key(queue: str, unique: Unique | None) -> str:
@@ -79,7 +86,7 @@ def admitting(part: Sequence[Admission]) -> tuple[object, ...]:
     return (
         *packing.jobs_values([each.job for each in part]),
         plain(counter(each.job.queue, each.limit) for each in part),
-        plain(turn(each.limit) for each in part),
+        plain(turn(each.job.queue, each.limit) for each in part),
         plain(unique_key(each.job.queue, each.unique) for each in part),
         plain(0.0 if each.unique is None else each.unique.seconds for each in part),
         str(min(bounds, default=0)),
@@ -92,7 +99,7 @@ def entering(entries: Sequence[Entry]) -> tuple[object, ...]:
     return (
         *packing.fences(each.delivery for each in entries),
         plain(counter(each.delivery.queue, each.limit) for each in entries),
-        plain(turn(each.limit) for each in entries),
+        plain(turn(each.delivery.queue, each.limit) for each in entries),
         plain(unique_key(each.delivery.queue, each.unique) for each in entries),
         plain(unique is not None and (unique.seconds > 0 or unique.scope == "done") for unique in keyed),
         plain(0.0 if unique is None else unique.seconds for unique in keyed),

@@ -10,7 +10,8 @@
 --   waiting      it holds some
 --   released, entered   how many of its jobs are out and in: its rows in pass
 -- adjustment     what all limits of a task allow, whatever its jobs say
--- turn           one row per turn that has a job held or out; turn is a UUID made of its name, or zeros for jobs without
+-- turn           one row per turn that has a job held or out; id is a UUID made of its limit and its name
+--   solo         one of its jobs is out at a time; false: of all jobs that have no turn
 --   place        the order in which turns are served
 --   free         none of its jobs is out
 -- pass           one row per job that was released (out) or has entered (in), as long as it is ready or running
@@ -58,18 +59,18 @@ create table umbel.adjustment(
 );
 
 create table umbel.turn(
+    id uuid primary key,
     counter uuid not null,
-    turn uuid not null,
     place bigint not null,
-    free boolean not null,
-    primary key (counter, turn)
+    solo boolean not null,
+    free boolean not null
 ) with (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 500,
     autovacuum_vacuum_cost_delay = 0
 );
-create index turn_next on umbel.turn(counter, place) where free;
+create index turn_next on umbel.turn(counter, free, place);
 
 create table umbel.pass(
     job uuid primary key,

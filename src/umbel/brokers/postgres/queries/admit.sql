@@ -4,7 +4,8 @@
 -- name: admit
 -- all of one queue; per job: $1 id, $2 name (empty: the id itself), $3 queue, $4 level, $5 seconds of delay, $6 eta in unix
 -- seconds (0: none), $7 envelope, $8 limit (zeros: none), $9 turn, $10 unique key (zeros: none), $11 seconds to keep it (0: as
--- long as its scope says). $12 how many jobs the queue may hold (0: any number), $13 now or null. A job that is not delayed is
+-- long as its scope says). $12 how many jobs the queue may hold (0: any number), $13 now or null; $14 of each, whether it has a
+-- turn of its own. A job that is not delayed is
 -- held: what comes next releases it if it can. Answers places (from 1) with the id that stands; place 0 with for how many
 -- somebody is to be woken; or -1 and how many it has: it is full, and none was accepted.
 with moment as materialized (select coalesce($13::timestamptz, now()) as now),
@@ -14,8 +15,8 @@ given as materialized (
             else moment.now + given.delay * interval '1 second' end) as run_at,
         row_number() over (partition by given.id order by given.place) = 1 as first
     from moment, unnest($1::uuid[], $2::text[], $3::text[], $4::int2[], $5::float8[], $6::float8[], $7::bytea[], $8::uuid[],
-        $9::uuid[], $10::uuid[], $11::float8[])
-        with ordinality as given(id, name, queue, level, delay, eta, envelope, counter, turn, key, seconds, place)
+        $9::uuid[], $10::uuid[], $11::float8[], $14::boolean[])
+        with ordinality as given(id, name, queue, level, delay, eta, envelope, counter, turn, key, seconds, solo, place)
 ),
 fresh as materialized (
     select given.*, row_number() over (partition by key order by place) as nth,
@@ -59,12 +60,13 @@ made as (
     where accepted and (select fits from space)
     order by place
     on conflict (id) do nothing
-    returning queue, run_at, delayed, state, counter, turn, seq
+    returning run_at, delayed, state, turn
 ),
 turned as (
-    insert into umbel.turn(counter, turn, place, free)
-    select counter, turn, nextval('umbel.job_seq'), true from (
-        select counter, turn from made where state = 4 group by counter, turn order by min(seq)
+    insert into umbel.turn(id, counter, place, solo, free)
+    select turn, counter, nextval('umbel.job_seq'), solo, true from (
+        select turn, counter, solo from judged where turn = any(array(select turn from made where state = 4))
+        group by turn, counter, solo order by min(place)
     ) as waiting
     on conflict do nothing
 ),
@@ -72,7 +74,8 @@ taken as (
     update umbel.holder set job = judged.id, name = judged.shown, started = false,
         until = case when judged.seconds > 0 then judged.now + judged.seconds * interval '1 second' end
     from judged
-    where holder.id = judged.key and holder.id = any($10::uuid[]) and judged.accepted and (select fits from space)
+    where judged.key <> '00000000-0000-0000-0000-000000000000'
+        and holder.id = judged.key and holder.id = any($10::uuid[]) and judged.accepted and (select fits from space)
 )
 select -1, null, there::int4 from space where not fits
 union all

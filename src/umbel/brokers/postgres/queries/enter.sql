@@ -3,7 +3,7 @@
 -- name: enter
 -- $1 session; per entry: $2 id, $3 receive number, $4 limit (zeros: none), $5 turn, $6 unique key (zeros: none), $7 whether it
 -- keeps others from running, $8 seconds to keep it (0: until it has ended), $9 whether the delivery tells that it is doomed;
--- $10 now or null. Answers places (from 1) of those that were ours, or are held by now, with "run", "held" or "taken:" and the
+-- $10 now or null; $11 of each, whether it has a turn of its own. Answers places (from 1) of those that were ours, or are held by now, with "run", "held" or "taken:" and the
 -- id that has the key.
 -- What is held is behind all that is held of its limit; the next statement releases it if it can.
 with moment as materialized (select coalesce($10::timestamptz, now()) as now),
@@ -12,8 +12,8 @@ alive as materialized (
 ),
 ours as materialized (
     select given.*, moment.now, job.doomed, job.retries, job.shown
-    from moment, unnest($2::uuid[], $3::int4[], $4::uuid[], $5::uuid[], $6::uuid[], $7::boolean[], $8::float8[], $9::boolean[])
-        with ordinality as given(id, number, counter, turn, key, alone, seconds, told, place)
+    from moment, unnest($2::uuid[], $3::int4[], $4::uuid[], $5::uuid[], $6::uuid[], $7::boolean[], $8::float8[], $9::boolean[],
+        $11::boolean[]) with ordinality as given(id, number, counter, turn, key, alone, seconds, told, solo, place)
     cross join lateral (
         select job.doom is not null as doomed, job.retries, coalesce(job.name, job.id::text) as shown from umbel.job
         where job.id = given.id and job.number = given.number and job.session = $1::uuid and job.state + 0 = 1
@@ -108,18 +108,19 @@ held as (
     from judged where job.id = judged.id and job.id = any($2::uuid[]) and judged.verdict = 'held'
 ),
 turned as (
-    insert into umbel.turn(counter, turn, place, free)
-    select counter, turn, nextval('umbel.job_seq'), true from (
-        select counter, turn from judged where verdict = 'held' and not doomed group by counter, turn order by min(place)
+    insert into umbel.turn(id, counter, place, solo, free)
+    select turn, counter, nextval('umbel.job_seq'), solo, true from (
+        select turn, counter, solo from judged where verdict = 'held' and not doomed
+        group by turn, counter, solo order by min(place)
     ) as waiting
     on conflict do nothing
 ),
 freed as (
     update umbel.turn set free = true, place = nextval('umbel.job_seq')
-    from judged
-    where turn.counter = judged.passed and turn.turn = judged.passing and not turn.free and not judged.entered
-        and turn.counter = any(array(select passed from judged))
-        and (judged.verdict = 'run' and judged.valid or judged.place in (select place from spent))
+    where not free and id = any(array(
+        select passing from judged
+        where not entered and (verdict = 'run' and valid or place in (select place from spent))
+    ))
 ),
 started as (
     update umbel.holder set job = judged.id, name = judged.shown, started = true, until = case

@@ -1,6 +1,10 @@
 -- limits: locks, what is due, what is shown. Nobody waits here for a job or a session while he holds what others wait for
 -- here, but for those of his own; so whoever settles, receives or reclaims never waits in a circle.
 
+-- name: steer
+-- from here to the end of the transaction plans follow the order of an index, however few rows there were when they were made
+select set_config('enable_bitmapscan', 'off', true)
+
 -- name: lock
 -- per limit: $1 id, $2 queue, $3 task, $4 key, $5 how many at once, $6 seconds between two, $7 burst; makes those that are
 -- new, notes what they allow, and locks all, in the order of their ids
@@ -67,11 +71,11 @@ on conflict (queue, task) do update set concurrency = excluded.concurrency, ever
 delete from umbel.adjustment where queue = $1::text and task = $2::text
 
 -- name: hasten
--- $1 queue, $2 task, $3 now or null; all its limits that have a turn are looked after as soon as may be
+-- $1 queue, $2 task, $3 now or null; all its limits that hold some are looked after as soon as may be
 update umbel.counter set next = coalesce($3::timestamptz, now())
 where id = any(array(
-    select id from umbel.counter where queue = $1::text and task = $2::text order by id for no key update
-)) and (select true from umbel.turn where turn.counter = counter.id limit 1)
+    select id from umbel.counter where queue = $1::text and task = $2::text and waiting order by id for no key update
+))
 
 -- name: show
 -- $1 queue, $2 how many; behind $3 task, $4 start of the key, $5 limit; answers task, start of the key, id, key, what its jobs
@@ -113,11 +117,11 @@ with looked as materialized (
 idle as materialized (
     select counter.id from umbel.counter
     where id = any(array(select id from looked)) and released = 0 and entered = 0 and next is null
-        and due <= coalesce($3::timestamptz, now())
-        and (select true from umbel.turn where turn.counter = counter.id limit 1) is null
+        and not waiting and due <= coalesce($3::timestamptz, now())
     for update skip locked
 ),
-gone as (delete from umbel.counter where id = any(array(select id from idle)))
+gone as (delete from umbel.counter where id = any(array(select id from idle))),
+turns as (delete from umbel.turn where counter = any(array(select id from idle)))
 select case when count(*) = $1::int4 then (array_agg(id::text order by id desc))[1] end from looked
 
 -- name: vacant

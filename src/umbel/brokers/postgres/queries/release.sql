@@ -25,9 +25,9 @@ room as materialized (
     where counter.id = any($1::uuid[])
 ),
 turns as materialized (
-    select room.id as counter, room.queue, room.free, turn.turn, turn.place
+    select room.id as counter, room.queue, room.free, turn.id as turn, turn.place, turn.solo
     from room cross join lateral (
-        select turn.turn, turn.place from umbel.turn where turn.counter = room.id and turn.free
+        select turn.id, turn.place, turn.solo from umbel.turn where turn.counter = room.id and turn.free
         order by turn.place limit room.free + 1
     ) as turn
 ),
@@ -37,7 +37,7 @@ found as materialized (
         select job.id, job.level, job.seq from umbel.job
         where job.queue = turns.queue and job.counter = turns.counter and job.turn = turns.turn and job.state = 4
         order by job.level, job.seq
-        limit case when turns.turn = '00000000-0000-0000-0000-000000000000' then turns.free + 1 else 1 end
+        limit case when turns.solo then 1 else turns.free + 1 end
         for no key update skip locked
     ) as job
 ),
@@ -58,20 +58,19 @@ passed as (
     returning counter
 ),
 turned as (
-    update umbel.turn set place = last.seq, free = turn.turn = '00000000-0000-0000-0000-000000000000'
-    from (select counter, turn, max(seq) as seq from chosen group by counter, turn) as last
-    where turn.counter = last.counter and turn.turn = last.turn and turn.counter = any(array(select counter from chosen))
+    update umbel.turn set place = last.seq, free = not turn.solo
+    from (select turn, max(seq) as seq from chosen group by turn) as last
+    where turn.id = last.turn and turn.id = any(array(select turn from chosen))
 ),
 empty as materialized (
     select counter, turn from turns
-    where (counter, turn) not in (select counter, turn from found) and (
+    where turn not in (select turn from found) and (
         select true from umbel.job
         where job.queue = turns.queue and job.counter = turns.counter and job.turn = turns.turn and job.state = 4 limit 1
     ) is null
 ),
 gone as (
-    delete from umbel.turn where (counter, turn) in (select counter, turn from empty)
-        and counter = any(array(select counter from empty))
+    delete from umbel.turn where id = any(array(select turn from empty))
 ),
 known as materialized (
     select room.*, sums.started, sums.more or sums.empty and sums.started < room.free as more, case
@@ -120,8 +119,7 @@ counted as (
     where counter.id = sums.counter and counter.id = any($1::uuid[])
 ),
 freed as (
-    update umbel.turn set free = true, place = nextval('umbel.job_seq') from over
-    where turn.counter = over.counter and turn.turn = over.turn and not over.entered and not turn.free
-        and turn.counter = any($1::uuid[])
+    update umbel.turn set free = true, place = nextval('umbel.job_seq')
+    where not free and id = any(array(select turn from over where not entered))
 )
 select count(*)::int4 from over
