@@ -108,7 +108,7 @@ coalesce(j.schedule, '') = $1
 j.attempt > $1
 
 -- name: over_retries
-j.attempt - 1 > $1
+case when j.attempt > 1 then j.attempt - 1 else 0 end > $1
 
 -- name: over_crashes
 j.crashes > $1

@@ -1,0 +1,552 @@
+"""What the history keeps on every database: subclassed for each engine."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from umbel.contracts.history import Archive, Transaction
+from umbel.exceptions import HistorySlow
+from umbel.history import History
+from umbel.history.retention import Retention, Terms
+from umbel.model.event import Batch, Event, Kind, Tally
+
+NOW = 1_800_000_000.0
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "'; drop table job; --",
+    "nul\0inside",
+    "\u202etxt.exe",
+    "\u2028\x1b[31m",
+    "%s{0}$1?1",
+    "x" * 70_000,
+    "a/b?c#d",
+)
+ROWS = ("job", "job_body", "attempt", "arg", "error", "error_minute", "rollup", "minute", "flow", "schedule_run", "gap")
+FREE = {"seq", "last_seq", "change", "heard", "first", "last", "seen", "pairs", "path_id", "id", "task_id", "queue_id",
+        "worker_id", "error_id"}  # fmt: skip
+"""Columns that depend on what came first."""
+
+
+FILTERS = {
+    "": "dcba",
+    "state:failed": "b",
+    "state:failed,succeeded": "ba",
+    "state:FAILURE": "b",
+    "-state:failed": "dca",
+    "state!=failed,succeeded": "dc",
+    "task:shop.buy": "dba",
+    "task:mail.*": "c",
+    "task:*l.send": "c",
+    "task:*a*": "c",
+    "task:none": "",
+    "queue:orders state:queued": "d",
+    "worker:w": "ba",
+    "error:ValueError": "b",
+    "error:*Error -task:mail.*": "b",
+    "group:1": "b",
+    "flow:f1": "c",
+    "root:r": "c",
+    "parent:p": "c",
+    "id:a,d": "da",
+    "priority>=5": "c",
+    "priority:9": "c",
+    "retries:0": "dca",
+    "retries>0": "b",
+    "attempt:2": "b",
+    "run>1s": "b",
+    "run<1s": "a",
+    "run>=500ms run<=2s": "ba",
+    "wait<250ms": "a",
+    "arg.lang:de": "ca",
+    "kwargs.lang:de": "ca",
+    "arg.lang:de,en": "dca",
+    "arg.lang:de arg.user.id:42": "a",
+    'arg.user.id:"42"': "c",
+    "arg.n:1.5": "d",
+    "arg.flag:true": "d",
+    "arg.none:null": "d",
+    "args.0:7": "b",
+    "arg.id:7": "b",
+    "header.tenant:acme": "b",
+    "-arg.lang:de state:queued": "d",
+    "arg.lang!=de": "db",
+    "has:error": "b",
+    "has:result": "ba",
+    "has:progress": "c",
+    "since:1h": "dcb",
+    "until:1h": "a",
+    "since:3h until:1h": "a",
+    "finished:1m": "ba",
+    "started<2027-01-15T08:00:01": "ba",
+    "state:failed OR arg.lang:en": "db",
+    "(state:failed OR arg.lang:en) -task:shop.buy": "",
+    "NOT (state:failed OR state:succeeded)": "dc",
+    '"acme corp"': "b",
+    "mail": "c",
+    "valueerror": "b",
+    '"no such text"': "",
+}
+"""Filters, and which of the four jobs they find."""
+
+
+class Clock:
+    """The time of a test."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def event(kind: Kind, subject: str, attempt: int = 0, at: float = NOW, **body: Any) -> Event:
+    """An event of *subject*, a job of the task shop.buy in the queue orders."""
+    task, queue, envelope = body.pop("task", "shop.buy"), body.pop("queue", "orders"), body.pop("envelope", b"")
+    return Event(kind, at, subject, task, queue, attempt, body, envelope)
+
+
+def batch(number: int, *events: Event, source: str = "s", worker: str = "", tallies: Sequence[Tally] = ()) -> Batch:
+    """A batch of *source*."""
+    return Batch(source, number, NOW, events, tuple(tallies), worker=worker)
+
+
+def life(job: str, fails: int = 1, *, ends: Kind = "task-succeeded") -> list[Event]:
+    """A job that fails some times, and then ends."""
+    found = [event("task-sent", job, args="[1]", kwargs='{"lang":"de"}', envelope=b"bytes of " + job.encode())]
+    for attempt in range(1, fails + 1):
+        found.append(event("task-started", job, attempt, NOW + attempt, wait=0.5))
+        found.append(event("task-retried", job, attempt, NOW + attempt + 0.5, run=0.5, error="ValueError",
+                           message=f"no {attempt}", eta=NOW + attempt + 1))  # fmt: skip
+    last = fails + 1
+    found.append(event("task-started", job, last, NOW + last))
+    found.append(event(ends, job, last, NOW + last + 0.25, run=0.25, result="42"))
+    return found
+
+
+class HistorySuite:
+    """The sentences; the hook is `make`, over what is empty."""
+
+    archive: Archive
+    history: History
+    clock: Clock
+
+    def make(self) -> Archive:
+        """A client of the database under test."""
+        raise NotImplementedError
+
+    def plans(self, transaction: Transaction, text: str, values: Sequence[object]) -> str:
+        """How the database would carry out a statement."""
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _stage(self) -> Iterator[None]:
+        self.clock = Clock()
+        self.archive = self.make()
+        self.history = History(self.archive, self.clock)
+        yield
+        self.history.close()
+
+    def write(self, *batches: Batch) -> int:
+        """Ingest *batches*; answers how many were new."""
+        return self.history.ingest(batches).batches
+
+    def ids(self, text: str = "", **given: Any) -> list[str]:
+        """The ids of the jobs that a filter matches."""
+        return [row.id for row in self.history.jobs(text, **given).rows]
+
+    # --- writing once, in any order
+
+    def test_a_batch_counts_once_however_often_it_comes(self) -> None:
+        told = batch(1, *life("a", ends="task-failed"), tallies=[Tally("shop.buy", "orders", NOW, sent=1, runs={8: 1})])
+        assert [self.write(told), self.write(told, told), self.write(told)] == [1, 0, 0]
+        assert self.history.series(NOW - 60, NOW + 60).points[0].sent == 1
+        assert [group.total for group in self.history.errors(NOW - 60, NOW + 60)] == [1]
+
+    def test_events_of_a_job_give_the_same_row_in_any_order(self) -> None:
+        whole = [event for job in ("a", "b") for event in life(job, 2)]
+        told = [batch(number, each, worker="w") for number, each in enumerate(whole, 1)]
+        self.write(*told)
+        expected = self._contents()
+        chance = random.Random(6)
+        for _ in range(3):
+            self._empty()
+            chance.shuffle(told)
+            for each in told:
+                self.write(each)
+            assert self._contents() == expected
+
+    def test_a_lost_batch_is_a_gap_until_it_comes(self) -> None:
+        self.write(batch(1), batch(4), batch(6))
+        self.clock.now += 60
+        assert [(gap.first, gap.last) for gap in self._gaps()] == [(2, 3), (5, 5)]
+        assert self.write(batch(3), batch(5), batch(3)) == 2
+        assert [(gap.first, gap.last, gap.opening) for gap in self._gaps()] == [(2, 2, False)]
+        assert self.write(batch(2), batch(4)) == 1
+        assert self._gaps() == []
+
+    def test_what_is_before_all_that_is_known_of_a_source_is_told_apart(self) -> None:
+        self.write(batch(7))
+        self.clock.now += 60
+        assert [(gap.first, gap.last, gap.opening) for gap in self._gaps()] == [(1, 6, True)]
+
+    def test_a_job_that_has_ended_goes_on_no_more(self) -> None:
+        self.write(batch(1, *life("a", 0)))
+        self.write(batch(2, event("task-started", "a", 1), event("task-sent", "a"), event("task-received", "a", 1)))
+        self.write(batch(3, event("task-failed", "a", 1, NOW + 30, error="E", message="late")))
+        row = self.history.jobs().rows[0]
+        assert (row.state, row.finished, row.run) == ("succeeded", NOW + 1.25, 0.25)
+
+    def test_a_dead_letter_that_was_revived_can_succeed(self) -> None:
+        self.write(batch(1, *life("a", 3, ends="task-dead")))
+        assert self.history.jobs().rows[0].state == "dead"
+        self.write(batch(2, event("task-succeeded", "a", 1, NOW + 50, run=1.0)))
+        assert self.history.jobs().rows[0].state == "succeeded"
+
+    def test_an_error_counts_once_an_attempt(self) -> None:
+        failed = event("task-retried", "a", 1, error="ValueError", message="no 1", run=0.1)
+        self.write(batch(1, failed), batch(1, failed, source="t"))
+        self.write(batch(2, event("task-dead", "a", 2, error="ValueError", message="no 2", reason="failed")))
+        (group,) = self.history.errors(NOW - 60, NOW + 60)
+        assert (group.count, group.total, group.template, group.sample) == (2, 2, "no <n>", "a")
+
+    def test_a_note_is_written_with_its_batch_or_not_at_all(self) -> None:
+        self.history.ingest([batch(1)], [("cursor", "7")])
+        with pytest.raises(RuntimeError):
+            self.archive.write(self._fail_after_a_note)
+        assert self.archive.read(lambda step: step.rows("ingest.meta", "cursor"), 2.0) == [("7",)]
+
+    @staticmethod
+    def _fail_after_a_note(transaction: Transaction) -> None:
+        transaction.rows("ingest.put_meta", "cursor", "8")
+        raise RuntimeError
+
+    # --- what anybody may send
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    def test_hostile_names_and_values_are_text(self, text: str) -> None:
+        told = event("task-sent", "a", args="[1]", kwargs="{}", task=text, queue=text, flow=text, headers={text: text})
+        failed = event("task-failed", "a", 1, error=text, message=text, traceback=text, task=text, queue=text)
+        self.write(batch(1, told, failed, event("worker-online", text, host=text, tasks={text: [text]}), worker=text))
+        self.write(batch(2, event("flow-started", text, name=text), event("schedule-tick", text, job=text)))
+        self.write(batch(3, tallies=[Tally(text, text, NOW, sent=1)]))
+        detail = self.history.job("a")
+        assert detail is not None
+        shown = text.replace("\0", "␀")
+        assert detail.job.task == shown or (len(detail.job.task) == 255 and detail.job.task[:254] == shown[:254])
+        assert self.ids(f'task:"{_quoted(detail.job.task)}"') == ["a"]
+        assert len(detail.attempts[0].message) < 5_000
+        assert self.history.workers()[0].name == detail.job.task
+        assert self.history.totals(NOW - 60, NOW + 60)[0].sent == 1
+
+    @pytest.mark.parametrize("odd", [None, 5, -1.5, float("nan"), float("inf"), 2**63, True, [], {"a": 1}, "x" * 9_999])
+    def test_bodies_of_any_kind_do_no_harm(self, odd: Any) -> None:
+        names = ("args", "kwargs", "headers", "priority", "eta", "expires", "flow", "root", "parent", "run", "wait",
+                 "crashes", "error", "message", "traceback", "reason", "result", "state", "meta", "host", "pid", "cpu",
+                 "version", "queues", "slots", "tasks", "jobs", "total", "name", "job", "tick")  # fmt: skip
+        body = dict.fromkeys(names, odd)
+        kinds: tuple[Kind, ...] = ("task-sent", "task-progress", "task-dead", "worker-online", "worker-heartbeat",
+                                   "worker-offline", "flow-started", "flow-ended", "schedule-tick")  # fmt: skip
+        told = tuple(Event(kind, NOW, f"{kind}", "t", "q", 1, body) for kind in kinds)
+        assert self.write(batch(1, *told)) == 1
+        assert len(self.ids()) == 3
+
+    def test_large_values_are_stored_bounded(self) -> None:
+        lines = "\n".join(f'  File "/app/x.py", line {n}, in f' for n in range(10_000))
+        args = '["' + "y" * 2**20 + '"]'
+        self.write(batch(1, event("task-sent", "a", args=args, envelope=b"e" * 300_000)))
+        self.write(batch(2, event("task-failed", "a", 1, error="E", message="m" * 2**20, traceback=lines)))
+        detail = self.history.job("a")
+        assert detail is not None
+        assert 10_000 < len(detail.args or "") < 70_000
+        assert 10_000 < len(detail.attempts[0].traceback) < 70_000
+        assert "line 9999" in detail.attempts[0].traceback
+        assert not detail.resendable
+        assert len(self.history.jobs().rows[0].args) <= 200
+
+    def test_clocks_that_differ_give_no_negative_time_and_no_future(self) -> None:
+        ahead, behind = NOW + 90_000, NOW - 90_000
+        self.write(batch(1, event("task-sent", "a", at=ahead)))
+        self.write(batch(2, event("task-succeeded", "a", 1, behind, run=-5.0, wait=-3.0)))
+        self.write(batch(3, tallies=[Tally("t", "q", ahead, sent=1)]))
+        row = self.history.jobs("state:succeeded since:1h").rows[0]
+        assert (row.sent, row.wait, row.run) == (NOW, 0.0, 0.0)
+        assert self.history.series(NOW - 60, NOW + 60).points[0].sent == 1
+
+    # --- asking
+
+    def test_pages_follow_each_other_without_hole_or_repeat(self) -> None:
+        self.write(batch(1, *(event("task-sent", f"j{n:03}") for n in range(120))))
+        found: list[str] = []
+        cursor = None
+        while True:
+            page = self.history.jobs("task:shop.*", limit=50, before=cursor)
+            found += [row.id for row in page.rows]
+            self.write(batch(len(found), event("task-sent", f"new{len(found)}"), source="t"))
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert found == [f"j{n:03}" for n in reversed(range(120))]
+
+    def test_what_came_later_is_left_out_of_a_walk(self) -> None:
+        self.write(batch(1, event("task-sent", "a")))
+        top = self.history.jobs().top
+        self.write(batch(2, event("task-sent", "b")))
+        assert (self.ids(), self.ids(upto=top)) == (["b", "a"], ["a"])
+
+    def test_filters_find_what_they_say(self) -> None:
+        self._four_jobs()
+        assert {text: "".join(self.ids(text)) for text in FILTERS} == FILTERS
+        assert {text: self.history.facets(text).total for text in FILTERS} == {
+            text: len(found) for text, found in FILTERS.items()
+        }
+
+    def test_a_filter_that_compares_says_how_far_it_has_looked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("umbel.history.search.MAX_COMPARED", 40)
+        monkeypatch.setattr("umbel.history.search.ENOUGH", 20)
+        self.write(batch(1, event("task-sent", "old", args="[1]"), *(event("task-sent", f"j{n}") for n in range(50))))
+        page = self.history.jobs("args.0:1 OR crashes>0")
+        assert (page.rows, page.compared_all, page.cursor) == ((), False, 12)
+        page = self.history.jobs("args.0:1 OR crashes>0", before=page.cursor)
+        assert ([row.id for row in page.rows], page.compared_all, page.cursor) == (["old"], True, None)
+
+    def test_changes_are_told_from_a_number_on(self) -> None:
+        self.write(batch(1, event("task-sent", "a"), event("task-sent", "b")))
+        seen = self.history.changes(0).change
+        self.write(batch(2, event("task-started", "a", 1)))
+        changed = self.history.changes(seen)
+        assert [(row.id, row.state) for row in changed.rows] == [("a", "running")]
+        assert self.history.changes(changed.change).rows == ()
+
+    def test_a_job_is_shown_with_what_belongs_to_it(self) -> None:
+        self._four_jobs()
+        self.write(batch(50, event("task-sent", "again", retry_of="b", parent="a")))
+        detail = self.history.job("b")
+        assert detail is not None
+        assert [(each.number, each.state, each.error) for each in detail.attempts] == [
+            (1, "retrying", "ValueError"),
+            (2, "failed", "ValueError"),
+        ]
+        assert [each.id for each in detail.retries] == ["again"]
+        again, first = self.history.job("again"), self.history.job("a")
+        assert again is not None
+        assert again.origin is not None
+        assert again.origin.state == "failed"
+        assert first is not None
+        assert [each.id for each in first.children] == ["again"]
+        assert self.history.job("nobody") is None
+        assert (self.history.envelope("a"), self.history.envelope("nobody")) == (b"bytes of a", None)
+
+    def test_charts_are_made_of_what_was_counted(self) -> None:
+        hour = [
+            Tally("t", "q", NOW - 3_600 + 60 * minute, 2, 1, 1, waits={0: 1, 40: 1}, runs={20: 2})
+            for minute in range(60)
+        ]
+        self.write(batch(1, tallies=hour))
+        windows = [self.history.series(NOW - days * 86_400, NOW, task="t") for days in (0.01, 1, 7, 400)]
+        assert [sum(point.sent for point in series.points) for series in windows] == [28, 120, 120, 120]
+        assert [series.span for series in windows] == [10, 300, 1_800, 86_400 * 7]
+        (total,) = self.history.totals(NOW - 3_600, NOW, "queue")
+        assert (total.name, total.sent, total.failed) == ("q", 120, 60)
+        assert total.wait[0] == pytest.approx(0.001, rel=0.1)
+        assert total.wait[1] == pytest.approx(1.024, rel=0.1)
+        assert self.history.series(NOW - 60, NOW, task="nobody").points == ()
+
+    def test_workers_flows_schedules_and_audits_are_shown(self) -> None:
+        self.write(
+            batch(
+                1,
+                event("worker-online", "w@h", host="h", pid=7, version="1", queues=["q"], slots=4, tasks={"t": ["x"]}),
+                event("worker-heartbeat", "w@h", at=NOW + 1, host="h", pid=7, used=2, jobs={"a": NOW}),
+                event("worker-offline", "x@h", host="h", pid=8),
+                event("flow-started", "f1", name="chord", total=2),
+                event("task-sent", "a", flow="f1"),
+                event("task-failed", "b", 1, flow="f1", error="E"),
+                event("schedule-tick", "nightly", at=NOW + 2, job="a", tick=NOW),
+            )
+        )
+        self.write(batch(2, event("flow-ended", "f1", at=NOW + 9, state="FAILURE")))
+        self.history.audit("me", "127.0.0.1", "jobs.retry", "state:failed", 3, "done")
+        workers = {worker.name: worker for worker in self.history.workers()}
+        assert (workers["w@h"].slots, workers["w@h"].used, workers["w@h"].jobs) == (4, 2, {"a": NOW})
+        assert workers["x@h"].stopped == NOW
+        flow = self.history.flow("f1")
+        assert flow is not None
+        assert (flow.state, flow.total, flow.states, flow.finished) == (
+            "FAILURE",
+            2,
+            {"queued": 1, "failed": 1},
+            NOW + 9,
+        )
+        assert [each.id for each in self.history.flows()] == ["f1"]
+        (run,) = self.history.schedule_runs("nightly")
+        assert (run.late, run.job, run.state) == (2.0, "a", "queued")
+        assert [(each.who, each.count) for each in self.history.audits()] == [("me", 3)]
+
+    def test_a_read_that_takes_too_long_is_given_up(self) -> None:
+        self.write(batch(1, event("task-sent", "a")))
+        start = time.monotonic()
+        with pytest.raises(HistorySlow):
+            self.archive.read(self._forever, 0.1)
+        assert time.monotonic() - start < 20
+        assert self.ids() == ["a"]
+
+    ENDLESS = ""
+    """A statement that takes for ever."""
+
+    def _forever(self, transaction: Transaction) -> None:
+        transaction.ask(self.ENDLESS, ())
+
+    def test_a_reader_cannot_write(self) -> None:
+        self.write(batch(1))
+        with pytest.raises(Exception, match=r"(?i)read"):
+            self.archive.read(lambda step: step.rows("ingest.put_meta", "a", "b"), 2.0)
+
+    # --- keeping it small
+
+    def test_what_is_old_goes_with_all_that_belongs_to_it(self) -> None:
+        self.write(batch(1, *life("ok"), *life("bad", 0, ends="task-failed"), event("task-sent", "waits", args="[1]")))
+        terms = Terms(succeeded=100.0, failed=1_000.0, jobs=100, bytes=2**40)
+        retention = Retention(self.archive, terms, lambda _: None)
+        assert (retention.prune(NOW + 50), len(self.ids())) == (0, 3)
+        assert (retention.prune(NOW + 200), self.ids()) == (1, ["waits", "bad"])
+        assert (retention.prune(NOW + 1_200), self.ids()) == (1, ["waits"])
+        left = self._contents()
+        assert (len(left["job_body"]), len(left["arg"]), len(left["attempt"])) == (1, 1, 0)
+        assert self.write(batch(1, *life("ok"))) == 0
+
+    def test_more_than_so_many_or_so_much_is_not_kept(self) -> None:
+        self.write(batch(1, *(each for n in range(30) for each in life(f"j{n:02}", 0))))
+        Retention(self.archive, Terms(1e9, 1e9, jobs=10, bytes=2**40), lambda _: None).prune(NOW)
+        assert self.ids() == [f"j{n:02}" for n in reversed(range(20, 30))]
+        Retention(self.archive, Terms(1e9, 1e9, jobs=10, bytes=1), lambda _: None).prune(NOW)
+        assert self.ids() == []
+
+    def test_old_figures_go(self) -> None:
+        self.write(batch(1, tallies=[Tally("t", "q", NOW, sent=1)]))
+        retention = Retention(self.archive, Terms(1e9, 1e9, 10, 2**40), lambda _: None)
+        spans = {3_600.0: [10, 60, 3_600], 2 * 86_400.0: [60, 3_600], 15 * 86_400.0: [3_600], 401 * 86_400.0: []}
+        for age, left in spans.items():
+            retention.prune(NOW + age)
+            assert sorted({row["span"] for row in self._contents()["rollup"]}) == left
+
+    # --- by index
+
+    def test_no_list_and_no_figure_reads_a_whole_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._four_jobs()
+        asked: list[str] = []
+
+        class Spying:
+            """Notes how what it is asked would be carried out."""
+
+            def __init__(spy, inner: Transaction) -> None:  # noqa: N805
+                spy.inner = inner
+
+            def rows(spy, name: str, *values: object) -> list[tuple[Any, ...]]:  # noqa: N805
+                asked.append(self.plans(spy.inner, spy.inner.text(name), values))
+                return spy.inner.rows(name, *values)
+
+            def among(spy, name: str, wanted: Any, *values: object) -> list[tuple[Any, ...]]:  # noqa: N805
+                bound = spy.inner.bound(list(wanted))
+                asked.append(self.plans(spy.inner, spy.inner.text(name), (bound, *values)))
+                return spy.inner.among(name, wanted, *values)
+
+            def ask(spy, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:  # noqa: N805
+                asked.append(self.plans(spy.inner, text, values))
+                return spy.inner.ask(text, values)
+
+            def __getattr__(spy, name: str) -> Any:  # noqa: N805
+                return getattr(spy.inner, name)
+
+        archive, read = self.archive, self.archive.read
+        monkeypatch.setattr(self.history, "_read", lambda step: read(lambda inner: step(Spying(inner)), 10.0))
+        self._ask_everything()
+        assert len(asked) > 60
+        assert [plan for plan in asked if self.whole(plan)] == []
+        scan = archive.read(lambda step: self.plans(step, step.text("search.jobs") + " j.run_ms = 5", ()), 10.0)
+        assert self.whole(scan)
+
+    def whole(self, plan: str) -> bool:
+        """Whether *plan* reads all of a table that may be large."""
+        raise NotImplementedError
+
+    def _ask_everything(self) -> None:
+        history = self.history
+        for text in ("", "state:failed since:1h", "task:shop.* state:queued,failed", "queue:orders", "worker:w",
+                     "group:1", "flow:f1", "root:r", "parent:p", "id:a", "retry_of:x", "schedule:y", "arg.lang:de",
+                     "arg.lang:de arg.user.id:42 state:failed", "run>5s", '"words"', "until:1h has:error"):  # fmt: skip
+            history.jobs(text)
+            history.facets(text)
+        history.job("b")
+        history.envelope("b")
+        history.changes(0)
+        for days in (1, 7):
+            history.series(NOW - days * 86_400, NOW)
+            history.totals(NOW - days * 86_400, NOW)
+            history.errors(NOW - days * 86_400, NOW)
+        history.error(1, NOW - 3_600, NOW)
+        history.queue("orders", NOW - 3_600, NOW)
+        history.queues()
+        history.workers()
+        history.schedule_runs("y")
+        history.schedule_runs()
+        history.flows()
+        history.flow("f1")
+        history.audits()
+
+    # --- hands
+
+    def _four_jobs(self) -> None:
+        """Four jobs: a has succeeded, b has failed twice, c is queued in a flow, d is queued."""
+        early = NOW - 7_200
+        self.write(batch(1, event("worker-online", "w", tasks={"shop.buy": ["id", "more"]})))
+        self.write(
+            batch(
+                2,
+                event("task-sent", "a", at=early, kwargs='{"lang":"de","user":{"id":42}}', envelope=b"bytes of a"),
+                event("task-succeeded", "a", 1, NOW, run=0.5, wait=0.1, result='"fine"'),
+                event("task-sent", "b", at=NOW - 60, args="[7]", headers='{"tenant":"acme"}'),
+                event("task-retried", "b", 1, NOW, run=1.0, wait=0.5, error="ValueError", message="no 1"),
+                event("task-failed", "b", 2, NOW, run=2.0, error="ValueError", message="no 2", result='"acme corp"'),
+                worker="w",
+            )
+        )
+        self.write(
+            batch(
+                3,
+                event("task-sent", "c", task="mail.send", queue="mails", flow="f1", root="r", parent="p", priority=9,
+                      kwargs='{"lang":"de","user":{"id":"42"}}'),
+                event("task-progress", "c", 0, state="PROGRESS", meta='{"done":1}', task="mail.send", queue="mails"),
+                event("task-sent", "d", kwargs='{"lang":"en","n":1.5,"flag":true,"none":null}'),
+            )
+        )  # fmt: skip
+
+    def _gaps(self) -> list[Any]:
+        return sorted(self.history.standing().gaps, key=lambda gap: gap.first)
+
+    def _contents(self) -> dict[str, list[dict[str, Any]]]:
+        """All rows, without what depends on what came first."""
+        return self.archive.read(lambda step: {table: self._table(step, table) for table in ROWS}, 10.0)
+
+    def _table(self, transaction: Transaction, table: str) -> list[dict[str, Any]]:
+        names = self.columns(transaction, table)
+        free = FREE - {"id"} if table in ("job", "flow") else FREE
+        rows = transaction.ask(f"select * from {table}", ())  # noqa: S608 - one of ROWS
+        found = [{name: each for name, each in zip(names, row, strict=True) if name not in free} for row in rows]
+        return sorted(found, key=repr)
+
+    def columns(self, transaction: Transaction, table: str) -> list[str]:
+        """The columns of *table*, in their order."""
+        raise NotImplementedError
+
+    def _empty(self) -> None:
+        """Delete everything."""
+        raise NotImplementedError
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

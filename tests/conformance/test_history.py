@@ -1,0 +1,134 @@
+"""The history on SQLite and on PostgreSQL."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conformance.history_suite import HistorySuite
+from tests.servers import Server
+from umbel.contracts.history import Archive, Transaction
+from umbel.exceptions import HistoryUnavailable, ImproperlyConfigured
+from umbel.history import History, open_history
+from umbel.history.archives import archive_at
+from umbel.settings import Settings
+
+TABLES = "job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute|schedule_run"
+LARGE = f"{TABLES}|j|b|a|s"
+
+
+class TestSqlite(HistorySuite):
+    ENDLESS = "with recursive n(n) as (select 1 union all select n + 1 from n) select count(*) from n"
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        self.made = 0
+
+    def make(self) -> Archive:
+        """The history in a file."""
+        return archive_at(f"sqlite:///{self.folder}/history{self.made}.db", Settings())
+
+    def plans(self, transaction: Transaction, text: str, values: Sequence[object]) -> str:
+        """How SQLite would carry it out."""
+        return "\n".join(row[3] for row in transaction.ask(f"explain query plan {_stripped(text)}", values))
+
+    def whole(self, plan: str) -> bool:
+        """Whether it scans a large table."""
+        return re.search(rf"SCAN ({LARGE})\b", plan) is not None
+
+    def columns(self, transaction: Transaction, table: str) -> list[str]:
+        """As its schema has them."""
+        return [row[1] for row in transaction.ask(f"pragma table_info({table})", ())]
+
+    def _empty(self) -> None:
+        self.history.close()
+        self.made += 1
+        self.archive = self.make()
+        self.history = History(self.archive, self.clock)
+
+    def test_a_reader_makes_no_file(self) -> None:
+        with pytest.raises(HistoryUnavailable, match="umbel recorder"):
+            self.history.jobs()
+        assert list(self.folder.iterdir()) == []
+
+    def test_a_file_of_something_else_is_refused(self) -> None:
+        settings = Settings(history_url=f"sqlite:///{self.folder}/other.db")
+        (self.folder / "other.db").write_bytes(b"no database at all" * 100)
+        with pytest.raises(Exception, match=r"other\.db"):
+            open_history(settings).audit("a", "b", "c", "d", 1, "e")
+
+    def test_the_history_stands_beside_the_embedded_broker(self) -> None:
+        settings = Settings(broker_url=f"sqlite:///{self.folder}/shop.umbel.db")
+        open_history(settings).audit("a", "b", "c", "d", 1, "e")
+        assert "shop.umbel.history.db" in {each.name for each in self.folder.iterdir()}
+
+    def test_the_tables_of_a_newer_version_are_refused(self) -> None:
+        self.history.audit("a", "b", "c", "d", 1, "e")
+        self.history._archive.write(lambda step: step.ask("pragma user_version = 99", ()))
+        with pytest.raises(ImproperlyConfigured, match="newer"):
+            History(self.make()).jobs()
+
+
+class TestPostgres(HistorySuite):
+    ENDLESS = "select pg_sleep(60)"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_server: Server) -> None:
+        postgres_server.ensure_running()
+        self.url = postgres_server.url
+
+    def make(self) -> Archive:
+        """The history in a database, empty."""
+        self._empty()
+        return archive_at(self.url, Settings())
+
+    def plans(self, transaction: Transaction, text: str, values: Sequence[object]) -> str:
+        """How PostgreSQL would carry it out."""
+        return "\n".join(row[0] for row in transaction.ask(f"explain (costs off) {_stripped(text)}", values))
+
+    def whole(self, plan: str) -> bool:
+        """Whether it scans a large table."""
+        return (
+            re.search(r"Seq Scan on (job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute)\b", plan)
+            is not None
+        )
+
+    def columns(self, transaction: Transaction, table: str) -> list[str]:
+        """As its schema has them."""
+        text = (
+            "select column_name::text from information_schema.columns"
+            " where table_schema = 'umbel_history' and table_name = $1 order by ordinal_position"
+        )
+        return [row[0] for row in transaction.ask(text, (table,))]
+
+    def _empty(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            tables = connection.execute("select tablename from pg_tables where schemaname = 'umbel_history'").fetchall()
+            names = [f"umbel_history.{name}" for (name,) in tables if name not in ("migration", "counter")]
+            if names:
+                connection.execute(f"truncate {', '.join(names)}".encode())
+                connection.execute("update umbel_history.counter set value = 0")
+        if hasattr(self, "history"):
+            self.history = History(self.archive, self.clock)  # which remembers no name
+
+    def test_tables_that_somebody_dropped_are_made_again(self) -> None:
+        self.history.audit("a", "b", "c", "d", 1, "e")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("drop schema umbel_history cascade")
+        self.history.audit("a", "b", "c", "d", 1, "e")
+        assert len(self.history.audits()) == 1
+
+    def test_the_history_works_behind_a_pooler(self, pgbouncer_url: str) -> None:
+        history = History(archive_at(pgbouncer_url, Settings()), self.clock)
+        for _ in range(10):
+            history.audit("a", "b", "c", "d", 1, "e")
+            assert history.jobs().rows == ()
+        history.close()
+
+
+def _stripped(text: str) -> str:
+    """*text* without the comment it begins with."""
+    return re.sub(r"^(--[^\n]*\n)+", "", text)
