@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.order import dealt
 from tests.servers import (
     Disk,
     MariaDB,
@@ -30,6 +31,13 @@ from umbel.testing.conformance.stage import OTHER, QUEUE
 # Tests run beside each other on few cores: how long one example takes says nothing.
 settings.register_profile("umbel", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("umbel")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have long tests run first when several processes share them."""
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    if processes > 1:
+        items[:] = dealt(items, lambda item: item.nodeid.partition("::")[0], processes)
 
 
 @pytest.fixture(scope="session")

@@ -115,19 +115,20 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 def test_twenty_killed_children_and_five_killed_supervisors_lose_nothing(stage: Stage) -> None:
     hunt = Hunt(stage, workers=2)
     chance = random.Random(SEED)
-    results = stage.work_many([chance.random() * 0.004 for _ in range(JOBS)])
+    jobs = JOBS if stage.url.startswith(("sqlite:", "redis:")) else JOBS // 2  # enough to outlast the faults
+    results = stage.work_many([chance.random() * 0.004 for _ in range(jobs)])
     deeds = [hunt.kill_child] * CHILD_KILLS + [hunt.kill_supervisor] * SUPERVISOR_KILLS
     chance.shuffle(deeds)
     for deed in deeds:
         time.sleep(0.1)  # not to wait for something: the rhythm of the faults
         deed()
-    wait_ended(stage, JOBS, 150)
+    wait_ended(stage, jobs, 150)
     stage.wait_succeeded(results)
     starts, ends = stage.ledger.starts(), stage.ledger.ends()
     assert set(starts) == {result.id for result in results}
     assert set(ends) == set(starts)
     assert unexplained(stage, hunt.killed) == []
-    assert len(stage.workers.successes()) >= JOBS - 40 * len(hunt.killed)  # else the line above looked at nothing
+    assert len(stage.workers.successes()) >= jobs - 40 * len(hunt.killed)  # else the line above looked at nothing
     # One thread a child: one job runs, and a few more have ended but are not settled when it is killed.
     assert stage.ledger.extra_starts() <= 40 * len(hunt.killed)
 

@@ -60,6 +60,9 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     made.end()
 
 
+whatever_the_engine = pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[Workers]:
     made = Workers(tmp_path)
@@ -112,7 +115,17 @@ def test_a_job_that_outlasts_the_grace_goes_back_uncharged(stage: Stage) -> None
     assert (stage.ledger.starts()[result.id], stage.ledger.ends()[result.id]) == (2, 1)
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    ("stage", "second"),
+    [
+        ("sqlite", signal.SIGTERM),
+        ("sqlite", signal.SIGINT),
+        ("sqlite", signal.SIGQUIT),
+        ("redis", signal.SIGTERM),
+        ("postgres", signal.SIGTERM),
+    ],
+    indirect=["stage"],
+)
 def test_a_second_signal_stops_at_once(stage: Stage, second: signal.Signals) -> None:
     worker = stage.start("--grace=600").wait_ready()
     result = stage.send("work", 600.0)
@@ -127,6 +140,7 @@ def test_a_second_signal_stops_at_once(stage: Stage, second: signal.Signals) -> 
     assert stage.counts().ready == 1
 
 
+@whatever_the_engine
 def test_ctrl_c_reaches_the_whole_group_and_stops_warm(stage: Stage) -> None:
     worker = stage.start("--grace=10").wait_ready()
     result = stage.send("work", 1.0)
@@ -187,6 +201,7 @@ def renew_forkserver(worker: Worker, death: int) -> None:
     eventually(lambda: worker.forkserver().pid != old and len(worker.children()) == 2, "another one with children")
 
 
+@whatever_the_engine
 def test_a_forkserver_that_dies_three_times_ends_the_worker(stage: Stage) -> None:
     worker = stage.start().wait_ready()
     for death in range(1, 3):
@@ -196,6 +211,7 @@ def test_a_forkserver_that_dies_three_times_ends_the_worker(stage: Stage) -> Non
     assert "the forkserver died three times within a minute" in worker.output
 
 
+@whatever_the_engine  # among two thousand, on each: test_chaos.py
 def test_a_poison_job_is_buried_after_three_crashes_and_the_worker_lives(stage: Stage) -> None:
     worker = stage.start().wait_ready()
     poison = stage.send("poison")
@@ -236,6 +252,7 @@ def test_children_that_are_killed_from_outside_before_they_are_ready_are_replace
     assert worker.output.count("died of SIGKILL") == 12
 
 
+@whatever_the_engine
 def test_a_hang_up_puts_new_code_into_the_children(stage: Stage) -> None:
     source = stage.folder / "changing.py"
     source.write_text(f"VERSION = 1\n{CHANGING_APP}")

@@ -1,0 +1,26 @@
+"""Long tests run first, and each runs."""
+
+from pathlib import Path
+
+from tests.order import LONG, dealt
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_long_module_is_there() -> None:
+    assert [name for name in LONG if not (ROOT / name).exists()] == []
+
+
+def test_each_process_begins_with_long_tests_and_every_test_runs_once() -> None:
+    longest, second, third, *_ = sorted(LONG, key=lambda name: -LONG[name])
+    tests = [(f"short {number}", 0) for number in range(100)]
+    tests += [(name, number) for name in (third, longest, second) for number in range(5)]
+    ordered = dealt(tests, lambda test: test[0], 3)
+    assert sorted(ordered) == sorted(tests)
+    assert [ordered[place][0] for place in (0, 38, 76)] == [longest, second, third]
+
+
+def test_more_long_tests_than_a_part_has_room_for_run_as_well() -> None:
+    name = next(iter(LONG))
+    tests = [(name, number) for number in range(10)] + [("short", number) for number in range(5)]
+    assert sorted(dealt(tests, lambda test: test[0], 4)) == sorted(tests)
