@@ -234,8 +234,8 @@ def _entries(stage: Stage) -> Iterator[tuple[str, str]]:
             members, cut = stage.do("LRANGE", key, 0, -1), 0
         elif name.startswith("parked:") and kind == b"list":
             members, cut = stage.do("LRANGE", key, 0, -1), 1
-        elif name in ("delayed", "dead") and kind == b"zset":
-            members, cut = stage.do("ZRANGE", key, 0, -1), int(name == "delayed")
+        elif (name in ("delayed", "dead") or name.startswith("line:")) and kind == b"zset":
+            members, cut = stage.do("ZRANGE", key, 0, -1), int(name != "dead")
         elif name.startswith("held:") and kind == b"hash":
             members, cut = [each for each in stage.do("HKEYS", key) if each != b"#"], 0
         else:

@@ -12,16 +12,17 @@ from umbel.brokers.redis.event_log import RedisEventLog
 from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.jobs import RedisJobs
 from umbel.brokers.redis.limits import RedisLimits
-from umbel.brokers.redis.mailbox import RedisMailbox
 from umbel.brokers.redis.operations import Steps, named
 from umbel.brokers.redis.schedules import RedisSchedules
 from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import REDIS
+from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
+from umbel.engines.redis_boxes import RedisBoxes
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
 from umbel.model.finding import Finding
@@ -69,9 +70,9 @@ class RedisBroker:
         return RedisLimits(self._calls, self._engine, self._acknowledged, self._known)
 
     @property
-    def mailbox(self) -> RedisMailbox:
+    def mailbox(self) -> RedisBoxes[Letter]:
         """The verbs of boxes on this engine."""
-        return RedisMailbox(self._calls, self._engine)
+        return RedisBoxes(self._calls, self._engine, Letter, MAX_HEARD)
 
     @property
     def event_log(self) -> RedisEventLog:

@@ -8,7 +8,7 @@
 -- Order of writes: unique keys, places, envelopes: a job in `jobs` always has a place.
 -- includes: now wake limiting
 local prefix, most, WORDS = ARGV[1], tonumber(ARGV[3]), 8
-local jobs, answer, new, holders, taken = prefix .. 'jobs', { 'ok' }, {}, {}, {}
+local jobs, answer, new, before, holders, taken = prefix .. 'jobs', { 'ok' }, {}, {}, {}, {}
 local limits = limiting(prefix)
 local unique = limits.unique
 
@@ -32,6 +32,7 @@ for first = 4, #ARGV, 500 * WORDS do
   for at = first, math.min(first + 499 * WORDS, #ARGV), WORDS do
     ids[#ids + 1] = ARGV[at]
   end
+  local texts = redis.call('HMGET', prefix .. 'limited', unpack(ids))
   for i, known in ipairs(redis.call('HMGET', jobs, unpack(ids))) do
     local at = first + (i - 1) * WORDS
     local standing = stands(ids[i], known, ARGV[at + 7])
@@ -39,6 +40,7 @@ for first = 4, #ARGV, 500 * WORDS do
     if not standing then
       taken[ids[i]] = true
       new[#new + 1] = at
+      before[ids[i]] = texts[i]
     end
   end
 end
@@ -61,6 +63,8 @@ local function place(id, level, due, name, turn, pace)
     delayed[#delayed + 1] = due
     delayed[#delayed + 1] = level .. id
     earliest[level .. id] = true
+  elseif string.sub(before[id] or '', 1, 1) == 'o' then
+    return -- it was made ready before a cut
   elseif name == '' then
     ready[level] = ready[level] or {}
     table.insert(ready[level], id)

@@ -21,7 +21,7 @@ local function placed(id, level, retries, name, turn, pace, text)
     limits.forget(id, text)
     place = nil
   end
-  if place == 'o' then
+  if place == 'o' or place == 'i' then
     limits.enter(limits.of(named), turned, level, id, retries, text)
   elseif not place and name ~= '' then
     local limit = limits.of(name, pace)

@@ -98,8 +98,8 @@ local function limiting(prefix, quiet)
     end
   end
 
-  local function count(limit, out)
-    limit.taken = limit.taken and limit.taken + 1
+  local function count(limit, added, out)
+    limit.taken = limit.taken and limit.taken + added
     limit.out = limit.out and limit.out + out
   end
 
@@ -113,7 +113,7 @@ local function limiting(prefix, quiet)
   -- Whether a job of the turn is out.
   local function is_out(limit, turn)
     local id = turn ~= '' and redis.call('HGET', limit.key, turn)
-    return id and redis.call('ZSCORE', limit.runs, id) == '0'
+    return id and string.sub(redis.call('HGET', limited, id) or '', 1, 1) == 'o'
   end
 
   -- Whether a job may have a place of the limit at once; if so, it has to be given it. `turn`: it is to be out, not to enter.
@@ -127,14 +127,14 @@ local function limiting(prefix, quiet)
   end
 
   function verb.release(limit, turn, level, id)
-    redis.call('ZADD', limit.runs, 0, id)
+    local added = redis.call('ZADD', limit.runs, 0, id)
     if turn ~= '' then
       redis.call('HSET', limit.key, turn, id)
     end
     redis.call('ZADD', watched, now, id)
     redis.call('RPUSH', prefix .. 'ready:' .. level, id)
     redis.call('HSET', limited, id, write_text('o', level, 0, limit, turn))
-    count(limit, 1)
+    count(limit, added, added)
     verb.released = verb.released + 1
   end
 
@@ -152,7 +152,7 @@ local function limiting(prefix, quiet)
     end
     fresh.limited[#fresh.limited + 1] = id
     fresh.limited[#fresh.limited + 1] = write_text('h', level, 0, limit, turn)
-    limit.waits, limit.tended = 1, false
+    limit.waits = 1
   end
 
   function verb.flush()
@@ -161,9 +161,6 @@ local function limiting(prefix, quiet)
       in_pieces(words, function(...)
         limit.held = limit.held + redis.call('ZADD', line, ...)
       end)
-      if not redis.call('ZSCORE', limit.turns, words.turn) then
-        redis.call('ZADD', limit.turns, is_out(limit, words.turn) and 'inf' or next_number(), words.turn)
-      end
     end
     in_pieces(fresh.holding, function(...)
       redis.call('ZADD', holding, ...)
@@ -171,19 +168,25 @@ local function limiting(prefix, quiet)
     in_pieces(fresh.limited, function(...)
       redis.call('HSET', limited, ...)
     end)
+    for _, words in pairs(fresh.lines) do
+      local turns = words.limit.turns
+      if not redis.call('ZSCORE', turns, words.turn) then
+        redis.call('ZADD', turns, is_out(words.limit, words.turn) and 'inf' or next_number(), words.turn)
+      end
+    end
     fresh = { lines = {}, holding = {}, limited = {} }
   end
 
   -- A held job has another place by now; `score` is where its turn stands then, if it has more of them.
   local function leave_line(limit, turn, member, score)
     local line = line_of(limit, turn)
+    redis.call('ZREM', holding, member)
     limit.held = limit.held - redis.call('ZREM', line, member)
     if redis.call('EXISTS', line) == 0 then
       redis.call('ZREM', limit.turns, turn)
     elseif score then
       redis.call('ZADD', limit.turns, score, turn)
     end
-    redis.call('ZREM', holding, member)
   end
 
   -- Release what the limit allows; answers whether it has to go on in another call.
@@ -194,15 +197,18 @@ local function limiting(prefix, quiet)
       if not head[1] or head[2] == 'inf' then
         return nil
       end
-      local why = blocked(limit)
-      if why then
-        return why == 'early' and limit.next or nil
+      local why, turn = blocked(limit), head[1]
+      if why == 'early' then
+        return limit.next
       end
       if verb.released >= budget then
-        return now
+        return not why and now or nil
       end
-      local turn = head[1]
       local member = redis.call('ZRANGE', line_of(limit, turn), 0, 0)[1]
+      -- One that is counted although it is held was counted before a cut: it needs no more room.
+      if why and not (member and redis.call('ZSCORE', limit.runs, string.sub(member, 2))) then
+        return nil
+      end
       if not member then
         redis.call('ZREM', limit.turns, turn)
       else
@@ -231,30 +237,36 @@ local function limiting(prefix, quiet)
     end
   end
 
-  -- A job has entered. `text` is what was kept of it while it was out, else nil.
+  -- A job has entered. `text` is what was kept of it before, if it had a place.
   function verb.enter(limit, turn, level, id, retries, text)
     if text then
       unblock(limit, turn, id)
-      limit.out = limit.out and limit.out - 1
+      limit.out = nil
     else
-      count(limit, 0)
       redis.call('ZADD', watched, now, id)
     end
-    redis.call('ZADD', limit.runs, 1, id)
     redis.call('HSET', limited, id, write_text('i', level, retries, limit, turn))
+    count(limit, redis.call('ZADD', limit.runs, 1, id), 0)
   end
 
   -- A job that is out or entered has no place any more.
   function verb.forget(id, text)
     local place, _, _, name, turn = read_text(text)
     local limit = verb.of(name)
+    redis.call('ZADD', due, now, name) -- until it has been tended
     if place == 'o' then
       unblock(limit, turn, id)
     end
     redis.call('ZREM', limit.runs, id)
-    redis.call('ZREM', watched, id)
     redis.call('HDEL', limited, id)
+    redis.call('ZREM', watched, id)
     limit.taken, limit.out = nil, nil
+  end
+
+  -- A held job is not out, as a cut has it.
+  function verb.uncount(id, text)
+    local _, _, _, name = read_text(text)
+    redis.call('ZREM', verb.of(name).runs, id)
   end
 
   -- A held job has been given to somebody.

@@ -7,7 +7,9 @@ local function sweep(prefix, limits, limit)
   for _, id in ipairs(ids) do
     local text, key = redis.call('HGET', prefix .. 'limited', id), redis.call('HGET', prefix .. 'uniques', id)
     local place, level = string.match(text or 'h0', '^(%a)(%d)')
-    if limits.is_over(id, level) then
+    if text and place == 'h' then -- counted, and cut off before it was released
+      limits.uncount(id, text)
+    elseif limits.is_over(id, level) then
       if place ~= 'h' then
         limits.forget(id, text)
         place = 'h'
