@@ -105,6 +105,7 @@ class Journal:
         self._number = 0
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._counting = threading.Lock()
         self._light: deque[Entry] = deque()
         self._grave: deque[Entry] = deque()
         self._bytes = 0
@@ -182,18 +183,10 @@ class Journal:
         self._trouble = False
 
     def _batch(self) -> bytes | None:
-        events: list[Event] = []
-        size = 0
-        while len(events) < MAX_EVENTS and size < MAX_BATCH_BYTES:
-            with self._lock:
-                entry = self._pop()
-                if entry is None:
-                    break
-                event = self._made(entry, tell=True)
-            size += entry.size
-            if event is not None:
-                events.append(event)
         with self._lock:
+            entries = self._pop()
+        with self._counting:
+            events = [event for entry in entries if (event := self._made(entry, tell=True)) is not None]
             counts, self._counts = self._counts, {}
             dropped, self._dropped = self._dropped, 0
         if not (events or counts or dropped):
@@ -212,19 +205,22 @@ class Journal:
             _logger.exception("%d events cannot travel", len(batch.events))
             return encode(msgspec.structs.replace(batch, events=(), dropped=batch.dropped + len(batch.events)))
 
-    def _pop(self) -> Entry | None:
-        held = self._grave or self._light
-        if not held:
-            return None
-        entry = held.popleft()
-        self._bytes -= entry.size
-        return entry
+    def _pop(self) -> list[Entry]:
+        """What makes one batch: no more than `MAX_EVENTS`, about `MAX_BATCH_BYTES`."""
+        entries: list[Entry] = []
+        size = 0
+        while size < MAX_BATCH_BYTES and len(entries) < MAX_EVENTS and (held := self._grave or self._light):
+            entries.append(held.popleft())
+            size += entries[-1].size
+        self._bytes -= size
+        return entries
 
     def _drop(self) -> None:
         entry = (self._light or self._grave).popleft()
         self._bytes -= entry.size
-        self._dropped += 1
-        self._made(entry, tell=False)
+        with self._counting:
+            self._dropped += 1
+            self._made(entry, tell=False)
 
     def _made(self, entry: Entry, *, tell: bool) -> Event | None:
         try:

@@ -22,6 +22,7 @@ RETRY_OF: Final = "umbel_retry_of"
 SCHEDULE: Final = "umbel_schedule"
 """Headers that name the job that this one repeats, and the schedule that it is a tick of."""
 _CRC_VALUES: Final = 2**32
+_FACTS: Final = (("eta", "eta"), ("expires", "expires"), ("root", "root_id"), ("parent", "parent_id"))
 
 
 class Teller:
@@ -75,7 +76,13 @@ class Teller:
             "args": self.redaction.args(envelope.args, sketch),
             "kwargs": self.redaction.kwargs(envelope.kwargs, sketch),
         }
-        body.update({name: value for name, value in _facts(envelope, priority).items() if value})
+        if priority := envelope.priority if priority is None else priority:
+            body["priority"] = priority
+        for name, attribute in _FACTS:
+            if value := getattr(envelope, attribute):
+                body[name] = value
+        if envelope.part is not None:
+            body["flow"] = envelope.part.flow
         if envelope.headers:
             self._headers(envelope.headers, body)
         return body
@@ -103,17 +110,6 @@ class Teller:
             if header in headers:
                 body[name] = headers[header]
         body["headers"] = self.redaction.plain(headers)
-
-
-def _facts(envelope: Envelope, priority: int | None) -> dict[str, Any]:
-    return {
-        "priority": envelope.priority if priority is None else priority,
-        "eta": envelope.eta,
-        "expires": envelope.expires,
-        "flow": None if envelope.part is None else envelope.part.flow,
-        "root": envelope.root_id,
-        "parent": envelope.parent_id,
-    }
 
 
 def _as_it_is(journal: Journal, event: Event, at: float, tell: bool) -> Event | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from umbel.exceptions import DecodeError
-from umbel.wire.values import decode
+from umbel.wire.values import extension
 
 WORDS: Final = (
     "password",
@@ -44,8 +44,11 @@ _MAX_INTEGER: Final = 2**63
 _NO_ARGS: Final = msgspec.Raw(b"\x90")
 _NO_KWARGS: Final = msgspec.Raw(b"\x80")
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
+_PLAIN: Final = frozenset({int, float, bool, type(None), str})
 _SEVERAL: Final = frozenset({list, tuple, set, frozenset})
 _json: Final = msgspec.json.Encoder().encode
+_any: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(ext_hook=extension)
+_DAMAGED: Final = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
 
 
 class Sketch(msgspec.Struct, frozen=True, gc=False):
@@ -68,12 +71,15 @@ class Redaction:
     def __init__(self, words: Iterable[str] = ()) -> None:
         self._pattern = re.compile("|".join(map(re.escape, (*WORDS, *filter(None, words)))), re.IGNORECASE)
         self._hides: dict[str, bool] = {}
+        self._hiding: dict[tuple[str, ...], bool] = {}
 
     def args(self, raw: msgspec.Raw, sketch: Sketch = UNKNOWN) -> str:
         """The positional arguments in *raw*, encoded, as a JSON list."""
         if raw == _NO_ARGS:
             return "[]"
         value = _read(raw)
+        if value.__class__ is list and len(value) <= MAX_ITEMS and not self._hides_any(sketch):
+            return self._list(value)
         if value.__class__ is not list:
             return _text(self._plain(value, MAX_DEPTH))
         names, hidden = sketch.names, sketch.hidden
@@ -82,6 +88,22 @@ class Redaction:
             for index, item in enumerate(value[:MAX_ITEMS])
         ]
         return _text(shown if len(value) <= MAX_ITEMS else [*shown, _more(len(value))])
+
+    def _list(self, value: list[Any]) -> str:
+        """Arguments none of which is hidden as a whole; most are short scalars, which need no look at each."""
+        if _PLAIN.issuperset(map(type, value)):
+            with suppress(OverflowError):
+                text = _json(value).decode()
+                if len(text) <= MAX_CHARACTERS:
+                    return text
+        return _text([self._plain(item, MAX_DEPTH) for item in value])
+
+    def _hides_any(self, sketch: Sketch) -> bool:
+        """Whether a positional argument is hidden for the name of its parameter."""
+        found = self._hiding.get(sketch.names)
+        if found is None:
+            found = self._hiding[sketch.names] = any(map(self._named, sketch.names))
+        return found or bool(sketch.hidden)
 
     def kwargs(self, raw: msgspec.Raw, sketch: Sketch = UNKNOWN) -> str:
         """The keyword arguments in *raw*, encoded, as a JSON object."""
@@ -92,7 +114,8 @@ class Redaction:
 
     def value(self, raw: bytes | msgspec.Raw) -> str:
         """The value in *raw*, encoded, as JSON."""
-        return _text(self._plain(_read(raw), MAX_DEPTH))
+        value = _read(raw)
+        return _text(self._plain(value, MAX_DEPTH))
 
     def plain(self, value: object) -> str:
         """*value*, made of what travels, as JSON."""
@@ -145,8 +168,8 @@ def _read(raw: bytes | msgspec.Raw) -> Any:
     if size > MAX_READ_BYTES:
         return f"<{size} bytes>"
     try:
-        return decode(raw)
-    except DecodeError:
+        return _any.decode(raw)  # however deep it is: nobody here follows it to the bottom
+    except _DAMAGED:
         return f"<{size} bytes that cannot be read>"
 
 
