@@ -80,8 +80,10 @@ class Administration:
     def commands(self) -> Commands:
         """What the app adds to `umbel inspect` and `umbel control`; see `inspect_command`."""
         from umbel.app.commands import Commands
+        from umbel.app.inspection import Inspect
+        from umbel.app.orders import ASKING, TELLING
 
-        return Commands()
+        return Commands({*ASKING, *TELLING, *dir(Inspect)})
 
     @overload
     def inspect_command(self, function: F) -> F: ...

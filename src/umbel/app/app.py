@@ -312,10 +312,12 @@ class Umbel(Administration):
     def run_eager(self, task: AnyTask, job: Job) -> Result:
         """Run *job* of *task* here and now, through the real codec and executor."""
         from umbel.execution.eager import run_eager
+        from umbel.execution.limits import Limits
 
         if task.name not in self.tasks and self._builtin(task.name) is None:
             self.tasks.__missing__(task.name)
-        return run_eager(task, job, f"eager@{self.main or 'umbel'}", self.task_named)
+        usual = Limits(self.conf.task_soft_time_limit, self.conf.task_time_limit)
+        return run_eager(task, job, f"eager@{self.main or 'umbel'}", self.task_named, usual)
 
     def _named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions) -> Made:
         task = self.task_named(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -54,8 +54,9 @@ class Command(msgspec.Struct, frozen=True):
 class Commands:
     """The commands of one app, by name."""
 
-    def __init__(self) -> None:
-        """There are none."""
+    def __init__(self, taken: Collection[str]) -> None:
+        """There are none; the names *taken* are those of workers themselves."""
+        self._taken = frozenset(taken)
         self._known: dict[str, Command] = {}
 
     def get(self, name: str, kind: Kind | None = None) -> Command | None:
@@ -87,12 +88,9 @@ class Commands:
         return keep if function is None else keep(function)
 
     def _keep(self, made: Command) -> None:
-        from umbel.app.inspection import Inspect
-        from umbel.app.orders import ASKING, TELLING
-
         if not _NAME.fullmatch(made.name):
             raise ValueError(f"{made.name!r} cannot name a command: letters, digits, _ . and -, a letter first")
-        if made.name in ASKING | TELLING or hasattr(Inspect, made.name) or made.name in self._known:
+        if made.name in self._taken or made.name in self._known:
             raise ValueError(f"there is a command {made.name!r} already: give another name")
         self._known[made.name] = made
 

@@ -225,7 +225,7 @@ class Executor:
             request.give_up()
             outcome = self._returned(request, value, completed=request.completing and await request.acompleted())
         except BaseException as raised:  # noqa: BLE001 - as above
-            self._let_go(raised)
+            self._let_go(raised, window)
             error = meant(window, raised)
             await window.calm()
             ending = self._raised(run, request, error, completed=request.completing and await request.acompleted())
@@ -273,8 +273,8 @@ class Executor:
         stored = None if task is None else task.store_errors_even_if_ignored
         return self._store_errors if stored is None else stored
 
-    def _let_go(self, error: BaseException) -> None:
-        if self._abandoned and isinstance(error, asyncio.CancelledError):
+    def _let_go(self, error: BaseException, window: LoopWindow) -> None:
+        if self._abandoned and not window.why and isinstance(error, asyncio.CancelledError):
             raise error
 
     def _returned(self, request: Request, value: object, *, completed: bool) -> Outcome:

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
@@ -15,6 +15,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_session
 from umbel.model.presence import RunningJob
 from umbel.worker.child.child import Child
+from umbel.worker.messages import Interrupt, Why
 from umbel.worker.options import ChildOptions
 
 STOP_SECONDS = 30.0
@@ -22,12 +23,21 @@ PING = "umbel.ping"
 
 
 class OpenGate:
-    """Lets every job start: in one process the lease is as alive as the worker."""
+    """Lets every job start: in one process the lease is as alive as the worker.
+
+    At its limits a run is told to end. One that does not listen goes on: nobody can kill the process of a test.
+    """
 
     def __init__(self) -> None:
-        """Nothing has started."""
+        """Nothing has started; see `tell`."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._interrupt: Callable[[Interrupt], None] | None = None
         self._slots = itertools.count()
         self._started: dict[int, RunningJob] = {}
+
+    def tell(self, interrupt: Callable[[Interrupt], None]) -> None:
+        """Have jobs that exceed their limits interrupted by *interrupt*, in the loop that runs now."""
+        self._loop, self._interrupt = asyncio.get_running_loop(), interrupt
 
     def trusted(self) -> bool:
         """Always."""
@@ -40,12 +50,21 @@ class OpenGate:
         return slot
 
     def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Note nothing: in one process nobody can be made to end."""
-        del slot, soft, hard, isolated
+        """Have it told when its time is over."""
+        del isolated
+        moments: list[tuple[Why, float | None]] = [("soft", soft), ("timeout", hard)]
+        for why, seconds in moments:
+            if seconds is not None and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._strike, slot, why)
 
     def give(self, slot: int) -> None:
         """Note that the job has its outcome."""
         self._started.pop(slot, None)
+
+    def _strike(self, slot: int, why: Why) -> None:
+        job = self._started.get(slot)
+        if job is not None and self._interrupt is not None:
+            self._interrupt(Interrupt([job.id], why))
 
     def started(self) -> list[RunningJob]:
         """The jobs that have started and have no outcome yet."""
@@ -98,7 +117,9 @@ class ThreadWorker:
         options, lease = self._options, self._app.conf.worker_lease
         await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease, opening=True)
         self._loop = asyncio.get_running_loop()
-        self._child = Child(self._app, options, OpenGate())
+        gate = OpenGate()
+        self._child = Child(self._app, options, gate)
+        gate.tell(self._child.interrupt)
         beating = asyncio.ensure_future(self._beat(lease))
         try:
             await self._child.run(self._ready)
@@ -176,5 +197,7 @@ def _options(app: Umbel, queues: tuple[str, ...], threads: int, async_slots: int
         threads=threads,
         async_slots=async_slots,
         max_crashes=app.conf.worker_max_crashes,
+        soft_time_limit=app.conf.task_soft_time_limit,
+        time_limit=app.conf.task_time_limit,
         events=app.conf.worker_send_task_events,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from umbel import Task, Umbel
-from umbel.exceptions import EncodeError, Ignore, Reject, TaskError
+from umbel.exceptions import EncodeError, Ignore, Reject, SoftTimeLimitExceeded, TaskError, TimeLimitExceeded
 
 
 class Odd(Exception):
@@ -148,3 +149,55 @@ async def test_coroutines_as_hooks_of_a_plain_task_run_beside_a_loop_as_well(app
 
     assert app.task(name="noted", base=Noting)(lambda: 1).apply().get() == 1
     assert seen == ["before_start"]
+
+
+def _loop_until(moment: float) -> None:
+    while time.monotonic() < moment:
+        pass
+
+
+def test_a_run_in_place_is_told_of_its_soft_limit(app: Umbel) -> None:
+    @app.task(soft_time_limit=0.05)
+    def compute() -> str:
+        try:
+            _loop_until(time.monotonic() + 20)
+        except SoftTimeLimitExceeded as error:
+            return f"cleaned up, {error.args}"
+        return "not told"
+
+    @app.task(soft_time_limit=0.05)
+    async def wait() -> str:
+        try:
+            await asyncio.sleep(20)
+        except SoftTimeLimitExceeded:
+            return "cleaned up"
+        return "not told"
+
+    assert compute.apply().get().startswith("cleaned up")
+    assert wait.apply().get() == "cleaned up"
+
+
+def test_a_run_in_place_ends_at_its_hard_limit_if_it_listens(app: Umbel) -> None:
+    app.conf.task_time_limit = 0.05
+
+    @app.task(autoretry_for=(TimeLimitExceeded,))
+    def compute() -> None:
+        _loop_until(time.monotonic() + 20)
+
+    @app.task
+    async def wait() -> None:
+        await asyncio.sleep(20)
+
+    for task in (compute, wait):
+        result = task.apply()
+        with pytest.raises(TimeLimitExceeded):
+            result.get()
+
+
+def test_what_comes_after_a_run_in_place_is_not_struck(app: Umbel) -> None:
+    @app.task(soft_time_limit=0.03)
+    def short() -> int:
+        return 1
+
+    assert short.apply().get() == 1
+    _loop_until(time.monotonic() + 0.1)
