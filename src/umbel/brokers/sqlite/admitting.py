@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from umbel.brokers.sqlite import operations
 from umbel.brokers.sqlite.gates import LIMITS, Gates
-from umbel.brokers.sqlite.operations import HELD, LIMITED, READY
+from umbel.brokers.sqlite.operations import LIMITED, READY
 from umbel.contracts.limits import Admission, Entry
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.sqlite_lease import Clock
@@ -28,7 +28,7 @@ class Admitted(NamedTuple):
 def admit(connection: Connection, clock: Clock, admissions: Sequence[Admission]) -> Admitted:
     """Accept the jobs of *admissions*, those of each queue all or none; holds what may not start yet."""
     now = clock.wall()
-    standing, new = _choose(connection, now, admissions)
+    standing, new, left = _choose(connection, now, admissions)
     full = _measure(connection, new)
     if full:
         return Admitted([], Counter(), full)
@@ -36,6 +36,8 @@ def admit(connection: Connection, clock: Clock, admissions: Sequence[Admission])
         if each.unique is not None:
             _keep(connection, now, each.job.queue, each.unique, (each.job.id, 0))
     gates = Gates(connection, now)
+    for job in left:
+        gates.forget("forget", job.queue, job.id)
     limited = [(each.job, each.limit) for each in new if each.limit is not None and _due(each.job, now) <= now]
     _hold(connection, gates, limited)
     free = [each.job for each in new if each.limit is None or _due(each.job, now) > now]
@@ -43,24 +45,35 @@ def admit(connection: Connection, clock: Clock, admissions: Sequence[Admission])
     return Admitted(standing, rung)
 
 
-def _choose(connection: Connection, now: int, admissions: Sequence[Admission]) -> tuple[list[str], list[Admission]]:
-    """The id that stands for each of *admissions*, and those that are new: their keys are free."""
+def _choose(
+    connection: Connection, now: int, admissions: Sequence[Admission]
+) -> tuple[list[str], list[Admission], list[Job]]:
+    """The id that stands for each of *admissions*; those that are new, with free keys; and those with a place.
+
+    That is the place of a namesake that ended just now.
+    """
     standing: list[str] = []
     new: dict[str, Admission] = {}
+    left: list[Job] = []
     taken: dict[tuple[str, str], str] = {}
     for each in admissions:
         job, unique, holder = each.job, each.unique, each.job.id
-        if job.id not in new and connection.execute(LIMITS["known"], (job.id, now)).fetchone() is None:
+        [(is_known, has_place)] = connection.execute(LIMITS["known"], (job.id, now, job.queue)).fetchall()
+        if job.id not in new and not is_known:
             if unique is not None:
                 name = (job.queue, unique.key)
-                if name not in taken:
-                    row = connection.execute(LIMITS["keeper"], (*name, now)).fetchone()
-                    taken[name] = job.id if row is None else row[0]
-                holder = taken[name]
+                holder = taken.get(name) or _keeper_of(connection, now, name) or job.id
+                taken[name] = holder
             if holder == job.id:
                 new[job.id] = each
+                left += [job] if has_place else []
         standing.append(holder)
-    return standing, list(new.values())
+    return standing, list(new.values()), left
+
+
+def _keeper_of(connection: Connection, now: int, name: tuple[str, str]) -> str | None:
+    row = connection.execute(LIMITS["keeper"], (*name, now)).fetchone()
+    return None if row is None else row[0]
 
 
 def _measure(connection: Connection, new: Sequence[Admission]) -> str:
@@ -83,7 +96,6 @@ def _due(job: Job, now: int) -> int:
 def _hold(connection: Connection, gates: Gates, jobs: Sequence[tuple[Job, Limit]]) -> None:
     position, rows = time.time_ns(), list[tuple[object, ...]]()
     for index, (job, limit) in enumerate(jobs):
-        gates.forget("forget", job.queue, job.id)  # the place of a namesake that ended just now
         gate = gates.of(job.queue, limit)
         turn = gates.hold(gate, limit.turn)
         rows.append((job.id, job.queue, job.level, position + index, job.envelope, gate.key, turn))
@@ -104,12 +116,13 @@ def enter(
     answers: list[str] = []
     for each in entries:
         delivery = each.delivery
-        row = connection.execute(LIMITS["job"], (delivery.id, delivery.queue)).fetchone()
-        if row is None or (*row[1:4],) != (alive.get(delivery.queue, -1), delivery.number, HELD):
-            answers.append("held" if row is not None and row[3] == LIMITED else "lost")
+        fence = (alive.get(delivery.queue), delivery.number)
+        row = connection.execute(LIMITS["job"], (delivery.id, delivery.queue, *fence)).fetchone()
+        if row is None or not row[0]:
+            answers.append("held" if row is not None and row[-1] == LIMITED else "lost")
             continue
-        answers.append(_enter(connection, now, gates, each, row))
-        rung[delivery.queue] += answers[-1] == "held" and bool(row[5])
+        answers.append(_enter(connection, now, gates, each, row[1:4]))
+        rung[delivery.queue] += answers[-1] == "held" and bool(row[3])
     return answers, rung + gates.finish()
 
 
@@ -122,7 +135,7 @@ def _enter(connection: Connection, now: int, gates: Gates, entry: Entry, row: An
         keeper = connection.execute(LIMITS["keeper"], (delivery.queue, unique.key, now)).fetchone()
         if keeper is not None and _keeps_out(unique, delivery.id, keeper):
             return f"taken:{keeper[0]}"
-    seq, _, _, _, retries, doom = row
+    seq, retries, doom = row
     if limit is not None and not gates.enter(delivery.queue, delivery.id, retries, limit):
         gate = gates.of(delivery.queue, limit)
         turn = None if doom else gates.hold(gate, limit.turn)

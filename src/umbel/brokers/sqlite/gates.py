@@ -123,12 +123,16 @@ class Gates:
         if place is not None and place[1] is None and place[2] == retries:
             return True
         gate = self.of(queue, limit)
-        released = place is not None and place[1] is not None and place[0] == gate.key
-        if place is not None:
-            self.forget("forget", queue, job_id)
-        if not released and not self._may_start(gate):
-            return False
-        self._connection.execute(LIMITS["put"], (queue, job_id, gate.key, None, retries))
+        if place is not None and place[1] is not None and place[0] == gate.key:
+            self._connection.execute(LIMITS["enter"], (queue, job_id, retries))
+            gate.outside -= 1
+            self._come_back(gate, place[1])
+        else:
+            if place is not None:
+                self.forget("forget", queue, job_id)
+            if not self._may_start(gate):
+                return False
+            self._connection.execute(LIMITS["put"], (queue, job_id, gate.key, None, retries))
         gate.entered += 1
         return True
 
@@ -179,12 +183,9 @@ class Gates:
 
     def _come_back(self, gate: Gate, turn: int) -> None:
         """One of the jobs of *turn* is out no longer."""
-        self._connection.execute(LIMITS["returned"], (turn,)).fetchall()
-        if self._connection.execute(LIMITS["first"], (gate.queue, gate.key, turn)).fetchone() is None:
-            self._connection.execute(LIMITS["pass"], (turn,))
+        rows = self._connection.execute(LIMITS["returned"], (turn, gate.next_place(), gate.queue)).fetchall()
+        if rows == [(0,)]:
             self._connection.execute(LIMITS["drop_turn"], (turn,))
-        else:
-            self._connection.execute(LIMITS["wait"], (turn, gate.next_place()))
 
     # --- what is released
 
@@ -222,11 +223,10 @@ class Gates:
 
     def _next(self, gate: Gate) -> tuple[int, str, int] | None:
         """The job whose turn it is: its key, its id, and the key of the turn."""
-        while (row := self._connection.execute(LIMITS["next_turn"], (gate.key,)).fetchone()) is not None:
-            turn = row[0]
-            found = self._connection.execute(LIMITS["first"], (gate.queue, gate.key, turn)).fetchone()
-            if found is not None:
-                return found[0], found[1], turn
+        while (row := self._connection.execute(LIMITS["next"], (gate.queue, gate.key)).fetchone()) is not None:
+            turn, seq, job_id = row
+            if seq is not None:
+                return seq, job_id, turn
             self._connection.execute(LIMITS["pass"], (turn,))
             self._connection.execute(LIMITS["drop_turn"], (turn,))
         return None

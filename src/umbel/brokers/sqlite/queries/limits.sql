@@ -51,21 +51,30 @@ select key, waits from limit_turn where gate = ?1 and name is ?2
 -- ?1 limit, ?2 name or null, ?3 position; answers its key
 insert into limit_turn(gate, name, position) values (?1, ?2, ?3) returning key
 
--- name: next_turn
--- ?1 limit; answers key and name of the turn whose turn it is
-select key, name from limit_turn where gate = ?1 and waits = 1 order by position limit 1
+-- name: next
+-- ?1 queue, ?2 limit; answers the turn whose turn it is, and of the job that leaves it next (or null): key, id
+select whose.key, job.seq, job.id
+from (select key from limit_turn where gate = ?2 and waits = 1 order by position limit 1) as whose
+left join job on job.queue = ?1 and job.gate = ?2 and job.turn = whose.key and job.state = 5
+order by job.level, job.position limit 1
 
 -- name: wait
 -- ?1 turn, ?2 position; it is the last of the round if none of its jobs is out, or if it is nobody's
 update limit_turn set waits = 1, position = ?2 where key = ?1 and waits = 0 and (outside = 0 or name is null)
 
 -- name: served
--- ?1 turn, ?2 position; one of its jobs is out, and unless it is nobody's no other one can be
+-- ?1 turn, ?2 position, ?3 queue; one of its jobs is out, and unless it is nobody's no other one can be
 update limit_turn set outside = outside + 1, position = ?2, waits = name is null where key = ?1
 
 -- name: returned
--- ?1 turn; one of its jobs is out no longer; answers how many are left
-update limit_turn set outside = outside - 1 where key = ?1 returning outside
+-- ?1 turn, ?2 position, ?3 queue; one of its jobs is out no longer, and if it has more it is the last of the round; answers
+-- whether it has
+update limit_turn set outside = outside - 1, position = ?2,
+    waits = exists (
+        select 1 from job
+        where job.queue = ?3 and job.gate = limit_turn.gate and job.turn = limit_turn.key and job.state = 5
+    )
+where key = ?1 returning waits
 
 -- name: pass
 -- ?1 turn; it has no job to release
@@ -74,10 +83,6 @@ update limit_turn set waits = 0 where key = ?1
 -- name: drop_turn
 -- ?1 turn; forgotten if none of its jobs is out
 delete from limit_turn where key = ?1 and outside = 0
-
--- name: first
--- ?1 queue, ?2 limit, ?3 turn; answers key and id of the job that leaves it next
-select seq, id from job where queue = ?1 and gate = ?2 and turn = ?3 and state = 5 order by level, position limit 1
 
 -- name: release
 -- ?1 position, ?2 key of a held job
@@ -90,6 +95,10 @@ select gate, turn, retries from limit_place where queue = ?1 and id = ?2
 -- name: put
 -- ?1 queue, ?2 id, ?3 limit, ?4 turn or null, ?5 retries
 insert or replace into limit_place(queue, id, gate, turn, retries) values (?1, ?2, ?3, ?4, ?5)
+
+-- name: enter
+-- ?1 queue, ?2 id, ?3 retries; a job that is out is in
+update limit_place set turn = null, retries = ?3 where queue = ?1 and id = ?2
 
 -- name: forget
 -- ?1 queue, ?2 id; answers limit and turn
@@ -108,16 +117,17 @@ delete from limit_place where queue = ?1
 returning gate, turn
 
 -- name: known
--- ?1 id, ?2 now; answers a row if there is such a job, or it has ended lately
-select 1 from job where id = ?1 union all select 1 from result where id = ?1 and expires > ?2 limit 1
+-- ?1 id, ?2 now, ?3 queue; answers whether there is such a job or it has ended lately, and whether it has a place
+select exists (select 1 from job where id = ?1) or exists (select 1 from result where id = ?1 and expires > ?2),
+    exists (select 1 from limit_place where queue = ?3 and id = ?1)
 
 -- name: insert
 -- ?1 id, ?2 queue, ?3 level, ?4 position, ?5 envelope, ?6 limit, ?7 turn; a new job that is held
 insert into job(id, queue, level, state, position, due, envelope, gate, turn) values (?1, ?2, ?3, 5, ?4, 0, ?5, ?6, ?7)
 
 -- name: job
--- ?1 id, ?2 queue; answers key, session, number, state, retries, doom
-select seq, session, number, state, retries, doom from job where id = ?1 and queue = ?2
+-- ?1 id, ?2 queue, ?3 and ?4 the fence: session key and number; answers whether it is ours, key, retries, doom and state
+select state = 1 and session = ?3 and number = ?4, seq, retries, doom, state from job where id = ?1 and queue = ?2
 
 -- name: hold
 -- ?1 key of a job that a session holds, ?2 state (5, or 0 for a doomed one), ?3 position, ?4 limit, ?5 turn
