@@ -95,8 +95,18 @@ class Reject(TaskPredicate):
     def __init__(self, reason: object = None, requeue: bool = False) -> None:
         """Keep why the job is rejected and whether it goes back to the queue."""
         super().__init__(reason, requeue)
-        self.reason = reason
-        self.requeue = requeue
+
+    # Both are in the arguments: an error that has travelled is made again without its __init__.
+
+    @property
+    def reason(self) -> object:
+        """Why the job is rejected."""
+        return self.args[0] if self.args else None
+
+    @property
+    def requeue(self) -> bool:
+        """Whether it goes back to the queue."""
+        return len(self.args) > 1 and bool(self.args[1])
 
     def __str__(self) -> str:
         """Say why, and no more: it is shown behind the name of the class."""
@@ -108,6 +118,11 @@ class Retry(TaskPredicate):
 
     *when* is seconds from now; *sig* carries replaced arguments as ``(args, kwargs)``, or None to keep them.
     """
+
+    message: str | None = None
+    exc: BaseException | None = None
+    when: float | None = None
+    replaced: tuple[tuple[object, ...] | None, dict[str, object] | None] | None = None
 
     def __init__(
         self,

@@ -121,6 +121,13 @@ def _explained(error: Exception, *, debug: bool) -> int:
 
         traceback.print_exception(error)
     expected = isinstance(error, UmbelError)
-    text = str(error) if expected else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+    text = _words(error) if expected else f"unexpected {type(error).__name__}: {_words(error)} (--debug shows where)"
     click.echo(f"Error: {text}", err=True)
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the error of a task is made again without its __init__
+        return ", ".join(map(repr, error.args))

@@ -8,7 +8,7 @@ import pytest
 from umbel import __version__
 from umbel.cli import main as cli
 from umbel.cli.command import Command, Frame
-from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TaskError, TimeoutError
+from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TaskError, TimeoutError, UmbelError
 
 
 @pytest.fixture
@@ -92,6 +92,21 @@ def test_what_a_command_answers_is_the_exit_code(seen: list[Frame]) -> None:
 def test_each_kind_of_error_has_its_exit_code(failing: list[BaseException], error: BaseException, code: int) -> None:
     failing.append(error)
     assert cli.main(["fail"]) == code
+
+
+class Wordless(UmbelError):
+    """An error of a task that is made again without what it had."""
+
+    def __str__(self) -> str:
+        raise AttributeError("code")
+
+
+def test_an_error_that_cannot_be_shown_is_shown_by_its_arguments(
+    failing: list[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing.append(Wordless("no such card", 3))
+    assert cli.main(["fail"]) == 1
+    assert capsys.readouterr().err == "Error: 'no such card', 3\n"
 
 
 def test_an_error_is_one_sentence_and_its_traceback_is_for_debug(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umbel.exceptions import TaskError
+from umbel.exceptions import Reject, Retry, TaskError
 from umbel.model.failure import MAX_CHAIN, MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Failure, capture, rebuild
 
 
@@ -220,3 +220,12 @@ def test_the_constructor_of_a_class_is_not_called() -> None:
 def test_a_failure_is_shown_like_the_last_line_of_a_traceback() -> None:
     assert str(Failure("ValueError", "builtins", "bad")) == "ValueError: bad"
     assert str(Failure("ValueError", "builtins", "")) == "ValueError"
+
+
+def test_what_steers_a_job_can_be_shown_after_a_journey() -> None:
+    assert [str(travelled(error)) for error in (Reject("thrown away"), Reject(), Retry(), Retry("x", when=3))] == [
+        "thrown away",
+        "",
+        "Retry",
+        "Retry",
+    ]
