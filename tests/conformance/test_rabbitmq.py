@@ -12,7 +12,9 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
 from umbel.testing.conformance.flows import HeldFlowConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.marking import MarkingConformance
+from umbel.testing.conformance.noting import NoteConformance
 from umbel.testing.conformance.schedules import HeldScheduleConformance
 
 
@@ -43,6 +45,14 @@ class TestBroker(OnOneServer, CarrierConformance, LeaseConformance, ResendConfor
 
 
 class TestMarking(OnOneServer, MarkingConformance):
+    pass
+
+
+class TestNotes(OnOneServer, NoteConformance):
+    pass
+
+
+class TestMailbox(OnOneServer, MailboxConformance):
     pass
 
 

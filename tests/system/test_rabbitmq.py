@@ -58,6 +58,24 @@ def test_a_job_that_is_revoked_before_a_worker_comes_ends_as_revoked_and_never_r
     assert set(stage.ledger.starts()) == {other.id}
 
 
+def test_workers_are_asked_and_running_jobs_tell_and_are_ended_by_the_claim_store(stage: Stage) -> None:
+    control = stage.app.control
+    saying, listening = stage.send("say"), stage.send("watch")
+    stage.start("-n", "one@here", "--processes=2").wait_ready()
+    stage.wait_started(saying, listening)
+    eventually(lambda: saying.state == "PROGRESS", "its progress is shown")
+    assert (saying.info["current"], saying.info["total"]) == (1, 2)
+    assert control.inspect(timeout=60).ping() == {"one@here": {"ok": "pong"}}
+    assert "ledger_tasks.work" in control.inspect(timeout=60).registered()["one@here"]
+    listening.revoke()  # it is told, and ends by itself
+    assert listening.get(timeout=100) == 1
+    saying.revoke(terminate=True)
+    with pytest.raises(TaskRevokedError):
+        saying.get(timeout=100)
+    assert stage.send("work", 0.0).get(timeout=100) > 0
+    assert stage.ledger.starts()[saying.id] == 1
+
+
 def test_a_job_that_is_killed_at_its_hard_limit_is_not_run_again(stage: Stage) -> None:
     stage.start().wait_ready()
     hog = stage.app.send_task("ledger_tasks.work", args=(300.0,), time_limit=0.5)

@@ -32,8 +32,8 @@ class Store:
     """Stands for an engine: keeps notes, may refuse them, may be away."""
 
     def __init__(self) -> None:
-        self.powers = frozenset({Power.JOBS})
-        self.job_store = self
+        self.powers = frozenset({Power.NOTES})
+        self.note_store = self
         self.kept: list[tuple[str, str, Any]] = []
         self.calls = 0
         self.ours = True

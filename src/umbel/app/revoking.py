@@ -72,7 +72,7 @@ class Revoking:
             mailbox(self._seat, "terminating a running job")
         broker = self._seat.broker
         if Power.DOOM in powers_of(broker) and isinstance(broker, JobRevoker):
-            return (yield from _marked(broker, keys))
+            return (yield from self._marked(broker, keys, ending))
         jobs = job_store(self._seat, "revoking jobs")
         stopped: list[Stopped] = []
         for start in range(0, len(keys), MAX_TAKEN):
@@ -183,6 +183,15 @@ class Revoking:
         box = mailbox(self._seat, "terminating a running job")
         yield Twin(partial(box.tell, BOX, [letter], LETTER_SECONDS), partial(box.atell, BOX, [letter], LETTER_SECONDS))
 
+    def _marked(
+        self, broker: JobRevoker, keys: Sequence[tuple[str, str | None]], ending: Ending
+    ) -> Steps[list[Stopped]]:
+        """Mark the jobs of *keys*, and tell the workers of those that run, if the broker carries letters."""
+        found: list[Revoked] = yield Twin(partial(broker.doom, keys), partial(broker.adoom, keys))
+        yield from self._tell([one.id for one in found if _is_run(one)], ending)
+        over: tuple[Place, ...] = ("running", "dead", "ended")
+        return [Stopped(one.id, one.place, one.queue, one.place not in over) for one in found]
+
     def _look_for_flows(self, unknown: list[str]) -> Steps[None]:
         """Raise `UmbelError` if one of *unknown* is no stranger, but a job that its flow has not sent yet."""
         broker = self._seat.broker
@@ -205,12 +214,6 @@ class Revoking:
 
             self._made = Ender(self._seat.tasks, self._seat.conf, f"control@{self._seat.main or 'umbel'}")
         return self._made
-
-
-def _marked(broker: JobRevoker, keys: Sequence[tuple[str, str | None]]) -> Steps[list[Stopped]]:
-    found: list[Revoked] = yield Twin(partial(broker.doom, keys), partial(broker.adoom, keys))
-    over: tuple[Place, ...] = ("running", "dead", "ended")
-    return [Stopped(one.id, one.place, one.queue, one.place not in over) for one in found]
 
 
 def _is_run(found: Revoked) -> bool:

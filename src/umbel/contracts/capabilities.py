@@ -32,6 +32,7 @@ class Power(Enum):
     FLOWS = "holds groups, chords and other flows"
     SCHEDULES = "holds schedules"
     JOBS = "shows and stops single jobs, and pauses queues"
+    NOTES = "keeps what running jobs say of their progress"
     DOOM = "marks any job as revoked, for whoever receives it next"
     LIMITS = "keeps limits, fair turns and unique keys for all workers"
     MAILBOX = "carries messages to workers and their answers back"
@@ -64,6 +65,7 @@ MEMORY: Final = frozenset(
         Power.FLOWS,
         Power.SCHEDULES,
         Power.JOBS,
+        Power.NOTES,
         Power.LIMITS,
         Power.MAILBOX,
         Power.EVENTS,
@@ -76,7 +78,7 @@ POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
 RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM}
 """With a claim store beside it; alone it has fewer."""
-RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES}
+RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES, Power.NOTES, Power.MAILBOX}
 """With a claim store that is one Redis server."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(

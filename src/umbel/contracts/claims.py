@@ -8,7 +8,7 @@ to be published. Whoever meets the old message again finds the parcel and publis
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -150,3 +150,12 @@ class ClaimStore(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections of this event loop."""
+
+
+@runtime_checkable
+class NoteKeeper(Protocol):
+    """A claim store that keeps with a claim what its holder notes; `Location.note` shows it."""
+
+    async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """See `umbel.contracts.jobs.NoteStore.note`."""
+        ...

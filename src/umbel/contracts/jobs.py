@@ -52,7 +52,28 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     task: str = ""
 
 
-class JobStore(Protocol):
+class NoteStore(Protocol):
+    """Where running jobs note their progress; errors as `Sender.send`."""
+
+    async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Keep with each job what its holder notes of its progress; answers which deliveries were still ours.
+
+        The last note of a job is shown by `jobs` and `Inspector.locate`, and is gone with the job.
+        """
+        ...
+
+
+@runtime_checkable
+class NoteHolder(Protocol):
+    """A broker that keeps notes, though it may show and stop no single job."""
+
+    @property
+    def note_store(self) -> NoteStore:
+        """Where notes are kept on this engine."""
+        ...
+
+
+class JobStore(NoteStore, Protocol):
     """The verbs of single jobs; errors as `Sender.send`. Each call is one atomic step a queue; a repeat is harmless."""
 
     def revoke(self, session: str, keys: Sequence[tuple[str, str | None]], lease: float) -> list[Revoked]:
@@ -138,13 +159,6 @@ class JobStore(Protocol):
         """The async twin of `paused`."""
         ...
 
-    async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
-        """Keep with each job what its holder notes of its progress; answers which deliveries were still ours.
-
-        The last note of a job is shown by `jobs` and `Inspector.locate`, and is gone with the job.
-        """
-        ...
-
     async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
         """Replace, durably, the envelope of each job by what its holder gives; answers which were still ours.
 
@@ -161,6 +175,13 @@ class JobHolder(Protocol):
     def job_store(self) -> JobStore:
         """The verbs of single jobs on this engine."""
         ...
+
+
+def notes_of(broker: object) -> NoteStore | None:
+    """Where *broker* keeps notes, if it does."""
+    if isinstance(broker, NoteHolder):
+        return broker.note_store
+    return broker.job_store if isinstance(broker, JobHolder) else None
 
 
 @runtime_checkable

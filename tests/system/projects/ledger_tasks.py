@@ -136,6 +136,15 @@ def watch(self: Context) -> int:
 
 
 @app.task(bind=True)
+def say(self: Context) -> None:
+    """Tell how far it is, and come no further."""
+    write("S")
+    self.progress(1, 2)
+    time.sleep(600.0)
+    write("E")
+
+
+@app.task(bind=True)
 def later(self: Context) -> None:
     """Come again in an hour."""
     write("S")

@@ -19,9 +19,10 @@ from umbel.brokers.rabbitmq.desk import Desk, Held
 from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import RABBITMQ, Power
-from umbel.contracts.claims import ClaimStore, Verdict
+from umbel.contracts.claims import ClaimStore, NoteKeeper, Verdict
 from umbel.contracts.examiner import Examiner
-from umbel.contracts.jobs import Revoked
+from umbel.contracts.jobs import NoteStore, Revoked
+from umbel.contracts.mailbox import Mailbox, MailboxHolder
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import amqp_health
 from umbel.engines.amqp import Engine
@@ -35,7 +36,10 @@ AT_ONCE_SECONDS: Final = 0.1
 
 
 class RabbitMQBroker:
-    """`Broker`, `Inspector` and `JobRevoker` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*."""
+    """`Broker`, `Inspector` and `JobRevoker` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*.
+
+    What the claim store keeps of notes and boxes, it keeps for the broker: a `NoteHolder` and `MailboxHolder` then.
+    """
 
     powers: frozenset[Power] = RABBITMQ
     desk_type: type[Desk] = Desk
@@ -45,6 +49,12 @@ class RabbitMQBroker:
         # A lost connection is harmless, the lease is in the store; that of a dead peer must not live long.
         self._engine = Engine(address, settings.broker_send_deadline, settings.worker_lease)
         self._claims = claims
+        if isinstance(claims, NoteKeeper):
+            self.note_store: NoteStore = claims
+            self.powers |= {Power.NOTES}
+        if isinstance(claims, MailboxHolder):
+            self.mailbox: Mailbox = claims.mailbox
+            self.powers |= {Power.MAILBOX}
         self._mail = Mail(self._engine)
         self._desk: Desk | None = None
         self._turn = count()

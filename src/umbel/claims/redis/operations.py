@@ -151,6 +151,16 @@ def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
     return bool(reply == 1)
 
 
+def note(calls: Calls, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
+    """Keep notes; of a delivery that is named twice the last one."""
+    words: dict[str, list[Word]] = {}
+    for delivery, text in notes:
+        words.setdefault(delivery.queue, []).extend((delivery.id, delivery.number, text))
+    replies = yield [calls.make("note", queue, session, *told) for queue, told in words.items()]
+    answers = {queue: iter(reply) for queue, reply in zip(words, replies, strict=True)}
+    return [next(answers[delivery.queue]) == 1 for delivery, _ in notes]
+
+
 def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Reclaimed]:
     """Close the *ended* sessions in each queue, then look after the lapsed ones; all within one budget of jobs."""
     milliseconds = int(lease * 1000)
@@ -200,10 +210,10 @@ def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
     """Where *job_id* is, in every queue if *queue* is None."""
     names = [queue] if queue is not None else (yield from queues())
     replies = (yield [calls.make("locate", name, job_id, calls.records(name)) for name in names]) if names else []
-    for name, (place, retries, doom) in zip(names, replies, strict=True):
+    for name, (place, retries, doom, note) in zip(names, replies, strict=True):
         if place:
-            return Location(place.decode(), name, int(retries), doom.decode())
-    dooms = {doom.decode() for _, _, doom in replies if doom}
+            return Location(place.decode(), name, int(retries), doom.decode(), note)
+    dooms = {doom.decode() for _, _, doom, _ in replies if doom}
     return Location(_SOMEWHERE, queue or "", doom=cast("Doom", min(dooms, default="")))
 
 

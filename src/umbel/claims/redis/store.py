@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
 
 from umbel.claims.redis import operations
 from umbel.claims.redis.keeping import CarriedCalls, KeptFlows, KeptSchedules, RedisOutbox, watched
@@ -10,21 +11,28 @@ from umbel.claims.redis.operations import Calls
 from umbel.contracts.broker import Beat, Ended, Reclaimed
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
+from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
+from umbel.engines.redis_boxes import RedisBoxes
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery
 from umbel.settings import Settings
 
+BOXES: Final = "c:"
+"""What the names of boxes begin with: apart from those of a broker that is this Redis itself."""
+
 
 class RedisClaims:
     """`ClaimStore` on one database of a Redis server (>= 6.2) or on a Cluster, beside the records of the result store.
 
-    On one server alone it keeps flows and schedules too: a `FlowKeeper`. *clock* answers unix seconds and is for tests:
+    It keeps notes and boxes; on one server alone flows and schedules, too: a `FlowKeeper`.
+
+    *clock* answers unix seconds and is for tests:
     it replaces the server's clock in every decision.
     """
 
@@ -37,6 +45,7 @@ class RedisClaims:
         self.flow_store = KeptFlows(self._carried, self._engine)
         self.schedule_store = KeptSchedules(self._carried, self._engine)
         self.outbox = RedisOutbox(self._carried, self._engine, self._calls)
+        self.mailbox = RedisBoxes(self._carried, self._engine, Letter, MAX_HEARD, BOXES)
 
     async def heartbeat(
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
@@ -64,6 +73,10 @@ class RedisClaims:
     async def mark(self, session: str, delivery: Delivery) -> bool:
         """Note durably that *delivery* is about to start alone."""
         return await adrive(operations.mark(self._calls, session, delivery), self._engine.acall)
+
+    async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Keep what the holders of jobs note of their progress; see `NoteKeeper`."""
+        return await adrive(operations.note(self._calls, session, notes), self._engine.acall)
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Free what ended and lapsed sessions had; at most 200 jobs a call."""

@@ -12,13 +12,13 @@ import pytest
 from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.capabilities import Power
 from umbel.contracts.jobs import JobHolder, Listed
-from umbel.contracts.powers import Inspector
 from umbel.model.job import Counts, Delivery
 from umbel.states import Place
 from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.dooming import DoomingConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.job_stage import TTL, JobStage, ends
+from umbel.testing.conformance.noting import NoteConformance
 from umbel.testing.conformance.revoking import RevokingConformance
 from umbel.testing.conformance.stage import OTHER, QUEUE, body, ids
 from umbel.testing.conformance.waiting import SETTLING_SECONDS, WaitingStage
@@ -297,63 +297,17 @@ class PausingConformance(JobStage, WaitingStage):
         return (time.process_time() - used) / (time.monotonic() - begun)
 
 
-class NoteConformance(JobStage):
-    """`JobStore.note`. The hook is ``make(clock)``, see `BrokerStage.make`."""
+class ListedNoteConformance(JobStage):
+    """Notes in lists of jobs. The hook is ``make(clock)``, see `BrokerStage.make`."""
 
     power: ClassVar = Power.JOBS
 
-    async def noted(self, job_id: str = "job") -> bytes:
-        """What is shown of a job's note, asked in every way."""
-        assert isinstance(self.broker, Inspector)
-        found = {(await self.located(job_id, queue)).note for queue in (QUEUE, None)}
-        assert len(found) == 1
-        return found.pop()
-
-    async def test_the_last_note_of_a_running_job_is_shown(self) -> None:
-        session, delivery = await self.started()
-        assert await self.noted() == b""
-        for note in (b"\x00one\xff", b"two"):
-            assert await self.jobs.note(session, [(delivery, note)]) == [True]
-            assert await self.noted() == note
-            assert [each.note for each in await self.listed("running")] == [note]
-
-    async def test_many_jobs_are_noted_of_at_once(self) -> None:
-        await self.send("a", "b")
-        await self.send("c", queue=OTHER)
-        session = await self.open(QUEUE, OTHER)
-        held = [*await self.take(session), *await self.take(session, queues=[OTHER])]
-        notes = [(each, each.id.encode()) for each in held]
-        assert await self.jobs.note(session, notes) == [True, True, True]
-        assert [await self.noted(each) for each in ("a", "b")] == [b"a", b"b"]
-        assert (await self.located("c", OTHER)).note == b"c"
-
-    async def test_only_the_holder_of_a_delivery_notes(self) -> None:
-        session, stale = await self.started()
-        await self.jobs.note(session, [(stale, b"first")])
-        await self.settle(session, Settlement(stale, "release"))
-        delivery = await self.take_one(session, "job")
-        other = await self.open()
-        assert await self.jobs.note(session, [(stale, b"stale")]) == [False]
-        assert await self.jobs.note(other, [(delivery, b"other")]) == [False]
-        await self.reclaim(Ended(session))
-        assert await self.jobs.note(session, [(delivery, b"dead")]) == [False]
-        assert await self.noted() == b"first"
-
-    async def test_a_note_stays_while_its_job_waits_to_be_tried_again(self) -> None:
+    async def test_lists_show_what_jobs_have_noted(self) -> None:
         session, delivery = await self.started()
         await self.jobs.note(session, [(delivery, b"half")])
+        assert [each.note for each in await self.listed("running")] == [b"half"]
         await self.settle(session, Settlement(delivery, "retry", delay=60.0))
-        assert await self.noted() == b"half"
         assert [each.note for each in await self.listed("delayed")] == [b"half"]
-
-    async def test_a_note_is_gone_with_its_job(self) -> None:
-        session, delivery = await self.started()
-        await self.jobs.note(session, [(delivery, b"half")])
-        await self.settle(session, Settlement(delivery, "end", ttl=1.0))
-        assert await self.noted() == b""
-        await self.advance(2.0)
-        await self.send("job")
-        assert await self.noted() == b""
 
 
 class JobConformance(
@@ -363,6 +317,7 @@ class JobConformance(
     DeadLetterConformance,
     PausingConformance,
     NoteConformance,
+    ListedNoteConformance,
     AmendingConformance,
 ):
     """All that an engine guarantees that shows and stops single jobs."""

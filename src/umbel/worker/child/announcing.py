@@ -44,9 +44,9 @@ def app_loaded(app: Umbel, order: Load) -> None:
 def warn_of_untracked(app: Umbel) -> None:
     """Say so if runs are to be shown as STARTED, and the broker keeps nothing of the kind."""
     tracked = app.conf.task_track_started or any(task.track_started for task in app.tasks.values())
-    if tracked and Power.JOBS not in powers_of(app.broker):
+    if tracked and Power.NOTES not in powers_of(app.broker):
         text = "track_started needs a broker that %s: with %s no job is shown as STARTED"
-        _logger.warning(text, Power.JOBS.value, masked(app.conf.broker_url))
+        _logger.warning(text, Power.NOTES.value, masked(app.conf.broker_url))
 
 
 def listened() -> list[str]:

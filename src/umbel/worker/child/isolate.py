@@ -77,15 +77,15 @@ class Relay:
     @property
     def able(self) -> bool:
         """Whether the broker keeps notes."""
-        return Power.JOBS in powers_of(self._app.broker)
+        return Power.NOTES in powers_of(self._app.broker)
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker keeps no notes."""
-        self.demand("update_state")
+        self.demand(Power.NOTES, "update_state")
 
-    def demand(self, what: str) -> None:
-        """Raise `ImproperlyConfigured` if the broker keeps nothing with a job, which *what* needs."""
-        demand(self._app.broker, Power.JOBS, what, masked(self._app.conf.broker_url))
+    def demand(self, power: Power, what: str) -> None:
+        """Raise `ImproperlyConfigured` if the broker lacks *power*, which *what* needs."""
+        demand(self._app.broker, power, what, masked(self._app.conf.broker_url))
 
     def enqueue(self, page: Page) -> None:
         """Have *page* leave as soon as its turn comes."""
@@ -128,7 +128,7 @@ class FarDesk:
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
-        self._relay.demand("a durable step")
+        self._relay.demand(Power.JOBS, "a durable step")
 
     def amend(self, request: Request, envelope: bytes) -> None:
         """Have the child keep *envelope* as the job, and wait for its answer; see `umbel.request.Desk`."""

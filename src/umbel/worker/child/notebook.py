@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import Final
 
 from umbel.contracts.capabilities import Power, demand, powers_of
-from umbel.contracts.jobs import JobHolder, JobStore
+from umbel.contracts.jobs import NoteStore, notes_of
 from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.job import Delivery
 from umbel.page import Page, taken
@@ -49,11 +49,11 @@ class Notebook:
     @property
     def able(self) -> bool:
         """Whether the broker keeps notes."""
-        return Power.JOBS in powers_of(self._link.broker)
+        return Power.NOTES in powers_of(self._link.broker)
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker keeps no notes."""
-        demand(self._link.broker, Power.JOBS, "update_state", self._place)
+        demand(self._link.broker, Power.NOTES, "update_state", self._place)
 
     def enqueue(self, page: Page) -> None:
         """Have *page* leave as soon as its turn comes; from any thread."""
@@ -127,7 +127,7 @@ class Notebook:
                 if ours and self.told is not None:
                     self.told(page.delivery, body)
 
-    def _store(self) -> JobStore:
-        broker = self._link.broker
-        assert isinstance(broker, JobHolder)  # noqa: S101 - `check` says so before the first page
-        return broker.job_store
+    def _store(self) -> NoteStore:
+        store = notes_of(self._link.broker)
+        assert store is not None  # noqa: S101 - `check` says so before the first page
+        return store
