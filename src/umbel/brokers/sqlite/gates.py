@@ -213,20 +213,20 @@ class Gates:
             if gate.interval and not gate.is_due(self._now):
                 return released, gate.due
             gate.due += gate.interval
-            seq, job_id, turn = found
-            self._connection.execute(LIMITS["release"], (position + released, seq))
+            turn, seq = found
+            [(job_id,)] = self._connection.execute(LIMITS["release"], (position + released, seq)).fetchall()
             self._connection.execute(LIMITS["put"], (gate.queue, job_id, gate.key, turn, 0))
             self._connection.execute(LIMITS["served"], (turn, gate.next_place()))
             gate.outside += 1
             released += 1
         return released, None
 
-    def _next(self, gate: Gate) -> tuple[int, str, int] | None:
-        """The job whose turn it is: its key, its id, and the key of the turn."""
+    def _next(self, gate: Gate) -> tuple[int, int] | None:
+        """The key of the turn whose turn it is, and that of its next job."""
         while (row := self._connection.execute(LIMITS["next"], (gate.queue, gate.key)).fetchone()) is not None:
-            turn, seq, job_id = row
+            turn, seq = row
             if seq is not None:
-                return seq, job_id, turn
+                return turn, seq
             self._connection.execute(LIMITS["pass"], (turn,))
             self._connection.execute(LIMITS["drop_turn"], (turn,))
         return None

@@ -52,11 +52,12 @@ select key, waits from limit_turn where gate = ?1 and name is ?2
 insert into limit_turn(gate, name, position) values (?1, ?2, ?3) returning key
 
 -- name: next
--- ?1 queue, ?2 limit; answers the turn whose turn it is, and of the job that leaves it next (or null): key, id
-select whose.key, job.seq, job.id
-from (select key from limit_turn where gate = ?2 and waits = 1 order by position limit 1) as whose
-left join job on job.queue = ?1 and job.gate = ?2 and job.turn = whose.key and job.state = 5
-order by job.level, job.position limit 1
+-- ?1 queue, ?2 limit; answers the turn whose turn it is, and the key of the job that leaves it next (or null)
+select key, (
+    select seq from job where queue = ?1 and gate = ?2 and turn = limit_turn.key and state = 5
+    order by level, position limit 1
+)
+from limit_turn where gate = ?2 and waits = 1 order by position limit 1
 
 -- name: wait
 -- ?1 turn, ?2 position; it is the last of the round if none of its jobs is out, or if it is nobody's
@@ -85,8 +86,8 @@ update limit_turn set waits = 0 where key = ?1
 delete from limit_turn where key = ?1 and outside = 0
 
 -- name: release
--- ?1 position, ?2 key of a held job
-update job set state = 0, position = ?1 where seq = ?2
+-- ?1 position, ?2 key of a held job; answers its id
+update job set state = 0, position = ?1 where seq = ?2 returning id
 
 -- name: place
 -- ?1 queue, ?2 id; answers limit, turn (null: it is in), retries
@@ -168,12 +169,15 @@ delete from limit_adjusted where queue = ?1 and task = ?2
 select task, name, told, c, i, b, limit_adjusted.concurrency, limit_adjusted.interval, limit_adjusted.burst,
     held, outside, entered, turns
 from (
-    select queue, task, name, 1 as told, concurrency as c, interval as i, burst as b, outside, entered,
-        (select count(*) from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5) as held,
-        (select count(distinct turn) from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5) as turns
-    from limit_gate
-    where queue = ?1 and (task, name) > (?3, ?4) and (outside > 0 or entered > 0
-        or exists (select 1 from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5))
+    select * from (
+        select queue, task, name, 1 as told, concurrency as c, interval as i, burst as b, outside, entered,
+            (select count(*) from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5) as held,
+            (select count(distinct turn) from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5) as turns
+        from limit_gate
+        where queue = ?1 and (task, name) > (?3, ?4) and (outside > 0 or entered > 0
+            or exists (select 1 from job where job.queue = ?1 and job.gate = limit_gate.key and state = 5))
+        order by task, name limit ?2
+    )
     union all
     select queue, task, '', 0, 0, 0.0, 1, 0, 0, 0, 0
     from limit_adjusted as lone
