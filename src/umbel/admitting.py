@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand
@@ -50,11 +50,15 @@ class Regulated(Protocol):
 
 
 class Made(NamedTuple):
-    """One call: its task, its job and the handle on it."""
+    """One call: its job and the handle on it."""
 
-    task: Options
     job: Job
     handle: AsyncResult[Any]
+
+    @property
+    def task(self) -> Options:
+        """The task that is called: of a shared task that of the app."""
+        return cast("Options", self.handle.task)
 
 
 def dispatch(host: Host, made: Sequence[Made], connection: object | None = None) -> None:

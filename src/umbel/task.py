@@ -130,12 +130,12 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             return self._eager(host, job)
         # Not left to `dispatch` where it has no more to do: every call pays for each call.
         plain = self.regulation is None and not host.conf.regulates and self._said.connection is None
-        if plain and not after_task_publish.receivers and running.get() is None:
+        if plain and self._host is not None and not after_task_publish.receivers and running.get() is None:
             host.broker.send((job,))
             if host.teller is not None:
                 host.teller.sent((job,))
         else:
-            dispatch(host, (Made(self, job, handle),), self._said.connection)
+            dispatch(host, (Made(job, handle),), self._said.connection)
         return handle
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -151,7 +151,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return self._eager(host, job)
-        dispatch(host, (Made(self, job, handle),), said.connection)
+        dispatch(host, (Made(job, handle),), said.connection)
         return handle
 
     async def aapply_async(
@@ -170,7 +170,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [self._eager(host, job) for job, _ in made]
-        dispatch(host, [Made(self, *each) for each in made], self._said.connection)
+        dispatch(host, [Made(*each) for each in made], self._said.connection)
         return [handle for _, handle in made]
 
     async def adelay_many(self, calls: Iterable[Sequence[Any]]) -> list[Handle[R]]:
@@ -179,7 +179,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         made = [self._job(host, args, None, self._said) for args in calls]
         if host.conf.task_always_eager:
             return [await self._aeager(host, job) for job, _ in made]
-        await adispatch(host, [Made(self, *each) for each in made], self._said.connection)
+        await adispatch(host, [Made(*each) for each in made], self._said.connection)
         return [handle for _, handle in made]
 
     def apply(
@@ -284,6 +284,9 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         self, host: Host, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said
     ) -> tuple[Job, Handle[R]]:
         """The job of one call, and its handle; pure but for the id and the clock."""
+        real = cast("Self", host.tasks.get(self.name, self)) if self._host is None else self
+        if real is not self:  # of a shared task what the app has of that name
+            return real._job(host, args, kwargs, said)  # noqa: SLF001
         encode = self.arguments.encode_rest if said.takes else self.arguments.encode
         raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
         conf, now, parent = host.conf, time.time(), running.get()
@@ -337,7 +340,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         job, handle = self._job(host, args, kwargs, said)
         if host.conf.task_always_eager:
             return await self._aeager(host, job)
-        await adispatch(host, (Made(self, job, handle),), said.connection)
+        await adispatch(host, (Made(job, handle),), said.connection)
         return handle
 
     def _eager(self, host: Host, job: Job, throw: bool | None = None) -> EagerResult[R]:

@@ -97,3 +97,15 @@ def test_an_apps_own_task_comes_before_a_shared_one() -> None:
     own = app.task(name="shared.same")(lambda: "own")
     shared_task(name="shared.same")(lambda: "shared")
     assert app.tasks["shared.same"] is own
+
+
+def test_what_the_settings_say_of_a_shared_task_counts_for_its_calls() -> None:
+    app = Umbel("shares", broker="memory://shares", task_annotations={"told": {"queue": "q", "concurrency_limit": 1}})
+    task = shared_task(name="told")(_nothing)
+    jobs = [task.delay(), *task.delay_many([()])]
+    assert [each.queue for each in jobs] == ["q", "q"]
+    assert [(one.queue, one.ready, one.held) for one in app.queues.list()] == [("q", 1, 1)]
+
+
+def _nothing() -> None:
+    pass

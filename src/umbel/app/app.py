@@ -321,12 +321,12 @@ class Umbel(Administration):
 
     def _named(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, options: CallOptions) -> Made:
         task = self.task_named(name)
-        return Made(task, *task._job(self, args, kwargs, task._saying(options)))  # noqa: SLF001
+        return Made(*task._job(self, args, kwargs, task._saying(options)))  # noqa: SLF001
 
     def _called(self, calls: Sequence[Call[Any]]) -> list[Made]:
         if any(call.task._said.connection is not None for call in calls):  # noqa: SLF001
             raise TypeError("the jobs of send_many are sent together: give connection= to send_many, not to a call")
-        return [Made(call.task, *call.task._job(self, call.args, call.kwargs, call.task._said)) for call in calls]  # noqa: SLF001
+        return [Made(*call.task._job(self, call.args, call.kwargs, call.task._said)) for call in calls]  # noqa: SLF001
 
     # --- being the current one
 

@@ -153,10 +153,11 @@ class Compiler:
         )
         job, handle = task._job(self.host, args, kwargs, said)  # noqa: SLF001 - likewise
         handle.parent, handle.flow = entry.after, self._flow if part is not None else None
+        made = Made(job, handle)
         if not self.single:
-            refuse_unique(task)
+            refuse_unique(made.task)
         if part is None:
-            self._loose.append(Made(task, job, handle))
+            self._loose.append(made)
         else:
             self.jobs.append(entry.node, job)
         place = (entry.node, name, target.keys)
