@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -248,7 +248,7 @@ class HistorySuite:
         names = ("args", "kwargs", "headers", "priority", "eta", "expires", "flow", "root", "parent", "run", "wait",
                  "crashes", "error", "message", "traceback", "reason", "result", "state", "meta", "host", "pid", "cpu",
                  "version", "queues", "slots", "tasks", "jobs", "total", "name", "job", "tick")  # fmt: skip
-        body = dict.fromkeys(names, odd)
+        body: dict[str, Any] = {name: odd for name in names}  # noqa: C420 - a dict of any name
         kinds: tuple[Kind, ...] = ("task-sent", "task-progress", "task-dead", "worker-online", "worker-heartbeat",
                                    "worker-offline", "flow-started", "flow-ended", "schedule-tick")  # fmt: skip
         told = tuple(Event(kind, NOW, f"{kind}", "t", "q", 1, body) for kind in kinds)
@@ -440,34 +440,14 @@ class HistorySuite:
         self._four_jobs()
         asked: list[str] = []
 
-        class Spying:
-            """Notes how what it is asked would be carried out."""
-
-            def __init__(spy, inner: Transaction) -> None:  # noqa: N805
-                spy.inner = inner
-
-            def rows(spy, name: str, *values: object) -> list[tuple[Any, ...]]:  # noqa: N805
-                asked.append(self.plans(spy.inner, spy.inner.text(name), values))
-                return spy.inner.rows(name, *values)
-
-            def among(spy, name: str, wanted: Any, *values: object) -> list[tuple[Any, ...]]:  # noqa: N805
-                bound = spy.inner.bound(list(wanted))
-                asked.append(self.plans(spy.inner, spy.inner.text(name), (bound, *values)))
-                return spy.inner.among(name, wanted, *values)
-
-            def ask(spy, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:  # noqa: N805
-                asked.append(self.plans(spy.inner, text, values))
-                return spy.inner.ask(text, values)
-
-            def __getattr__(spy, name: str) -> Any:  # noqa: N805
-                return getattr(spy.inner, name)
-
         archive, read = self.archive, self.archive.read
-        monkeypatch.setattr(self.history, "_read", lambda step: read(lambda inner: step(Spying(inner)), 10.0))
+        monkeypatch.setattr(
+            self.history, "_read", lambda step: read(lambda inner: step(Spying(inner, self.plans, asked)), 10.0)
+        )
         self._ask_everything()
         assert len(asked) > 60
         assert [plan for plan in asked if self.whole(plan)] == []
-        scan = archive.read(lambda step: self.plans(step, step.text("search.jobs") + " j.run_ms = 5", ()), 10.0)
+        scan = archive.read(lambda step: self.plans(step, step.text("search.jobs") + " where j.run_ms = 5", ()), 10.0)
         assert self.whole(scan)
 
     def whole(self, plan: str) -> bool:
@@ -546,6 +526,31 @@ class HistorySuite:
     def _empty(self) -> None:
         """Delete everything."""
         raise NotImplementedError
+
+
+class Spying:
+    """A transaction that notes how what it is asked would be carried out."""
+
+    def __init__(self, inner: Transaction, plans: Callable[..., str], asked: list[str]) -> None:
+        self._inner = inner
+        self._plans = plans
+        self._asked = asked
+
+    def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        self._asked.append(self._plans(self._inner, self._inner.text(name), values))
+        return self._inner.rows(name, *values)
+
+    def among(self, name: str, wanted: Sequence[Any], *values: object) -> list[tuple[Any, ...]]:
+        bound = self._inner.bound(list(wanted))
+        self._asked.append(self._plans(self._inner, self._inner.text(name), (bound, *values)))
+        return self._inner.among(name, wanted, *values)
+
+    def ask(self, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        self._asked.append(self._plans(self._inner, text, values))
+        return self._inner.ask(text, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
 
 def _quoted(text: str) -> str:

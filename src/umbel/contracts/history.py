@@ -11,6 +11,11 @@ T = TypeVar("T")
 class Transaction(Protocol):
     """What a step sees of the database. Statements are named ``file.name``; values are bound in order from ``$1``."""
 
+    @property
+    def hints(self) -> bool:
+        """Whether statements name the index they are to be read from, because the database would guess."""
+        ...
+
     def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         """What the statement *name* answers."""
         ...

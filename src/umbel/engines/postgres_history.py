@@ -29,6 +29,8 @@ _TRIES: Final = 5
 class PostgresTransaction:
     """Statements on one connection, see `umbel.contracts.history.Transaction`."""
 
+    hints: Final = False
+
     def __init__(self, line: psycopg.Connection[tuple[Any, ...]], texts: dict[str, str]) -> None:
         self._line = line
         self._texts = texts

@@ -40,6 +40,8 @@ _NUMBERED: Final = re.compile(r"\$(\d+)")
 class SqliteTransaction:
     """Statements on one connection, see `umbel.contracts.history.Transaction`."""
 
+    hints: Final = True
+
     def __init__(self, connection: Connection, texts: dict[str, str]) -> None:
         self._connection = connection
         self._texts = texts

@@ -68,10 +68,19 @@ class Reconciler:
         now = self._clock()
         silent = await asyncio.to_thread(self._silent, now)
         records = await self._records(silent)
-        corrected = [event for job in silent if (event := _ended(job, records.get(job.id))) is not None]
-        left = [job for job in silent if job.id not in {event.id for event in corrected}]
-        located = [(job, await self._inspector.alocate(job.id, job.queue or None)) for job in left]
-        await asyncio.to_thread(self._correct, corrected, located, now, len(silent) < AT_ONCE)
+        ended: list[Event] = []
+        located: list[tuple[Silent, Location]] = []
+        for job in silent:
+            told = _ended(job, records.get(job.id))
+            if told is not None and told.kind != "task-failed":
+                ended.append(told)
+                continue
+            location = await self._inspector.alocate(job.id, job.queue or None)
+            if told is None:
+                located.append((job, location))
+            else:  # a dead letter has a record, too
+                ended.append(msgspec.structs.replace(told, kind="task-dead") if location.place == "dead" else told)
+        await asyncio.to_thread(self._correct, ended, located, now, len(silent) < AT_ONCE)
         return len(silent)
 
     def _silent(self, now: float) -> list[Silent]:
@@ -93,9 +102,9 @@ class Reconciler:
         return found
 
     def _correct(
-        self, corrected: Sequence[Event], located: Sequence[tuple[Silent, Location]], now: float, complete: bool
+        self, ended: Sequence[Event], located: Sequence[tuple[Silent, Location]], now: float, complete: bool
     ) -> None:
-        self._ingest.correct(corrected, now)
+        self._ingest.correct(ended, now)
 
         def step(transaction: Transaction) -> None:
             counters = Counters(transaction)

@@ -24,6 +24,9 @@ ENOUGH: Final = 2_000
 """A range with more rows than this is long, however many more."""
 END: Final = 2**62
 _VALUE: Final = re.compile(r"([$?])(\d+)")
+_INDEXED: Final = frozenset(
+    {"state", "task", "queue", "worker", "group", "flow", "root", "parent", "retry_of", "schedule"}
+)
 _WITH_STATE: Final = frozenset({"task", "queue"})
 
 
@@ -120,10 +123,10 @@ def _page(
     transaction: Transaction, each: Range, clause: Clause, within: Bounds, wanted: _Wanted
 ) -> list[tuple[Any, ...]]:
     statement = _Statement(transaction)
-    statement.part(f"{wanted.what}{each.suffix}")
-    statement.condition(f"from_{each.name}", each.values)
-    statement.word("and")
-    statement.condition(f"between{each.suffix}", (within.below, within.least))
+    statement.range(wanted.what, each, within)
+    if each.suffix:
+        statement.word("and")
+        statement.part("of_same_job")
     if clause != EVERYTHING:
         statement.word("and")
         statement.clause(clause)
@@ -143,10 +146,7 @@ def _floor(transaction: Transaction, each: Range, within: Bounds, compared: int)
 
 def _seqs(transaction: Transaction, each: Range, within: Bounds, beyond: int) -> list[tuple[Any, ...]]:
     statement = _Statement(transaction)
-    statement.part(f"seqs{each.suffix}")
-    statement.condition(f"from_{each.name}", each.values)
-    statement.word("and")
-    statement.condition(f"between{each.suffix}", (within.below, within.least))
+    statement.range("seqs", each, within)
     statement.part(f"beyond{each.suffix}", (beyond,))
     return statement.rows()
 
@@ -223,6 +223,16 @@ class _Statement:
         self._transaction = transaction
         self._texts: list[str] = []
         self._values: list[object] = []
+
+    def range(self, what: str, each: Range, within: Bounds) -> None:
+        """Add *what* is read, from which part of which index."""
+        self.part(f"{what}{each.suffix}")
+        if self._transaction.hints and each.name in _INDEXED:
+            self.part(f"by_{each.name}")
+        self.word("where")
+        self.condition(f"from_{each.name}", each.values)
+        self.word("and")
+        self.condition(f"between{each.suffix}", (within.below, within.least))
 
     def part(self, name: str, values: Sequence[Any] = ()) -> None:
         """Add the text *name*."""

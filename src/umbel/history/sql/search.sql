@@ -4,24 +4,24 @@
 -- name: jobs
 select j.seq, j.id, j.task_id, j.queue_id, j.worker_id, j.state, j.attempt, j.crashes, j.priority, j.sent_at, j.eta,
     j.started_at, j.finished_at, j.wait_ms, j.run_ms, j.error_id, j.flow_id, j.retry_of, j.progress, j.change
-from job j where
+from job j
 
 -- name: jobs_by_argument
 select j.seq, j.id, j.task_id, j.queue_id, j.worker_id, j.state, j.attempt, j.crashes, j.priority, j.sent_at, j.eta,
     j.started_at, j.finished_at, j.wait_ms, j.run_ms, j.error_id, j.flow_id, j.retry_of, j.progress, j.change
-from arg a cross join job j where j.seq = a.seq and
+from arg a cross join job j
 
 -- name: dimensions
-select j.seq, j.state, j.task_id, j.queue_id from job j where
+select j.seq, j.state, j.task_id, j.queue_id from job j
 
 -- name: dimensions_by_argument
-select j.seq, j.state, j.task_id, j.queue_id from arg a cross join job j where j.seq = a.seq and
+select j.seq, j.state, j.task_id, j.queue_id from arg a cross join job j
 
 -- name: seqs
-select j.seq from job j where
+select j.seq from job j
 
 -- name: seqs_by_argument
-select a.seq from arg a where
+select a.seq from arg a
 
 -- name: between
 -- $1 below, $2 at least
@@ -43,6 +43,9 @@ order by j.seq desc limit 1 offset $1
 
 -- name: beyond_by_argument
 order by a.seq desc limit 1 offset $1
+
+-- name: of_same_job
+j.seq = a.seq
 
 -- name: from_all
 j.seq > 0

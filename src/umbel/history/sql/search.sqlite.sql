@@ -1,4 +1,35 @@
--- search: what SQLite says in its own way, see search.sql.
+-- search: what SQLite says in its own way, see search.sql. Which index is read is not left to it: without statistics it
+-- takes any that fits.
+
+-- name: by_state
+indexed by job_state
+
+-- name: by_task
+indexed by job_task
+
+-- name: by_queue
+indexed by job_queue
+
+-- name: by_worker
+indexed by job_worker
+
+-- name: by_group
+indexed by job_error
+
+-- name: by_flow
+indexed by job_flow
+
+-- name: by_root
+indexed by job_root
+
+-- name: by_parent
+indexed by job_parent
+
+-- name: by_retry_of
+indexed by job_retry_of
+
+-- name: by_schedule
+indexed by job_schedule
 
 -- name: in_state
 +j.state in (select value from json_each($1))

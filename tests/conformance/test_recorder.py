@@ -1,0 +1,218 @@
+"""The recorder, from a log of events in memory into a history in a file."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.history_suite import Clock, batch, event
+from tests.servers import Disk
+from umbel.brokers.memory import MemoryBroker
+from umbel.contracts.broker import Beat, Settlement
+from umbel.engines.memory import Space
+from umbel.engines.sqlite_history import SqliteArchive
+from umbel.exceptions import HistoryError, HistoryFull
+from umbel.history import History
+from umbel.history.reconciling import SILENT_SECONDS, Reconciler
+from umbel.history.recorder import Recorder, Source
+from umbel.history.retention import Terms
+from umbel.history.sampling import Sampler
+from umbel.model.failure import Failure
+from umbel.model.ids import new_session
+from umbel.model.job import Job
+from umbel.model.outcome import Result
+from umbel.stores.memory import MemoryStore
+from umbel.testing.conformance.eventually import eventually
+from umbel.wire import events, record
+from umbel.wire.envelope import Envelope, encode
+
+TERMS = Terms(1e9, 1e9, 10**9, 2**50)
+
+
+class Trying(SqliteArchive):
+    """A history that refuses to be written while *refusal* is set."""
+
+    refusal: HistoryError | None = None
+
+    def write(self, step: Callable[[Any], Any]) -> Any:
+        """Write, or refuse to."""
+        if self.refusal is not None:
+            raise self.refusal
+        return super().write(step)
+
+
+class Stage:
+    """A broker in memory, a history in a file, and one clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.space = Space()
+        self.broker = MemoryBroker(self.space, self.clock)
+        self.store = MemoryStore(self.space, self.clock)
+        self.archive = Trying(f"sqlite:///{folder}/history.db", "history_url", "umbel.history")
+        self.history = History(self.archive, self.clock)
+        self.source = Source("memory://", self.broker, self.broker.event_log, self.broker, self.store)
+
+    def recorder(self) -> Recorder:
+        """One more recorder."""
+        return Recorder(self.archive, self.source, TERMS, self.clock)
+
+    def tell(self, *numbers: int, source: str = "s") -> None:
+        """Append batches to the log, each of a job of its own."""
+        told = [events.encode(batch(n, event("task-sent", f"{source}{n}"), source=source)) for n in numbers]
+        self.broker.event_log.append(told, 1_000)
+
+    def ids(self) -> set[str]:
+        """The jobs in the history."""
+        return {row.id for row in self.history.jobs(limit=1_000).rows}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage."""
+    found = Stage(tmp_path)
+    yield found
+    found.history.close()
+
+
+async def test_a_recorder_goes_on_where_the_last_one_was(stage: Stage) -> None:
+    stage.tell(*range(1, 41))
+    assert await stage.recorder().catch_up() == 40
+    stage.tell(41)
+    assert await stage.recorder().catch_up() == 1
+    assert len(stage.ids()) == 41
+    assert stage.history.standing().gaps == ()
+
+
+async def test_several_recorders_write_each_batch_once(stage: Stage) -> None:
+    stop = asyncio.Event()
+    running = [asyncio.create_task(stage.recorder().run(stop)) for _ in range(3)]
+    for n in range(1, 31):
+        stage.tell(n)
+        await asyncio.sleep(0)
+    await eventually(lambda: stage.history.standing().recorded and len(stage.ids()) == 30)
+    stop.set()
+    await asyncio.gather(*running)
+    assert stage.history.standing().seq == 30
+
+
+async def test_a_batch_that_nobody_can_read_keeps_no_other_out(stage: Stage) -> None:
+    stage.tell(1)
+    stage.broker.event_log.append([b"\xc1 rubbish", b""], 1_000)
+    stage.tell(2)
+    assert await stage.recorder().catch_up() == 2
+    assert stage.ids() == {"s1", "s2"}
+
+
+async def test_a_batch_that_cannot_be_written_keeps_no_other_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.tell(1, 2, 3)
+    recorder = stage.recorder()
+    write = recorder._ingest.write
+
+    def refusing(batches: Any, *given: Any) -> Any:
+        if any(each.number == 2 for each in batches):
+            raise HistoryError("this one not")
+        return write(batches, *given)
+
+    monkeypatch.setattr(recorder._ingest, "write", refusing)
+    assert await recorder.catch_up() == 2
+    assert stage.ids() == {"s1", "s3"}
+
+
+async def test_while_there_is_no_room_nothing_is_lost_and_it_is_told(stage: Stage) -> None:
+    recorder, stop = stage.recorder(), asyncio.Event()
+    stage.tell(1)
+    await recorder.catch_up()
+    stage.archive.refusal = HistoryFull("no room")
+    running = asyncio.create_task(recorder.run(stop))
+    stage.tell(2, 3)
+    await eventually(lambda: recorder.trouble == "no room")
+    stage.archive.refusal = None
+    await eventually(lambda: stage.ids() == {"s1", "s2", "s3"})
+    await eventually(lambda: recorder.trouble == "")
+    stop.set()
+    await running
+    assert stage.history.standing().trouble == ""
+
+
+async def test_a_full_disk_stops_the_history_until_there_is_room(mount: Callable[[int], Disk]) -> None:
+    disk = mount(8)
+    stage = Stage(disk.path)
+    stage.tell(1)
+    await stage.recorder().catch_up()
+    disk.fill()
+    stage.broker.event_log.append(
+        [events.encode(batch(n, event("task-sent", f"s{n}", args=f'["{"x" * 60_000}"]'))) for n in range(2, 20)], 1_000
+    )
+    with pytest.raises(HistoryFull):
+        await stage.recorder().catch_up()
+    assert stage.ids() == {"s1"}
+    disk.free()
+    await stage.recorder().catch_up()
+    assert len(stage.ids()) == 19
+    stage.history.close()
+
+
+async def test_queues_are_sampled_once_a_period(stage: Stage) -> None:
+    envelope = encode(Envelope("t", created=stage.clock() - 5))
+    await stage.broker.asend([Job("a", "q", envelope), Job("b", "q", envelope, delay=60.0)])
+    stage.broker.job_store.pause("q", paused=True)
+    samplers = [Sampler(stage.archive, stage.broker, stage.broker, stage.clock) for _ in range(2)]
+    assert [await each.sample() for each in samplers] == [1, 1]
+    (queue,) = stage.history.queues()
+    assert (queue.name, queue.last.ready, queue.last.delayed, queue.last.oldest) == ("q", 1, 1, 5.0)
+    assert queue.last.paused
+    assert len(stage.history.queue("q", 0, stage.clock())) == 1
+
+
+async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Stage) -> None:
+    names = ("waits", "runs", "done", "failed", "dead", "gone")
+    told = [event("task-sent", name, queue="q") for name in names]
+    stage.history.ingest([batch(1, *told), batch(3)])
+    await _play(stage)
+    reconciler = Reconciler(stage.archive, stage.broker, stage.store, stage.clock)
+    assert await reconciler.sweep() == 0
+    stage.clock.now += SILENT_SECONDS + 20
+    assert len(stage.history.standing().gaps) == 1
+    assert await reconciler.sweep() == len(names)
+    found = {row.id: row.state for row in stage.history.jobs().rows}
+    ended = {"done": "succeeded", "failed": "failed", "dead": "dead"}
+    assert found == {"waits": "queued", "runs": "running", "gone": "unknown", **ended}
+    assert stage.history.standing().gaps == ()
+    detail = stage.history.job("failed")
+    assert detail is not None
+    assert (detail.job.error, detail.attempts[0].message, detail.job.run) == ("shop.Refused", "no", 2.0)
+    assert await reconciler.sweep() == 0
+
+
+async def test_an_end_that_is_told_late_counts_although_it_was_given_up(stage: Stage) -> None:
+    stage.history.ingest([batch(1, event("task-sent", "gone"))])
+    stage.clock.now += SILENT_SECONDS + 1
+    await Reconciler(stage.archive, stage.broker, stage.store, stage.clock).sweep()
+    assert stage.history.jobs().rows[0].state == "unknown"
+    stage.history.ingest([batch(2, event("task-succeeded", "gone", 1, run=1.0))])
+    assert stage.history.jobs().rows[0].state == "succeeded"
+
+
+async def _play(stage: Stage) -> None:
+    """Bring the jobs where their names say."""
+    envelope = encode(Envelope("shop.buy"))
+    session = new_session()
+    await stage.broker.heartbeat([Beat(session)], ["q"], 10_000.0, opening=True)
+    await stage.broker.asend([Job(name, "q", envelope) for name in ("runs", "dead", "done", "failed", "waits")])
+    held = {each.id: each for each in await stage.broker.receive(session, ["q"], 4, wait=0.0)}
+    now = stage.clock()
+    failure = Failure("Refused", "shop", "no")
+    await stage.broker.settle(
+        session,
+        [
+            Settlement(held["dead"], "dead", record=record.encode(Result("FAILURE", failure=failure)), ttl=10_000.0),
+            Settlement(held["done"], "end", record=record.encode(Result("SUCCESS", done=now)), ttl=10_000.0),
+            Settlement(
+                held["failed"], "end", record=record.encode(Result("FAILURE", failure=failure, done=now, run=2.0)),
+                ttl=10_000.0,
+            ),
+        ],
+    )  # fmt: skip
