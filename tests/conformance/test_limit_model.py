@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -12,7 +13,13 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conformance.limit_machine import LimitMachine
 from tests.conformance.test_model import SIZE
+from tests.patient import PATIENT
+from tests.servers import Server
+from tests.servers.postgres import Admin
+from tests.servers.redis import flush
 from umbel.brokers.memory import MemoryBroker
+from umbel.brokers.postgres import PostgresBroker
+from umbel.brokers.redis import RedisBroker
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.brokers.sqlite.gates import LIMITS
 from umbel.contracts.broker import Broker
@@ -40,12 +47,39 @@ class OnSqlite(LimitMachine):
         self.folder.cleanup()
 
 
+class OnRedis(LimitMachine):
+    server: ClassVar[Server]
+
+    def make(self, clock: Callable[[], float]) -> Broker:
+        flush(self.server.port)
+        return RedisBroker(self.server.url, PATIENT, clock)
+
+
+class OnPostgres(LimitMachine):
+    url: ClassVar[str]
+    admin: ClassVar[Admin]
+
+    def make(self, clock: Callable[[], float]) -> Broker:
+        self.admin.empty()
+        return PostgresBroker(self.url, PATIENT, clock)
+
+
 def test_memory_keeps_limits_and_loses_nothing() -> None:
     run_state_machine_as_test(OnMemory, settings=settings(FEW, max_examples=20))
 
 
 def test_sqlite_keeps_limits_and_loses_nothing() -> None:
     run_state_machine_as_test(OnSqlite, settings=FEW)
+
+
+def test_redis_keeps_limits_and_loses_nothing(redis_server: Server) -> None:
+    redis_server.ensure_running()
+    run_state_machine_as_test(type("Machine", (OnRedis,), {"server": redis_server}), settings=FEW)
+
+
+def test_postgresql_keeps_limits_and_loses_nothing(postgres_url: str, postgres_admin: Admin) -> None:
+    machine = type("Machine", (OnPostgres,), {"url": postgres_url, "admin": postgres_admin})
+    run_state_machine_as_test(machine, settings=FEW)
 
 
 # --- each protection, taken away: the machine must notice
