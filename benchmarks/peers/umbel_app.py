@@ -2,7 +2,7 @@
 
 Settings: two child processes; everything else as it comes: late settlement, leases, results in the broker. hiredis and
 uvloop are used when the environment has them, as a user's would. Bulk: ``delay_many``. Variant ``loop``: the bare
-protocol, see `benchmarks.protocol_loop`.
+protocol, see `benchmarks.protocol_loop`; ``silent``: without events.
 """
 
 from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE, VARIANT
@@ -18,6 +18,8 @@ app = Umbel(
     broker=BROKER if "://" in BROKER else f"sqlite:///{BROKER}",
     backend="" if BACKEND == BROKER else BACKEND,
     task_ignore_result=not RESULTS,
+    worker_send_task_events=VARIANT != "silent",
+    task_send_sent_event=VARIANT != "silent",
 )
 
 if ASYNC:

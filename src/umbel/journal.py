@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +26,8 @@ from umbel.wire.events import encode
 MAX_HELD: Final = 10_000
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """How much waits here at most; above it the oldest go, those of jobs that came to no harm first."""
+MAX_TOGETHER: Final = 250
+"""How many events are made at once at most: two such lots are a batch."""
 EVENT_BYTES: Final = 200
 """About how much an event takes without what its job brings along."""
 PERIOD_SECONDS: Final = 0.25
@@ -36,6 +38,8 @@ _logger: Final = logging.getLogger("umbel.events")
 
 Making: TypeAlias = Callable[["Journal", Any, float, bool], Event | None]
 """Counts what happened, a subject at a unix time, in the journal, and makes its event if it is to be told (True)."""
+MakingAll: TypeAlias = Callable[["Journal", list[Any], float, bool], list[Event]]
+"""The same for several subjects at once, which costs less."""
 
 
 class Count:
@@ -78,10 +82,17 @@ class Count:
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """What happened, not yet looked at: most of the work is done when it leaves, and none for what is dropped."""
 
-    make: Making
+    make: Making | MakingAll
     subject: Any
     at: float
     size: int
+    several: int = 0
+    """How many subjects there are, if there may be several."""
+
+    @property
+    def count(self) -> int:
+        """How many events it may make."""
+        return self.several or 1
 
 
 class Journal:
@@ -108,8 +119,7 @@ class Journal:
         self._counting = threading.Lock()
         self._light: deque[Entry] = deque()
         self._grave: deque[Entry] = deque()
-        self._bytes = 0
-        self._dropped = 0
+        self._bytes = self._held = self._dropped = 0
         self._told = False
         self._counts: dict[tuple[str, str], Count] = {}
         self._pending: bytes | None = None
@@ -122,7 +132,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether there is enough for a batch."""
-        return len(self._light) + len(self._grave) >= MAX_EVENTS or self._bytes >= MAX_BATCH_BYTES
+        return self._held >= MAX_EVENTS or self._bytes >= MAX_BATCH_BYTES
 
     @property
     def away(self) -> bool:
@@ -131,11 +141,19 @@ class Journal:
 
     def add(self, make: Making, subject: Any, at: float, size: int = 0, *, grave: bool = False) -> None:
         """Have *make* tell of *subject*, about *size* bytes large, when it leaves. What is *grave* is dropped last."""
-        entry = Entry(make, subject, at, EVENT_BYTES + size)
+        self._add(Entry(make, subject, at, EVENT_BYTES + size), self._grave if grave else self._light)
+
+    def add_all(self, make: MakingAll, subjects: list[Any], at: float, size: int = 0) -> None:
+        """Have *make* tell of *subjects*, no more than `MAX_TOGETHER`, of which each is about *size* bytes large."""
+        count = len(subjects)
+        self._add(Entry(make, subjects, at, count * (EVENT_BYTES + size), count), self._light)
+
+    def _add(self, entry: Entry, held: deque[Entry]) -> None:
         with self._lock:
-            (self._grave if grave else self._light).append(entry)
+            held.append(entry)
             self._bytes += entry.size
-            if self._bytes > MAX_HELD_BYTES or len(self._light) + len(self._grave) > MAX_HELD:
+            self._held += entry.count
+            while self._bytes > MAX_HELD_BYTES or self._held > MAX_HELD:
                 self._drop()
             told, self._told = self._told, True
         if not told and self.wake is not None:
@@ -186,7 +204,7 @@ class Journal:
         with self._lock:
             entries = self._pop()
         with self._counting:
-            events = [event for entry in entries if (event := self._made(entry, tell=True)) is not None]
+            events = [event for entry in entries for event in self._made(entry, tell=True)]
             counts, self._counts = self._counts, {}
             dropped, self._dropped = self._dropped, 0
         if not (events or counts or dropped):
@@ -208,27 +226,35 @@ class Journal:
     def _pop(self) -> list[Entry]:
         """What makes one batch: no more than `MAX_EVENTS`, about `MAX_BATCH_BYTES`."""
         entries: list[Entry] = []
-        size = 0
-        while size < MAX_BATCH_BYTES and len(entries) < MAX_EVENTS and (held := self._grave or self._light):
+        size = count = 0
+        while size < MAX_BATCH_BYTES and (held := self._grave or self._light):
+            if count + held[0].count > MAX_EVENTS:
+                break
             entries.append(held.popleft())
             size += entries[-1].size
+            count += entries[-1].count
         self._bytes -= size
+        self._held -= count
         return entries
 
     def _drop(self) -> None:
         entry = (self._light or self._grave).popleft()
         self._bytes -= entry.size
+        self._held -= entry.count
         with self._counting:
-            self._dropped += 1
+            self._dropped += entry.count
             self._made(entry, tell=False)
 
-    def _made(self, entry: Entry, *, tell: bool) -> Event | None:
+    def _made(self, entry: Entry, *, tell: bool) -> Sequence[Event]:
         try:
-            return entry.make(self, entry.subject, entry.at, tell)
-        except Exception:  # a mistake of ours: it costs this event
+            made = entry.make(self, entry.subject, entry.at, tell)
+        except Exception:  # a mistake of ours: it costs these events
             _logger.exception("an event cannot be told")
-            self._dropped += tell
-            return None
+            self._dropped += entry.count if tell else 0
+            return ()
+        if isinstance(made, list):
+            return made
+        return () if made is None else (made,)
 
     def _refused(self, error: Exception) -> bool:
         if not self._trouble:

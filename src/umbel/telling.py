@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.exceptions import DecodeError
-from umbel.journal import Journal
+from umbel.journal import MAX_TOGETHER, Journal
 from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Kind
 from umbel.model.flow import Flow
 from umbel.model.job import Job
@@ -35,11 +35,12 @@ class Teller:
         self._sketches: dict[str, Sketch] = {}
         self._below = conf.history_sample * _CRC_VALUES
 
-    def sent(self, jobs: Iterable[Job]) -> None:
+    def sent(self, jobs: Sequence[Job]) -> None:
         """*jobs* were accepted by the broker."""
         now = time.time()
-        for job in jobs:
-            self.journal.add(self._sent, job, now, len(job.envelope))
+        for start in range(0, len(jobs), MAX_TOGETHER):
+            part = list(jobs[start : start + MAX_TOGETHER])
+            self.journal.add_all(self._sent, part, now, len(part[0].envelope))
 
     def started_flow(self, flow: Flow, total: int, root: str | None) -> None:
         """*flow* was accepted by the broker; *total* is how many jobs it has so far."""
@@ -55,6 +56,11 @@ class Teller:
     def say(self, event: Event) -> None:
         """*event* happened."""
         self.journal.add(_as_it_is, event, event.at, 0, grave=True)
+
+    @property
+    def samples(self) -> bool:
+        """Whether some jobs are not told of, if they come to no harm."""
+        return self._below < _CRC_VALUES
 
     def telling(self, job_id: str, task: str) -> bool:
         """Whether jobs of *task* are told of, and this is one of those that are, if it comes to no harm."""
@@ -95,15 +101,17 @@ class Teller:
         """An event of *job* before its first run."""
         return Event(kind, at, job.id, envelope.task, job.queue, 0, body, self.sealed(envelope.task, job.envelope))
 
-    def _sent(self, journal: Journal, job: Job, at: float, tell: bool) -> Event | None:
-        try:
-            envelope = decode(job.envelope, MAX_LINK_BYTES)
-        except DecodeError:
-            return None
-        journal.count(envelope.task, job.queue).sent += 1
-        if not tell or not self.telling(job.id, envelope.task):
-            return None
-        return self.event("task-sent", job, envelope, at, self.described(envelope, job.priority))
+    def _sent(self, journal: Journal, jobs: list[Job], at: float, tell: bool) -> list[Event]:
+        events: list[Event] = []
+        for job in jobs:
+            try:
+                envelope = decode(job.envelope, MAX_LINK_BYTES)
+            except DecodeError:
+                continue
+            journal.count(envelope.task, job.queue).sent += 1
+            if tell and self.telling(job.id, envelope.task):
+                events.append(self.event("task-sent", job, envelope, at, self.described(envelope, job.priority)))
+        return events
 
     def _headers(self, headers: Mapping[str, Any], body: dict[str, Any]) -> None:
         for header, name in ((RETRY_OF, "retry_of"), (SCHEDULE, "schedule")):

@@ -56,7 +56,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     """A delivery with its outcome, its part in a flow, and the callbacks or errbacks that are to be sent.
 
     *task* is empty when the envelope could not be read. *ended* is the unix time of the end of a run, *wait* for how
-    many seconds its job had been due when it started first; below 0 if that is not known, or it is no first run.
+    many seconds its job had been due when it started first; below 0 if nobody knows, or it is no first run.
     """
 
     delivery: Delivery
@@ -78,6 +78,8 @@ class Executor:
 
     desk: Desk | None = None
     """Where runs may end their jobs themselves."""
+    watched = False
+    """Whether somebody wants to know when runs end, and for how long their jobs had waited."""
     notebook: Notebook | None = None
     """Where what runs say of themselves leaves from."""
     track_started = False
@@ -152,13 +154,14 @@ class Executor:
 
         A job that did not run because one before it failed (*ran* false) tells nobody, but for the body of a chord.
         """
-        envelope, now, wait = run.envelope, time.time(), -1.0
+        envelope, now, wait = run.envelope, 0.0, -1.0
+        if self.watched:
+            now = time.time()
+            if ran and run.delivery.counts == FIRST and (due := envelope.due):
+                wait = max(0.0, now - getattr(outcome, "run", 0.0) - due)
         told: tuple[Job, ...] = ()
-        counts = run.delivery.counts
-        if ran and (counts is FIRST or counts == FIRST) and (due := envelope.due):
-            wait = max(0.0, now - getattr(outcome, "run", 0.0) - due)
         if (envelope.links or envelope.errbacks) and (ran or is_body(envelope.part)):
-            told = follow_ups(run.delivery, envelope, outcome, now)
+            told = follow_ups(run.delivery, envelope, outcome, time.time())
         kept = self.keeps(run, outcome)
         return Finished(run.delivery, outcome, run.task.name, kept, envelope.part, told, now, wait)
 

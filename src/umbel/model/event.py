@@ -7,6 +7,7 @@ then), and never make a job wait. A batch is written once for good by its (sourc
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Any, Final, Literal
 
 import msgspec
@@ -126,11 +127,12 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def bucket_of(seconds: float) -> int:
     """The number of the bucket of a histogram that *seconds* fall into."""
-    if seconds <= FIRST_BUCKET_SECONDS:
-        return 0
-    return min(math.ceil(_PER_DOUBLING * math.log2(seconds / FIRST_BUCKET_SECONDS)), BUCKETS - 1)
+    return bisect_left(_ENDS, seconds)
 
 
 def seconds_of(bucket: int) -> float:
     """The upper end of *bucket*, in seconds."""
     return FIRST_BUCKET_SECONDS * math.exp2(bucket / _PER_DOUBLING)
+
+
+_ENDS: Final = [seconds_of(bucket) for bucket in range(BUCKETS - 1)]

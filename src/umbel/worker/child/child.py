@@ -77,7 +77,7 @@ class Child:
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         self._reporter = reporter_of(app, options, self._consumer.held, gate)
         if self._reporter is not None:
-            self._notebook.told = self._reporter.progressed
+            executor.watched, self._notebook.told = True, self._reporter.progressed
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))

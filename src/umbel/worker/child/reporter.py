@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from umbel.app.watching import Telling, make_teller
 from umbel.contracts.event_log import EventLog
 from umbel.exceptions import DecodeError, Reject, WorkerLostError
 from umbel.execution.executor import Finished
-from umbel.journal import PERIOD_SECONDS, Count, Journal
+from umbel.journal import MAX_TOGETHER, PERIOD_SECONDS, Count, Journal
 from umbel.model.event import Event, Kind
 from umbel.model.failure import Failure
-from umbel.model.job import Delivery
+from umbel.model.job import FIRST, Delivery
 from umbel.model.outcome import (
     Completed,
     Crashed,
@@ -42,6 +42,9 @@ FAREWELL_SECONDS: Final = 1.0
 """How long, at the end, the log may take to hear what is left."""
 _RESULT: Final = "return"
 _NIL: Final = b"\xc0"
+_SMALL_BYTES: Final = 16
+_MAX_RESULTS: Final = 4096
+"""How many small results are remembered as text: most tasks have few different ones."""
 
 
 @runtime_checkable
@@ -51,6 +54,16 @@ class Roster(Protocol):
     def started(self) -> list[RunningJob]:
         """The jobs that have started and have no outcome yet."""
         ...
+
+
+class _Line(NamedTuple):
+    """What is the same for jobs of one task in one queue that follow each other."""
+
+    task: str
+    counted: Count
+    told: bool = False
+    sampled: bool = False
+    hidden: str = ""
 
 
 def reporter_of(app: Telling, options: ChildOptions, held: Mapping[str, Delivery], gate: object) -> Reporter | None:
@@ -71,6 +84,7 @@ class Reporter:
         self.journal = Journal(log, app.conf.event_log_batches, options.session, options.worker)
         self.teller = make_teller(self.journal, app)
         self._held = held
+        self._results: dict[bytes, str] = {}
         self._told: set[tuple[str, int]] = set()
         self._waiting: set[str] = set()
         self._enough = asyncio.Event()
@@ -85,9 +99,13 @@ class Reporter:
 
     def settled(self, batch: Sequence[Finished], answers: Sequence[bool]) -> None:
         """The broker has answered to the outcomes of *batch*: those that are ours count."""
+        succeeded: list[Finished] = []
         for finished, ours in zip(batch, answers, strict=True):
-            if ours:
+            if ours and finished.outcome.__class__ is Succeeded:
+                succeeded.append(finished)
+            elif ours:
                 self._ended(finished)
+        self._well(succeeded)
         if self.journal.full:
             self._enough.set()
 
@@ -143,34 +161,70 @@ class Reporter:
 
     # --- what to tell of
 
+    def _well(self, succeeded: list[Finished]) -> None:
+        """Tell of many jobs that ended well: this is on the way of every job."""
+        now = time.time()
+        for start in range(0, len(succeeded), MAX_TOGETHER):
+            part = succeeded[start : start + MAX_TOGETHER]
+            self.journal.add_all(self._succeeded, part, now, _size(part[0]))
+        for finished in succeeded:
+            outcome = cast(Succeeded, finished.outcome)
+            if finished.follow_ups or outcome.follow_ups:
+                self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
+            if self._told:
+                self._forget(finished.delivery)
+
     def _ended(self, finished: Finished) -> None:
         delivery, outcome = finished.delivery, finished.outcome
-        if self._told:
-            self._told -= {(delivery.id, delivery.number), (f"{delivery.id}?", delivery.number)}
-        if isinstance(outcome, Succeeded):
-            self.journal.add(self._succeeded, finished, finished.ended, len(outcome.value))
-            if outcome.follow_ups:
-                self.teller.sent(outcome.follow_ups)
-        elif not isinstance(outcome, Released | Parked):
+        self._forget(delivery)
+        if not isinstance(outcome, Released | Parked):
             at = finished.ended or time.time()
             grave = not isinstance(outcome, Ignored | Completed)
             self.journal.add(self._otherwise, finished, at, len(delivery.envelope), grave=grave)
         if finished.follow_ups:
             self.teller.sent(finished.follow_ups)
 
-    def _succeeded(self, journal: Journal, finished: Finished, at: float, tell: bool) -> Event | None:
-        delivery, outcome = finished.delivery, finished.outcome
-        assert isinstance(outcome, Succeeded)  # noqa: S101 - see _ended
-        count = journal.count(finished.task, delivery.queue)
-        count.succeeded += 1
-        _measure(count, finished, outcome.run)
-        if not tell or not self.teller.telling(delivery.id, finished.task):
-            return None
-        body = _timed(finished, outcome.run)
-        if outcome.value != _NIL:
-            hidden = _RESULT in self.teller.sketch(finished.task).hidden
-            body["result"] = f'"{HIDDEN}"' if hidden else self.teller.redaction.value(outcome.value)
-        return self._event("task-succeeded", finished, at, body, whole=finished.part is not None)
+    def _forget(self, delivery: Delivery) -> None:
+        self._told -= {(delivery.id, delivery.number), (f"{delivery.id}?", delivery.number)}
+
+    def _succeeded(self, journal: Journal, batch: list[Finished], at: float, tell: bool) -> list[Event]:
+        """Plain, and in few calls: what is done here is done for every job."""
+        events: list[Event] = []
+        queue, line = "", _Line("", Count())
+        for finished in batch:
+            delivery, outcome = finished.delivery, cast(Succeeded, finished.outcome)
+            if finished.task != line.task or delivery.queue != queue:
+                queue = delivery.queue
+                line = self._line(finished.task, journal.count(finished.task, queue), tell=tell)
+            count, run = line.counted, outcome.run
+            count.succeeded += 1
+            count.ran(run)
+            body: dict[str, Any] = {"run": run}
+            if finished.wait >= 0:
+                body["wait"] = finished.wait
+                count.waited(finished.wait)
+            if not line.told or (line.sampled and not self.teller.telling(delivery.id, line.task)):
+                continue
+            value = outcome.value
+            if value != _NIL:
+                body["result"] = line.hidden or self._results.get(value) or self._result(value)
+            envelope = b"" if finished.part is None else self._described(delivery, body)
+            attempt = 1 if delivery.counts is FIRST else attempt_of(delivery)
+            events.append(
+                Event("task-succeeded", finished.ended or at, delivery.id, line.task, queue, attempt, body, envelope)
+            )
+        return events
+
+    def _line(self, task: str, count: Count, *, tell: bool) -> _Line:
+        sketch = self.teller.sketch(task)
+        hidden = f'"{HIDDEN}"' if _RESULT in sketch.hidden else ""
+        return _Line(task, count, tell and not sketch.silent, self.teller.samples, hidden)
+
+    def _result(self, value: bytes) -> str:
+        text = self.teller.redaction.value(value)
+        if len(value) <= _SMALL_BYTES and len(self._results) < _MAX_RESULTS:
+            self._results[value] = text
+        return text
 
     def _otherwise(self, journal: Journal, finished: Finished, at: float, tell: bool) -> Event | None:
         count = journal.count(finished.task, finished.delivery.queue)
@@ -238,6 +292,10 @@ def _read(delivery: Delivery) -> Envelope | None:
         return decode(delivery.envelope, MAX_LINK_BYTES)
     except DecodeError:
         return None
+
+
+def _size(finished: Finished) -> int:
+    return len(getattr(finished.outcome, "value", b""))
 
 
 def _measure(count: Count, finished: Finished, seconds: float) -> None:

@@ -71,7 +71,7 @@ class Bulletin:
             body: dict[str, Any] = {"job": job.id, "tick": tick}
             self._teller.say(Event("schedule-tick", time.time(), name, envelope.task, job.queue, 0, body))
             if self._plan.settings.task_send_sent_event:
-                self._teller.sent([job])
+                self._teller.sent((job,))
 
     async def _flush(self) -> None:
         while True:
