@@ -14,6 +14,7 @@ from tests.conformance.test_model import SIZE, OnMemory, OnSqlite
 from tests.conformance.test_postgres_model import OnPostgres
 from tests.conformance.test_redis_model import OnRedis
 from tests.servers import Server
+from tests.servers.postgres import Admin
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.jobs import MemoryJobs
 from umbel.contracts.broker import Ended, Reclaimed, Settlement
@@ -49,8 +50,8 @@ def test_redis_stops_and_shows_jobs_as_the_model_does(redis_server: Server) -> N
     run_state_machine_as_test(machine, settings=FEW)
 
 
-def test_postgresql_stops_and_shows_jobs_as_the_model_does(postgres_url: str) -> None:
-    machine = type("Machine", (ControlOnPostgres,), {"url": postgres_url})
+def test_postgresql_stops_and_shows_jobs_as_the_model_does(postgres_url: str, postgres_admin: Admin) -> None:
+    machine = type("Machine", (ControlOnPostgres,), {"url": postgres_url, "admin": postgres_admin})
     run_state_machine_as_test(machine, settings=FEW)
 
 
