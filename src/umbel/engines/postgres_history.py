@@ -29,11 +29,14 @@ _TRIES: Final = 5
 class PostgresTransaction:
     """Statements on one connection, see `umbel.contracts.history.Transaction`."""
 
-    hints: Final = False
-
     def __init__(self, line: psycopg.Connection[tuple[Any, ...]], texts: dict[str, str]) -> None:
         self._line = line
         self._texts = texts
+
+    @property
+    def hints(self) -> bool:
+        """PostgreSQL knows its tables."""
+        return False
 
     def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         """What the statement *name* answers."""

@@ -40,11 +40,14 @@ _NUMBERED: Final = re.compile(r"\$(\d+)")
 class SqliteTransaction:
     """Statements on one connection, see `umbel.contracts.history.Transaction`."""
 
-    hints: Final = True
-
     def __init__(self, connection: Connection, texts: dict[str, str]) -> None:
         self._connection = connection
         self._texts = texts
+
+    @property
+    def hints(self) -> bool:
+        """Without statistics SQLite takes any index that fits."""
+        return True
 
     def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         """What the statement *name* answers."""
