@@ -414,6 +414,6 @@ def test_a_key_of_a_wrong_type_is_named(stage: Stage, broker: RedisBroker, key: 
     stage.do("DEL", PREFIX + key)
     stage.do("SET", PREFIX + key, "x")
     with pytest.raises(BrokerError, match=f"key '{PREFIX}{key}' is a string".replace("{", "[{]")):
-        broker.limit_store.admit([*under(SLOW, "c", unique=KEY), *under(SLOW, "d")])
+        broker.limit_store.admit([*under(ONE, "c", unique=KEY), *under(SLOW, "d")])
     stage.do("DEL", PREFIX + key)
     assert not orphans(stage)

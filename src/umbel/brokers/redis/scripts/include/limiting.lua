@@ -13,14 +13,15 @@
 --   limits:watched    ZSET of the jobs that are out or entered or have a unique key, by when they were last looked at
 --   limits:adjusted   HASH task -> pace; limits:sweeping  HASH task -> the limit up to which that has been carried out
 --   limits:state      HASH: number, the last one that was given to a held job or a turn
--- limiting: the verbs that scripts move jobs with. Order of writes: a job is counted, then has its new place, then leaves
--- its old one. A cut leaves a job that is counted too often or stands in two places: it repeats, or is swept.
+-- limiting: the verbs that scripts move jobs with. They only note what is to be done; `flush` and `done` write it, much of it
+-- together. Order of writes: a job is counted, then has its new place, then leaves its old one. A cut leaves a job that
+-- is counted too often or stands in two places: it repeats, or is swept.
 local function limiting(prefix, quiet)
   local LATE_MS, LEVEL = 100, 2 ^ 45
   local limited, holding, watched = prefix .. 'limited', prefix .. 'holding', prefix .. 'limits:watched'
   local due, state = prefix .. 'limits:due', prefix .. 'limits:state'
   local verb, met, order, number, adjusted = { unique = unique_keys(prefix), released = 0 }, {}, {}, nil, nil
-  local fresh = { lines = {}, holding = {}, limited = {} } -- held jobs that are not written yet
+  local todo
 
   local function next_number()
     number = (number or tonumber(redis.call('HGET', state, 'number') or 0)) + 1
@@ -33,6 +34,18 @@ local function limiting(prefix, quiet)
     end
   end
 
+  local function add(list, one, two)
+    list[#list + 1] = one
+    list[#list + 1] = two
+  end
+
+  local function anew()
+    todo = { ready = {}, holding = {}, watched = {}, texts = {}, unheld = {}, forgotten = {}, lines = {}, left = {} }
+    for _, limit in ipairs(order) do
+      limit.runs_new, limit.runs_gone, limit.outs_new, limit.freed = {}, {}, {}, {}
+    end
+  end
+
   local function write_text(place, level, retries, limit, turn)
     return place .. level .. retries .. ':' .. #limit.name .. ':' .. limit.name .. turn
   end
@@ -41,6 +54,12 @@ local function limiting(prefix, quiet)
     local place, level, retries, length, from = string.match(text, '^(%a)(%d)(%d+):(%d+):()')
     local turn = from + length
     return place, level, tonumber(retries), string.sub(text, from, turn - 1), string.sub(text, turn)
+  end
+
+  -- What is kept of a job from now on, whatever was noted before.
+  local function keep(id, text)
+    add(todo.texts, id, text)
+    todo.forgotten[id] = nil
   end
 
   local function apply(limit)
@@ -60,13 +79,18 @@ local function limiting(prefix, quiet)
   function verb.of(name, pace)
     local limit = met[name]
     if not limit then
-      limit = { name = name, key = prefix .. 'limit:' .. name }
-      limit.runs, limit.turns = prefix .. 'runs:' .. name, prefix .. 'turns:' .. name
-      local facts = redis.call('HMGET', limit.key, 'pace', 'next', 'held')
-      limit.pace, limit.next, limit.held = facts[1] or pace or '0 0 1', tonumber(facts[2] or 0), tonumber(facts[3] or 0)
+      local key = prefix .. 'limit:' .. name
+      local facts = redis.call('HMGET', key, 'pace', 'next', 'held')
+      limit = {
+        name = name, key = key, runs = prefix .. 'runs:' .. name, turns = prefix .. 'turns:' .. name,
+        pace = pace or facts[1] or '0 0 1', next = tonumber(facts[2] or 0), held = tonumber(facts[3] or 0),
+        known = facts[1] and table.concat(facts, ' '), more = 0, more_out = 0, outs = {},
+        runs_new = {}, runs_gone = {}, outs_new = {}, freed = {},
+      }
+      limit.is_listed = facts[1] and limit.held >= 0
+      limit.held = math.max(limit.held, 0)
       met[name] = limit
       order[#order + 1] = limit
-      limit.pace = pace or limit.pace
       apply(limit)
     elseif pace and pace ~= limit.pace then
       limit.pace = pace
@@ -79,28 +103,34 @@ local function limiting(prefix, quiet)
     return prefix .. 'line:' .. #limit.name .. ':' .. limit.name .. turn
   end
 
+  -- How many are out or in; how many are out.
+  local function taken(limit)
+    limit.base = limit.base or redis.call('ZCARD', limit.runs)
+    return limit.base + limit.more
+  end
+
+  local function out(limit)
+    limit.base_out = limit.base_out or redis.call('ZCOUNT', limit.runs, 0, 0)
+    return limit.base_out + limit.more_out
+  end
+
+  local function most_ahead(limit)
+    return math.max(limit.burst, LATE_MS / limit.interval)
+  end
+
   -- Why the limit releases nothing now, if so. Whoever is there to start is not ahead of anybody.
   local function blocked(limit, is_here)
-    if limit.most > 0 then
-      limit.taken = limit.taken or redis.call('ZCARD', limit.runs)
-      if limit.taken >= limit.most then
-        return 'full'
-      end
+    if limit.most > 0 and taken(limit) >= limit.most then
+      return 'full'
     end
     if limit.interval > 0 then
       if limit.next > now then
         return 'early'
       end
-      limit.out = limit.out or redis.call('ZCOUNT', limit.runs, 0, 0)
-      if not is_here and limit.out >= math.max(limit.burst, LATE_MS / limit.interval) then
+      if not is_here and out(limit) >= most_ahead(limit) then
         return 'ahead'
       end
     end
-  end
-
-  local function count(limit, added, out)
-    limit.taken = limit.taken and limit.taken + added
-    limit.out = limit.out and limit.out + out
   end
 
   -- One may start, who is not held, or who was while the limit came late: how much of what it missed it may catch up.
@@ -112,13 +142,16 @@ local function limiting(prefix, quiet)
 
   -- Whether a job of the turn is out.
   local function is_out(limit, turn)
-    local id = turn ~= '' and redis.call('HGET', limit.key, turn)
-    return id and string.sub(redis.call('HGET', limited, id) or '', 1, 1) == 'o'
+    if turn ~= '' and limit.outs[turn] == nil then
+      local id = redis.call('HGET', limit.key, turn)
+      limit.outs[turn] = id and string.sub(redis.call('HGET', limited, id) or '', 1, 1) == 'o'
+    end
+    return limit.outs[turn]
   end
 
   -- Whether a job may have a place of the limit at once; if so, it has to be given it. `turn`: it is to be out, not to enter.
   function verb.has_room(limit, turn)
-    limit.waits = limit.waits or redis.call('ZCARD', limit.turns)
+    limit.waits = limit.waits or redis.call('EXISTS', limit.turns)
     if limit.waits > 0 or blocked(limit, not turn) or turn and is_out(limit, turn) then
       return false
     end
@@ -126,157 +159,260 @@ local function limiting(prefix, quiet)
     return true
   end
 
+  -- A job is out.
   function verb.release(limit, turn, level, id)
-    local added = redis.call('ZADD', limit.runs, 0, id)
+    add(limit.runs_new, 0, id)
+    limit.more, limit.more_out = limit.more + 1, limit.more_out + 1
     if turn ~= '' then
-      redis.call('HSET', limit.key, turn, id)
+      add(limit.outs_new, turn, id)
+      limit.outs[turn] = true
     end
-    redis.call('ZADD', watched, now, id)
-    redis.call('RPUSH', prefix .. 'ready:' .. level, id)
-    redis.call('HSET', limited, id, write_text('o', level, 0, limit, turn))
-    count(limit, added, added)
+    todo.ready[level] = todo.ready[level] or {}
+    table.insert(todo.ready[level], id)
+    add(todo.watched, now, id)
+    keep(id, write_text('o', level, 0, limit, turn))
     verb.released = verb.released + 1
   end
 
-  -- A job is held from now on: written by `flush`, together with others.
+  -- A job is held.
   function verb.hold(limit, turn, level, id)
     local line = line_of(limit, turn)
-    local words, score = fresh.lines[line], level * LEVEL + next_number()
+    local words, score = todo.lines[line], level * LEVEL + next_number()
     if not words then
       words = { limit = limit, turn = turn }
-      fresh.lines[line] = words
+      todo.lines[line] = words
     end
-    for _, list in ipairs({ words, fresh.holding }) do
-      list[#list + 1] = score
-      list[#list + 1] = level .. id
-    end
-    fresh.limited[#fresh.limited + 1] = id
-    fresh.limited[#fresh.limited + 1] = write_text('h', level, 0, limit, turn)
+    add(words, score, level .. id)
+    add(todo.holding, score, level .. id)
+    keep(id, write_text('h', level, 0, limit, turn))
     limit.waits = 1
-  end
-
-  function verb.flush()
-    for line, words in pairs(fresh.lines) do
-      local limit = words.limit
-      in_pieces(words, function(...)
-        limit.held = limit.held + redis.call('ZADD', line, ...)
-      end)
-    end
-    in_pieces(fresh.holding, function(...)
-      redis.call('ZADD', holding, ...)
-    end)
-    in_pieces(fresh.limited, function(...)
-      redis.call('HSET', limited, ...)
-    end)
-    for _, words in pairs(fresh.lines) do
-      local turns = words.limit.turns
-      if not redis.call('ZSCORE', turns, words.turn) then
-        redis.call('ZADD', turns, is_out(words.limit, words.turn) and 'inf' or next_number(), words.turn)
-      end
-    end
-    fresh = { lines = {}, holding = {}, limited = {} }
-  end
-
-  -- A held job has another place by now; `score` is where its turn stands then, if it has more of them.
-  local function leave_line(limit, turn, member, score)
-    local line = line_of(limit, turn)
-    redis.call('ZREM', holding, member)
-    limit.held = limit.held - redis.call('ZREM', line, member)
-    if redis.call('EXISTS', line) == 0 then
-      redis.call('ZREM', limit.turns, turn)
-    elseif score then
-      redis.call('ZADD', limit.turns, score, turn)
-    end
-  end
-
-  -- Release what the limit allows; answers whether it has to go on in another call.
-  local function tend(limit, budget)
-    while true do
-      local head = redis.call('ZRANGE', limit.turns, 0, 0, 'WITHSCORES')
-      limit.waits = head[1] and 1 or 0
-      if not head[1] or head[2] == 'inf' then
-        return nil
-      end
-      local why, turn = blocked(limit), head[1]
-      if why == 'early' then
-        return limit.next
-      end
-      if verb.released >= budget then
-        return not why and now or nil
-      end
-      local member = redis.call('ZRANGE', line_of(limit, turn), 0, 0)[1]
-      -- One that is counted although it is held was counted before a cut: it needs no more room.
-      if why and not (member and redis.call('ZSCORE', limit.runs, string.sub(member, 2))) then
-        return nil
-      end
-      if not member then
-        redis.call('ZREM', limit.turns, turn)
-      else
-        local id = string.sub(member, 2)
-        local text, score = redis.call('HGET', limited, id), next_number()
-        -- Whatever is not held any more was left by a cut; so was what never became a job.
-        if text and string.sub(text, 1, 1) == 'h' then
-          if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
-            start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
-            verb.release(limit, turn, string.sub(member, 1, 1), id)
-            score = turn == '' and score or 'inf'
-          else
-            redis.call('HDEL', limited, id)
-          end
-        end
-        leave_line(limit, turn, member, score)
-      end
-    end
-  end
-
-  -- The next one of a turn may follow: a job of it is out no more.
-  local function unblock(limit, turn, id)
-    if turn ~= '' and redis.call('HGET', limit.key, turn) == id then
-      redis.call('ZADD', limit.turns, 'XX', next_number(), turn)
-      redis.call('HDEL', limit.key, turn)
-    end
   end
 
   -- A job has entered. `text` is what was kept of it before, if it had a place.
   function verb.enter(limit, turn, level, id, retries, text)
-    if text then
-      unblock(limit, turn, id)
-      limit.out = nil
-    else
-      redis.call('ZADD', watched, now, id)
+    if not text then
+      add(todo.watched, now, id)
+      limit.more = limit.more + 1
+    elseif string.sub(text, 1, 1) == 'o' then
+      add(limit.freed, turn, id)
+      limit.more_out = limit.more_out - 1
     end
-    redis.call('HSET', limited, id, write_text('i', level, retries, limit, turn))
-    count(limit, redis.call('ZADD', limit.runs, 1, id), 0)
+    add(limit.runs_new, 1, id)
+    keep(id, write_text('i', level, retries, limit, turn))
   end
 
   -- A job that is out or entered has no place any more.
   function verb.forget(id, text)
     local place, _, _, name, turn = read_text(text)
     local limit = verb.of(name)
-    redis.call('ZADD', due, now, name) -- until it has been tended
+    limit.more, limit.is_stirred = limit.more - 1, true
     if place == 'o' then
-      unblock(limit, turn, id)
+      add(limit.freed, turn, id)
+      limit.more_out = limit.more_out - 1
     end
-    redis.call('ZREM', limit.runs, id)
-    redis.call('HDEL', limited, id)
-    redis.call('ZREM', watched, id)
-    limit.taken, limit.out = nil, nil
+    table.insert(limit.runs_gone, id)
+    todo.forgotten[id] = true
   end
 
   -- A held job is not out, as a cut has it.
   function verb.uncount(id, text)
     local _, _, _, name = read_text(text)
-    redis.call('ZREM', verb.of(name).runs, id)
+    table.insert(verb.of(name).runs_gone, id)
+  end
+
+  -- A held job leaves its line; `score` is where its turn stands then, if it is to move.
+  local function leave_line(limit, turn, member, score)
+    local line = line_of(limit, turn)
+    local words = todo.left[line]
+    if not words then
+      words = { limit = limit, turn = turn }
+      todo.left[line] = words
+    end
+    words[#words + 1] = member
+    words.score = score
+    table.insert(todo.unheld, member)
   end
 
   -- A held job has been given to somebody.
   function verb.unhold(id, text)
     local _, level, _, name, turn = read_text(text)
     leave_line(verb.of(name), turn, level .. id)
-    redis.call('HDEL', limited, id)
+    todo.forgotten[id] = true
   end
 
   verb.read = read_text
+
+  -- The next of these turns may follow: a job of them is out no more.
+  local function free(limit)
+    local turns, scores, gone = {}, {}, {}
+    for i = 1, #limit.freed, 2 do
+      turns[#turns + 1] = limit.freed[i]
+    end
+    if #turns == 0 then
+      return
+    end
+    for i, id in ipairs(redis.call('HMGET', limit.key, unpack(turns))) do
+      if turns[i] ~= '' and id == limit.freed[2 * i] then
+        add(scores, next_number(), turns[i])
+        gone[#gone + 1] = turns[i]
+        limit.outs[turns[i]] = false
+      end
+    end
+    if #gone > 0 then
+      redis.call('ZADD', limit.turns, 'XX', unpack(scores))
+      redis.call('HDEL', limit.key, unpack(gone))
+    end
+  end
+
+  local function write_runs(limit)
+    if #limit.runs_gone > 0 then
+      redis.call('ZREM', limit.runs, unpack(limit.runs_gone))
+    end
+    in_pieces(limit.runs_new, function(...)
+      redis.call('ZADD', limit.runs, ...)
+    end)
+    in_pieces(limit.outs_new, function(...)
+      redis.call('HSET', limit.key, ...)
+    end)
+    if #limit.runs_new + #limit.runs_gone > 0 then
+      limit.base, limit.base_out, limit.more, limit.more_out = nil, nil, 0, 0
+    end
+  end
+
+  local function write_places()
+    in_pieces(todo.watched, function(...)
+      redis.call('ZADD', watched, ...)
+    end)
+    for level, ids in pairs(todo.ready) do
+      in_pieces(ids, function(...)
+        redis.call('RPUSH', prefix .. 'ready:' .. level, ...)
+      end)
+    end
+    for line, words in pairs(todo.lines) do
+      in_pieces(words, function(...)
+        words.limit.held = words.limit.held + redis.call('ZADD', line, ...)
+      end)
+    end
+    in_pieces(todo.holding, function(...)
+      redis.call('ZADD', holding, ...)
+    end)
+    in_pieces(todo.texts, function(...)
+      redis.call('HSET', limited, ...)
+    end)
+    for _, words in pairs(todo.lines) do
+      local turns = words.limit.turns
+      if not redis.call('ZSCORE', turns, words.turn) then
+        redis.call('ZADD', turns, is_out(words.limit, words.turn) and 'inf' or next_number(), words.turn)
+      end
+    end
+  end
+
+  local function leave_places()
+    in_pieces(todo.unheld, function(...)
+      redis.call('ZREM', holding, ...)
+    end)
+    for line, words in pairs(todo.left) do
+      local limit = words.limit
+      in_pieces(words, function(...)
+        limit.held = limit.held - redis.call('ZREM', line, ...)
+      end)
+      if redis.call('EXISTS', line) == 0 then
+        redis.call('ZREM', limit.turns, words.turn)
+      elseif words.score then
+        redis.call('ZADD', limit.turns, words.score, words.turn)
+      end
+    end
+    local gone = {}
+    for id in pairs(todo.forgotten) do
+      gone[#gone + 1] = id
+    end
+    in_pieces(gone, function(...)
+      redis.call('HDEL', limited, ...)
+      redis.call('ZREM', watched, ...)
+    end)
+  end
+
+  -- Write what was noted so far.
+  function verb.flush()
+    for _, limit in ipairs(order) do
+      if limit.is_stirred and #limit.runs_gone > 0 then
+        redis.call('ZADD', due, now, limit.name) -- until it has been tended
+      end
+      free(limit)
+      write_runs(limit)
+    end
+    write_places()
+    leave_places()
+    anew()
+  end
+
+  -- The first held job of a turn, if it still is one and not what a cut has left; and whether there was any.
+  local function first_of(limit, line)
+    local member = line[line.at]
+    line.at = line.at + 1
+    if not member then
+      return nil, nil
+    end
+    local id = string.sub(member, 2)
+    local text = redis.call('HGET', limited, id)
+    if text and string.sub(text, 1, 1) == 'h' then
+      if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
+        return member, id
+      end
+      todo.forgotten[id] = true
+    end
+    return member, nil
+  end
+
+  -- Release what the limit allows; answers when it has to go on, if time alone decides. Who is released is read from here
+  -- and written by the next flush.
+  local function tend(limit, budget)
+    local want = math.max(1, budget - verb.released)
+    if limit.most > 0 then
+      want = math.max(1, math.min(want, limit.most - taken(limit)))
+    end
+    if limit.interval > 0 then
+      want = math.max(1, math.min(want, math.ceil(most_ahead(limit) - out(limit))))
+    end
+    local heads, queue, lines, at = redis.call('ZRANGE', limit.turns, 0, want - 1, 'WITHSCORES'), {}, {}, 1
+    for i = 1, #heads, 2 do
+      queue[#queue + 1] = heads[i + 1] ~= 'inf' and heads[i] or nil
+    end
+    local truncated = #queue == want
+    while queue[at] do
+      local why, turn = blocked(limit), queue[at]
+      if why == 'early' then
+        return limit.next
+      end
+      if verb.released >= budget then
+        return not why and now or nil
+      end
+      local line = lines[turn]
+      if not line then
+        line = redis.call('ZRANGE', line_of(limit, turn), 0, turn == '' and want or 0)
+        line.at, lines[turn] = 1, line
+      end
+      -- One that is counted although it is held was counted before a cut: it needs no more room.
+      if why and not (line[line.at] and redis.call('ZSCORE', limit.runs, string.sub(line[line.at], 2))) then
+        return nil
+      end
+      local member, id = first_of(limit, line)
+      if id then
+        start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
+        verb.release(limit, turn, string.sub(member, 1, 1), id)
+        leave_line(limit, turn, member, turn == '' and next_number() or 'inf')
+      elseif member then
+        leave_line(limit, turn, member, next_number())
+      elseif #line == 0 then
+        redis.call('ZREM', limit.turns, turn)
+      end
+      truncated = truncated or member and not id
+      queue[#queue + 1] = turn == '' and line[line.at] and turn or nil
+      at = at + 1
+    end
+    local why = truncated and blocked(limit)
+    return truncated and (why == 'early' and limit.next or not why and now) or nil
+  end
 
   -- Jobs have ended, are dead, or set aside for a time: the first `over` of them keep no unique key.
   function verb.let_go(ids, over)
@@ -301,25 +437,29 @@ local function limiting(prefix, quiet)
   end
 
   -- Note how the limit stands. One without jobs is forgotten when it may release as if it had never released any.
-  local function note(limit, at)
+  local function note(limit)
+    local at = limit.again
     if at then
       redis.call('ZADD', due, at, limit.name)
       if not quiet and redis.call('ZRANGE', due, 0, 0)[1] == limit.name then
         wake(prefix)
       end
-    else
+    elseif limit.interval > 0 or limit.is_stirred then
       redis.call('ZREM', due, limit.name)
     end
-    local has_jobs = limit.waits > 0 or redis.call('EXISTS', limit.runs) == 1
+    local has_jobs = redis.call('EXISTS', limit.runs, limit.turns) > 0
     local good_as_new = limit.interval > 0 and limit.next + (limit.burst - 1) * limit.interval or 0
-    if has_jobs or limit.marked then
+    local is_listed = has_jobs or limit.marked
+    if is_listed and not limit.is_listed then
       redis.call('ZADD', prefix .. 'limits', 0, limit.name)
-    else
+    elseif not is_listed then
       redis.call('ZREM', prefix .. 'limits', limit.name)
     end
-    if has_jobs or good_as_new > now then
-      local held = has_jobs and limit.held or 0
-      redis.call('HSET', limit.key, 'pace', limit.pace, 'next', string.format('%.3f', limit.next), 'held', held)
+    if is_listed or good_as_new > now then
+      local next_start, held = string.format('%.3f', limit.next), is_listed and (has_jobs and limit.held or 0) or -1
+      if limit.known ~= limit.pace .. ' ' .. next_start .. ' ' .. held then
+        redis.call('HSET', limit.key, 'pace', limit.pace, 'next', next_start, 'held', held)
+      end
     else
       redis.call('DEL', limit.key)
     end
@@ -334,7 +474,11 @@ local function limiting(prefix, quiet)
   function verb.done(budget)
     verb.flush()
     for _, limit in ipairs(order) do
-      note(limit, tend(limit, budget))
+      limit.again = tend(limit, budget)
+    end
+    verb.flush()
+    for _, limit in ipairs(order) do
+      note(limit)
     end
     if number then
       redis.call('HSET', state, 'number', number)
@@ -348,10 +492,11 @@ local function limiting(prefix, quiet)
   -- Release what has fallen due.
   function verb.due(budget)
     for _, name in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, budget)) do
-      verb.of(name)
+      verb.of(name).is_stirred = true
     end
     return verb.done(budget)
   end
 
+  anew()
   return verb
 end

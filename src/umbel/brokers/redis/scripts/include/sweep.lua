@@ -6,22 +6,20 @@ local function sweep(prefix, limits, limit)
   local ids = redis.call('ZRANGE', watched, '-inf', now - PATIENCE_MS, 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
     local text, key = redis.call('HGET', prefix .. 'limited', id), redis.call('HGET', prefix .. 'uniques', id)
-    local place, level = string.match(text or 'h0', '^(%a)(%d)')
-    if text and place == 'h' then -- counted, and cut off before it was released
+    local place, level = string.match(text or '-0', '^(.)(%d)')
+    local is_over = limits.is_over(id, level)
+    if place == 'h' then -- counted, and cut off before it was released
       limits.uncount(id, text)
-    elseif limits.is_over(id, level) then
-      if place ~= 'h' then
-        limits.forget(id, text)
-        place = 'h'
-      end
-      if key and (redis.call('HEXISTS', prefix .. 'jobs', id) == 0 or redis.call('ZSCORE', prefix .. 'dead', id)) then
-        limits.unique.drop(key, id)
-        key = nil
-      end
+    elseif is_over and text then
+      limits.forget(id, text)
     end
-    if key or place ~= 'h' then
+    if key and (redis.call('HEXISTS', prefix .. 'jobs', id) == 0 or redis.call('ZSCORE', prefix .. 'dead', id)) then
+      limits.unique.drop(key, id)
+      key = nil
+    end
+    if key or text and not is_over then
       redis.call('ZADD', watched, now, id)
-    else
+    elseif not text then -- else it is looked after no more when it has been forgotten
       redis.call('ZREM', watched, id)
     end
   end
