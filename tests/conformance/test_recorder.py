@@ -1,8 +1,11 @@
 """The recorder, from a log of events in memory into a history in a file."""
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,20 +17,23 @@ from umbel.contracts.broker import Beat, Settlement
 from umbel.engines.memory import Space
 from umbel.engines.sqlite_history import SqliteArchive
 from umbel.exceptions import HistoryError, HistoryFull
-from umbel.history import History
+from umbel.history import History, open_history
 from umbel.history.reconciling import SILENT_SECONDS, Reconciler
 from umbel.history.recorder import Recorder, Source
 from umbel.history.retention import Terms
 from umbel.history.sampling import Sampler
+from umbel.model.event import Tally
 from umbel.model.failure import Failure
 from umbel.model.ids import new_session
 from umbel.model.job import Job
 from umbel.model.outcome import Result
+from umbel.settings import Settings
 from umbel.stores.memory import MemoryStore
 from umbel.testing.conformance.eventually import eventually
 from umbel.wire import events, record
 from umbel.wire.envelope import Envelope, encode
 
+PAGE = Path(__file__).parents[2] / "docs" / "history.md"
 TERMS = Terms(1e9, 1e9, 10**9, 2**50)
 
 
@@ -185,6 +191,19 @@ async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Sta
     assert detail is not None
     assert (detail.job.error, detail.attempts[0].message, detail.job.run) == ("shop.Refused", "no", 2.0)
     assert await reconciler.sweep() == 0
+
+
+async def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ((example,),) = [
+        re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in [PAGE]
+    ]
+    settings = Settings(history_url=f"sqlite:///{tmp_path}/history.db")
+    failed = event("task-failed", "a", 1, time.time(), error="ValueError", message="no", run=0.5)
+    with_times = [Tally("tasks.work", "q", time.time(), failed=1)]
+    open_history(settings).ingest([batch(1, failed, tallies=with_times)])
+    names = {"app": SimpleNamespace(conf=settings, main="tasks"), "start": time.time() - 3_600, "end": time.time()}
+    exec(example, names)  # noqa: S102 - our own page
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:2] == ["a", "1"]
 
 
 async def test_an_end_that_is_told_late_counts_although_it_was_given_up(stage: Stage) -> None:
