@@ -1,0 +1,87 @@
+"""What real processes tell in events arrives, once, whoever is killed; what a dead child had to say is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.harness import PROJECTS, environment, eventually
+from tests.system.stage import Stage
+from umbel.contracts.event_log import EventLogHolder
+from umbel.model.event import Batch
+from umbel.wire.events import decode
+
+JOBS = 40
+
+
+@pytest.fixture
+def stage(redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(redis_url, tmp_path)
+    yield stage
+    stage.end()
+
+
+def batches(stage: Stage) -> list[Batch]:
+    """All that was told."""
+    broker = stage.app.broker
+    assert isinstance(broker, EventLogHolder)
+    log = broker.event_log
+
+    async def read() -> list[Batch]:
+        found: list[Batch] = []
+        after = ""
+        while kept := await log.read(after, 100, 0.0):
+            found += [decode(one.batch) for one in kept]
+            after = kept[-1].cursor
+        await broker.aclose()
+        return found
+
+    return asyncio.run(read())
+
+
+def test_all_is_told_once_though_a_child_is_killed(stage: Stage) -> None:
+    worker = stage.start().wait_ready()
+    results = stage.work_many([0.05] * JOBS)
+    jobs = {result.id for result in results}
+    eventually(lambda: len(stage.workers.successes()) >= JOBS // 4, "a quarter of the jobs has ended")
+    victim = worker.children()[0]
+    victim.send_signal(signal.SIGKILL)
+    stage.wait_succeeded(results)
+    assert worker.stop() == 0
+    stage.app.close()
+    found = batches(stage)
+    told = Counter((batch.source, batch.number) for batch in found)
+    assert max(told.values()) == 1
+    for source in {batch.source for batch in found}:
+        numbers = [batch.number for batch in found if batch.source == source]
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert not any(batch.dropped for batch in found)
+    events = [event for batch in found for event in batch.events]
+    assert {event.id for event in events if event.kind == "task-sent"} == jobs
+    ends = Counter(event.id for event in events if event.kind == "task-succeeded")
+    assert set(ends) <= jobs
+    assert max(ends.values()) == 1
+    # What the killed child had settled, and not told yet, nobody else knows: as much as it does in a moment.
+    by_victim = {result.id for result in results if result.get() == victim.pid}
+    assert jobs - set(ends) <= by_victim
+    assert sum(tally.sent for batch in found for tally in batch.tallies) == JOBS
+    (online,) = [event for event in events if event.kind == "worker-online"]
+    assert online.body["tasks"]["ledger_tasks.work"]
+    assert [event.kind for event in events if event.kind == "worker-offline"] == ["worker-offline"]
+
+
+def test_events_are_shown_on_the_command_line(stage: Stage) -> None:
+    stage.start("--no-beat").wait_ready()
+    stage.wait_succeeded(stage.work_many([0.0]))
+    command = [sys.executable, "-m", "umbel", "-b", stage.url, "events", "--all", "--kind", "task-succeeded", "-n", "1"]
+    shown = subprocess.run(
+        command, cwd=PROJECTS, env=environment(), capture_output=True, text=True, timeout=100, check=True
+    )
+    assert " task-succeeded  ledger_tasks.work[" in shown.stdout
