@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from umbel.options import Key, Rate, Seconds
 from umbel.regulation import Regulation
+
+if TYPE_CHECKING:
+    cached_property = property  # what protocols ask for
+else:
+    from functools import cached_property
 
 OnConflict: TypeAlias = Literal["return", "raise"]
 _OPTIONS: Final = (

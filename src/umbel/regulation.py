@@ -123,7 +123,7 @@ class Regulation:
             bound = self._signature.bind(*given, **named)
         except TypeError as error:
             raise TypeError(f"{self.task}: what the job is counted by cannot be computed: {error}") from None
-        more = bound.arguments.pop(self._more, {}) if self._more else {}
+        more: Bound = bound.arguments.pop(self._more, {}) if self._more else {}
         return {**self._defaults, **bound.arguments, **more}
 
     def _reader(self, option: str, key: Key | None) -> Reader | None:
@@ -189,7 +189,7 @@ def _filled_in(signature: inspect.Signature | None) -> tuple[Bound, str]:
     """The defaults of parameters that can be part of a key, and the name of the parameter of all other keywords."""
     defaults: dict[str, Any] = {}
     more = ""
-    for name, one in ({} if signature is None else signature.parameters).items():
+    for name, one in signature.parameters.items() if signature is not None else ():
         if one.kind is one.VAR_KEYWORD:
             more = name
         if one.default is not one.empty:
@@ -224,7 +224,7 @@ def _counted_by(task: Options) -> tuple[str, Key | None]:
 
 def _same(one: Key | None, other: Key | None) -> bool:
     def plain(key: Key | None) -> object:
-        return tuple(key) if isinstance(key, list | tuple) else key
+        return tuple(cast("Sequence[object]", key)) if isinstance(key, list | tuple) else key
 
     return plain(one) == plain(other)
 

@@ -53,6 +53,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
+Keywords: TypeAlias = Mapping[str, Any] | None
+
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -280,26 +282,23 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             raise ImproperlyConfigured(f"task {self.name or type(self).__qualname__} is not registered in an app")
         return self._find_host()
 
-    def _job(
-        self, host: Host, args: Sequence[Any], kwargs: Mapping[str, Any] | None, said: Said
-    ) -> tuple[Job, Handle[R]]:
+    def _job(self, host: Host, args: Sequence[Any], kwargs: Keywords, said: Said) -> tuple[Job, Handle[R]]:
         """The job of one call, and its handle; pure but for the id and the clock."""
-        real = cast("Self", host.tasks.get(self.name, self)) if self._host is None else self
-        if real is not self:  # of a shared task what the app has of that name
-            return real._job(host, args, kwargs, said)  # noqa: SLF001
+        if self._host is None and (own := host.tasks.get(self.name, self)) is not self:  # a shared task: the app's own
+            return cast("Self", own)._job(host, args, kwargs, said)  # noqa: SLF001
         encode = self.arguments.encode_rest if said.takes else self.arguments.encode
         raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
         conf, now, parent = host.conf, time.time(), running.get()
         if before_task_publish.receivers and not said.announced:
             said = publishing.before(self, conf, args, kwargs or _NOTHING, said)
         priority = said.priority if said.priority is not None else self.priority
-        own = None if self.expires is None else now + seconds(self.expires, "expires")
+        until = None if self.expires is None else now + seconds(self.expires, "expires")
         described = envelope.Envelope(
             self.name,
             now,
             msgspec.Raw(raw_args),
             msgspec.Raw(raw_kwargs),
-            expires=own if said.expires is None else said.expires,
+            expires=until if said.expires is None else said.expires,
             ignore_result=said.ignore_result,
             max_retries=said.max_retries,
             retry_policy=said.retry_policy,

@@ -32,6 +32,20 @@ def add(x: int, y: int = 0) -> int:
     return x + y
 
 
+@app.task(
+    rate_limit="10/s",
+    rate_limit_key="name",
+    concurrency_limit=2,
+    concurrency_limit_key="name",
+    fair_key=lambda call: call["name"],
+    unique=timedelta(minutes=1),
+    unique_key=("name", "size"),
+    on_conflict="raise",
+)
+def sync(name: str, size: int = 1) -> str:
+    return name * size
+
+
 @app.task(queue="mail", autoretry_for=(OSError,), retry_backoff=True, max_retries=8, time_limit=timedelta(minutes=1))
 def greet(name: str, *, loud: bool = False) -> str:
     return name.upper() if loud else name
@@ -84,6 +98,7 @@ async def shared_and_bound(self: Context, x: int) -> str:
 assert_type(add(1, 2), int)
 assert_type(add.delay(1, y=2), AsyncResult[int])
 assert_type(add.delay(1).get(timeout=3), int)
+assert_type(sync.delay("a", size=2), AsyncResult[str])
 assert_type(fetch.delay("u"), AsyncResult[bytes])
 assert_type(fetch.delay("u").get(), bytes)
 assert_type(greet.delay("a", loud=True), AsyncResult[str])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.options import TASK_OPTIONS, check_names, checked_queue, rate_interval
@@ -15,10 +15,10 @@ def check_limits(name: str, value: Any, origin: str) -> None:
             case "task_default_rate_limit" if value is not None:
                 rate_interval(value, name)
             case "task_annotations":
-                for task, options in value.items():
+                for task, options in cast("dict[str, dict[str, Any]]", value).items():
                     check_names(options, TASK_OPTIONS, f"{name}[{task!r}]")
             case "task_queue_max_length" if isinstance(value, dict):
-                for queue in value:
+                for queue in cast("dict[str, int]", value):
                     checked_queue(queue)
             case _:
                 pass

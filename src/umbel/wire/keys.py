@@ -60,9 +60,10 @@ def _ordered(value: Any) -> Any:
 def _plain(value: Any) -> object:
     if isinstance(value, PurePath):
         return str(value)
-    if is_pydantic(type(value)):
+    kind = cast("type[object]", type(value))
+    if is_pydantic(kind):
         return _ordered(value.model_dump())
-    raise TypeError(f"{type(value).__qualname__} has no text")
+    raise TypeError(f"{kind.__qualname__} has no text")
 
 
 _encode: Final = msgspec.json.Encoder(order="deterministic", enc_hook=_plain).encode
