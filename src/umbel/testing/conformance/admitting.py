@@ -135,6 +135,14 @@ class LengthConformance(LimitStage):
         await self.send("d")
         assert await self.refused("e", max_length=3)
 
+    async def test_the_smallest_length_of_those_sent_in_one_call_counts(self) -> None:
+        lengths = {"a": 0, "b": 3, "c": 2}
+        admissions = [Admission(Job(job_id, QUEUE, b""), max_length=length) for job_id, length in lengths.items()]
+        with pytest.raises(QueueFull):
+            await self.limiter.aadmit(admissions)
+        assert await self.is_ready()
+        assert await self.limiter.aadmit(admissions[1:]) == ["b", "c"]
+
     async def test_a_full_queue_is_refused_in_both_ways(self) -> None:
         await self.send("a")
         with pytest.raises(QueueFull):
@@ -202,6 +210,15 @@ class HeldConformance(LimitStage):
         await self.finish(session, delivery, at_once(1))
         assert await self.is_ready("b")
         assert await self.take(session) == []
+
+    async def test_dead_letters_that_are_revived_ask_anew(self) -> None:
+        await self.admit("a", "b", limit=at_once(1))
+        session, delivery = await self.entered("a", at_once(1))
+        await self.finish(session, delivery, at_once(1), "dead")
+        await self.entered("b", at_once(1))
+        assert await self.jobs.arevive(QUEUE, ["a"]) == [True]
+        again = await self.take_one(session, "a")
+        assert await self.enter(session, again, limit=at_once(1)) == ["held"]
 
     async def test_parked_jobs_ask_when_they_come_back(self) -> None:
         await self.admit("a", "b", limit=at_once(1))

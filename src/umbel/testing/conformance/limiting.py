@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from umbel.testing.conformance.admitting import AdmittingConformance, HeldConformance, LengthConformance
 from umbel.testing.conformance.concurrency import EnteringConformance, PlaceConformance
+from umbel.testing.conformance.crowding import CrowdingConformance
 from umbel.testing.conformance.rates import AdjustingConformance, RateConformance, RateWaitingConformance
 from umbel.testing.conformance.turns import TurnConformance
 from umbel.testing.conformance.uniqueness import UniqueConformance, UniqueForSecondsConformance
@@ -15,6 +16,7 @@ class LimitingConformance(
     HeldConformance,
     EnteringConformance,
     PlaceConformance,
+    CrowdingConformance,
     RateConformance,
     RateWaitingConformance,
     AdjustingConformance,

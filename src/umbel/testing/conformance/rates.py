@@ -201,7 +201,8 @@ class AdjustingConformance(LimitStage):
     power: ClassVar = Power.LIMITS
 
     async def adjust(self, pace: Pace | None, queue: str = QUEUE) -> None:
-        """Adjust the limits of the task."""
+        """Adjust the limits of the task, in both ways."""
+        self.limiter.adjust(queue, TASK, pace)
         await self.limiter.aadjust(queue, TASK, pace)
 
     async def test_an_adjusted_limit_releases_at_once_what_it_allows(self) -> None:
