@@ -9,9 +9,11 @@ import pytest
 
 from umbel.brokers.memory import MemoryBroker
 from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.limits import Admission
 from umbel.engines.memory import Space
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.job import Delivery, Job
+from umbel.model.limit import Limit, Pace
 from umbel.testing import Clock
 from umbel.worker.supervisor import burst as module
 from umbel.worker.supervisor.burst import Burst
@@ -92,9 +94,21 @@ async def test_a_burst_does_not_wait_for_what_is_due_later_but_for_what_is_due(
         await burst(broker).over(Once())
 
 
+async def test_a_burst_waits_for_what_a_limit_holds(broker: MemoryBroker) -> None:
+    limit = Limit("slow", pace=Pace(interval=3600.0))
+    broker.limit_store.admit([Admission(Job(name, QUEUE, b"envelope"), limit) for name in "ab"])
+    await broker.heartbeat([Beat("s")], [QUEUE], LEASE, opening=True)
+    (delivery,) = await broker.receive("s", [QUEUE], 1, wait=0)
+    await broker.settle("s", [Settlement(delivery, "end")])
+    assert await depth_of(broker, [QUEUE]) == Depth(0, 0, 1)
+    with pytest.raises(AssertionError, match="does not end"):
+        await burst(broker).over(Once())
+
+
 async def test_what_waits_in_a_paused_queue_is_not_ready(broker: MemoryBroker) -> None:
-    broker.send([Job("a", QUEUE, b"envelope")])
-    assert await depth_of(broker, [QUEUE]) == Depth(1, 0)
+    limit = Limit("slow", pace=Pace(concurrency=1))
+    broker.limit_store.admit([Admission(Job(name, QUEUE, b"envelope"), limit) for name in "ab"])
+    assert await depth_of(broker, [QUEUE]) == Depth(1, 0, 1)
     await broker.job_store.apause(QUEUE, paused=True)
     assert await depth_of(broker, [QUEUE]) == Depth(0, 0)
     await burst(broker).over(Once())

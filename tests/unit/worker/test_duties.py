@@ -38,8 +38,9 @@ class Crew:
 
     def __init__(self, options: WorkerOptions) -> None:
         settings = Settings(broker_url="redis://:secret@host/0")
-        tasks = ["app.add", "celery.chain", "umbel.ping"]
-        self.plan = make_plan(options, Loaded("a", settings, tasks))
+        tasks = ["app.add", "app.pay", "celery.chain", "umbel.ping"]
+        limited = {"app.pay": "rate_limit=10/s"}
+        self.plan = make_plan(options, Loaded("a", settings, tasks, limited=limited))
         self.watchdog = Watch()
         self.told: list[Any] = []
 
@@ -73,9 +74,9 @@ def duties(**options: Any) -> tuple[Duties, Crew, list[str]]:
     return Duties(cast("Children", crew), crew.plan, given, lambda: stopped.append("stopped")), crew, stopped
 
 
-def test_tasks_are_told_without_the_built_in_ones() -> None:
+def test_tasks_are_told_with_their_limits_and_without_the_built_in_ones() -> None:
     made, _, _ = duties()
-    assert made.do("registered", {}) == ["app.add"]
+    assert made.do("registered", {}) == ["app.add", "app.pay [rate_limit=10/s]"]
 
 
 def test_settings_and_resources_are_told_without_secrets() -> None:

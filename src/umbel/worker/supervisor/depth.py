@@ -19,8 +19,9 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 async def depth_of(broker: Inspector, queues: Sequence[str]) -> Depth:
-    """The jobs of *queues*; those of a paused one that wait are not ready, for nobody may receive them."""
+    """The jobs of *queues*; those of a paused one that wait are not there, for nobody may receive them."""
     counts = await broker.counts(queues)
     paused = await broker.job_store.apaused(queues) if isinstance(broker, JobHolder) else [False] * len(queues)
-    ready = sum(each.ready for each, stopped in zip(counts, paused, strict=True) if not stopped)
-    return Depth(ready, sum(each.running for each in counts), sum(each.held for each in counts))
+    open_ones = [each for each, stopped in zip(counts, paused, strict=True) if not stopped]
+    ready, held = sum(each.ready for each in open_ones), sum(each.held for each in open_ones)
+    return Depth(ready, sum(each.running for each in counts), held)
