@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,9 @@ from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
 MAX_VALUES: Final = 64 * 1024
 """How many characters of arguments, of headers and of a result are kept."""
 ZLIB_LEVEL: Final = 1
+_given: Final = attrgetter("seq", *GIVEN)
+_changing: Final = attrgetter("seq", *CHANGING)
+"""Rows for the statements of these names."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -93,7 +97,7 @@ class _Writing:
         self._bodies: dict[int, Body] = {}
         self._attempts: dict[tuple[int, int], list[Any]] = {}
         self._minutes: dict[int, tuple[int, int]] = {}
-        self._before: dict[str, list[Any]] = {}
+        self._before: dict[str, tuple[Any, ...]] = {}
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Write what *batches*, all new, tell."""
@@ -114,7 +118,7 @@ class _Writing:
         for row in self._transaction.among("ingest.jobs", ids):
             record = JobRecord(**dict(zip(COLUMNS, row, strict=True)))
             self._old[record.id] = record
-            self._before[record.id] = _row(record, GIVEN)
+            self._before[record.id] = _given(record)
         missing = [job_id for job_id in ids if job_id not in self._old]
         seqs = dict(zip(missing, self._counters.take("seq", len(missing)), strict=True))
         failing = [self._old[each.event.id].seq for each in sights if each.error_id and each.event.id in self._old]
@@ -209,8 +213,8 @@ class _Writing:
             record.change = number
         many = self._transaction.many
         many("ingest.new_jobs", [msgspec.structs.astuple(record) for record in self._new.values()])
-        many("ingest.change_jobs", [_row(record, CHANGING) for record in self._old.values()])
-        given = [_row(record, GIVEN) for record in self._old.values()]
+        many("ingest.change_jobs", [_changing(record) for record in self._old.values()])
+        given = [_given(record) for record in self._old.values()]
         many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
         many("ingest.bodies", [_body_row(seq, body) for seq, body in sorted(self._bodies.items())])
         many("ingest.put_attempts", list(self._attempts.values()))
@@ -234,10 +238,6 @@ class _Writing:
             rows += [(path, value, seq) for path, value in pairs]
             told[seq].pairs = msgspec.msgpack.encode(pairs) if pairs else None
         self._transaction.many("ingest.put_args", sorted(rows))
-
-
-def _row(record: JobRecord, names: Sequence[str]) -> list[Any]:
-    return [record.seq, *(getattr(record, name) for name in names)]
 
 
 def _body_row(seq: int, body: Body) -> list[Any]:

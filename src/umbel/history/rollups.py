@@ -31,23 +31,31 @@ def add_tallies(transaction: Transaction, naming: Naming, tallies: Sequence[Tall
         return
     naming.prepare("task", {short(tally.task) for tally in tallies})
     naming.prepare("queue", {short(tally.queue) for tally in tallies})
+    counted = [_counted(naming, tally, now) for tally in tallies]
     for span in SPANS:
-        sums = _summed(naming, tallies, now, span)
+        sums = _summed(counted, span)
         _with_stored(transaction, span, sums)
         transaction.many("ingest.put_rollups", [_row(span, key, found) for key, found in sorted(sums.items())])
 
 
-def _summed(naming: Naming, tallies: Iterable[Tally], now: float, span: int) -> dict[tuple[int, int, int], Sum]:
+def _counted(naming: Naming, tally: Tally, now: float) -> tuple[int, int, int, Sum]:
+    """Task, queue, moment and counts of *tally*."""
+    counts = [max(0, number(getattr(tally, name), 0)) for name in COUNTS]
+    task, queue = naming("task", short(tally.task)), naming("queue", short(tally.queue))
+    return task, queue, int(moment(tally.at, now)), Sum(counts, tally.waits, tally.runs)
+
+
+def _summed(counted: Iterable[tuple[int, int, int, Sum]], span: int) -> dict[tuple[int, int, int], Sum]:
     sums: dict[tuple[int, int, int], Sum] = {}
-    for tally in tallies:
-        bucket = int(moment(tally.at, now)) // span * span
-        task, queue = naming("task", short(tally.task)), naming("queue", short(tally.queue))
+    for task, queue, at, told in counted:
+        bucket = at // span * span
         for key in {(0, 0, bucket), (task, 0, bucket), (0, queue, bucket)}:
-            found = sums.setdefault(key, Sum([0] * len(COUNTS), {}, {}))
-            for place, name in enumerate(COUNTS):
-                found.counts[place] += max(0, number(getattr(tally, name), 0))
-            add(found.waits, tally.waits)
-            add(found.runs, tally.runs)
+            found = sums.get(key)
+            if found is None:
+                found = sums[key] = Sum([0] * len(COUNTS), {}, {})
+            found.counts = [old + new for old, new in zip(found.counts, told.counts, strict=True)]
+            add(found.waits, told.waits)
+            add(found.runs, told.runs)
     return sums
 
 
