@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from umbel import Context, Umbel, chain
-from umbel.app.events import OLDEST, Occurrence
+from umbel.app.events import Occurrence
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.event_log import MemoryEventLog
+from umbel.contracts.event_log import OLDEST
 from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable, Reject
 from umbel.stores.memory import MemoryStore

@@ -18,13 +18,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 TOLD = {
     "canvas": ["3", "canvas.fail: 3", "canvas.fail: 7"],
+    "events": ["task-sent", "task-succeeded"],
     "progress": ["SUCCESS"],
     "signals": ["failed: ValueError(-1)", "shop.pay starts with [-1]", "tenant acme"],
 }
 """What the tasks of a page note, in any order, when all have run."""
 
 
-@pytest.mark.parametrize("page", ["canvas", "control", "dead-letters", "flow-control", "progress", "signals"])
+@pytest.mark.parametrize("page", ["canvas", "control", "dead-letters", "events", "flow-control", "progress", "signals"])
 async def test_the_examples_of_the_page_run(page: str) -> None:
     first, *rest = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": page}

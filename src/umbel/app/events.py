@@ -15,7 +15,7 @@ import msgspec
 
 from umbel.app.seat import Seat, place_of, waited
 from umbel.contracts.capabilities import Power, demand
-from umbel.contracts.event_log import NOW, OLDEST, EventLog, EventLogHolder
+from umbel.contracts.event_log import NOW, EventLog, EventLogHolder
 from umbel.exceptions import BrokerUnavailable, DecodeError, ImproperlyConfigured
 from umbel.model.event import Batch, Event
 from umbel.options import check_names
@@ -231,6 +231,3 @@ def _log(seat: Seat) -> EventLog:
     if not isinstance(broker, EventLogHolder):
         raise ImproperlyConfigured(f"{type(broker).__name__} says that it keeps events, and has no event_log")
     return broker.event_log
-
-
-__all__ = ["NOW", "OLDEST", "Events", "Occurrence", "Receiver", "Stream"]

@@ -9,9 +9,10 @@ from typing import Final
 import click
 import msgspec
 
-from umbel.app.events import NOW, OLDEST, Occurrence, Patterns
+from umbel.app.events import Occurrence, Patterns
 from umbel.cli.asking import json_option, opened
 from umbel.cli.command import Command, Frame
+from umbel.contracts.event_log import NOW, OLDEST
 
 HELP: Final = """Show what happens to jobs, flows, schedules and workers, as it happens, until Ctrl-C.
 
