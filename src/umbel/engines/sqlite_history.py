@@ -92,8 +92,8 @@ class SqliteArchive:
 
     def write(self, step: Callable[[SqliteTransaction], T]) -> T:
         """Run *step* in a transaction of the one writer; waits for other processes."""
+        self._after_fork()
         with self._translated(), self._lock:
-            self._after_fork()
             if self._writer is None or not self.path.exists():  # a file that was moved away is not written any more
                 self._writer = self._open()
             return _transact(self._writer, "begin immediate", lambda: step(self._transaction(self._writer)))
@@ -101,8 +101,8 @@ class SqliteArchive:
     def read(self, step: Callable[[SqliteTransaction], T], seconds: float) -> T:
         """Run *step* on a connection that cannot write."""
         end = time.monotonic() + seconds
+        self._after_fork()
         with self._translated():
-            self._after_fork()
             connection = self._taken()
             connection.set_progress_handler(lambda: time.monotonic() > end, INSTRUCTIONS)
             try:
@@ -110,6 +110,7 @@ class SqliteArchive:
             except BaseException:
                 connection.close()
                 raise
+            connection.set_progress_handler(None)
             self._idle.append(connection)
             return found
 
@@ -197,6 +198,7 @@ class SqliteArchive:
         # Closing what the parent has open would drop its locks: keep it for ever, and use none of it.
         self._inherited += [self._writer, *self._idle]
         self._writer, self._idle, self._pid = None, [], os.getpid()
+        self._lock = threading.Lock()  # another thread of the parent may have held it
 
     @contextmanager
     def _translated(self) -> Generator[None]:

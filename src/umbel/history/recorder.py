@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -58,7 +59,8 @@ class Recorder:
         self._source = source
         self._clock = clock
         self._ingest = Ingest(archive)
-        self._retention = Retention(archive, terms)
+        self._over = threading.Event()
+        self._retention = Retention(archive, terms, self._over.wait)
         self._key = f"{CURSOR}:{source.name}"
         self._cursor: str | None = None
         self.trouble = ""
@@ -70,6 +72,7 @@ class Recorder:
         try:
             await self._read(stop)
         finally:
+            self._over.set()
             for each in periodic:
                 each.cancel()
             await asyncio.gather(*periodic, return_exceptions=True)

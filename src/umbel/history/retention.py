@@ -45,7 +45,10 @@ def terms_of(settings: Settings) -> Terms:
 
 
 class Retention:
-    """Deletes from *archive* what *terms* do not keep; *pause* is called with seconds between two steps."""
+    """Deletes from *archive* what *terms* do not keep; *pause* is called with seconds between two steps.
+
+    What is left when *pause* answers something true goes with the next call.
+    """
 
     def __init__(self, archive: Archive, terms: Terms, pause: Callable[[float], object] = time.sleep) -> None:
         self._archive = archive
@@ -72,7 +75,8 @@ class Retention:
             if len(seqs) < STEP_ROWS:
                 break
             after = seqs[-1]
-            self._pause(PAUSE_SECONDS)
+            if self._pause(PAUSE_SECONDS):
+                break
         return gone
 
     def _too_large(self) -> int:
@@ -89,7 +93,8 @@ class Retention:
             if not seqs:
                 break
             gone += len(seqs)
-            self._pause(PAUSE_SECONDS)
+            if self._pause(PAUSE_SECONDS):
+                break
         return gone
 
     def _deleted(self, name: str, *values: float) -> list[int]:
