@@ -16,7 +16,7 @@ from umbel.options import Rate, checked_queue, nearest, rate_interval
 from umbel.regulation import Regulation, regulation_of
 
 PAGE: Final = 1_000
-_TOLERANCE: Final = 1e-9
+_TOLERANCE: Final = 1e-6
 _UNITS: Final = ((1.0, "s"), (60.0, "m"), (3_600.0, "h"))
 
 
@@ -103,8 +103,10 @@ def rate_text(interval: float) -> str:
     """The rate that leaves *interval* seconds between two starts, as one writes it; empty for any rate."""
     if not interval:
         return ""
-    size, unit = next((each for each in _UNITS if each[0] >= interval * (1 - _TOLERANCE)), _UNITS[-1])
-    return f"{round(size / interval, 6):g}/{unit}"
+    rates = [(size / interval, unit) for size, unit in _UNITS]
+    whole = [each for each in rates if round(each[0]) and abs(each[0] - round(each[0])) < _TOLERANCE * each[0]]
+    number, unit = whole[0] if whole else rates[-1]
+    return f"{round(number, 6):g}/{unit}"
 
 
 def _info(queue: str, standing: Standing) -> LimitInfo:

@@ -119,6 +119,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
         """How many jobs *queue* may hold; 0: any number."""
         lengths = self.task_queue_max_length
         return lengths.get(queue, 0) if isinstance(lengths, dict) else lengths
+
     history_url: str = ""
     """Where the history is kept; empty: a file beside the embedded broker's, or named after the app."""
     history_expires: Positive = 604_800.0
