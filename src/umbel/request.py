@@ -340,6 +340,10 @@ class Request(Circumstances):
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in (self._envelope.headers or {}):
             return self.headers[name]
+        if name in ("chain", "chord"):
+            raise AttributeError(
+                f"request.{name}: the broker keeps what follows a job; see app.flows.get(request.flow_id)"
+            )
         raise AttributeError(f"the request has no attribute and no header {name!r}")
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -107,7 +108,9 @@ def test_a_worker_tells_probes_and_its_service_manager_how_it_is(
         assert worker.stop() == 0
         assert manager.recv(200).startswith(b"STOPPING=1")
         assert health(tmp_path, "--at", str(port)).returncode == 1
-        assert health(tmp_path, "--file", file).returncode == 1
+        told = json.loads(health(tmp_path, "--file", file, "--json").stdout)
+        assert (told["asked"], told["ok"]) == ("live", False)
+        assert told["reason"]
 
 
 def test_a_deaf_child_fails_the_probe_and_a_broker_that_is_away_does_not(

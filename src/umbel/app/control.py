@@ -20,6 +20,7 @@ from umbel.revocable import Revocable
 Ids: TypeAlias = Any
 """An id, a handle (also of a group), or several of them."""
 DEFAULT_SECONDS: Final = 1.0
+_EVENTS: Final = "whether a worker tells of its jobs is said when it starts: by -E, or worker_send_task_events"
 _SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGABRT")
 
 
@@ -194,7 +195,12 @@ class Control:
     def autoscale(
         self, max: int, min: int, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
     ) -> list[Reply]:
-        """Have workers that were started with --autoscale keep between *min* and *max* children; others refuse."""
+        """Have workers that were started with --autoscale keep between *min* and *max* children; others refuse.
+
+        Raises `ValueError` for bounds that cannot be.
+        """
+        if not 1 <= min <= max:
+            raise ValueError(f"autoscale: max is {max!r} and min {min!r}: give whole numbers from 1, max first")
         return self._asked("autoscale", destination, timeout, max=max, min=min)
 
     def pool_restart(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
@@ -243,11 +249,13 @@ class Control:
 
     def enable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
         """Refused: raises `ImproperlyConfigured`."""
-        raise ImproperlyConfigured(f"{_shown(destination)} cannot send events: there are none yet")
+        del destination
+        raise ImproperlyConfigured(_EVENTS)
 
     def disable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
         """Refused: raises `ImproperlyConfigured`."""
-        raise ImproperlyConfigured(f"{_shown(destination)} cannot stop sending events: there are none yet")
+        del destination
+        raise ImproperlyConfigured(_EVENTS)
 
     # ---
 
@@ -287,7 +295,3 @@ def _named(signal: str | int | None) -> str:
 
 def _full(name: str) -> str:
     return name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
-
-
-def _shown(destination: Sequence[str] | None) -> str:
-    return "workers" if destination is None else ", ".join(destination)

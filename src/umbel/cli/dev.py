@@ -37,6 +37,8 @@ def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str
 @click.option("-Q", "--queues", callback=_names, help="Queues to serve, separated by commas.")
 @click.option("--reload-dir", "reload_dirs", multiple=True, metavar="FOLDER",
               help="Watch this folder instead of the working folder; may be repeated.")  # fmt: skip
+@click.option("--reload-include", "reload_include", multiple=True, metavar="PATTERN",
+              help="Watch files of such names, too, as in *.yaml; may be repeated.")  # fmt: skip
 @click.pass_obj
 def dev(frame: Frame, /, **given: Any) -> int:
     """Run it, and answer the exit code."""

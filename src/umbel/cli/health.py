@@ -32,16 +32,20 @@ broker itself is away. With --ready: that it receives jobs now. Say where to loo
 @click.option("--at", envvar="UMBEL_HEALTH", show_envvar=True, default="", metavar="[HOST:]PORT", help="Ask this port.")
 @click.option("--file", "path", envvar="UMBEL_HEALTH_FILE", show_envvar=True, default="", help="Read this file.")
 @click.option("--ready", is_flag=True, help="Ask whether it receives jobs.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="One line of JSON: asked, ok, reason.")
 @click.option("-t", "--timeout", type=click.FloatRange(min=0, min_open=True), default=2.0, help="Seconds to wait.")
 @click.pass_obj
-def health(frame: Frame, at: str, path: str, ready: bool, timeout: float) -> int:
+def health(frame: Frame, /, *, at: str, path: str, ready: bool, as_json: bool, timeout: float) -> int:
     """Ask, say why not, and answer the exit code."""
     if not at and not path:
         raise ImproperlyConfigured(
             "where is the worker's health? Give --at PORT or --file FILE, as you gave the worker"
         )
     reason = _asked(at, ready=ready, timeout=timeout) if at else _read(path, ready=ready)
-    frame.say(reason or "ok")
+    if as_json:
+        click.echo(json.dumps({"asked": "ready" if ready else "live", "ok": not reason, "reason": reason}))
+    else:
+        frame.say(reason or "ok")
     return ILL if reason else FINE
 
 

@@ -39,8 +39,8 @@ def daemon_of(given: dict[str, Any]) -> Daemon:
         raise ImproperlyConfigured("--reload is for a worker that one watches: leave out -D")
     if daemon.detach and not daemon.logfile:
         raise ImproperlyConfigured("-D has no terminal to write its log to: give -f FILE")
-    if given["reload_dirs"] and not given["reload"]:
-        raise ImproperlyConfigured("--reload-dir says where --reload looks: give --reload, too")
+    if (given["reload_dirs"] or given["reload_include"]) and not given["reload"]:
+        raise ImproperlyConfigured("--reload-dir and --reload-include say where --reload looks: give --reload, too")
     if given["reload"]:
         # Two changes within a second could leave a compiled file behind that looks newer than the source.
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -136,6 +136,8 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
             text="For development: load the app anew when a file changes."),
     _option("--reload-dir", "reload_dirs", variable="UMBEL_RELOAD_DIRS", multiple=True, metavar="FOLDER",
             text="Where to look for that, instead of the working folder; may be repeated."),
+    _option("--reload-include", "reload_include", variable="UMBEL_RELOAD_INCLUDE", multiple=True, metavar="PATTERN",
+            text="Other files to look at, by their names, as in *.yaml; may be repeated."),
     _option("-D", "--detach", variable="UMBEL_DETACH", is_flag=True, text="Run in the background."),
     _option("--pidfile", variable="UMBEL_PIDFILE", default="", metavar="FILE",
             text="Write the process id there; refuse to start if it names a process that lives."),

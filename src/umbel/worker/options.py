@@ -51,6 +51,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Load the app anew when a file of it has changed."""
     reload_dirs: tuple[str, ...] = ()
     """Where to look for changes; empty: in *workdir*."""
+    reload_include: tuple[str, ...] = ()
+    """Patterns of the names of files that are looked at beside Python files, such as ``*.yaml``."""
 
 
 class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,7 @@ def test_purge_is_refused_with_what_to_use_instead() -> None:
         (("-D", "--reload", "-f", "log"), "leave out -D"),
         (("-D",), "give -f"),
         (("--reload-dir", "src"), "give --reload"),
+        (("--reload-include", "*.yaml"), "give --reload"),
     ],
 )
 def test_options_that_contradict_one_another_are_refused(words: tuple[str, ...], why: str) -> None:

@@ -140,6 +140,8 @@ def test_the_watcher_sees_code_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     (tmp_path / ".gitignore").write_text("made/\n")
     (tmp_path / "p" / ".gitignore").write_text("/f.py\n")
+    others = Watcher([tmp_path], ["*.txt"]).look()
+    assert {os.path.relpath(path, tmp_path) for path in others} == {"a.py", "umbel.toml", "p/b.py", "x.txt"}
     watcher = Watcher([tmp_path])
     seen = watcher.look()
     assert {os.path.relpath(path, tmp_path) for path in seen} == {"a.py", "umbel.toml", "p/b.py"}

@@ -36,7 +36,9 @@ class Operations:
         self._server = HealthServer(probe_address(options.health), self._health.verdict) if options.health else None
         self._file = HealthFile(Path(options.health_file)) if options.health_file else None
         folders = options.reload_dirs or (options.workdir or ".",)
-        self._watcher = Watcher([Path(folder) for folder in folders]) if options.reload else None
+        self._watcher = (
+            Watcher([Path(folder) for folder in folders], options.reload_include) if options.reload else None
+        )
         self.scaler: Autoscaler | None = None
         """What sees to the number of children; None: it stays as it is."""
         if options.autoscale:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +27,18 @@ Stamp = dict[str, tuple[int, int]]
 
 
 class Watcher:
-    """Watches Python files and ``umbel.toml`` below *folders*, not in hidden folders nor where .gitignore says no."""
+    """Watches Python files and ``umbel.toml`` below *folders*, not in hidden folders nor where .gitignore says no.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    So it does files whose names are like one of the patterns *include*, such as ``*.yaml``.
+    """
+
+    def __init__(self, folders: Sequence[Path], include: Sequence[str] = ()) -> None:
         """Raises `ImproperlyConfigured` if one of *folders* is none."""
         for folder in folders:
             if not folder.is_dir():
                 raise ImproperlyConfigured(f"--reload-dir {folder}: there is no such folder")
         self._folders = tuple(folders)
+        self._include = tuple(include)
         self._seen: Stamp = {}
 
     async def run(self, changed: asyncio.Event) -> None:
@@ -61,10 +66,10 @@ class Watcher:
 
     def look(self) -> Stamp:
         """The files that are there now."""
-        return {path: stamp for folder in self._folders for path, stamp in _files(folder)}
+        return {path: stamp for folder in self._folders for path, stamp in _files(folder, self._include)}
 
 
-def _files(top: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+def _files(top: Path, include: Sequence[str]) -> Iterator[tuple[str, tuple[int, int]]]:
     pending = [(str(top.absolute()), _ignored_above(top))]
     while pending:
         folder, rules = pending.pop()
@@ -77,12 +82,16 @@ def _files(top: Path) -> Iterator[tuple[str, tuple[int, int]]]:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in NEVER and not entry.name.startswith(".") and not _left_out(entry, rules):
                     pending.append((entry.path, rules))
-            elif entry.name.endswith(WATCHED) and not _left_out(entry, rules):
+            elif _watched(entry.name, include) and not _left_out(entry, rules):
                 try:
                     found = entry.stat()
                 except OSError:
                     continue
                 yield entry.path, (found.st_mtime_ns, found.st_size)
+
+
+def _watched(name: str, include: Sequence[str]) -> bool:
+    return name.endswith(WATCHED) or any(fnmatchcase(name, pattern) for pattern in include)
 
 
 def _left_out(entry: os.DirEntry[str], rules: list[tuple[str, Gitignore]]) -> bool:
