@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVERS := $(BIN)/python -m tests.servers
 PYTEST := $(BIN)/python -m pytest
-# Three on two cores, for many tests mostly wait. Neighbours stay together, so that each server starts in few of them.
-PARALLEL := -n 3 --dist worksteal
+# Four on two cores, for many tests mostly wait. Which of them begins with which tests: tests/order.py.
+PARALLEL := -n 4 --dist worksteal
 CODE := $(wildcard src tests examples benchmarks)
 
 .PHONY: help install demo test check docs format unit conformance system bench clean

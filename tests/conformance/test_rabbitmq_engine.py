@@ -204,10 +204,12 @@ async def test_a_queue_that_was_deleted_is_declared_again(rig: Rig, rabbitmq_ser
 
 async def test_a_queue_with_other_arguments_is_refused_by_name(rig: Rig, rabbitmq_server: Server) -> None:
     line = Line(rabbitmq_server.port)
+    line.ask(commands.Queue.Delete(queue=f"umbel.{QUEUE}.c0"))
     line.ask(commands.Queue.Declare(queue=f"umbel.{QUEUE}.c0", durable=True))
-    line.close()
     with pytest.raises(BrokerError, match="x-queue-type"):
         await rig.open()
+    line.ask(commands.Queue.Delete(queue=f"umbel.{QUEUE}.c0"))
+    line.close()
 
 
 def test_a_port_where_nothing_listens_is_unavailable_within_the_deadline(rig: Rig) -> None:
