@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from umbel.contracts.capabilities import Power, powers_of
@@ -13,7 +14,7 @@ from umbel.exceptions import DecodeError
 from umbel.journal import MAX_TOGETHER, Journal
 from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Kind
 from umbel.model.flow import Flow
-from umbel.model.job import Job
+from umbel.model.job import Delivery, Job
 from umbel.security.redaction import UNKNOWN, Redaction, Sketch
 from umbel.settings import Settings
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
@@ -41,6 +42,13 @@ class Teller:
         for start in range(0, len(jobs), MAX_TOGETHER):
             part = list(jobs[start : start + MAX_TOGETHER])
             self.journal.add_all(self._sent, part, now, len(part[0].envelope))
+
+    def revoked(self, deliveries: Sequence[Delivery]) -> None:
+        """*deliveries* were ended from here, as their jobs were revoked before they could run."""
+        now = time.time()
+        for start in range(0, len(deliveries), MAX_TOGETHER):
+            part = list(deliveries[start : start + MAX_TOGETHER])
+            self.journal.add_all(self._revoked, part, now, len(part[0].envelope))
 
     def started_flow(self, flow: Flow, total: int, root: str | None) -> None:
         """*flow* was accepted by the broker; *total* is how many jobs it has so far."""
@@ -111,6 +119,19 @@ class Teller:
             journal.count(envelope.task, job.queue).sent += 1
             if tell and self.telling(job.id, envelope.task):
                 events.append(self.event("task-sent", job, envelope, at, self.described(envelope, job.priority)))
+        return events
+
+    def _revoked(self, journal: Journal, deliveries: list[Delivery], at: float, tell: bool) -> list[Event]:
+        events: list[Event] = []
+        for one in deliveries:
+            with suppress(DecodeError):
+                envelope = decode(one.envelope, MAX_LINK_BYTES)
+                task = envelope.task
+                journal.count(task, one.queue).revoked += 1
+                if tell and not self.sketch(task).silent:
+                    body = {"reason": "revoked", **self.described(envelope)}
+                    sealed = self.sealed(task, one.envelope)
+                    events.append(Event("task-revoked", at, one.id, task, one.queue, one.attempt, body, sealed))
         return events
 
     def _headers(self, headers: Mapping[str, Any], body: dict[str, Any]) -> None:

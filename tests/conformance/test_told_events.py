@@ -138,6 +138,15 @@ def test_each_end_of_a_job_has_its_event(app: Umbel) -> None:
     app.close()
 
 
+def test_a_job_that_is_revoked_before_it_runs_is_told_by_whoever_ends_it(app: Umbel) -> None:
+    handle = app.send_task("later", (1,), countdown=100)
+    handle.revoke()
+    events = ended(app, handle.id)
+    end = only(events, "task-revoked", handle.id)
+    assert (end.task, end.attempt, end.body["reason"], end.body["args"]) == ("later", 1, "revoked", "[1]")
+    app.close()
+
+
 def test_jobs_of_a_flow_tell_what_they_are_as_nobody_has_sent_them(app: Umbel) -> None:
     @app.task
     def add(x: int, y: int) -> int:

@@ -139,8 +139,10 @@ class Revoking:
         jobs = job_store(self._seat, "revoking jobs")
         settlements = yield from self._recorded(session, deliveries)
         ours: list[bool] = yield Twin(partial(jobs.end, session, settlements), partial(jobs.aend, session, settlements))
+        ended = [one for one, kept in zip(deliveries, ours, strict=True) if kept]
+        if self._seat.teller is not None:
+            self._seat.teller.revoked(ended)
         if task_revoked.receivers:
-            ended = [one for one, kept in zip(deliveries, ours, strict=True) if kept]
             yield Twin(partial(self._ender.tell, ended), partial(self._ender.atell, ended))
         return sum(ours)
 

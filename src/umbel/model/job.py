@@ -66,3 +66,9 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     envelope: bytes
     counts: Counts = FIRST
     returned: bool = False
+
+    @property
+    def attempt(self) -> int:
+        """Which run of its job it is for, from 1."""
+        counts = self.counts
+        return 1 + counts.retries + counts.crashes + counts.losses

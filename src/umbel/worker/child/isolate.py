@@ -25,6 +25,7 @@ from umbel.execution import builtin
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.interruption import FORCED, LoopWindow, ThreadWindow, Why, meant, struck
 from umbel.execution.limits import Limits
+from umbel.messenger import messenger
 from umbel.model.outcome import Outcome
 from umbel.page import Page, taken
 from umbel.request import Request
@@ -192,6 +193,7 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
                     os._exit(0)  # the task has forked, and this is the copy
                 relay.send(packed(end_of(outcome)))
     worker_process_shutdown.send(None, pid=pid, exitcode=0)
+    messenger.flush()
     return 0
 
 

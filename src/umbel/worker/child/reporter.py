@@ -209,7 +209,7 @@ class Reporter:
             if value != _NIL:
                 body["result"] = line.hidden or self._results.get(value) or self._result(value)
             envelope = b"" if finished.part is None else self._described(delivery, body)
-            attempt = 1 if delivery.counts is FIRST else attempt_of(delivery)
+            attempt = 1 if delivery.counts is FIRST else delivery.attempt
             events.append(
                 Event("task-succeeded", finished.ended or at, delivery.id, line.task, queue, attempt, body, envelope)
             )
@@ -242,7 +242,7 @@ class Reporter:
         delivery, envelope = finished.delivery, b""
         if whole:
             envelope = self._described(delivery, body)
-        return Event(kind, at, delivery.id, finished.task, delivery.queue, attempt_of(delivery), body, envelope)
+        return Event(kind, at, delivery.id, finished.task, delivery.queue, delivery.attempt, body, envelope)
 
     def _described(self, delivery: Delivery, body: dict[str, Any]) -> bytes:
         envelope = _read(delivery)
@@ -258,18 +258,18 @@ class Reporter:
             return None
         envelope, body, whole = _read(delivery), dict[str, Any](), b""
         if envelope is not None:
-            if attempt_of(delivery) == 1 and envelope.due:
+            if delivery.attempt == 1 and envelope.due:
                 body["wait"] = max(0.0, at - envelope.due)
             if envelope.part is not None:
                 whole = self._described(delivery, body)
-        return Event("task-started", at, delivery.id, job.task, delivery.queue, attempt_of(delivery), body, whole)
+        return Event("task-started", at, delivery.id, job.task, delivery.queue, delivery.attempt, body, whole)
 
     def _received(self, journal: Journal, delivery: Delivery, at: float, tell: bool) -> Event | None:
         del journal
         envelope = _read(delivery) if tell else None
         if envelope is None or not self.teller.telling(delivery.id, envelope.task):
             return None
-        return Event("task-received", at, delivery.id, envelope.task, delivery.queue, attempt_of(delivery))
+        return Event("task-received", at, delivery.id, envelope.task, delivery.queue, delivery.attempt)
 
     def _progress(self, journal: Journal, subject: tuple[Delivery, bytes], at: float, tell: bool) -> Event | None:
         del journal
@@ -278,13 +278,7 @@ class Reporter:
         if envelope is None or said.state == STARTED or not self.teller.telling(delivery.id, envelope.task):
             return None
         told = {"state": said.state, "meta": self.teller.redaction.value(said.meta)}
-        return Event("task-progress", at, delivery.id, envelope.task, delivery.queue, attempt_of(delivery), told)
-
-
-def attempt_of(delivery: Delivery) -> int:
-    """Which run of its job *delivery* is for, from 1."""
-    counts = delivery.counts
-    return 1 + counts.retries + counts.crashes + counts.losses
+        return Event("task-progress", at, delivery.id, envelope.task, delivery.queue, delivery.attempt, told)
 
 
 def _read(delivery: Delivery) -> Envelope | None:
