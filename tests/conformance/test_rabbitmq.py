@@ -11,6 +11,7 @@ from umbel.claims.redis import RedisClaims
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
+from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import HeldFlowConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.marking import MarkingConformance
@@ -53,6 +54,10 @@ class TestNotes(OnOneServer, NoteConformance):
 
 
 class TestMailbox(OnOneServer, MailboxConformance):
+    pass
+
+
+class TestEvents(OnOneServer, EventLogConformance):
     pass
 
 

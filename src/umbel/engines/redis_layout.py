@@ -13,6 +13,9 @@ QUEUES: Final = b"umbel:queues"
 EVENTS: Final = b"umbel:{~events}:log"
 """STREAM of what happened; no queue can have such a name."""
 
+CARRIED_EVENTS: Final = b"umbel:{~events:c}:log"
+"""The same beside the claims of a broker that is another server."""
+
 
 def prefix(queue: str) -> bytes:
     """What the keys of *queue* begin with."""

@@ -20,6 +20,7 @@ from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import RABBITMQ, Power
 from umbel.contracts.claims import ClaimStore, NoteKeeper, Verdict
+from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.contracts.examiner import Examiner
 from umbel.contracts.jobs import NoteStore, Revoked
 from umbel.contracts.mailbox import Mailbox, MailboxHolder
@@ -38,7 +39,8 @@ AT_ONCE_SECONDS: Final = 0.1
 class RabbitMQBroker:
     """`Broker`, `Inspector` and `JobRevoker` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*.
 
-    What the claim store keeps of notes and boxes, it keeps for the broker: a `NoteHolder` and `MailboxHolder` then.
+    What the claim store keeps of notes, boxes and events it keeps for the broker, which is a `NoteHolder`,
+    `MailboxHolder` and `EventLogHolder` then.
     """
 
     powers: frozenset[Power] = RABBITMQ
@@ -55,6 +57,9 @@ class RabbitMQBroker:
         if isinstance(claims, MailboxHolder):
             self.mailbox: Mailbox = claims.mailbox
             self.powers |= {Power.MAILBOX}
+        if isinstance(claims, EventLogHolder):
+            self.event_log: EventLog = claims.event_log
+            self.powers |= {Power.EVENTS}
         self._mail = Mail(self._engine)
         self._desk: Desk | None = None
         self._turn = count()

@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 from umbel.brokers.redis import inspector, operations
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.event_log import RedisEventLog
 from umbel.brokers.redis.flows import RedisFlows
 from umbel.brokers.redis.jobs import RedisJobs
 from umbel.brokers.redis.limits import RedisLimits
@@ -17,13 +16,15 @@ from umbel.brokers.redis.schedules import RedisSchedules
 from umbel.brokers.redis.window import Acknowledged
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import REDIS
+from umbel.contracts.event_log import Kept
 from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_boxes import RedisBoxes
-from umbel.engines.redis_layout import events
+from umbel.engines.redis_layout import EVENTS, events
+from umbel.engines.redis_log import RedisLog
 from umbel.engines.redis_opening import opened
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
@@ -75,9 +76,9 @@ class RedisBroker:
         return RedisBoxes(self._calls, self._engine, Letter, MAX_HEARD)
 
     @property
-    def event_log(self) -> RedisEventLog:
+    def event_log(self) -> RedisLog[Kept]:
         """The log of events on this engine."""
-        return RedisEventLog(self._engine)
+        return RedisLog(self._engine, EVENTS, Kept)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Accept *jobs*, each queue's in atomic steps of 500; raises as the contract says."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from umbel.brokers.redis.calls import Calls
 from umbel.contracts.limits import Admission, Entry, Standing
 from umbel.engines.redis_command import Command, Word
-from umbel.engines.redis_jobs import MAX_SENT, MAX_SENT_BYTES, due, milliseconds
+from umbel.engines.redis_jobs import MAX_SENT_BYTES, due, milliseconds
 from umbel.model.limit import Limit, Pace, Unique
+
+MAX_ADMITTED: Final = 200
 
 _NO_LIMIT: Final[tuple[Word, Word, Word]] = ("", "", "")
 
@@ -36,7 +39,7 @@ def _parts(admissions: Sequence[Admission], places: Sequence[int]) -> Iterator[l
     for place in places:
         part.append(place)
         size += len(admissions[place].job.envelope)
-        if len(part) >= MAX_SENT or size >= MAX_SENT_BYTES:
+        if len(part) >= MAX_ADMITTED or size >= MAX_SENT_BYTES:
             yield part
             part, size = [], 0
     if part:
@@ -77,6 +80,7 @@ def limit_name(task: str, key: str) -> bytes:
     return b"%d:%b%b" % (len(text), text, key.encode())
 
 
+@lru_cache(1024)
 def pace_word(pace: Pace) -> str:
     """*pace*, its interval in milliseconds."""
     return f"{pace.concurrency} {pace.interval * 1000:.6g} {pace.burst}"

@@ -27,7 +27,7 @@ class RedisLimits:
         self._known = known
 
     def admit(self, admissions: Sequence[Admission]) -> list[str]:
-        """Send jobs under limits; see `LimitStore.admit`. Steps of 500, unless the length of the queue is bounded."""
+        """Send jobs under limits; see `LimitStore.admit`. Steps of 200, unless the length of the queue is bounded."""
         queues = {each.job.queue for each in admissions}
         standing = self._do(queues, limit_operations.admit(self._calls, admissions, queues - self._known))
         self._note(queues, admissions, standing)

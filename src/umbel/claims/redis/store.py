@@ -10,6 +10,7 @@ from umbel.claims.redis.keeping import CarriedCalls, KeptFlows, KeptSchedules, R
 from umbel.claims.redis.operations import Calls
 from umbel.contracts.broker import Beat, Ended, Reclaimed
 from umbel.contracts.claims import Answer, Pointer, Verdict
+from umbel.contracts.event_log import Kept
 from umbel.contracts.jobs import Revoked
 from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, SessionInfo
@@ -17,7 +18,8 @@ from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_boxes import RedisBoxes
-from umbel.engines.redis_layout import events
+from umbel.engines.redis_layout import CARRIED_EVENTS, events
+from umbel.engines.redis_log import RedisLog
 from umbel.engines.redis_opening import opened
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery
@@ -30,10 +32,8 @@ BOXES: Final = "c:"
 class RedisClaims:
     """`ClaimStore` on one database of a Redis server (>= 6.2) or on a Cluster, beside the records of the result store.
 
-    It keeps notes and boxes; on one server alone flows and schedules, too: a `FlowKeeper`.
-
-    *clock* answers unix seconds and is for tests:
-    it replaces the server's clock in every decision.
+    It keeps notes, boxes and the log of events; on one server alone flows and schedules, too: a `FlowKeeper`. *clock*
+    answers unix seconds and is for tests: it replaces the server's clock in every decision.
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
@@ -45,6 +45,7 @@ class RedisClaims:
         self.flow_store = KeptFlows(self._carried, self._engine)
         self.schedule_store = KeptSchedules(self._carried, self._engine)
         self.outbox = RedisOutbox(self._carried, self._engine, self._calls)
+        self.event_log = RedisLog(self._engine, CARRIED_EVENTS, Kept)
         self.mailbox = RedisBoxes(self._carried, self._engine, Letter, MAX_HEARD, BOXES)
 
     async def heartbeat(

@@ -39,10 +39,9 @@ local function placed(id, level, retries, name, turn, pace, text)
   return place == 'h' and 'held' or 'run'
 end
 
-local function verdict(at)
+local function verdict(at, text, tag_here)
   local id, tag, unique_word = ARGV[at], ARGV[at + 1], ARGV[at + 7]
-  local text = redis.call('HGET', prefix .. 'limited', id)
-  if not open or redis.call('HGET', mine, id) ~= tag or redis.call('HEXISTS', jobs, id) == 0 then
+  if not open or tag_here ~= tag or redis.call('HEXISTS', jobs, id) == 0 then
     return text and string.sub(text, 1, 1) == 'h' and 'held' or 'lost'
   end
   if ARGV[at + 2] == '1' then
@@ -63,8 +62,13 @@ local function verdict(at)
   return said
 end
 
+local ids = {}
 for at = 4, #ARGV, 8 do
-  answer[#answer + 1] = verdict(at)
+  ids[#ids + 1] = ARGV[at]
+end
+local texts, tags = redis.call('HMGET', prefix .. 'limited', unpack(ids)), redis.call('HMGET', mine, unpack(ids))
+for i in ipairs(ids) do
+  answer[i] = verdict(8 * i - 4, texts[i], tags[i])
 end
 limits.flush()
 if #left > 0 then

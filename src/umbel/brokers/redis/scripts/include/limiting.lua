@@ -28,10 +28,33 @@ local function limiting(prefix, quiet)
     return number
   end
 
-  local function in_pieces(words, write)
+  -- A command on a key, with many words.
+  local function in_pieces(command, key, words)
+    local sum = 0
     for at = 1, #words, 1000 do
-      write(unpack(words, at, math.min(at + 999, #words)))
+      sum = sum + command(key, unpack(words, at, math.min(at + 999, #words)))
     end
+    return sum
+  end
+
+  local function zadd(key, ...)
+    return redis.call('ZADD', key, ...)
+  end
+
+  local function zrem(key, ...)
+    return redis.call('ZREM', key, ...)
+  end
+
+  local function hset(key, ...)
+    return redis.call('HSET', key, ...)
+  end
+
+  local function hdel(key, ...)
+    return redis.call('HDEL', key, ...)
+  end
+
+  local function rpush(key, ...)
+    return redis.call('RPUSH', key, ...)
   end
 
   local function add(list, one, two)
@@ -41,9 +64,6 @@ local function limiting(prefix, quiet)
 
   local function anew()
     todo = { ready = {}, holding = {}, watched = {}, texts = {}, unheld = {}, forgotten = {}, lines = {}, left = {} }
-    for _, limit in ipairs(order) do
-      limit.runs_new, limit.runs_gone, limit.outs_new, limit.freed = {}, {}, {}, {}
-    end
   end
 
   local function write_text(place, level, retries, limit, turn)
@@ -85,7 +105,7 @@ local function limiting(prefix, quiet)
         name = name, key = key, runs = prefix .. 'runs:' .. name, turns = prefix .. 'turns:' .. name,
         pace = pace or facts[1] or '0 0 1', next = tonumber(facts[2] or 0), held = tonumber(facts[3] or 0),
         known = facts[1] and table.concat(facts, ' '), more = 0, more_out = 0, outs = {},
-        runs_new = {}, runs_gone = {}, outs_new = {}, freed = {},
+        runs_new = {}, runs_gone = {}, outs_new = {}, freed = {}, turns_moved = {}, turns_gone = {},
       }
       limit.is_listed = facts[1] and limit.held >= 0
       limit.held = math.max(limit.held, 0)
@@ -220,8 +240,9 @@ local function limiting(prefix, quiet)
     table.insert(verb.of(name).runs_gone, id)
   end
 
-  -- A held job leaves its line; `score` is where its turn stands then, if it is to move.
-  local function leave_line(limit, turn, member, score)
+  -- A held job leaves its line; `score` is where its turn stands then, if it is to move; `rest` whether it has more of them,
+  -- if that is known.
+  local function leave_line(limit, turn, member, score, rest)
     local line = line_of(limit, turn)
     local words = todo.left[line]
     if not words then
@@ -229,7 +250,7 @@ local function limiting(prefix, quiet)
       todo.left[line] = words
     end
     words[#words + 1] = member
-    words.score = score
+    words.score, words.rest = score, rest
     table.insert(todo.unheld, member)
   end
 
@@ -244,12 +265,12 @@ local function limiting(prefix, quiet)
 
   -- The next of these turns may follow: a job of them is out no more.
   local function free(limit)
+    if #limit.freed == 0 then
+      return
+    end
     local turns, scores, gone = {}, {}, {}
     for i = 1, #limit.freed, 2 do
       turns[#turns + 1] = limit.freed[i]
-    end
-    if #turns == 0 then
-      return
     end
     for i, id in ipairs(redis.call('HMGET', limit.key, unpack(turns))) do
       if turns[i] ~= '' and id == limit.freed[2 * i] then
@@ -262,43 +283,32 @@ local function limiting(prefix, quiet)
       redis.call('ZADD', limit.turns, 'XX', unpack(scores))
       redis.call('HDEL', limit.key, unpack(gone))
     end
+    limit.freed = {}
   end
 
   local function write_runs(limit)
-    if #limit.runs_gone > 0 then
-      redis.call('ZREM', limit.runs, unpack(limit.runs_gone))
+    in_pieces(zrem, limit.runs, limit.runs_gone)
+    if #limit.runs_new > 0 then
+      in_pieces(zadd, limit.runs, limit.runs_new)
+      in_pieces(hset, limit.key, limit.outs_new)
+      limit.has_runs = true
     end
-    in_pieces(limit.runs_new, function(...)
-      redis.call('ZADD', limit.runs, ...)
-    end)
-    in_pieces(limit.outs_new, function(...)
-      redis.call('HSET', limit.key, ...)
-    end)
     if #limit.runs_new + #limit.runs_gone > 0 then
       limit.base, limit.base_out, limit.more, limit.more_out = nil, nil, 0, 0
+      limit.runs_new, limit.runs_gone, limit.outs_new = {}, {}, {}
     end
   end
 
   local function write_places()
-    in_pieces(todo.watched, function(...)
-      redis.call('ZADD', watched, ...)
-    end)
+    in_pieces(zadd, watched, todo.watched)
     for level, ids in pairs(todo.ready) do
-      in_pieces(ids, function(...)
-        redis.call('RPUSH', prefix .. 'ready:' .. level, ...)
-      end)
+      in_pieces(rpush, prefix .. 'ready:' .. level, ids)
     end
     for line, words in pairs(todo.lines) do
-      in_pieces(words, function(...)
-        words.limit.held = words.limit.held + redis.call('ZADD', line, ...)
-      end)
+      words.limit.held = words.limit.held + in_pieces(zadd, line, words)
     end
-    in_pieces(todo.holding, function(...)
-      redis.call('ZADD', holding, ...)
-    end)
-    in_pieces(todo.texts, function(...)
-      redis.call('HSET', limited, ...)
-    end)
+    in_pieces(zadd, holding, todo.holding)
+    in_pieces(hset, limited, todo.texts)
     for _, words in pairs(todo.lines) do
       local turns = words.limit.turns
       if not redis.call('ZSCORE', turns, words.turn) then
@@ -308,28 +318,32 @@ local function limiting(prefix, quiet)
   end
 
   local function leave_places()
-    in_pieces(todo.unheld, function(...)
-      redis.call('ZREM', holding, ...)
-    end)
+    in_pieces(zrem, holding, todo.unheld)
     for line, words in pairs(todo.left) do
       local limit = words.limit
-      in_pieces(words, function(...)
-        limit.held = limit.held - redis.call('ZREM', line, ...)
-      end)
-      if redis.call('EXISTS', line) == 0 then
-        redis.call('ZREM', limit.turns, words.turn)
+      limit.held = limit.held - in_pieces(zrem, line, words)
+      if words.rest == nil then
+        words.rest = redis.call('EXISTS', line) == 1
+      end
+      if not words.rest then
+        table.insert(limit.turns_gone, words.turn)
       elseif words.score then
-        redis.call('ZADD', limit.turns, words.score, words.turn)
+        add(limit.turns_moved, words.score, words.turn)
+      end
+    end
+    for _, limit in ipairs(order) do
+      if #limit.turns_moved + #limit.turns_gone > 0 then
+        in_pieces(zadd, limit.turns, limit.turns_moved)
+        in_pieces(zrem, limit.turns, limit.turns_gone)
+        limit.turns_moved, limit.turns_gone = {}, {}
       end
     end
     local gone = {}
     for id in pairs(todo.forgotten) do
       gone[#gone + 1] = id
     end
-    in_pieces(gone, function(...)
-      redis.call('HDEL', limited, ...)
-      redis.call('ZREM', watched, ...)
-    end)
+    in_pieces(hdel, limited, gone)
+    in_pieces(zrem, watched, gone)
   end
 
   -- Write what was noted so far.
@@ -346,72 +360,73 @@ local function limiting(prefix, quiet)
     anew()
   end
 
-  -- The first held job of a turn, if it still is one and not what a cut has left; and whether there was any.
-  local function first_of(limit, line)
-    local member = line[line.at]
-    line.at = line.at + 1
-    if not member then
-      return nil, nil
-    end
-    local id = string.sub(member, 2)
-    local text = redis.call('HGET', limited, id)
-    if text and string.sub(text, 1, 1) == 'h' then
-      if redis.call('HEXISTS', prefix .. 'jobs', id) == 1 then
-        return member, id
+  -- The first held jobs of some turns, as many as may be needed; line.texts has what is kept of them.
+  local function first_of(limit, turns, want)
+    local lines, ids = {}, {}
+    for _, turn in ipairs(turns) do
+      local last = turn == '' and want or 1
+      local line = redis.call('ZRANGE', line_of(limit, turn), 0, last)
+      line.at, line.is_whole = 1, #line <= last
+      lines[turn] = line
+      for i = 1, math.min(#line, last) do
+        ids[#ids + 1] = string.sub(line[i], 2)
       end
-      todo.forgotten[id] = true
     end
-    return member, nil
+    local texts, kept = {}, #ids > 0 and redis.call('HMGET', limited, unpack(ids)) or {}
+    for i, id in ipairs(ids) do
+      texts[id] = kept[i]
+    end
+    return lines, texts
   end
 
-  -- Release what the limit allows; answers when it has to go on, if time alone decides. Who is released is read from here
-  -- and written by the next flush.
+  -- Release what the limit allows; answers when it has to go on, if time alone decides. What is released is written by the
+  -- next flush.
   local function tend(limit, budget)
-    local want = math.max(1, budget - verb.released)
+    local why, want = blocked(limit), math.max(1, math.min(budget - verb.released, 500))
     if limit.most > 0 then
       want = math.max(1, math.min(want, limit.most - taken(limit)))
     end
     if limit.interval > 0 then
       want = math.max(1, math.min(want, math.ceil(most_ahead(limit) - out(limit))))
     end
-    local heads, queue, lines, at = redis.call('ZRANGE', limit.turns, 0, want - 1, 'WITHSCORES'), {}, {}, 1
+    local heads, queue = redis.call('ZRANGE', limit.turns, 0, want - 1, 'WITHSCORES'), {}
     for i = 1, #heads, 2 do
       queue[#queue + 1] = heads[i + 1] ~= 'inf' and heads[i] or nil
     end
-    local truncated = #queue == want
+    if not queue[1] or why == 'early' then
+      return queue[1] and limit.next
+    end
+    local goes_on, at = #queue == want, 1
+    local lines, texts = first_of(limit, queue, want)
     while queue[at] do
-      local why, turn = blocked(limit), queue[at]
+      local turn = queue[at]
+      local line = lines[turn]
+      local member = line[line.at]
+      why = blocked(limit)
       if why == 'early' then
         return limit.next
-      end
-      if verb.released >= budget then
+      elseif verb.released >= budget then
         return not why and now or nil
+      elseif why and not (member and redis.call('ZSCORE', limit.runs, string.sub(member, 2))) then
+        return nil -- but one that is counted although it is held was counted before a cut: it needs no more room
       end
-      local line = lines[turn]
-      if not line then
-        line = redis.call('ZRANGE', line_of(limit, turn), 0, turn == '' and want or 0)
-        line.at, lines[turn] = 1, line
-      end
-      -- One that is counted although it is held was counted before a cut: it needs no more room.
-      if why and not (line[line.at] and redis.call('ZSCORE', limit.runs, string.sub(line[line.at], 2))) then
-        return nil
-      end
-      local member, id = first_of(limit, line)
-      if id then
+      line.at = line.at + 1
+      local rest = line[line.at] ~= nil or line.is_whole and false or nil
+      if not member then
+        table.insert(limit.turns_gone, turn)
+      elseif string.sub(texts[string.sub(member, 2)] or '', 1, 1) == 'h' then
         start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
-        verb.release(limit, turn, string.sub(member, 1, 1), id)
-        leave_line(limit, turn, member, turn == '' and next_number() or 'inf')
-      elseif member then
-        leave_line(limit, turn, member, next_number())
-      elseif #line == 0 then
-        redis.call('ZREM', limit.turns, turn)
+        verb.release(limit, turn, string.sub(member, 1, 1), string.sub(member, 2))
+        leave_line(limit, turn, member, turn == '' and next_number() or 'inf', rest)
+        queue[#queue + 1] = turn == '' and rest and turn or nil
+      else -- it is not held any more, or never was: left by a cut
+        leave_line(limit, turn, member, next_number(), rest)
+        goes_on = true
       end
-      truncated = truncated or member and not id
-      queue[#queue + 1] = turn == '' and line[line.at] and turn or nil
       at = at + 1
     end
-    local why = truncated and blocked(limit)
-    return truncated and (why == 'early' and limit.next or not why and now) or nil
+    why = goes_on and blocked(limit)
+    return goes_on and (why == 'early' and limit.next or not why and now) or nil
   end
 
   -- Jobs have ended, are dead, or set aside for a time: the first `over` of them keep no unique key.
@@ -447,7 +462,7 @@ local function limiting(prefix, quiet)
     elseif limit.interval > 0 or limit.is_stirred then
       redis.call('ZREM', due, limit.name)
     end
-    local has_jobs = redis.call('EXISTS', limit.runs, limit.turns) > 0
+    local has_jobs = limit.has_runs or redis.call('EXISTS', limit.runs, limit.turns) > 0
     local good_as_new = limit.interval > 0 and limit.next + (limit.burst - 1) * limit.interval or 0
     local is_listed = has_jobs or limit.marked
     if is_listed and not limit.is_listed then
@@ -474,7 +489,9 @@ local function limiting(prefix, quiet)
   function verb.done(budget)
     verb.flush()
     for _, limit in ipairs(order) do
-      limit.again = tend(limit, budget)
+      if limit.waits ~= 0 then
+        limit.again = tend(limit, budget)
+      end
     end
     verb.flush()
     for _, limit in ipairs(order) do
