@@ -308,6 +308,7 @@ class HistorySuite:
     def test_a_filter_that_compares_says_how_far_it_has_looked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("umbel.history.search.MAX_COMPARED", 40)
         monkeypatch.setattr("umbel.history.search.ENOUGH", 20)
+        monkeypatch.setattr("umbel.history.search.PATIENCE_SECONDS", 1e9)
         self.write(batch(1, event("task-sent", "old", args="[1]"), *(event("task-sent", f"j{n}") for n in range(50))))
         page = self.history.jobs("args.0:1 OR crashes>0")
         assert (page.rows, page.compared_all, page.cursor) == ((), False, 12)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from umbel.history.clauses import EVERYTHING, All, Clause, Conjunct, Except, Mea
 MAX_COMPARED: Final = 100_000
 MAX_RANGES: Final = 64
 """From how many ranges a page is merged; a filter that names more is compared instead."""
+PATIENCE_SECONDS: Final = 0.3
+"""After how long a page that is not full is given out, if there is more to compare."""
 ENOUGH: Final = 2_000
 """A range with more rows than this is long, however many more."""
 END: Final = 2**62
@@ -79,12 +82,13 @@ def search(transaction: Transaction, meaning: Meaning, within: Bounds, limit: in
         return Found([], None, compared_all=True)
     ranges, rest = _plan(transaction, meaning)
     clause = _together(rest, meaning)
-    steps = (0,) if clause == EVERYTHING else (ENOUGH, MAX_COMPARED)
+    start = time.monotonic()
+    steps = {0} if clause == EVERYTHING else {min(each, MAX_COMPARED) for each in (ENOUGH, 10 * ENOUGH, MAX_COMPARED)}
     found = Found([], None, compared_all=True)
-    for compared in steps:
+    for compared in sorted(steps):
         found = _compared(transaction, ranges, clause, within, _Wanted(limit, what, compared))
-        if len(found.rows) >= limit or found.compared_all:
-            break
+        if len(found.rows) >= limit or found.compared_all or time.monotonic() - start > PATIENCE_SECONDS:
+            break  # the next step takes several times as long: who waits goes on by the cursor
     return found
 
 

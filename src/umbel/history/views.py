@@ -43,8 +43,9 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 class JobPage(msgspec.Struct, frozen=True):
     """Jobs, newest first. *cursor* is what to hand in as ``before`` for the next page; None: there is none.
 
-    *compared_all* is False when the filter needed comparing and only the newest 100,000 rows were; the page may then be
-    short, or even empty, although there is a next one. *top* is the newest seq there was, *change* the newest change.
+    *compared_all* is False when the filter needed comparing and only the newest rows were, at most 100,000; the page
+    may then be short, or even empty, although there is a next one. *top* is the newest seq there was, *change* the
+    newest change.
     """
 
     rows: tuple[JobRow, ...]
