@@ -214,6 +214,7 @@ class Consumer:
     def _drop(self, delivery: Delivery) -> None:
         """Forget what the broker has taken back."""
         self._held.pop(delivery.id, None)
+        self.doorkeeper.forget(delivery)
 
     async def _ended(self, deliveries: list[Delivery]) -> dict[str, bytes]:
         """The records of those of *deliveries* that must not run again."""
@@ -305,7 +306,7 @@ class Consumer:
             await self._pause(error)
             return
         if not ours:
-            self._held.pop(run.delivery.id, None)
+            self._drop(run.delivery)
             return
         if self._stopping:
             self._settle(run, Released())

@@ -77,6 +77,10 @@ class Doorkeeper:
                 ready.append(entry if isinstance(entry, Finished) else one)
         return ready + await self._enter(asking, drop) if asking else ready
 
+    def forget(self, delivery: Delivery) -> None:
+        """Its place is somebody else's matter."""
+        self._inside.pop((delivery.id, delivery.number), None)
+
     def left(self, batch: Iterable[Finished]) -> None:
         """Have the places of *batch*, whose ends the broker has answered, given to others; soon, and together."""
         if self._store is None:
