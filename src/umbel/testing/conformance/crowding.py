@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from collections.abc import Coroutine
+from typing import Any, ClassVar
 
 from umbel.contracts.broker import Broker, Settlement
 from umbel.contracts.capabilities import Power
@@ -58,14 +59,14 @@ class CrowdingConformance(LimitStage):
     async def test_workers_and_producers_that_touch_limits_in_any_order_wait_for_each_other(self) -> None:
         limits = [at_once(2, str(number), turn="turn") for number in range(4)]
         crowd = await self.crowd(4)
-        calls = []
+        calls: list[Coroutine[Any, Any, object]] = []
         for number, (client, session, given) in enumerate(crowd):
             mixed = limits[number:] + limits[:number]
             jobs = [Job(f"new-{number}-{each.key}", QUEUE, b"") for each in mixed]
             entries = [Entry(delivery, limit) for delivery, limit in zip(given, mixed, strict=True)]
             calls.append(_limits(client).enter(session, entries))
             calls.append(_limits(client).aadmit([Admission(*each) for each in zip(jobs, mixed, strict=True)]))
-            calls.append(client.reclaim([QUEUE], 10.0))  # type: ignore[arg-type]
+            calls.append(client.reclaim([QUEUE], 10.0))
         await soon(asyncio.gather(*calls))
         standings = await self.standings()
         assert [each.held + each.out + each.entered for each in standings] == [8] * 4
