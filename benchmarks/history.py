@@ -120,11 +120,11 @@ class Generator:
 
     def _figures(self, transaction: Transaction, names: dict[str, list[int]]) -> None:
         histogram = packed(dict.fromkeys(range(20, 60), 5))
-        for span, count in ((10, 360), (60, 1_440), (3_600, 168)):
+        for span, count in ((10, 360), (60, 1_440), (3_600, 168), (86_400, 8)):
             rows = [
                 (span, task, 0, int(self._end) // span * span - span * back, 9, 8, 1, 0, 0, 0, histogram, histogram)
                 for back in range(count)
-                for task in (0, *names["task"][: 400 if span == 3_600 else 20])
+                for task in (0, *names["task"][: 400 if span >= 3_600 else 20])
             ]
             transaction.many("ingest.put_rollups", rows)
         for back in range(1_440):

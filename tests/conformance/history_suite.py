@@ -350,7 +350,7 @@ class HistorySuite:
         self.write(batch(1, tallies=hour))
         windows = [self.history.series(NOW - days * 86_400, NOW, task="t") for days in (0.01, 1, 7, 400)]
         assert [sum(point.sent for point in series.points) for series in windows] == [28, 120, 120, 120]
-        assert [series.span for series in windows] == [10, 300, 1_800, 86_400 * 7]
+        assert [series.span for series in windows] == [10, 300, 3_600, 86_400 * 7]
         (total,) = self.history.totals(NOW - 3_600, NOW, "queue")
         assert (total.name, total.sent, total.failed) == ("q", 120, 60)
         assert total.wait[0] == pytest.approx(0.001, rel=0.1)
@@ -430,7 +430,8 @@ class HistorySuite:
     def test_old_figures_go(self) -> None:
         self.write(batch(1, tallies=[Tally("t", "q", NOW, sent=1)]))
         retention = Retention(self.archive, Terms(1e9, 1e9, 10, 2**40), lambda _: None)
-        spans = {3_600.0: [10, 60, 3_600], 2 * 86_400.0: [60, 3_600], 15 * 86_400.0: [3_600], 401 * 86_400.0: []}
+        day = 86_400.0
+        spans = {1.0: [10, 60, 3_600, 86_400], 2 * day: [60, 3_600, 86_400], 15 * day: [3_600, 86_400], 402 * day: []}
         for age, left in spans.items():
             retention.prune(NOW + age)
             assert sorted({row["span"] for row in self._contents()["rollup"]}) == left

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from umbel.contracts.history import Transaction
-from umbel.history.histogram import add, percentiles, unpacked
+from umbel.history.histogram import merge, percentiles, unpacked
 from umbel.history.labels import Labels
 from umbel.history.rollups import SPANS
 from umbel.history.views import ErrorGroup, Point, Series, Totals
 
 MAX_POINTS: Final = 400
-MAX_ROWS: Final = 20_000
+MAX_ROWS: Final = 50_000
+MAX_BUCKETS: Final = 60
+"""Of how many buckets a total is made: each has a row for every task that was active."""
 SHARES: Final = (0.5, 0.95, 0.99)
-STEPS: Final = (10, 30, 60, 300, 600, 1_800, 3_600, 21_600, 86_400, 604_800)
+STEPS: Final = (10, 30, 60, 120, 300, 600, 3_600, 21_600, 86_400, 604_800)
 """How long a point of a chart may be, in seconds."""
 
 
@@ -33,7 +35,7 @@ def series(transaction: Transaction, start: float, end: float, task: str, queue:
 
 def totals(transaction: Transaction, labels: Labels, start: float, end: float, by: str) -> list[Totals]:
     """Counts and percentiles from *start* to *end* for each task, or each queue; the busiest first."""
-    span = next(each for each in SPANS if (end - start) / each <= MAX_POINTS or each == SPANS[-1])
+    span = next(each for each in SPANS if (end - start) / each <= MAX_BUCKETS or each == SPANS[-1])
     first = int(start) // span * span
     found: dict[int, _Sum] = {}
     place = 0 if by == "task" else 1
@@ -108,8 +110,8 @@ class _Sum:
         """Add the counts and histograms of *row*."""
         *counts, waits, runs = row
         self._counts = [old + int(new) for old, new in zip(self._counts, counts, strict=True)]
-        add(self._waits, unpacked(waits))
-        add(self._runs, unpacked(runs))
+        merge(self._waits, unpacked(waits))
+        merge(self._runs, unpacked(runs))
 
     def figures(self) -> tuple[Any, ...]:
         """The fields of a `Point` or of `Totals`."""

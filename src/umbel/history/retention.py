@@ -19,7 +19,7 @@ PAUSE_SECONDS: Final = 0.05
 MAX_STEPS: Final = 400
 """Of one call, so that it ends: what is left goes with the next."""
 DAY: Final = 86_400.0
-ROLLUPS: Final = dict(zip(SPANS, (DAY, 14 * DAY, 400 * DAY), strict=True))
+ROLLUPS: Final = dict(zip(SPANS, (DAY, 14 * DAY, 400 * DAY, 400 * DAY), strict=True))
 SAMPLES: Final = 14 * DAY
 AUDITS: Final = 400 * DAY
 SOURCES: Final = 2 * DAY

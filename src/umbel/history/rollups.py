@@ -1,4 +1,4 @@
-"""Roll-ups: counts and histograms by 10 s, minute and hour; of all jobs, of each task, and of each queue."""
+"""Roll-ups: counts and histograms by 10 s, minute, hour and day; of all jobs, of each task, and of each queue."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 from umbel.contracts.history import Transaction
 from umbel.history.bounds import moment, number, short
-from umbel.history.histogram import add, packed, unpacked
+from umbel.history.histogram import add, merge, packed, unpacked
 from umbel.history.names import Naming
 from umbel.model.event import Tally
 
-SPANS: Final = (10, 60, 3_600)
+SPANS: Final = (10, 60, 3_600, 86_400)
 COUNTS: Final = ("sent", "succeeded", "failed", "retried", "revoked", "dead")
 
 
@@ -65,8 +65,8 @@ def _with_stored(transaction: Transaction, span: int, sums: dict[tuple[int, int,
         found = sums.get((task, queue, bucket))
         if found is not None:
             found.counts = [new + int(old) for new, old in zip(found.counts, counts, strict=True)]
-            add(found.waits, unpacked(waits))
-            add(found.runs, unpacked(runs))
+            merge(found.waits, unpacked(waits))
+            merge(found.runs, unpacked(runs))
 
 
 def _row(span: int, key: tuple[int, int, int], found: Sum) -> list[Any]:

@@ -119,7 +119,7 @@ create table error_minute (
     primary key (minute, error_id)
 );
 
--- Counts and histograms by span (10, 60 or 3600 seconds) and bucket; of all (0, 0), of each task and of each queue.
+-- Counts and histograms by span (10, 60, 3600 or 86400 seconds) and bucket; of all (0, 0), of each task and of each queue.
 create table rollup (
     span bigint not null,
     task_id bigint not null,

@@ -118,7 +118,7 @@ create table error_minute (
     primary key (minute, error_id)
 ) without rowid;
 
--- Counts and histograms by span (10, 60 or 3600 seconds) and bucket; of all (0, 0), of each task and of each queue.
+-- Counts and histograms by span (10, 60, 3600 or 86400 seconds) and bucket; of all (0, 0), of each task and of each queue.
 create table rollup (
     span integer not null,
     task_id integer not null,
