@@ -79,7 +79,7 @@ def test_redis_keeps_limits_and_loses_nothing(redis_server: Server) -> None:
 
 def test_postgresql_keeps_limits_and_loses_nothing(postgres_url: str, postgres_admin: Admin) -> None:
     machine = type("Machine", (OnPostgres,), {"url": postgres_url, "admin": postgres_admin})
-    run_state_machine_as_test(machine, settings=FEW)
+    run_state_machine_as_test(machine, settings=settings(FEW, max_examples=3))
 
 
 # --- each protection, taken away: the machine must notice

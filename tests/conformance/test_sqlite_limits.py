@@ -120,7 +120,7 @@ async def test_limits_and_keys_that_mean_nothing_any_more_are_swept(
 
 
 async def test_more_limits_than_one_sweep_looks_at_are_swept_in_the_end(broker: SqliteBroker, path: Path) -> None:
-    limits = [Limit("task", str(number), None, Pace(1)) for number in range(2_500)]
+    limits = [Limit("task", str(number), None, Pace(1)) for number in range(1_200)]
     broker.limit_store.admit([Admission(Job(each.key, "q", b""), each, Unique(each.key)) for each in limits])
     session = broker.job_store
     for number in range(3):
