@@ -190,7 +190,7 @@ def scenarios(stage: Stage) -> dict[str, Scenario]:
         "retry": Scenario("settle", limited, retried, 12, has_given_way),
         "reclaim": Scenario("reclaim", due, [LEASE, 200], 20, is_released),
         "revoke": Scenario("revoke", limited, ["r", LEASE, "a2", "b1"], 10, are_seized("a2", "b1")),
-        "purge": Scenario("purge", limited, ["r", LEASE, 100, 1 << 20, 0], 12, are_seized("a2", "b1", "b2")),
+        "purge": Scenario("purge", limited, ["r", LEASE, 100, 1 << 20, 0], 10, are_seized("a2", "b1", "b2")),
         "adjust": Scenario("adjust", limited, adjusted, 12, lambda stage: holds(stage)[:2] == (2, 1)),
     }
 
@@ -267,7 +267,7 @@ def _a_key_is_free_when_its_job_has_ended(stage: Stage) -> bool:
     ("script", "protection", "without", "kept"),
     [
         ("leave", " and limits.is_over(ARGV[i + 2], level)", "", _no_place_is_taken_from_a_job_that_runs),
-        ("enter", "redis.call('HGET', mine, id) ~= tag or", "", _only_its_holder_enters),
+        ("enter", "tag_here ~= tag or", "", _only_its_holder_enters),
         ("settle", "limits.let_go(over, #ends + buried)", "", _an_end_gives_its_place_away),
         ("admit", " or turn and is_out(limit, turn)", "", _two_jobs_of_one_turn_are_not_out_at_once),
         ("reclaim", "  sweep(prefix, limits, limit)", "", _a_place_that_nobody_needs_is_found),
