@@ -86,13 +86,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     subject: Any
     at: float
     size: int
-    several: int = 0
-    """How many subjects there are, if there may be several."""
-
-    @property
-    def count(self) -> int:
-        """How many events it may make."""
-        return self.several or 1
+    count: int = 1
+    """How many events it may make."""
 
 
 class Journal:
