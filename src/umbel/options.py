@@ -82,6 +82,11 @@ class AppOptions(TypedDict, total=False):
     event_redact: Collection[str]
     event_log_batches: int
     history_sample: float
+    history_url: str
+    history_expires: Seconds
+    history_failed_expires: Seconds
+    history_max_jobs: int
+    history_max_bytes: int
     timezone: str
     beat_schedule: Mapping[str, Mapping[str, Any]]
     beat_cron_starting_deadline: Seconds | None
