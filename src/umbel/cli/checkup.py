@@ -78,8 +78,8 @@ async def checked(
             made.close()
     if made is not None and isinstance(made, Capable):
         check.powers = [power.name.lower() for power in Power if power in made.powers]
-        had = made.powers | ({Power.DOOM} if Power.JOBS in made.powers else set())  # who stops jobs needs no marks
-        check.missing = [power.name.lower() for power in Power if power not in had]
+        needless = {Power.DOOM} if Power.JOBS in made.powers else frozenset[Power]()  # who stops jobs needs no marks
+        check.missing = [power.name.lower() for power in Power if power not in made.powers | needless]
     return check
 
 

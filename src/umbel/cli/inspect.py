@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -128,7 +128,8 @@ def _refused(reply: Any) -> bool:
     """Whether a worker refuses; or a child of it, if the command is the app's own."""
     if not isinstance(reply, dict):
         return False
-    return "error" in reply or any(isinstance(each, dict) and "error" in each for each in reply.values())
+    answers = cast("dict[str, Any]", reply)
+    return "error" in answers or any(isinstance(each, dict) and "error" in each for each in answers.values())
 
 
 def _own(app: Umbel, verb: str, kind: Kind, words: tuple[str, ...], known: Iterable[str]) -> dict[str, Any]:

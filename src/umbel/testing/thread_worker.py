@@ -8,6 +8,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 from umbel.app.app import Umbel
 from umbel.contracts.broker import Beat
@@ -55,7 +56,8 @@ class OpenGate:
         moments: list[tuple[Why, float | None]] = [("soft", soft), ("timeout", hard)]
         for why, seconds in moments:
             if seconds is not None and self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._strike, slot, why)
+                strike = partial(self._strike, slot, why)
+                self._loop.call_soon_threadsafe(partial(self._loop.call_later, seconds, strike))
 
     def give(self, slot: int) -> None:
         """Note that the job has its outcome."""

@@ -82,7 +82,11 @@ class Forkserver:
 
     def watch(self, parent: int) -> None:
         """From now on see to it, when *parent* ends without a word, that nothing of what runs here is left."""
-        signal.signal(ORPHANED, lambda *_: self.end())
+
+        def orphaned(*_: object) -> None:
+            self.end()
+
+        signal.signal(ORPHANED, orphaned)
         kernel.die_with_parent(parent, ORPHANED)
 
     def end(self) -> None:
