@@ -129,7 +129,7 @@ def test_queues_are_shown_paused_and_resumed(app: Umbel, umbel: Run) -> None:
     app.send_task("pay")
     assert umbel("queues", "pause", "default")[0] == 0
     assert json.loads(umbel("queues", "list", "-j")[1])[0] == {
-        "queue": "default", "ready": 1, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "paused": True
+        "queue": "default", "ready": 1, "delayed": 0, "held": 0, "running": 0, "parked": 0, "dead": 0, "paused": True
     }  # fmt: skip
     assert umbel("queues", "resume", "default")[0] == 0
     assert "paused" not in umbel("queues", "list")[1]
