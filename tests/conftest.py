@@ -99,7 +99,7 @@ def objects_url(objects_server: Server) -> str:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One PostgreSQL for the whole run; a test that kills it need not repair it."""
-    server = Server(Postgres(("fsync = off", "autovacuum = off")), tmp_path_factory.mktemp("postgres")).start()
+    server = Server(Postgres(("fsync = off",)), tmp_path_factory.mktemp("postgres")).start()
     yield server
     server.close()
 

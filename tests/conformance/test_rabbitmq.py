@@ -73,7 +73,7 @@ class TestFlows(OnOneServer, HeldFlowConformance):
     @pytest.fixture(autouse=True)
     def _unhurried(self, _server: None, monkeypatch: pytest.MonkeyPatch) -> None:
         # A test of thousands on a busy machine pauses for longer.
-        monkeypatch.setattr(intake, "IDLE_SECONDS", 3.0)
+        monkeypatch.setattr(intake, "IDLE_SECONDS", 15.0)
 
 
 class TestSchedules(OnOneServer, HeldScheduleConformance):

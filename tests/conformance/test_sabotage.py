@@ -341,7 +341,7 @@ TWINS = [
         a_session_that_falls_silent_loses_its_jobs,
         Damage(("reclaim",), "now >= hold and now or 0", "0"),
         RECLAIM,
-        Damage(("sessions",), "(ended is null or ", "(ended is not null and "),
+        Damage(("sessions",), "ended is null", "ended is not null"),
     ),
     Twin(
         a_silence_of_all_costs_nobody_its_jobs,
