@@ -120,8 +120,8 @@ class Board:
     def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
         """Note that the job in *slot* is to end in *soft* and at the latest in *hard* seconds; None: no such limit."""
         now = clock_gettime(_CLOCK)
-        moments = (NEVER if limit is None else now + limit for limit in (soft, hard))
-        _LIMITS.pack_into(self._page, slot + _LIMITS_AT, *moments)
+        soon, late = NEVER if soft is None else now + soft, NEVER if hard is None else now + hard
+        _LIMITS.pack_into(self._page, slot + _LIMITS_AT, soon, late)
         self._page[slot] = _ISOLATED if isolated else _LIMITED
 
     def give(self, slot: int) -> None:
