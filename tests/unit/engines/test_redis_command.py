@@ -44,7 +44,7 @@ def test_each_script_says_what_it_takes_and_answers(folder: Path, name: str) -> 
     assert "ARGV " in head
 
 
-ADDING = ("amend", "flow_more", "flow_start", "flow_store", "schedule", "send", "tell")
+ADDING = ("admit", "amend", "flow_more", "flow_start", "flow_store", "schedule", "send", "tell")
 
 
 @pytest.mark.parametrize(("folder", "name"), SCRIPTS, ids=[name for _, name in SCRIPTS])
