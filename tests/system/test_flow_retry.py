@@ -286,7 +286,7 @@ def test_the_command_line_shows_what_would_run_and_retries_it(tmp_path: Path) ->
                 ["TASK", "QUEUE", "JOBS"],
                 ["second", "default", "1"],
             ]
-            assert "1 jobs of" in dry.stderr
+            assert "jobs that would run again: 1" in dry.stderr
             broken["flaky"] = False
             retried = flows(url, "retry", handle.id)
             assert theirs.AsyncResult(f"{retried.stdout.strip()[:-8]}00000001").get(timeout=WAIT) == 30
