@@ -89,21 +89,29 @@ class ThreadWindow:
         return True
 
     def _absorb(self) -> None:
+        # What is on its way is replaced by one of ours, which is waited for. Just taking it back would leave CPython 3.11
+        # looking for it at every step for ever after, and a profiler or debugger in an endless loop.
         while True:
             try:
                 while self._busy:
                     time.sleep(_MOMENT_SECONDS)
-                _raise_in(self._thread, None)
+                _raise_in(self._thread, _TakenBackError)
+                while True:
+                    time.sleep(0)
+            except _TakenBackError:
                 self._struck = False
+                return
             except _STRIKES:
                 continue
-            return
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise *error* in *thread* as soon as it executes Python; None: take back what it has not seen yet."""
-    given = ctypes.py_object(error) if error is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+class _TakenBackError(BaseException):
+    """Stands in for an interruption that came too late."""
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raise *error* in *thread* as soon as it executes Python, instead of what it has not seen yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 class LoopWindow:

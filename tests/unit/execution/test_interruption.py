@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -329,3 +331,26 @@ def test_a_coroutine_at_its_hard_limit_is_a_failure_and_its_hooks_run_undisturbe
     outcome = in_loop(stage, run, "timeout", hard=4.0)
     assert failure(outcome) == ("TimeLimitExceeded", "the time limit of 4 s has passed")
     assert told == ["the time limit of 4 s has passed"]
+
+
+PROFILED = """
+import sys
+from umbel.execution.interruption import ThreadWindow
+
+window = ThreadWindow()
+window.begin("job")
+assert window.interrupt("job", "soft")
+window.close()
+
+def step():
+    return "on"
+
+sys.setprofile(lambda *_: None)
+print(step())
+sys.setprofile(None)
+"""
+
+
+def test_an_interruption_that_came_too_late_leaves_nothing_that_a_profiler_stumbles_over() -> None:
+    ran = subprocess.run([sys.executable, "-c", PROFILED], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "on\n"
