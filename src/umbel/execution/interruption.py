@@ -89,8 +89,8 @@ class ThreadWindow:
         return True
 
     def _absorb(self) -> None:
-        # What is on its way is replaced by one of ours, which is waited for. Just taking it back would leave CPython 3.11
-        # looking for it at every step for ever after, and a profiler or debugger in an endless loop.
+        # What is on its way is replaced by one of ours, which is waited for. Just taking it back would leave CPython
+        # 3.11 looking for it at every step for ever after, and a profiler or debugger in an endless loop.
         while True:
             try:
                 while self._busy:

@@ -198,9 +198,9 @@ def test_a_strike_that_comes_when_the_window_has_just_been_shut_hits_nobody_unle
     real = interruption._raise_in
     window: list[ThreadWindow] = []
 
-    def late(thread: int, error: type[BaseException] | None) -> None:
+    def late(thread: int, error: type[BaseException]) -> None:
         striking.set()
-        while error is not None and window[0]._open:
+        while issubclass(error, Terminated) and window[0]._open:
             time.sleep(0.001)
         real(thread, error)
 
