@@ -1,4 +1,7 @@
-"""Messenger: one thread of a process that carries what its producers' journals hold to the log of events."""
+"""Messenger: carries what the journals of a process's producers hold to the log of events, each in a thread of its own.
+
+So a log that does not answer keeps nobody else's events back.
+"""
 
 from __future__ import annotations
 
@@ -14,62 +17,97 @@ from umbel.journal import PERIOD_SECONDS, Journal
 RETRY_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.05
 """How often, within a period, to look whether a journal has enough for a batch already."""
+LINGER_SECONDS: Final = 10.0
+"""How long a thread waits for more before it ends; the next event starts another."""
 
 
-class Messenger:
-    """The thread, which starts with the first event and sleeps while there is none. Safe between threads and forks."""
+class Courier:
+    """The thread of one journal, which is there while there is something to carry. Safe between threads and forks."""
 
-    def __init__(self) -> None:
-        self._journals: weakref.WeakSet[Journal] = weakref.WeakSet()
-        self._begin()
+    def __init__(self, journal: Journal) -> None:
+        """See to *journal* as long as somebody else holds it."""
+        self._journal = weakref.ref(journal)
+        self.renew()
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
+        """In a forked process: there is no thread yet."""
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def wake(self) -> None:
+        """There is something to carry."""
+        with self._lock:
+            self._news.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="umbel-events", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while self._has_news():
+            journal = self._journal()
+            if journal is None:
+                return
+            self._news.clear()
+            _gather(journal)
+            if not journal.flush():
+                self._news.set()
+                time.sleep(RETRY_SECONDS)
+            del journal  # nobody waits for news on its behalf
+
+    def _has_news(self) -> bool:
+        if self._news.wait(LINGER_SECONDS):
+            return True
+        with self._lock:
+            if self._news.is_set():
+                return True
+            self._thread = None
+            return False
+
+
+def _gather(journal: Journal) -> None:
+    end = time.monotonic() + PERIOD_SECONDS
+    while time.monotonic() < end and not journal.full:
+        time.sleep(LOOK_SECONDS)
+
+
+class Messenger:
+    """The couriers of a process."""
+
+    def __init__(self) -> None:
+        self._couriers: weakref.WeakKeyDictionary[Journal, Courier] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
     def carry(self, journal: Journal) -> None:
         """See to *journal* from now on, as long as somebody holds it."""
+        courier = Courier(journal)
         with self._lock:
-            self._journals.add(journal)
-        journal.wake = self._wake
+            self._couriers[journal] = courier
+        journal.wake = courier.wake
 
     def flush(self) -> None:
         """Send all that is there now; a log that did not answer last time is not waited for."""
-        for journal in self._carried():
+        with self._lock:
+            journals = list(self._couriers)
+        for journal in journals:
             if not journal.away:
                 journal.flush()
 
     def renew(self) -> None:
         """In a forked process: there is no thread yet."""
-        self._begin()
+        self._lock = threading.Lock()
+        for courier in list(self._couriers.values()):
+            courier.renew()
 
-    def _carried(self) -> list[Journal]:
-        with self._lock:
-            return list(self._journals)
 
-    def _wake(self) -> None:
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="umbel-events", daemon=True)
-                    self._thread.start()
-        self._news.set()
-
-    def _run(self) -> None:
-        while True:
-            self._news.wait()
-            self._news.clear()
-            self._gather()
-            taken = [journal.flush() for journal in self._carried()]
-            if not all(taken):
-                time.sleep(RETRY_SECONDS)
-                self._news.set()
-
-    def _gather(self) -> None:
-        end = time.monotonic() + PERIOD_SECONDS
-        while time.monotonic() < end and not any(journal.full for journal in self._carried()):
-            time.sleep(LOOK_SECONDS)
+def _insist(kept: weakref.ref[Journal]) -> None:
+    """Try again until the log has taken all, or nobody holds the journal any more."""
+    while True:
+        time.sleep(RETRY_SECONDS)
+        journal = kept()
+        if journal is None or journal.flush():
+            return
+        del journal
 
 
 messenger: Final = Messenger()

@@ -194,6 +194,27 @@ def test_a_messenger_carries_events_without_being_asked(log: Log, journal: Journ
     assert [event.id for event in log.events] == ["1"]
 
 
+def test_a_log_that_does_not_answer_keeps_nobody_elses_events_back(log: Log, journal: Journal) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    class Hanging(Log):
+        def append(self, batches: Sequence[bytes], bound: int) -> None:
+            asked.set()
+            answer.wait(60)
+
+    messenger = Messenger()
+    stuck = Journal(Hanging(), 100)
+    try:
+        messenger.carry(stuck)
+        stuck.add(happened, 1, 0.0)
+        assert asked.wait(30)
+        messenger.carry(journal)
+        journal.add(happened, 2, 0.0)
+        assert log.told.wait(30)
+    finally:
+        answer.set()
+
+
 def test_a_messenger_does_not_wait_for_a_log_that_is_away(log: Log, journal: Journal) -> None:
     messenger = Messenger()
     messenger.carry(journal)
