@@ -100,16 +100,6 @@ class Messenger:
             courier.renew()
 
 
-def _insist(kept: weakref.ref[Journal]) -> None:
-    """Try again until the log has taken all, or nobody holds the journal any more."""
-    while True:
-        time.sleep(RETRY_SECONDS)
-        journal = kept()
-        if journal is None or journal.flush():
-            return
-        del journal
-
-
 messenger: Final = Messenger()
 os.register_at_fork(after_in_child=messenger.renew)
 atexit.register(messenger.flush)

@@ -37,7 +37,7 @@ def test_a_body_gets_every_value_and_runs_once_although_children_are_killed(stag
     for number in range(KILLS):
         ended = (number + 1) * MEMBERS // (2 * KILLS)
         eventually(lambda: len(stage.ledger.ends()) >= ended, f"{ended} members have ended", SECONDS)  # noqa: B023
-        worker.children()[-1].kill()
+        eventually(worker.children, "a child")[-1].kill()
     last = stage.app.AsyncResult("after")
     eventually(last.ready, "the flow has ended", SECONDS)
     assert last.get(timeout=SECONDS) == sum(range(MEMBERS))

@@ -107,7 +107,7 @@ def test_effects_of_jobs_that_end_in_their_own_transactions_count_once_whoever_i
         for share in range(1, 5):
             enough = 15 * share
             eventually(lambda: len(stage.ledger.ends()) > enough, "jobs end")  # noqa: B023 - it is asked at once
-            chance.choice(worker.children()).kill()
+            chance.choice(eventually(worker.children, "a child")).kill()
         wait_ended(stage)
         effects = admin.execute("select job from effect").fetchall()
         assert sorted(job for (job,) in effects) == sorted(result.id for result in results)

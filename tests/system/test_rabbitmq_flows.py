@@ -34,7 +34,7 @@ def test_a_chord_gets_every_value_and_runs_its_body_once_although_a_child_is_kil
     members = [stage.app.signature("ledger_tasks.member", args=(number,)) for number in range(MEMBERS)]
     body = chord(members, stage.app.signature("ledger_tasks.total")).apply_async()
     eventually(lambda: len(stage.ledger.ends()) >= MEMBERS // 3, "a third of the members have ended", WAIT)
-    worker.children()[-1].kill()
+    eventually(worker.children, "a child")[-1].kill()
     eventually(body.ready, "the body has ended", WAIT)
     assert body.get(timeout=WAIT) == sum(range(MEMBERS))
     assert stage.ledger.starts()[body.id] == 1

@@ -231,7 +231,7 @@ def test_steps_outlive_the_process_that_has_taken_them(runner: str, tmp_path: Pa
             handle = sender.send_task("stepping")
             waits = tmp_path / "waiting"
             eventually(lambda: waits.exists() and waits.read_text() == "x", "it waits in its third step")
-            process.children()[-1].kill()
+            eventually(process.children, "a child")[-1].kill()
             eventually(lambda: waits.read_text() == "xx", "it waits there again")
             (tmp_path / "go on").touch()
             assert handle.get(timeout=WAIT) == ["one", "two", None]
