@@ -51,7 +51,7 @@ class FlowStage(BrokerStage):
 
     async def awaited(self, session: str) -> list[Delivery]:
         """Receive, waiting; an engine may have handed the job to another client that gives it back soon."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 if found := await self.broker.receive(session, [QUEUE], 10, wait=20):
                     return found

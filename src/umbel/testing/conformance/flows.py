@@ -241,7 +241,7 @@ class HeldFlowConformance(JoiningConformance, BroughtConformance):
     async def client_receive(self, session: str) -> list[Delivery]:
         """Receive, waiting, over a client of its own; a receive may answer an empty list early."""
         client = self.client()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = await client.receive(session, [QUEUE], 1, wait=20)
                 if found:
