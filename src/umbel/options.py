@@ -78,6 +78,7 @@ class AppOptions(TypedDict, total=False):
     worker_soft_shutdown_timeout: Seconds
     worker_disable_rate_limits: bool
     worker_send_task_events: bool
+    task_send_unknown: bool
     task_send_sent_event: bool
     event_redact: Collection[str]
     event_log_batches: int

@@ -299,8 +299,14 @@ class Umbel(Administration):
         return Handle(task_id, self)
 
     def task_named(self, name: str) -> AnyTask:
-        """The task *name*; one that is not registered here is sent by its name alone, its arguments are not checked."""
-        return self.tasks.get(name) or self._builtin(name) or _stranger(name)
+        """The task *name*; one that is not registered here is sent by its name alone, its arguments are not checked.
+
+        Raises `NotRegistered` for such a one if ``task_send_unknown`` is off.
+        """
+        known = self.tasks.get(name) or self._builtin(name)
+        if known is None and not self.conf.task_send_unknown:
+            return self.tasks[name]
+        return known or _stranger(name)
 
     def _builtin(self, name: str) -> AnyTask | None:
         if not name.startswith(("celery.", "umbel.")):

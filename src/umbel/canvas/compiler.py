@@ -22,7 +22,7 @@ from umbel.canvas.shape import flat, gives_list, is_empty
 from umbel.canvas.signatures import Signature, listed
 from umbel.canvas.spool import Spool
 from umbel.canvas.stamping import restamped
-from umbel.exceptions import EncodeError
+from umbel.exceptions import EncodeError, NotRegistered
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Node, Part
 from umbel.model.ids import member_id
 from umbel.options import CallOptions
@@ -284,7 +284,7 @@ class Compiler:
             yield
         except RecursionError:
             raise ValueError("the canvas is nested too deeply, or contains itself") from None
-        except (EncodeError, TypeError, ValueError) as error:
+        except (EncodeError, NotRegistered, TypeError, ValueError) as error:
             if not self._path:
                 raise
             shown = " > ".join(name if index is None else f"{name} {index}" for name, index in self._path)

@@ -14,7 +14,7 @@ from umbel.canvas.mapping import chunks
 from umbel.canvas.primitives import chain, chord, group
 from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
-from umbel.exceptions import EncodeError
+from umbel.exceptions import EncodeError, NotRegistered
 from umbel.options import CallOptions
 from umbel.wire import values
 from umbel.wire.envelope import Errback, Link
@@ -45,7 +45,7 @@ def _naming(place: str) -> Generator[None]:
     """Have errors name *place*."""
     try:
         yield
-    except (EncodeError, TypeError, ValueError) as error:
+    except (EncodeError, NotRegistered, TypeError, ValueError) as error:
         raise type(error)(f"{place}: {error}") from error
 
 

@@ -23,7 +23,7 @@ from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.flows import FlowHolder, FlowStore
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
-from umbel.exceptions import ImproperlyConfigured
+from umbel.exceptions import ImproperlyConfigured, NotRegistered
 from umbel.model.flow import Flow
 from umbel.model.ids import new_flow_id
 from umbel.request import MAX_CHILDREN, running
@@ -192,7 +192,10 @@ def home_of(sig: Signature[Any], host: Host) -> str:
                 last = None if sig.is_stream else next(iter(sig.tasks), None)
             case _:
                 break
-    queue = sig.options.get("queue") or host.task_named(sig.task).queue
+    try:
+        queue = sig.options.get("queue") or host.task_named(sig.task).queue
+    except NotRegistered:  # said where it is placed, with the place
+        queue = ""
     return cast("str", queue or host.conf.task_default_queue)
 
 

@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """Let rates count for nothing, where jobs are sent and where they run."""
     worker_send_task_events: bool = True
     """Tell of what happens to jobs and workers, for `app.events` and the history, where the broker keeps events."""
+    task_send_unknown: bool = True
+    """Send jobs of tasks that are not registered here by their name alone; if not, naming one is an error."""
     task_send_sent_event: bool = True
     """Tell of the jobs that are sent from here, with their arguments, redacted."""
     event_redact: tuple[str, ...] = ()

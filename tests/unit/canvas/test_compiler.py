@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.canvas.stage import Stage
 from umbel import GroupResult, chain, chord, chunks, group, signature
-from umbel.exceptions import EncodeError
+from umbel.exceptions import EncodeError, NotRegistered
 from umbel.model.ids import flow_of, member_id
 
 STAGE = Stage("canvas-compiler")
@@ -208,6 +208,25 @@ def test_chunks_are_a_group_of_starmap_jobs() -> None:
 def test_an_error_names_the_place(sig: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         STAGE.leaves(sig)
+
+
+@pytest.mark.parametrize(
+    ("sig", "words"),
+    [
+        (chain(add.s(1, 1), group(add.s(1), signature("ad"))), "step 1 > member 1: no task 'ad' .* did you mean 'add'"),
+        (chord([add.s(1, 1)], signature("nobody")), "^body: no task 'nobody'"),
+        (add.s(1, 1) | add.s(1).set(link=signature("nobody")), "step 1: link 0: no task 'nobody'"),
+        (add.s(1, 1).set(link_error=signature("nobody")), "link_error 0: no task 'nobody'"),
+    ],
+)
+def test_an_unknown_task_is_an_error_that_names_the_place_if_the_app_says_so(sig: Any, words: str) -> None:
+    STAGE.leaves(sig)
+    STAGE.app.conf.task_send_unknown = False
+    try:
+        with pytest.raises(NotRegistered, match=words):
+            STAGE.leaves(sig)
+    finally:
+        STAGE.app.conf.task_send_unknown = True
 
 
 def test_a_group_that_contains_itself_is_an_error() -> None:
