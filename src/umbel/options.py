@@ -54,6 +54,7 @@ class AppOptions(TypedDict, total=False):
     result_inline_max_bytes: int
     task_default_queue: str
     task_default_priority: int
+    task_priority_ageing: Seconds | None
     task_ignore_result: bool
     task_store_errors_even_if_ignored: bool
     task_track_started: bool

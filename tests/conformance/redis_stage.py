@@ -101,6 +101,13 @@ def due(stage: Stage) -> None:
         stage.run("heartbeat", LEASE, 0, "s1", b"", "s2", b"")
 
 
+def starved(stage: Stage) -> None:
+    """The same as `sent`, and none of them was taken for a second."""
+    sent(stage)
+    stage.run("age", 1_000, 200)
+    stage.now += 1
+
+
 def held(stage: Stage) -> None:
     """Six jobs held by s1, two delayed, one of the six with counters."""
     sent(stage)
@@ -195,6 +202,7 @@ def scenarios() -> list[Scenario]:
         Scenario("close", held, ["s1", 200, LEASE, "k1", ""], 20, _is_forgotten),
         Scenario("reclaim", lapsed, [LEASE, 200], 24, _is_forgotten),
         Scenario("unpark", parked, ["task", 200], 5, lambda stage: not stage.do("EXISTS", f"{PREFIX}parked")),
+        Scenario("age", starved, [1_000, 200], 6, lambda stage: not stage.do("EXISTS", f"{PREFIX}ready:2")),
     ]
 
 

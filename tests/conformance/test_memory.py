@@ -13,6 +13,7 @@ from umbel.engines.memory import Space
 from umbel.model.job import Delivery, Job
 from umbel.stores.memory import MemoryStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -50,6 +51,10 @@ class TestMemorySchedules(OnMemory, ScheduleConformance):
 
 
 class TestMemoryJobs(OnMemory, JobConformance):
+    pass
+
+
+class TestMemoryAgeing(OnMemory, AgeingConformance):
     pass
 
 

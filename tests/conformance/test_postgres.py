@@ -18,6 +18,7 @@ from umbel.testing import (
     ResultStoreConformance,
     every_other,
 )
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -69,6 +70,10 @@ class TestSchedules(OnOneServer, ScheduleConformance):
 
 
 class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestAgeing(OnOneServer, AgeingConformance):
     pass
 
 
@@ -152,6 +157,10 @@ class TestSchedulesBehindPgBouncer(BehindPgBouncer, ScheduleConformance):
 
 
 class TestJobsBehindPgBouncer(BehindPgBouncer, JobConformance):
+    pass
+
+
+class TestAgeingBehindPgBouncer(BehindPgBouncer, AgeingConformance):
     pass
 
 

@@ -19,6 +19,7 @@ from tests.conformance import (
 )
 from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ_ALONE, RABBITMQ_REDIS, REDIS, SQLITE, Power
 from umbel.testing.conformance import (
+    AgeingConformance,
     BrokerConformance,
     EventLogConformance,
     FlowConformance,
@@ -32,6 +33,7 @@ from umbel.testing.conformance import (
 from umbel.testing.conformance.stage import BrokerStage
 
 WHOLE = (
+    AgeingConformance,
     BrokerConformance,
     EventLogConformance,
     FlowConformance,

@@ -10,6 +10,7 @@ from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -51,6 +52,10 @@ class TestSchedules(OnOneServer, ScheduleConformance):
 
 
 class TestJobs(OnOneServer, JobConformance):
+    pass
+
+
+class TestAgeing(OnOneServer, AgeingConformance):
     pass
 
 

@@ -25,6 +25,7 @@ from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -114,6 +115,10 @@ class TestSchedules(AsWorker, ScheduleConformance):
 
 
 class TestJobs(AsWorker, JobConformance):
+    pass
+
+
+class TestAgeing(AsWorker, AgeingConformance):
     pass
 
 

@@ -34,6 +34,7 @@ from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
@@ -102,6 +103,10 @@ class TestSchedules(OnCluster, ScheduleConformance):
 
 
 class TestJobs(OnCluster, JobConformance):
+    pass
+
+
+class TestAgeing(OnCluster, AgeingConformance):
     pass
 
 

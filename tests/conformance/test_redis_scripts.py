@@ -30,7 +30,7 @@ from umbel.settings import Settings
 SCENARIOS = scenarios()
 KEYS = (
     "jobs", "sessions", "delayed", "counts", "meta", "info", "dead", "parked", "parked:task", "held:s1", "wake",
-    "ready:0", "ready:1", "ready:2",
+    "ready:0", "ready:1", "ready:2", "ageing",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.flows import FlowConformance
@@ -89,6 +90,10 @@ class TestSchedules(BehindSentinel, ScheduleConformance):
 
 
 class TestJobs(BehindSentinel, JobConformance):
+    pass
+
+
+class TestAgeing(BehindSentinel, AgeingConformance):
     pass
 
 

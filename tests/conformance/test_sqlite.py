@@ -11,6 +11,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.engines.sqlite_file import File
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
+from umbel.testing.conformance.ageing import AgeingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import FlowConformance
 from umbel.testing.conformance.jobs import JobConformance
@@ -52,6 +53,10 @@ class TestSchedules(OnOneFile, ScheduleConformance):
 
 
 class TestJobs(OnOneFile, JobConformance):
+    pass
+
+
+class TestAgeing(OnOneFile, AgeingConformance):
     pass
 
 

@@ -34,6 +34,7 @@ class Power(Enum):
     JOBS = "shows and stops single jobs, and pauses queues"
     NOTES = "keeps what running jobs say of their progress"
     DOOM = "marks any job as revoked, for whoever receives it next"
+    AGEING = "raises jobs that wait long under more urgent ones"
     LIMITS = "keeps limits, fair turns and unique keys for all workers"
     MAILBOX = "carries messages to workers and their answers back"
     EVENTS = "keeps what happened for whoever watches"
@@ -66,6 +67,7 @@ MEMORY: Final = frozenset(
         Power.SCHEDULES,
         Power.JOBS,
         Power.NOTES,
+        Power.AGEING,
         Power.LIMITS,
         Power.MAILBOX,
         Power.EVENTS,

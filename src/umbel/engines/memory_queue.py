@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from umbel.engines.memory_limits import Limits
+from umbel.model.ageing import MOST_RAISED, Front, overdue, seen
 from umbel.model.job import FIRST, Counts, Doom
 from umbel.states import Place
 
@@ -69,6 +70,7 @@ class Queue:
         self.parked: dict[str, list[str]] = {}
         self.dead: dict[str, float] = {}
         self.limits = Limits()
+        self.fronts: dict[int, Front] = {}
         self.paused = False
         self._gone: set[str] = set()
         self._seen: float | None = None
@@ -118,6 +120,22 @@ class Queue:
         for job_id in job_ids:
             self.ready[self.jobs[job_id].level].append(job_id)
         return len(job_ids)
+
+    def age(self, now: float, seconds: float) -> int:
+        """Let jobs rise by one level of which none was taken for *seconds*; answers how many."""
+        raised = 0
+        for level in overdue(self.fronts, self._first(), now - seconds):
+            for _ in range(min(MOST_RAISED, len(self.ready[level]))):
+                job_id = self.ready[level].popleft()
+                self.jobs[job_id].level = level - 1
+                self.ready[level - 1].append(job_id)
+                raised += 1
+        self.fronts = seen(self.fronts, self._first(), now)
+        return raised
+
+    def _first(self) -> dict[int, str]:
+        """Who stands at the front of each level that has one above it; nobody does while the queue is paused."""
+        return {level: ready[0] for level, ready in enumerate(self.ready) if ready and level and not self.paused}
 
     def waiting(self) -> Iterator[str]:
         """The jobs that nobody runs and that have not ended: ready, delayed, held by a limit, parked."""

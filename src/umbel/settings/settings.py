@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     task_default_queue: str = "default"
     task_default_priority: Priority = 0
     """0-9, higher is more urgent."""
+    task_priority_ageing: Positive | None = None
+    """For how many seconds no job of a priority may be taken before its oldest rise to the next one; None: for ever."""
     task_ignore_result: bool = False
     task_store_errors_even_if_ignored: bool = False
     task_track_started: bool = False

@@ -11,7 +11,9 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
 from umbel.app.app import Umbel
+from umbel.contracts.ageing import Ageing
 from umbel.contracts.broker import Beat
+from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_session
 from umbel.model.presence import RunningJob
@@ -117,12 +119,13 @@ class ThreadWorker:
 
     async def _main(self) -> None:
         options, lease = self._options, self._app.conf.worker_lease
+        ageing = Ageing(self._app.broker, self._app.conf.task_priority_ageing, masked(self._app.conf.broker_url))
         await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease, opening=True)
         self._loop = asyncio.get_running_loop()
         gate = OpenGate()
         self._child = Child(self._app, options, gate)
         gate.tell(self._child.interrupt)
-        beating = asyncio.ensure_future(self._beat(lease))
+        beating = asyncio.ensure_future(self._beat(lease, ageing))
         try:
             await self._child.run(self._ready)
         finally:
@@ -131,13 +134,14 @@ class ThreadWorker:
     async def _ready(self) -> None:
         self._started.set()
 
-    async def _beat(self, lease: float) -> None:
+    async def _beat(self, lease: float, ageing: Ageing) -> None:
         options = self._options
         while True:
             await self._app.broker.unpark(options.queues, tuple(self._app.tasks))
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(ageing.interval(lease / 3))
             await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease)
             await self._app.broker.reclaim(options.queues, lease)
+            await ageing.age(options.queues)
 
 
 @contextlib.contextmanager

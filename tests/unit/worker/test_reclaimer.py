@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from umbel.brokers.memory import MemoryBroker
+from umbel.brokers.rabbitmq import connect
 from umbel.contracts.broker import Ended, Reclaimed
 from umbel.engines.memory import space
-from umbel.exceptions import BrokerUnavailable
+from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured
 from umbel.settings import Settings
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
@@ -42,8 +43,8 @@ class ScriptedBroker(MemoryBroker):
         return answer
 
 
-def plan(lease: float = 30 * SECONDS) -> Plan:
-    settings = Settings(broker_url="sqlite:///x", worker_lease=lease)
+def plan(lease: float = 30 * SECONDS, ageing: float | None = None, broker: str = "sqlite:///x") -> Plan:
+    settings = Settings(broker_url=broker, worker_lease=lease, task_priority_ageing=ageing)
     return make_plan(WorkerOptions(app="a"), Loaded("a", settings, []))
 
 
@@ -133,3 +134,43 @@ async def test_parked_jobs_of_tasks_that_came_with_new_code_are_asked_for_at_onc
         await more.wait()
     running.cancel()
     assert asked == [(), ("app.new",)]
+
+
+class AgedBroker(ScriptedBroker):
+    """Keeps how it was asked to let jobs rise."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.aged: list[tuple[Sequence[str], float]] = []
+
+    async def age(self, queues: Sequence[str], seconds: float) -> int:
+        self.aged.append((queues, seconds))
+        return 0
+
+
+async def test_jobs_are_let_rise_several_times_within_the_time_of_the_setting() -> None:
+    broker = AgedBroker("aged")
+    reclaimer = Reclaimer(broker, plan(ageing=0.2), Outage("url"))
+    reclaimer.serve(("more",))
+    await run_until(reclaimer, broker, 4)
+    assert len(broker.aged) >= 3
+    assert set(broker.aged) == {(("default", "more"), 0.2)}
+
+
+async def test_where_priorities_do_not_age_nobody_asks_for_it() -> None:
+    broker = AgedBroker("strict")
+    broker.answers += [Reclaimed(next_deadline=0.01)] * 3
+    await run_until(Reclaimer(broker, plan(), Outage("url")), broker, 3)
+    assert broker.aged == []
+
+
+def test_a_broker_whose_priorities_cannot_age_is_refused() -> None:
+    asked = plan(ageing=60.0, broker="amqp://me:secret@host")
+    rabbit = connect("amqp://me:secret@host", asked.settings)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        Reclaimer(rabbit, asked, Outage("url"))
+    assert str(refused.value) == (
+        "task_priority_ageing needs a broker that raises jobs that wait long under more urgent ones: "
+        "amqp://me:***@host does not, memory, SQLite, Redis and PostgreSQL do"
+    )
+    assert Reclaimer(rabbit, plan(broker="amqp://me:secret@host"), Outage("url"))

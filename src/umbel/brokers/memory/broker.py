@@ -301,6 +301,12 @@ class MemoryBroker:
             next_deadline = max(min(deadlines) - now, 0.0) if deadlines else None
             return Reclaimed(promoted, returned, self._next_due(queues), next_deadline)
 
+    async def age(self, queues: Sequence[str], seconds: float) -> int:
+        """Let jobs that nobody takes rise; see `Ager.age`."""
+        now = self._clock()
+        with self._space.lock:
+            return sum(self._space.queue(name).age(now, seconds) for name in queues)
+
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make parked jobs ready again; see `Broker.unpark`."""
         moved = 0

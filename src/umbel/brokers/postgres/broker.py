@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Final, TypeVar
 
-from umbel.brokers.postgres import inspector, limit_operations, operations
+from umbel.brokers.postgres import ageing, inspector, limit_operations, operations
 from umbel.brokers.postgres.event_log import PostgresEventLog
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
@@ -195,6 +195,12 @@ class PostgresBroker:
         await self._clean(queues)
         next_due = min((due for due in (moved.next_due, tended.next_due) if due is not None), default=None)
         return Reclaimed(moved.promoted + tended.released, moved.returned, next_due, moved.next_deadline)
+
+    async def age(self, queues: Sequence[str], seconds: float) -> int:
+        """Let jobs that nobody takes rise; see `Ager.age`."""
+        raised = await self._do(ageing.age(queues, seconds, self._verbs.now()))
+        self._bells.ring_later(raised)  # whoever looked in between passed them by, and may sleep now
+        return raised.total()
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make ready what is parked under the names *tasks*."""

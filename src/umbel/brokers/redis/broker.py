@@ -148,6 +148,10 @@ class RedisBroker:
         """Promote due jobs, return those of ended and lapsed sessions; at most 200 jobs a call."""
         return await self._do(queues, operations.reclaim(self._calls, queues, lease, ended))
 
+    async def age(self, queues: Sequence[str], seconds: float) -> int:
+        """Let jobs that nobody takes rise; see `Ager.age`."""
+        return await self._do(queues, operations.age(self._calls, queues, seconds))
+
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make ready what is parked under the names *tasks*."""
         return await self._do(queues, operations.unpark(self._calls, queues, tasks))

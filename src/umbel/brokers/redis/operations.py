@@ -15,6 +15,7 @@ from umbel.engines.redis_command import Command
 from umbel.engines.redis_jobs import chunks
 from umbel.engines.redis_reply import WrongType
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
+from umbel.model.ageing import MOST_RAISED
 from umbel.model.job import Delivery, Job
 
 T = TypeVar("T")
@@ -156,6 +157,12 @@ def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[E
         next_due = _sooner(next_due, reply[2])
         next_deadline = _sooner(next_deadline, reply[3])
     return Reclaimed(promoted, returned, next_due, next_deadline)
+
+
+def age(calls: Calls, queues: Sequence[str], seconds: float) -> Steps[int]:
+    """Let jobs rise by one level of which none was taken for *seconds*; answers how many."""
+    replies = yield [calls.make("age", queue, (round(seconds * 1000), MOST_RAISED)) for queue in queues]
+    return sum(replies)
 
 
 def unpark(calls: Calls, queues: Sequence[str], tasks: Collection[str]) -> Steps[int]:

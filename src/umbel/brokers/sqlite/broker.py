@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from umbel.brokers.sqlite import gates, inspector, nodes, operations, sessions
+from umbel.brokers.sqlite import ageing, gates, inspector, nodes, operations, sessions
 from umbel.brokers.sqlite.event_log import SqliteEventLog
 from umbel.brokers.sqlite.flows import SqliteFlows
 from umbel.brokers.sqlite.jobs import SqliteJobs
@@ -169,6 +169,13 @@ class SqliteBroker:
         moved.promoted += sent
         moved.rung += rung
         return moved
+
+    async def age(self, queues: Sequence[str], seconds: float) -> int:
+        """Let jobs that nobody takes rise; see `Ager.age`."""
+        milliseconds = round(seconds * 1000)
+        return await self._engine.submit(
+            lambda connection: ageing.age(connection, self._clock.wall(), queues, milliseconds), durable=Durability.NONE
+        )
 
     async def unpark(self, queues: Sequence[str], tasks: Sequence[str]) -> int:
         """Make parked jobs ready again; see `Broker.unpark`."""

@@ -14,6 +14,7 @@ import pytest
 # So that a failed assert of a suite shows its values; before the first import of each.
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
+from umbel.testing.conformance.ageing import AgeingConformance  # noqa: E402
 from umbel.testing.conformance.broker import BrokerConformance, CarrierConformance, LeaseConformance  # noqa: E402
 from umbel.testing.conformance.event_log import EventLogConformance  # noqa: E402
 from umbel.testing.conformance.flows import FlowConformance  # noqa: E402
@@ -27,6 +28,7 @@ from umbel.testing.conformance.resending import ResendConformance  # noqa: E402
 from umbel.testing.conformance.results import ResultStoreConformance  # noqa: E402
 
 __all__ = [
+    "AgeingConformance",
     "BrokerConformance",
     "CarrierConformance",
     "EventLogConformance",

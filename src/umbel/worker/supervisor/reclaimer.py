@@ -1,4 +1,7 @@
-"""Reclaimer: tells the broker of children that ended, takes back what others left behind, and asks for parked jobs."""
+"""Reclaimer: tells the broker of children that ended, takes back what others left behind, asks for parked jobs.
+
+If priorities age, it lets jobs rise, too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import asyncio
 import contextlib
 import random
 import time
+from functools import partial
 from typing import Final
 
+from umbel.contracts.ageing import Ageing
 from umbel.contracts.broker import Broker, Ended, Reclaimed
 from umbel.model.job import Doom
 from umbel.worker.supervisor.outage import Outage
@@ -31,7 +36,8 @@ class Reclaimer:
         self._outage = outage
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
-        self._interval = min(MAX_INTERVAL_SECONDS, plan.lease / 3)
+        self._ageing = Ageing(broker, plan.settings.task_priority_ageing, plan.broker)
+        self._interval = self._ageing.interval(min(MAX_INTERVAL_SECONDS, plan.lease / 3))
         self._unpark_at = 0.0
 
     def end(self, session: str, started: tuple[str, ...] = (), doomed: tuple[tuple[str, Doom], ...] = ()) -> None:
@@ -63,6 +69,8 @@ class Reclaimer:
                 continue
             if time.monotonic() >= self._unpark_at:
                 await self._outage.insist(self._unpark, DEADLINE_SECONDS)
+            if self._ageing.wanted:
+                await self._outage.insist(partial(self._ageing.age, self._queues), DEADLINE_SECONDS)
             # Not wait_for: before Python 3.12 that forgets a cancellation which meets the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause(answer)):

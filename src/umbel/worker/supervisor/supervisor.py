@@ -99,17 +99,17 @@ class Supervisor:
         plan = self._plan = make_plan(self._order.options, await forkserver.load(self._order))
         self._broker = connect(plan.settings.broker_url, plan.settings)
         _check_powers(self._broker, plan.limited, plan.broker)
+        outage = Outage(plan.broker)
+        self._reclaimer = Reclaimer(self._broker, plan, outage)
         if not self._order.options.quiet:
             sys.stdout.write(banner(plan, verbose=logger.isEnabledFor(logging.INFO)))
             sys.stdout.flush()
         logger.info("Concurrency: %s", concurrency(plan))
         if plan.results:
             await _try_results(plan)
-        outage = Outage(plan.broker)
         if self._order.options.beat and not self._order.options.burst:
             self._scheduler = make_scheduler(self._broker, plan.main, plan.settings, plan.schedules)
         sessions = Sessions(self._broker, plan, outage)
-        self._reclaimer = Reclaimer(self._broker, plan, outage)
         children = self._children = Children(plan, sessions, self._reclaimer)
         self._herald = Herald(plan.listened, children)
         sessions.beaten = self._herald.beaten

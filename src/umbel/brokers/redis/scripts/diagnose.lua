@@ -30,7 +30,7 @@ end
 for _, name in ipairs({ 'state', 'adjusted', 'sweeping' }) do
   look('limits:' .. name, 'hash')
 end
-for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'outbox', 'limited', 'uniques' }) do
+for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'outbox', 'limited', 'uniques', 'ageing' }) do
   look(name, 'hash')
 end
 look('void', 'set')
