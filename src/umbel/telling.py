@@ -57,10 +57,6 @@ class Teller:
             body["root"] = root
         self.say(Event("flow-started", time.time(), flow.id, "", flow.home, 0, body))
 
-    def ended_flow(self, flow: str, home: str, state: str) -> None:
-        """The flow was ended from here."""
-        self.say(Event("flow-ended", time.time(), flow, "", home, 0, {"state": state}))
-
     def say(self, event: Event) -> None:
         """*event* happened."""
         self.journal.add(_as_it_is, event, event.at, 0, grave=True)
