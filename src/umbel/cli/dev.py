@@ -10,7 +10,7 @@ import click
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
-from umbel.log import level_of
+from umbel.cli.loglevel import checked_level
 from umbel.worker.options import WorkerOptions
 
 HELP: Final = """Run a worker that sends the jobs of schedules, too, and runs new code when a file changes.
@@ -22,17 +22,12 @@ shown and the old code goes on until the next change. Not for production: use `u
 """
 
 
-def _level(_: click.Context, __: click.Parameter, name: str) -> str:
-    level_of(name)
-    return name.upper()
-
-
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 @click.command(cls=Command, help=HELP)
-@click.option("-l", "--loglevel", default="INFO", callback=_level, help="DEBUG, INFO (the default), WARNING, …")
+@click.option("-l", "--loglevel", default="INFO", callback=checked_level, help="DEBUG, INFO (the default), WARNING, …")
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), default=2, show_default=True, help="Jobs at once.")
 @click.option("-Q", "--queues", callback=_names, help="Queues to serve, separated by commas.")
 @click.option("--reload-dir", "reload_dirs", multiple=True, metavar="FOLDER",

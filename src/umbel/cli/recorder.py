@@ -10,7 +10,8 @@ import click
 
 from umbel.cli.asking import opened
 from umbel.cli.command import Command, Frame
-from umbel.log import FORMATS, level_of, setup
+from umbel.cli.loglevel import checked_level
+from umbel.log import FORMATS, setup
 
 HELP: Final = """Record what happens to jobs in the history, until SIGTERM or Ctrl-C.
 
@@ -20,13 +21,8 @@ the events. Without one, jobs run as ever, and the history stands still.
 _logger: Final = logging.getLogger("umbel.recorder")
 
 
-def _level(_: click.Context, __: click.Parameter, name: str) -> str:
-    level_of(name)
-    return name.upper()
-
-
 @click.command(cls=Command, help=HELP)
-@click.option("-l", "--loglevel", default="INFO", callback=_level, help="DEBUG, INFO (the default), WARNING, …")
+@click.option("-l", "--loglevel", default="INFO", callback=checked_level, help="DEBUG, INFO (the default), WARNING, …")
 @click.option("-f", "--logfile", default="", help="Append the log to this file, not to stderr.")
 @click.option("--log-format", "logformat", default="auto", type=click.Choice(FORMATS),
               help="auto: text on a terminal, else json.")  # fmt: skip

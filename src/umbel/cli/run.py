@@ -12,8 +12,9 @@ from click.core import ParameterSource
 
 from umbel.cli.app_name import app_name
 from umbel.cli.command import Command, Frame
+from umbel.cli.loglevel import checked_level
 from umbel.cli.operating import apply_events, apply_include, apply_settings, daemon_of, operating, told_in_vain
-from umbel.log import FORMATS, level_of
+from umbel.log import FORMATS
 from umbel.worker.options import WorkerOptions
 from umbel.worker.sizing import POOLS, checked_pool
 
@@ -49,11 +50,6 @@ def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
-def _level(_: click.Context, __: click.Parameter, name: str) -> str:
-    level_of(name)
-    return name.upper()
-
-
 def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
     # Whoever speaks to one worker separates names by commas.
     given = ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
@@ -74,7 +70,7 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 
 
 @click.command(cls=Command, help=HELP)
-@_option("-l", "--loglevel", variable="UMBEL_LOGLEVEL", default="WARNING", callback=_level,
+@_option("-l", "--loglevel", variable="UMBEL_LOGLEVEL", default="WARNING", callback=checked_level,
          text="DEBUG, INFO, WARNING (the default), ERROR or CRITICAL.")  # fmt: skip
 @_option("-f", "--logfile", variable="UMBEL_LOGFILE", default="", text="Append the log to this file, not to stderr.")
 @_option("--log-format", "logformat", variable="UMBEL_LOG_FORMAT", default="auto", type=click.Choice(FORMATS),
