@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from umbel.app.seat import Seat, place_of, waited
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.event_log import NOW, EventLog, EventLogHolder
 from umbel.exceptions import BrokerUnavailable, DecodeError, ImproperlyConfigured
+from umbel.model import chance
 from umbel.model.event import Batch, Event
 from umbel.options import check_names
 from umbel.wire.events import decode
@@ -130,7 +130,7 @@ class Stream:
             kept = await self._log.read(self._after, PAGE, min(left, WAIT_SECONDS))
         except BrokerUnavailable as error:
             _logger.info("no events, trying again: %s", error)
-            await asyncio.sleep(min(left, RETRY_SECONDS * random.random()))
+            await asyncio.sleep(min(left, RETRY_SECONDS * chance.random()))
             return []
         found: list[Occurrence] = []
         for one in kept:

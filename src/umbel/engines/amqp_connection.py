@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 import ssl
 from typing import Any, Final, cast
@@ -21,6 +20,7 @@ from umbel.engines.amqp_channel import Channel, Refused
 from umbel.engines.tls import trusting
 from umbel.engines.unfit import Denied
 from umbel.exceptions import BrokerError
+from umbel.model import chance
 
 OLDEST: Final = (3, 10)
 _GREETING: Final = b"AMQP\x00\x00\x09\x01"
@@ -220,7 +220,7 @@ async def connect(address: Address, heartbeat: float, timeout: float) -> Connect
     """
     context = address.security.context() if address.security is not None else None
     end = asyncio.get_running_loop().time() + timeout
-    nodes = random.sample(address.nodes, len(address.nodes))
+    nodes = chance.sample(address.nodes, len(address.nodes))
     failed: OSError | BrokerError = ConnectionRefusedError("no node")
     for place, node in enumerate(nodes):
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Final
 
 from umbel.exceptions import BrokerUnavailable
+from umbel.model import chance
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -48,7 +48,7 @@ class Patience:
         if self.tries == 1:
             return 0.0
         longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self.tries, 8))
-        return min(left, random.random() * longest)
+        return min(left, chance.random() * longest)
 
     def over(self, error: Exception) -> BrokerUnavailable:
         """The error to raise when there is no further try."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from umbel.engines.patience import Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable, ImproperlyConfigured
 from umbel.exceptions import OperationalError as UmbelOperationalError
+from umbel.model import chance
 from umbel.settings.database import RESULTS, SCHEMAS
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class SqlEngine:
             except DBAPIError as error:
                 if left == 0 or isinstance(self._explain(error), (BrokerUnavailable, Unfit)):
                     raise
-                time.sleep(random.random() * _CREATION_PAUSE_SECONDS)
+                time.sleep(chance.random() * _CREATION_PAUSE_SECONDS)
             else:
                 self._refuse_newer(version)
                 self._ready = True

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import secrets
 import socket
 import zlib
@@ -18,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
+
+from umbel.model import chance
 
 WORK: Final = "w"
 NEWS: Final = "r"
@@ -42,7 +43,7 @@ class Bells:
     def ring(self, queues: Mapping[str, int]) -> None:
         """Wake waiters for work: for each queue at most as many as it has new jobs."""
         listed = [name for name in self._listed() if name[0] == WORK]
-        random.shuffle(listed)
+        chance.shuffle(listed)
         for queue, number in queues.items() if listed else ():
             mark, left = _mark(queue), number
             for name in listed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Mapping
 from contextvars import copy_context
@@ -20,6 +19,7 @@ from umbel.execution.dooms import doomed
 from umbel.execution.following import errbacks, follow_ups, is_body
 from umbel.execution.interruption import HardLimit, LoopWindow, ThreadWindow, meant
 from umbel.execution.limits import Terms
+from umbel.model import chance
 from umbel.model.failure import Failure, capture, rebuild
 from umbel.model.flow import NOTHING, Part
 from umbel.model.job import FIRST, Delivery, Job
@@ -325,7 +325,7 @@ class Executor:
         # What cannot travel does not travel better the second time; and a limit is a limit.
         if isinstance(error, EncodeError | HardLimit):
             return Failed(capture(error), seconds)
-        outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, random.random())
+        outcome = after_failure(_policy(run), error, capture(error), run.delivery.counts.retries, chance.random())
         if isinstance(outcome, Retried):
             return msgspec.structs.replace(outcome, delay=_delay(outcome.delay), run=seconds)
         return msgspec.structs.replace(outcome, dead=outcome.dead or request.exhausted, run=seconds)

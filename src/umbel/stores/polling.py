@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from math import inf
 from typing import Final, TypeAlias
+
+from umbel.model import chance
 
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -80,7 +81,7 @@ class Poller:
     def _next_round(self) -> list[str]:
         """The ids to look for next, when it is time; none when nobody has waited for a while."""
         # Drawn for each round: processes that began together do not stay together.
-        share = random.uniform(0.5, 1.0)
+        share = chance.uniform(0.5, 1.0)
         with self._changed:
             while (left := self._seconds_left(share)) > 0:
                 if not self._changed.wait(min(left, IDLE_SECONDS)) and not self._awaited:

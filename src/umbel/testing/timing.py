@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
+from umbel.model import chance
+
 _LATE: Final = (
     "umbel.app.flows",
     "umbel.app.schedules",
@@ -41,7 +43,7 @@ def timed_by(now: Callable[[], float], seed: int) -> Generator[None]:
     """Let Umbel's code of this process ask *now* for the time, and draw its chances from *seed*, for this block."""
     for name in _LATE:
         import_module(name)
-    seen: Final = {time: _Time(now), random: random.Random(seed)}
+    seen: Final = {time: _Time(now), chance: random.Random(seed)}
     replaced: list[tuple[ModuleType, str, object]] = []
     for module in [module for name, module in sys.modules.items() if _is_ours(name)]:
         for name, found in list(vars(module).items()):

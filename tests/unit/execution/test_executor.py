@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from tests.unit.execution.stage import NOW, Stage
 from umbel.exceptions import Ignore, Reject, Retry
 from umbel.execution import executor as module
+from umbel.model import chance
 from umbel.model.job import Counts, Delivery, Doom
 from umbel.model.outcome import Failed, Ignored, Outcome, Parked, Result, Retried, Revoked, Succeeded
 from umbel.wire import envelope, record
@@ -194,11 +194,11 @@ def test_the_delay_doubles_up_to_its_limit_without_jitter(stage: Stage, asynchro
     assert delays == [2, 4, 8, 16, 32, 50, 50]
 
 
-@pytest.mark.parametrize(("chance", "delay"), [(0.0, 0.0), (0.5, 4.0), (0.75, 6.0)])
+@pytest.mark.parametrize(("drawn", "delay"), [(0.0, 0.0), (0.5, 4.0), (0.75, 6.0)])
 def test_jitter_is_a_share_of_the_whole_delay(
-    stage: Stage, asynchronous: bool, chance: float, delay: float, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, asynchronous: bool, drawn: float, delay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(random, "random", lambda: chance)
+    monkeypatch.setattr(chance, "random", lambda: drawn)
     task = stage.task(raising(Odd()), asynchronous=asynchronous, autoretry_for=(Odd,), retry_backoff=2)
     assert retried(stage.run(task, counts=Counts(retries=2))).delay == delay
 

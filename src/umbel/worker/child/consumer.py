@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.moments import Moments
 from umbel.execution.runners import Gate, Isolator, LoopRunner, ThreadRunner
 from umbel.execution.verdict import ended_before
+from umbel.model import chance
 from umbel.model.job import Delivery
 from umbel.model.outcome import Outcome, Released
 from umbel.signals import UNSTARTED, task_received
@@ -369,7 +369,7 @@ class Consumer:
         if self._stopping:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(random.random()):
+            async with asyncio.timeout(chance.random()):
                 await self._stop_asked.wait()
 
     async def _make_sure(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Final
 from umbel.contracts.capabilities import Power, demand, powers_of
 from umbel.contracts.jobs import NoteStore, notes_of
 from umbel.exceptions import BrokerFull, BrokerUnavailable
+from umbel.model import chance
 from umbel.model.job import Delivery
 from umbel.page import Page, taken
 from umbel.worker.child.link import Link
@@ -118,7 +118,7 @@ class Notebook:
             for page, _ in batch:
                 page.queued = True
                 self._due.append(page)
-            await asyncio.sleep(RETRY_SECONDS * random.random())
+            await asyncio.sleep(RETRY_SECONDS * chance.random())
         except Exception:
             _logger.exception("%d notes of progress cannot be kept", len(batch))
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.execution.executor import Finished
 from umbel.execution.moments import Moments
 from umbel.execution.verdict import settlement_of
+from umbel.model import chance
 from umbel.model.failure import capture
 from umbel.model.outcome import Completed, Failed
 from umbel.signals import task_internal_error
@@ -101,7 +101,7 @@ class Settler:
                 return await self._split(batch)
             else:
                 return self._settled(batch, answers)
-            await asyncio.sleep(RETRY_SECONDS * random.random())
+            await asyncio.sleep(RETRY_SECONDS * chance.random())
 
     async def _split(self, batch: list[Finished]) -> None:
         if len(batch) > 1:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import time
 from typing import Final
 
 from umbel.contracts.mailbox import Letter, Mailbox
 from umbel.exceptions import DecodeError, UmbelError
+from umbel.model import chance
 from umbel.wire.letters import BOX, DOOM, Answer, Order, decode_order, encode, read_doomed
 from umbel.worker.supervisor.commands import Commands
 from umbel.worker.supervisor.duties import Duties, Refused
@@ -74,7 +74,7 @@ class Control:
             logger.log(level, "no orders can be heard, trying again: %s: %s", type(error).__name__, error)
         self._trouble = True
         self.begun.set()
-        await asyncio.sleep(PAUSE_SECONDS * random.random())
+        await asyncio.sleep(PAUSE_SECONDS * chance.random())
 
     async def _obey(self, letter: Letter) -> None:
         try:

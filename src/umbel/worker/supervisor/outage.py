@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
+from umbel.model import chance
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 1.0
@@ -63,7 +63,7 @@ class Outage:
         if self._since is None:
             return  # whoever had the turn before found it back
         longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._attempts, 10))
-        await asyncio.sleep(random.uniform(0, longest))
+        await asyncio.sleep(chance.uniform(0, longest))
 
     def _answered(self) -> None:
         self._known = True

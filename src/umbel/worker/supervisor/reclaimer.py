@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from functools import partial
 from typing import Final
 
 from umbel.contracts.ageing import Ageing
 from umbel.contracts.broker import Broker, Ended, Reclaimed
+from umbel.model import chance
 from umbel.model.job import Doom
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan
@@ -104,4 +104,4 @@ class Reclaimer:
         if deadline is None or not 0 < deadline < self._interval:
             return self._interval
         # All workers wait for the same moment; the first to come does the work.
-        return min(self._interval, deadline + random.uniform(0, JITTER_SECONDS))
+        return min(self._interval, deadline + chance.uniform(0, JITTER_SECONDS))

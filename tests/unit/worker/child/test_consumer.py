@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.contracts.broker import Beat, Ended, SessionDead
 from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.execution.runners import ThreadRunner
+from umbel.model import chance
 from umbel.model.job import Counts, Delivery, Job
 from umbel.testing import FailBefore, LoseReplies
 from umbel.worker.board import Board, boot_seconds
@@ -30,7 +30,7 @@ def stage() -> Stage:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.005)
+    monkeypatch.setattr(chance, "random", lambda: 0.005)
 
 
 class Blocker:

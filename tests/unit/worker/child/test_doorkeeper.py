@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.limits import MemoryLimits
 from umbel.contracts.limits import Entry
 from umbel.exceptions import BrokerUnavailable, DuplicateJob
+from umbel.model import chance
 from umbel.model.limit import Limit
 from umbel.wire import record
 
@@ -27,7 +27,7 @@ def stage() -> Stage:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.005)
+    monkeypatch.setattr(chance, "random", lambda: 0.005)
 
 
 class Room:

@@ -18,6 +18,7 @@ from umbel.contracts.broker import Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable, Ignore
+from umbel.model import chance
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Join, Node, Page, Part, Standing
 from umbel.model.job import Job
 from umbel.model.outcome import Result
@@ -38,7 +39,7 @@ def stage() -> Stage:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.005)
+    monkeypatch.setattr(chance, "random", lambda: 0.005)
 
 
 class Chosen:
