@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "beat": ("umbel.cli.beat:beat", "Send the jobs of schedules, and run none."),
     "call": ("umbel.cli.ask:call", "Send a job by the name of its task."),
     "control": ("umbel.cli.inspect:control", "Have workers grow, shrink, change their queues or shut down."),
+    "dashboard": ("umbel.cli.dashboard:dashboard", "Show what happens to jobs in a browser."),
     "dead": ("umbel.cli.dead:dead", "List, show, retry, delete and export dead letters."),
     "dev": ("umbel.cli.dev:dev", "Run a worker that loads the code anew when it changes."),
     "doctor": ("umbel.cli.doctor:doctor", "Look at broker and result store: what endangers jobs, and the cure."),

@@ -1,0 +1,1 @@
+"""Actions: one file for each noun that something can be done to."""

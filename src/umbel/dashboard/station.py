@@ -1,0 +1,67 @@
+"""Station: what all visits of one dashboard share: the app, its history, options, and answers that are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Final, TypeVar
+
+from umbel.app.app import Umbel
+from umbel.dashboard.options import Options
+from umbel.exceptions import HistoryError
+from umbel.history import History, open_history
+
+T = TypeVar("T")
+
+MAX_SHARED: Final = 256
+_logger: Final = logging.getLogger("umbel.dashboard")
+
+
+class Station:
+    """The dashboard of *app*. Everything that it asks of the engine or the history goes through `read` or `shared`."""
+
+    def __init__(self, app: Umbel, options: Options, history: History | None = None) -> None:
+        self.app: Final = app
+        self.options: Final = options
+        self.history: Final = history or open_history(app.conf, app.main)
+        self._shared: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
+
+    async def read(self, ask: Callable[..., T], *given: Any, **named: Any) -> T:
+        """What *ask*, which may block, answers: it runs in a thread."""
+        return await asyncio.to_thread(ask, *given, **named)
+
+    async def shared(self, key: Hashable, seconds: float, make: Callable[[], Awaitable[T]]) -> T:
+        """What *make* answered at most *seconds* ago, to whomever: fifty open tabs ask the engine once.
+
+        Whoever asks while the answer is being made waits for it, too. An error is told to all who wait, and not kept.
+        """
+        now = time.monotonic()
+        kept = self._shared.get(key)
+        if kept is None or kept[0] < now or (kept[1].done() and _failed(kept[1])):
+            kept = (now + seconds, asyncio.ensure_future(make()))
+            self._forget(now)
+            self._shared[key] = kept
+        answer: T = await asyncio.shield(kept[1])
+        return answer
+
+    def audit(self, who: str, origin: str, what: str, target: str, count: int, outcome: str) -> None:
+        """Note in the history what somebody does; a history that cannot be written keeps nobody from acting."""
+        try:
+            self.history.audit(who, origin, what, target, count, outcome)
+        except HistoryError as error:
+            _logger.warning("%s (%s): %s on %s: %s, not noted: %s", who, origin, what, target, outcome, error)
+
+    async def aclose(self) -> None:
+        """Give back the connections of the history and of the app."""
+        await asyncio.to_thread(self.history.close)
+        await self.app.aclose()
+
+    def _forget(self, now: float) -> None:
+        if len(self._shared) >= MAX_SHARED:
+            self._shared = {key: kept for key, kept in self._shared.items() if kept[0] >= now}
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None

@@ -1,0 +1,71 @@
+"""Wording: values as people read them; the filters of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+DASH: Final = "\u2013"
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min or 5 d 6 h; nothing as a dash."""
+    if seconds is None:
+        return DASH
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - three digits are enough
+    for unit, name, below, part in ((_MINUTE, "min", _HOUR, "s"), (_HOUR, "h", _DAY, "min")):
+        if seconds < below:
+            rest = int(seconds % unit) // (1 if unit == _MINUTE else _MINUTE)
+            return f"{int(seconds // unit)} {name}" + (f" {rest} {part}" if rest else "")
+    hours = int(seconds % _DAY) // _HOUR
+    return f"{int(seconds // _DAY)} d" + (f" {hours} h" if hours else "")
+
+
+def moment(unix: float | None) -> str:
+    """A unix time as 2026-11-27 06:12:05 UTC; nothing as a dash."""
+    return DASH if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(unix: float) -> str:
+    """A unix time for machines."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+
+
+def count(number: float | None) -> str:
+    """A number with thin spaces between thousands; nothing as a dash."""
+    return DASH if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def size(number: float | None) -> str:
+    """Bytes as 512 B, 3.4 KiB, 12 MiB; nothing as a dash."""
+    if number is None:
+        return DASH
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:  # noqa: PLR2004 - the next unit
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 as 12 % or 0.4 %; nothing as a dash."""
+    if share is None:
+        return DASH
+    return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"  # noqa: PLR2004
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "duration": duration,
+    "moment": moment,
+    "iso": iso,
+    "count": count,
+    "size": size,
+    "percent": percent,
+}
