@@ -7,8 +7,8 @@ left, is counted as well; what is asked for comes back only if its process dies,
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from umbel.brokers.rabbitmq import names
@@ -32,6 +32,7 @@ class PullIntake(Intake):
         self._pause = FIRST_PAUSE_SECONDS
         self._pulling: asyncio.Task[None] | None = None
         self._most = MAX_PREFETCH
+        self._given_back: Counter[tuple[str, int]] = Counter()
 
     def adapt(self, *, one_by_one: bool) -> None:
         """Ask for one message at a time from now on, or for more each time."""
@@ -43,6 +44,12 @@ class PullIntake(Intake):
         if self._pulling is None or self._pulling.done():
             self._pulling = self._loop.create_task(self._pull(queues))
         await asyncio.shield(self._pulling)  # a message that comes after a cancellation is not lost
+
+    def requeue(self, arrivals: Iterable[Arrival]) -> None:
+        """See `Intake.requeue`."""
+        back = [arrival for arrival in arrivals if arrival.ours]
+        super().requeue(back)
+        self._given_back.update((arrival.queue, arrival.rank) for arrival in back)
 
     async def wait(self, seconds: float) -> None:
         """A moment, longer each time, or until something is put back."""
@@ -78,7 +85,8 @@ class PullIntake(Intake):
         if None in depths:
             raise Refused(NOT_FOUND, "a queue is missing")
         for place, depth in zip(places, depths, strict=True):
-            await self._take_from(channel, place, depth or 0)
+            # What goes back is not counted before the queue has written it down; a question for it waits for that.
+            await self._take_from(channel, place, (depth or 0) + self._given_back.pop(place, 0))
 
     async def _take_from(self, channel: Channel, place: tuple[str, int], depth: int) -> None:
         """Up to *depth* messages, as far as they are asked for and all together have about one mebibyte."""
