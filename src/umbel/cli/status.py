@@ -9,9 +9,10 @@ from typing import Final
 import click
 import msgspec
 
+from umbel.app.survey import Survey, survey
 from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_inspector
-from umbel.cli.survey import Survey, as_text, survey
+from umbel.cli.survey import as_text
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import BrokerUnavailable
 

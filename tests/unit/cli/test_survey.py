@@ -3,7 +3,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from umbel.cli.survey import as_text, survey
+from umbel.app.survey import survey
+from umbel.cli.survey import as_text
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.model import presence
 from umbel.model.presence import Presence, RunningJob
@@ -37,7 +38,7 @@ class Engine:
 
 @pytest.fixture(autouse=True)
 def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("umbel.cli.survey.time.time", lambda: NOW)
+    monkeypatch.setattr("umbel.app.survey.time.time", lambda: NOW)
 
 
 def child(pid: int, *running: RunningJob, worker: str = "umbel@here") -> SessionInfo:
