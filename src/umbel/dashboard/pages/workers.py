@@ -1,0 +1,137 @@
+"""The page of workers."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+from umbel.app.survey import ChildRow, WorkerRow
+from umbel.dashboard.page import Nothing, Page
+from umbel.dashboard.pages.queues import surveyed
+from umbel.dashboard.recall import recall
+from umbel.dashboard.visit import Visit
+from umbel.history.views import WorkerView
+
+FRESH_SECONDS: Final = 2.0
+SEEN_SECONDS: Final = 30.0
+"""A worker that was not heard of for so long, and has no lease, is lost."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A job that a worker runs, for *seconds* already."""
+
+    id: str
+    task: str
+    seconds: float
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker. *state* is "online", "stopped" (it said so) or "lost" (it did not).
+
+    *slots* is how many jobs it can run at once, *rss* its memory in bytes and *cpu* its processor time in seconds, both
+    of all its processes. *stale*: other workers run a newer version. *up* is since when it runs.
+    """
+
+    name: str
+    host: str
+    pid: int
+    state: str
+    version: str
+    stale: bool
+    queues: tuple[str, ...]
+    children: int
+    slots: int | None
+    running: tuple[Running, ...]
+    leased: int
+    rss: int | None
+    cpu: float | None
+    processed: int | None
+    up: float | None
+    seen: float | None
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """The workers that live, and those that were heard of within a day; *trouble* says why the engine cannot tell."""
+
+    workers: tuple[Worker, ...]
+    trouble: str = ""
+
+
+async def show(visit: Visit, _: Nothing) -> Workers:
+    """The workers as they are now, with what the history knows of them."""
+    found, trouble = await surveyed(visit)
+    views = await recall(visit, "workers", FRESH_SECONDS, visit.history.workers, ())
+    told = {(view.name, view.host, view.pid): view for view in views}
+    living = {(each.worker, each.host, each.pid): each for each in (found.workers if found else ())}
+    newest = max((_order(view.version) for view in views if view.stopped is None), default=())
+    now = time.time()
+    workers = [_living(each, told.get(place), newest) for place, each in living.items()]
+    workers += [_gone(view, newest, now) for place, view in told.items() if place not in living]
+    order = {"online": 0, "lost": 1, "stopped": 2}
+    workers.sort(key=lambda each: (order[each.state], -(each.up or 0.0) if each.state != "online" else 0.0, each.name))
+    return Workers(tuple(workers), trouble)
+
+
+def _living(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) -> Worker:
+    return Worker(
+        name=row.worker,
+        host=row.host,
+        pid=row.pid,
+        state="online",
+        version=view.version if view else "",
+        stale=view is not None and _order(view.version) < newest,
+        queues=tuple(sorted({queue for child in row.children for queue in child.queues})),
+        children=len(row.children),
+        slots=sum(_slots(child) for child in row.children),
+        running=tuple(Running(job.id, job.task, job.seconds) for child in row.children for job in child.running),
+        leased=sum(child.leased for child in row.children),
+        rss=view.rss if view else None,
+        cpu=view.cpu if view else None,
+        processed=view.processed if view else None,
+        up=time.time() - max(child.up_seconds for child in row.children),
+        seen=None,
+    )
+
+
+def _gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
+    heard = now - view.seen < SEEN_SECONDS
+    return Worker(
+        name=view.name,
+        host=view.host,
+        pid=view.pid,
+        state="stopped" if view.stopped is not None else "online" if heard else "lost",
+        version=view.version,
+        stale=view.stopped is None and _order(view.version) < newest,
+        queues=tuple(view.queues or ()),
+        children=0,
+        slots=view.slots,
+        running=(),
+        leased=0,
+        rss=None,
+        cpu=view.cpu,
+        processed=view.processed,
+        up=view.started,
+        seen=view.seen,
+    )
+
+
+def _slots(child: ChildRow) -> int:
+    return child.threads + child.async_slots
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """Versions as they follow each other; what is no number counts as none."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+PAGE: Final = Page(
+    path="/workers",
+    title="Workers",
+    right="jobs.view",
+    template="workers.html",
+    show=show,
+    section="workers",
+    topics=("workers",),
+)
