@@ -100,7 +100,7 @@ def test_a_worker_tells_probes_and_its_service_manager_how_it_is(
         worker = stage.start(f"--health={port}", f"--health-file={file}", NOTIFY_SOCKET=str(tmp_path / "notify"))
         assert manager.recv(200).startswith(b"READY=1")
         eventually(lambda: status(port, "/readyz") == 200, "it is ready")
-        assert (status(port, "/livez"), status(port, "/metrics")) == (200, 404)
+        assert (status(port, "/livez"), status(port, "/metrics"), status(port, "/")) == (200, 200, 404)
         assert health(tmp_path, "--at", str(port), "--ready").returncode == 0
         assert health(tmp_path, "--file", file).returncode == 0
         worker.signal(signal.SIGUSR1)

@@ -112,5 +112,7 @@ def worker(frame: Frame, /, *, settings: tuple[str, ...], include: str, **given:
 
     color = False if frame.no_color else None
     options = WorkerOptions(app=app, workdir=str(Path.cwd()), color=color, quiet=frame.quiet, **given)
+    from umbel.telemetry.availability import exporter_of
+
     with living(daemon):
-        return run_worker(options)
+        return run_worker(options, exporter=exporter_of() if options.health else None)

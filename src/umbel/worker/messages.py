@@ -9,6 +9,7 @@ import msgspec
 from umbel.model.schedule import Entry
 from umbel.security.redaction import Sketch
 from umbel.settings import Settings
+from umbel.worker.figures import Line
 from umbel.worker.options import ChildOptions, WorkerOptions
 
 
@@ -47,6 +48,13 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 class Retiring(msgspec.Struct, frozen=True, tag=True):
     """From a child: it has begun as many jobs as it may, and receives no more. It waits to be told to stop."""
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """From a child: what it has counted since it told last; *lag* is by how many seconds its loop was late just now."""
+
+    lines: list[Line] = []
+    lag: float = 0.0
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):
@@ -145,6 +153,7 @@ Message: TypeAlias = (
     | Interrupt
     | Limit
     | Ready
+    | Counted
     | Retiring
     | Lost
     | Load

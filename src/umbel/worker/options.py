@@ -71,6 +71,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What counts for single tasks instead of their own limits: name, soft, hard."""
     events: bool = False
     """Whether what becomes of its jobs is told in events."""
+    counted: bool = False
+    """Whether it tells its supervisor how many jobs came to which end."""
     max_tasks: int | None = None
     """After how many jobs it asks to be replaced."""
     nursery: int = -1

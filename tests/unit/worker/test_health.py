@@ -12,7 +12,7 @@ from umbel.worker.board import FULL, boot_seconds
 from umbel.worker.supervisor import health as module
 from umbel.worker.supervisor.health import BIRTH_SECONDS, DEAF_SECONDS, Health, Rounds, Verdict
 from umbel.worker.supervisor.health_file import HealthFile
-from umbel.worker.supervisor.health_server import answer
+from umbel.worker.supervisor.health_server import HealthServer, answer, asks_for_metrics
 
 LATE = DEAF_SECONDS + 1
 
@@ -161,7 +161,8 @@ def test_a_worker_that_is_live_need_not_be_ready() -> None:
         (b"GET /livez SMTP", 400),
         (b"GET /a b HTTP/1.1", 400),
         (b"\xff\xfe\x00 \x00 HTTP/1.1", 404),
-        (b"GET /metrics HTTP/1.1", 404),
+        (b"GET /metrics/ HTTP/1.1", 404),
+        (b"POST /metrics HTTP/1.1", 405),
         (b"GET http://elsewhere/livez HTTP/1.1", 404),
         (b"POST /livez HTTP/1.1", 405),
     ],
@@ -174,6 +175,50 @@ def test_any_other_request_is_refused_and_not_repeated_back(line: bytes, status:
 
 def test_a_head_request_has_no_body() -> None:
     assert answer(b"HEAD /livez HTTP/1.1", good).endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        (b"GET /metrics HTTP/1.1", True),
+        (b"GET /metrics?name=x HTTP/1.0", True),
+        (b"GET /metrics SMTP", False),
+        (b"HEAD /metrics HTTP/1.1", False),
+        (b"GET /livez HTTP/1.1", False),
+        (b"GET http://elsewhere/metrics HTTP/1.1", False),
+        (b"", False),
+    ],
+)
+def test_only_a_plain_request_for_metrics_gets_them(line: bytes, asked: bool) -> None:
+    assert asks_for_metrics(line) is asked
+
+
+class Pages:
+    async def page(self) -> tuple[bytes, str]:
+        return b"up 1\n", "text/plain; version=1"
+
+
+class Broken:
+    async def page(self) -> tuple[bytes, str]:
+        raise ValueError("secret")
+
+
+async def test_metrics_are_given_out_as_they_were_written() -> None:
+    told = await HealthServer(("", 0), good, Pages()).metrics()
+    assert told.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=1\r\nContent-Length: 5\r\n")
+    assert told.endswith(b"\r\n\r\nup 1\n")
+
+
+async def test_without_the_package_that_writes_metrics_the_endpoint_tells_the_cure() -> None:
+    told = await HealthServer(("", 0), good).metrics()
+    assert told.startswith(b"HTTP/1.1 501 ")
+    assert b"pip install 'umbel[prometheus]'" in told
+
+
+async def test_metrics_that_cannot_be_written_are_no_end_of_the_endpoint() -> None:
+    told = await HealthServer(("", 0), good, Broken()).metrics()
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert b"secret" not in told
 
 
 def test_the_file_says_what_the_endpoint_says(tmp_path: Path) -> None:

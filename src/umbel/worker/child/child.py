@@ -26,6 +26,7 @@ from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.child.announcing import aannounce
 from umbel.worker.child.commanding import obey
 from umbel.worker.child.consumer import Consumer
+from umbel.worker.child.counting import Counting
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.executors import make_executor
 from umbel.worker.child.isolation import Isolator
@@ -41,6 +42,7 @@ from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
     Command,
+    Counted,
     Interrupt,
     Limit,
     Lost,
@@ -78,6 +80,8 @@ class Child:
         self._reporter = reporter_of(app, options, self._consumer.held, gate)
         if self._reporter is not None:
             executor.watched, self._notebook.told = True, self._reporter.progressed
+        self._counting = Counting(app.tasks, self._consumer.held, gate) if options.counted else None
+        executor.watched = executor.watched or options.counted
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))
@@ -86,11 +90,18 @@ class Child:
         self._announcing: set[asyncio.Future[None]] = set()
         self._obeying: set[asyncio.Future[None]] = set()
 
-    async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
-        """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead."""
+    async def run(
+        self, ready: Callable[[], Awaitable[None]], tell: Callable[[Counted], Awaitable[None]] | None = None
+    ) -> None:
+        """Work until stopped and everything is settled. Raises `SessionDead` when the session was declared dead.
+
+        *ready* is awaited after the broker's first answer, *tell* with what was counted, if that is wanted.
+        """
         await worker_process_init.asend(None)
         if self._reporter is not None:
             self._reporter.start()
+        if self._counting is not None and tell is not None:
+            self._counting.start(tell)
         settling = asyncio.ensure_future(self._settler.run())
         consuming = asyncio.ensure_future(self._consumer.run(ready))
         try:
@@ -108,6 +119,8 @@ class Child:
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
             if self._reporter is not None:
                 await self._reporter.aclose()
+            if self._counting is not None:
+                await self._counting.aclose()
             lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
             await self._say_farewell(LOST_STATUS if lost else STOPPED_STATUS)
             await self._app.aclose()
@@ -158,6 +171,8 @@ class Child:
         self._consumer.settled(batch)
         if self._reporter is not None:
             self._reporter.settled(batch, answers)
+        if self._counting is not None:
+            self._counting.settled(batch, answers)
         for finished, ours in zip(batch, answers, strict=True):
             if ours:
                 log.ended(finished.task, finished.delivery.id, finished.outcome)
@@ -181,7 +196,7 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
         child.limit(options.max_tasks, lambda: telling.append(asyncio.create_task(channel.send(Retiring()))))
     listening = asyncio.ensure_future(_listen(channel, child))
     try:
-        await child.run(lambda: channel.send(Ready()))
+        await child.run(lambda: channel.send(Ready()), channel.send)
     except SessionDead:
         # Whatever still runs here will be refused: end at once, the broker gives the jobs to others.
         with contextlib.suppress(ChannelClosed):

@@ -20,6 +20,7 @@ from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
     Command,
+    Counted,
     Exited,
     Interrupt,
     Limit,
@@ -187,21 +188,32 @@ class Child:
         if self._process >= 0:
             kernel.ask(self._process, signal.SIGUSR1)
 
-    async def listen(self, on_ready: Callable[[], None]) -> None:
-        """Hear it until it closes its channel."""
+    async def listen(
+        self, on_ready: Callable[[], None], on_counted: Callable[[int, Counted], None] | None = None
+    ) -> None:
+        """Hear it until it closes its channel; *on_counted* is told what it has counted, with its process id."""
         try:
             while (message := await self._channel.receive()) is not None:
                 if isinstance(message, Ready):
                     self.ready = True
                     on_ready()
-                elif isinstance(message, Lost):
-                    self.lose()
-                elif isinstance(message, Retiring):
-                    self.retire()
-                elif isinstance(message, Obeyed) and message.number in self._answers:
-                    self._answers.pop(message.number).set_result(message)
+                elif isinstance(message, Counted) and on_counted is not None:
+                    on_counted(self.pid, message)
+                else:
+                    self._hear(message)
         except ChannelClosed:
             self.kill()
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case Lost():
+                self.lose()
+            case Retiring():
+                self.retire()
+            case Obeyed() if message.number in self._answers:
+                self._answers.pop(message.number).set_result(message)
+            case _:
+                pass
 
     async def vanish(self) -> None:
         """Wait until the process is gone, whatever was reported of it; kill it first."""

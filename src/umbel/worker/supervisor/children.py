@@ -9,7 +9,8 @@ import logging
 import signal
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from umbel.exceptions import UmbelError
 from umbel.worker.board import Board
 from umbel.worker.channel import Channel
-from umbel.worker.messages import Exited, Limit
+from umbel.worker.messages import Counted, Exited, Limit
 from umbel.worker.options import ChildOptions
 from umbel.worker.supervisor.child import PATIENCE_SECONDS, RETIRING_SECONDS, Child
 from umbel.worker.supervisor.forkserver import Birth, Forkserver, ForkserverGone
@@ -89,6 +90,10 @@ class Children:
         self._limits: dict[str, Limit] = {}
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
+        self.counted: Callable[[int, Counted], None] | None = None
+        """Told what each child, by its process, has counted; None: they need not count."""
+        self.ends: Counter[str] = Counter()
+        """How many ended how: "stopped" as they were told, "died" otherwise."""
         self.watchdog = Watchdog(self._living, plan.max_memory)
         """Ends jobs that run here: at their limits by itself, and those that are revoked when it is told."""
 
@@ -267,6 +272,7 @@ class Children:
             soft_time_limit=plan.limits[0],
             time_limit=plan.limits[1],
             max_tasks=plan.max_tasks,
+            counted=self.counted is not None,
             events=plan.settings.worker_send_task_events,
             limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )
@@ -275,7 +281,7 @@ class Children:
         return birth
 
     async def _live(self, child: Child, birth: Birth) -> None:
-        listening = asyncio.create_task(child.listen(self._ready))
+        listening = asyncio.create_task(child.listen(self._ready, self.counted))
         exited: Exited | None = None
         try:
             exited = await birth.exited
@@ -303,7 +309,9 @@ class Children:
             text = "Child %d died of %s after %.1f s%s. It was running: %s"
             logger.error(text, child.pid, cause(exited.status), child.age, peak, names)
             self._reclaimer.end(child.session, tuple(job.id for job in running), doomed)
+            self.ends["died"] += 1
             return
+        self.ends["stopped"] += 1
         if running:
             logger.warning("Child %d had to end: %d jobs go back to their queue, uncharged", child.pid, len(running))
         self._reclaimer.end(child.session, doomed=doomed)

@@ -1,4 +1,4 @@
-"""The health endpoint: `GET /livez` and `GET /readyz`, and nothing else, for probes.
+"""The health endpoint: `GET /livez` and `GET /readyz` for probes, `GET /metrics` for Prometheus, and nothing else.
 
 Whoever can connect may ask, so a request has a limit in bytes, in seconds and in number at a time, and nothing of it is
 answered back.
@@ -9,21 +9,47 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker.supervisor.health import Verdict
 
 MAX_REQUEST_BYTES: Final = 4096
 REQUEST_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 10.0
+"""How long an answer may take to be made, and to be read."""
 MAX_CONNECTIONS: Final = 32
-_REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Unavailable"}
+METRICS: Final = b"/metrics"
+CURE: Final = "metrics need a package that is not installed here: pip install 'umbel[prometheus]'"
+_TEXT: Final = "text/plain; charset=utf-8"
+_REASONS: Final = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    501: "Not Implemented",
+    503: "Unavailable",
+}
 
 logger = logging.getLogger("umbel.worker")
 
 
+class Pages(Protocol):
+    """Who writes the page of metrics."""
+
+    async def page(self) -> tuple[bytes, str]:
+        """The page, and its content type."""
+        ...
+
+
+def asks_for_metrics(line: bytes) -> bool:
+    """Whether a request that begins with *line* is one for the page of metrics."""
+    method, _, rest = line.partition(b" ")
+    return method == b"GET" and rest.partition(b" ")[0].partition(b"?")[0] == METRICS and b" HTTP/1." in rest
+
+
 def answer(line: bytes, verdict: Callable[[], Verdict]) -> bytes:
-    """The answer to a request that begins with *line*, as it travels."""
+    """The answer to a request that begins with *line* and asks for no page of metrics, as it travels."""
     try:
         method, target, version = line.split()
     except ValueError:
@@ -31,8 +57,10 @@ def answer(line: bytes, verdict: Callable[[], Verdict]) -> bytes:
     if not version.startswith(b"HTTP/1."):
         return _written(400, "bad request")
     path = target.partition(b"?")[0]
-    if path not in (b"/livez", b"/readyz"):
+    if path not in (b"/livez", b"/readyz", METRICS):
         return _written(404, "not found")
+    if path == METRICS:
+        return _written(405, "method not allowed", "Allow: GET\r\n")
     if method not in (b"GET", b"HEAD"):
         return _written(405, "method not allowed", "Allow: GET, HEAD\r\n")
     found = verdict()
@@ -41,10 +69,11 @@ def answer(line: bytes, verdict: Callable[[], Verdict]) -> bytes:
 
 
 class HealthServer:
-    """Answers probes on *where* with what *verdict* says."""
+    """Answers probes on *where* with what *verdict* says, and gives out the page of *pages*, if there is one."""
 
-    def __init__(self, where: tuple[str, int], verdict: Callable[[], Verdict]) -> None:
+    def __init__(self, where: tuple[str, int], verdict: Callable[[], Verdict], pages: Pages | None = None) -> None:
         """Nothing is open yet."""
+        self._pages = pages
         self._where = where
         self._verdict = verdict
         self._server: asyncio.Server | None = None
@@ -81,14 +110,32 @@ class HealthServer:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(REQUEST_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer(head.partition(b"\r\n")[0], self._verdict))
+        line = head.partition(b"\r\n")[0]
+        async with asyncio.timeout(ANSWER_SECONDS):
+            told = await self.metrics() if asks_for_metrics(line) else answer(line, self._verdict)
+            writer.transport.set_write_buffer_limits(0)  # drained is what has left
+            writer.write(told)
             await writer.drain()
+
+    async def metrics(self) -> bytes:
+        """The answer to a request for the page of metrics, as it travels."""
+        if self._pages is None:
+            return _written(501, CURE)
+        try:
+            body, kind = await self._pages.page()
+        except Exception:
+            logger.exception("the metrics cannot be written")
+            return _written(503, "the metrics cannot be written, the worker's log says why")
+        return _head(200, kind, len(body)) + body
 
 
 def _written(status: int, text: str, headers: str = "", *, head_only: bool = False) -> bytes:
     body = f"{text}\n".encode()
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n{headers}"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + (b"" if head_only else body)
+    return _head(status, _TEXT, len(body), headers) + (b"" if head_only else body)
+
+
+def _head(status: int, kind: str, length: int, headers: str = "") -> bytes:
+    return (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\n{headers}"
+        f"Content-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    ).encode()

@@ -10,6 +10,7 @@ from umbel.contracts.powers import Inspector
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker.address import probe_address
 from umbel.worker.options import WorkerOptions
+from umbel.worker.reading import Exporter
 from umbel.worker.sizing import autoscale_limits
 from umbel.worker.supervisor.autoscaler import Autoscaler
 from umbel.worker.supervisor.burst import Burst
@@ -17,6 +18,7 @@ from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.health import Health, reaches
 from umbel.worker.supervisor.health_file import HealthFile
 from umbel.worker.supervisor.health_server import HealthServer
+from umbel.worker.supervisor.meter import Meter
 from umbel.worker.supervisor.notify import Notify
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import Plan
@@ -27,13 +29,20 @@ from umbel.worker.supervisor.watcher import Watcher
 class Operations:
     """Made when the plan stands; `run` is one more task of the supervisor."""
 
-    def __init__(self, options: WorkerOptions, plan: Plan, children: Children, notify: Notify) -> None:
-        """Raises `ImproperlyConfigured` for what cannot be."""
+    def __init__(
+        self, options: WorkerOptions, plan: Plan, children: Children, notify: Notify, exporter: Exporter | None = None
+    ) -> None:
+        """*exporter* writes metrics; None: nobody can. Raises `ImproperlyConfigured` for what cannot be."""
         self._options = options
         self._plan = plan
         self._children = children
         self._health = Health(children.living, lambda: reaches(children.plan))
-        self._server = HealthServer(probe_address(options.health), self._health.verdict) if options.health else None
+        self.meter: Meter | None = None
+        """What measures this worker; None: nobody can ask."""
+        self._server: HealthServer | None = None
+        if options.health:
+            self.meter = None if exporter is None else Meter(children, self._health.verdict, exporter)
+            self._server = HealthServer(probe_address(options.health), self._health.verdict, self.meter)
         self._file = HealthFile(Path(options.health_file)) if options.health_file else None
         folders = options.reload_dirs or (options.workdir or ".",)
         self._watcher = (
@@ -50,6 +59,8 @@ class Operations:
     async def run(self, broker: Broker, outage: Outage, signals: Signals) -> None:
         """Do all of it until cancelled. Raises `ImproperlyConfigured`."""
         options = self._options
+        if self.meter is not None:
+            self.meter.broker = broker
         if self._server is not None:
             await self._server.start()
         try:

@@ -25,6 +25,7 @@ from umbel.scheduler.scheduler import Scheduler
 from umbel.stores.trial import try_out
 from umbel.worker.messages import Load
 from umbel.worker.options import WorkerOptions
+from umbel.worker.reading import Exporter
 from umbel.worker.supervisor.banner import banner, concurrency
 from umbel.worker.supervisor.bulletin import Bulletin, bulletin_of
 from umbel.worker.supervisor.children import Children, CrashLoop
@@ -63,8 +64,9 @@ logger = logging.getLogger("umbel.worker")
 class Supervisor:
     """One worker, from its start to its exit code."""
 
-    def __init__(self, options: WorkerOptions, entry: str) -> None:
-        """Run the app of *options*; its children call *entry* (``module:name``)."""
+    def __init__(self, options: WorkerOptions, entry: str, exporter: Exporter | None = None) -> None:
+        """Run the app of *options*; its children call *entry* (``module:name``). *exporter* writes its metrics."""
+        self._exporter = exporter
         self._order = Load(options, entry, node_name(options.hostname or DEFAULT_NAME, socket.gethostname()))
         self._forkserver: Forkserver | None = None
         self._spare: Forkserver | None = None
@@ -113,7 +115,7 @@ class Supervisor:
         children = self._children = Children(plan, sessions, self._reclaimer)
         self._herald = Herald(plan.listened, children)
         sessions.beaten = self._herald.beaten
-        self._operations = Operations(self._order.options, plan, children, self._notify)
+        self._operations = Operations(self._order.options, plan, children, self._notify, self._exporter)
         signals.dump = children.dump
         try:
             async with asyncio.TaskGroup() as group:
@@ -132,13 +134,14 @@ class Supervisor:
             raise errors.exceptions[0] from None
 
     def _tell(self, group: asyncio.TaskGroup, broker: Broker, plan: Plan, children: Children) -> None:
-        """Have events tell of this worker and of the ticks of its scheduler, if anybody wants to know."""
+        """Have events and metrics tell of this worker and of the ticks of its scheduler, if anybody wants to know."""
         self._bulletin = bulletin_of(broker, plan, children)
-        if self._bulletin is None:
-            return
-        group.create_task(self._bulletin.run())
-        if self._scheduler is not None:
-            self._scheduler.told = self._bulletin.ticked
+        if self._bulletin is not None:
+            group.create_task(self._bulletin.run())
+            if self._scheduler is not None:
+                self._scheduler.told = self._bulletin.ticked
+        if self._scheduler is not None and self._operations is not None and self._operations.meter is not None:
+            self._operations.meter.follow(self._scheduler)
 
     async def _hear_orders(self, group: asyncio.TaskGroup, children: Children, signals: Signals) -> None:
         """Hear them from now on, before a job starts here that could be revoked; if the broker carries any."""

@@ -1,0 +1,1 @@
+"""Telemetry: what Umbel tells tools for watching: Prometheus (metrics) and OpenTelemetry (tracing)."""
