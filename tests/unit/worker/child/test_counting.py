@@ -26,7 +26,7 @@ class Board:
 
 
 def delivery(job: str = "job") -> Delivery:
-    return Delivery(job, "q", b"", 1, Counts())
+    return Delivery(job, "q", 0, 1, b"", Counts())
 
 
 def finished(outcome: Outcome, *, ran: bool = True, task: str = "add") -> Finished:
