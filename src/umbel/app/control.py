@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from umbel.app.inspection import Inspect
@@ -120,16 +120,17 @@ class Control:
         found = await known_queues(self._seat, tuple(queues))
         return await arun(self._revoke(await arun(self._revoking.stamped(headers, found)), terminate, signal))
 
-    def purge(self, queue: str | None = None) -> int:
+    def purge(self, queue: str | None = None, *, told: Callable[[int], object] | None = None) -> int:
         """Revoke all jobs that wait in *queue*, by default in the app's default queue; answers how many that were.
 
-        Those that are delayed or parked are among them, those that run are not.
+        Those that are delayed or parked are among them, those that run are not. *told* is called with the number of
+        each portion that is done.
         """
-        return run(self._revoking.purge(queue or self._seat.conf.task_default_queue))
+        return run(self._revoking.purge(queue or self._seat.conf.task_default_queue, told))
 
-    async def apurge(self, queue: str | None = None) -> int:
+    async def apurge(self, queue: str | None = None, *, told: Callable[[int], object] | None = None) -> int:
         """The async twin of `purge`."""
-        return await arun(self._revoking.purge(queue or self._seat.conf.task_default_queue))
+        return await arun(self._revoking.purge(queue or self._seat.conf.task_default_queue, told))
 
     discard_all = purge
     adiscard_all = apurge

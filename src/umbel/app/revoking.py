@@ -88,8 +88,8 @@ class Revoking:
         yield from self._look_for_flows([one.id for one in stopped if one.place == "unknown"])
         return stopped
 
-    def purge(self, queue: str) -> Steps[int]:
-        """Revoke all that waits in *queue*; answers how many jobs that were."""
+    def purge(self, queue: str, told: Callable[[int], object] | None = None) -> Steps[int]:
+        """Revoke all that waits in *queue*, and tell of each portion; answers how many jobs that were."""
         jobs = job_store(self._seat, "purging a queue")
         count = 0
         while True:
@@ -98,7 +98,10 @@ class Revoking:
                 partial(jobs.purge, session, queue, MAX_TAKEN, LEASE_SECONDS),
                 partial(jobs.apurge, session, queue, MAX_TAKEN, LEASE_SECONDS),
             )
-            count += yield from self._end(session, found)
+            ended = yield from self._end(session, found)
+            count += ended
+            if told is not None:
+                told(ended)
             if len(found) < MAX_TAKEN:
                 return count
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -11,6 +11,7 @@ import msgspec
 from umbel.app.dead import DeadLetter, DeadLetters
 from umbel.cli.asking import agreed, call_text, force_option, json_option, moment, names, opened, show_json, shown
 from umbel.cli.command import Command, Frame
+from umbel.cli.progress import in_portions
 from umbel.cli.table import table
 from umbel.exceptions import ImproperlyConfigured
 
@@ -128,7 +129,7 @@ def export(frame: Frame, /, **given: Any) -> int:
 
 
 def _done(
-    frame: Frame, given: dict[str, Any], letters: DeadLetters, do: Callable[[list[DeadLetter]], list[str]], ask: str
+    frame: Frame, given: dict[str, Any], letters: DeadLetters, do: Callable[[Sequence[DeadLetter]], list[str]], ask: str
 ) -> int:
     if not (given["ids"] or given["everything"] or any(given[name] for name in _FILTERS)):
         raise ImproperlyConfigured("say which: ids, filters such as --task, or --all")
@@ -138,7 +139,7 @@ def _done(
         frame.say(f"{len(found)} dead letters; nothing was changed")
         return 0
     agreed(ask.format(len(found)), force=given["force"])
-    done = do(found)
+    done = in_portions(frame, "dead letters", found, do)
     show_json(done) if given["as_json"] else click.echo("\n".join(done))
     frame.say(f"{len(done)} of {len(found)}")
     return 0

@@ -11,6 +11,7 @@ from umbel.app.revoking import Stopped
 from umbel.app.seat import inspector, known_queues, waited
 from umbel.cli.asking import agreed, force_option, json_option, names, opened, queues_option, show_json
 from umbel.cli.command import Command, Frame
+from umbel.cli.progress import progress
 from umbel.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
@@ -86,13 +87,20 @@ def purge(frame: Frame, /, *, queues: str, excluded: str, force: bool, as_json: 
     else:
         wanted = [app.conf.task_default_queue]
     agreed(f"Revoke all jobs that wait in {', '.join(wanted) or 'no queue'}?", force=force)
-    counts = {queue: app.control.purge(queue) for queue in wanted}
+    counts = {queue: _purge(frame, app, queue) for queue in wanted}
     if as_json:
         show_json(counts)
     else:
         for queue, count in counts.items():
             click.echo(f"{queue}: {count}")
     return 0
+
+
+def _purge(frame: Frame, app: Umbel, queue: str) -> int:
+    (counts,) = waited(app, inspector(app).counts([queue]))
+    length = counts.ready + counts.delayed + counts.held + counts.parked
+    with progress(frame, queue, length) as told:
+        return app.control.purge(queue, told=told)
 
 
 def _by_id(app: Umbel, ids: tuple[str, ...], given: dict[str, Any]) -> list[Stopped]:
