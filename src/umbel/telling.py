@@ -50,6 +50,12 @@ class Teller:
             part = list(deliveries[start : start + MAX_TOGETHER])
             self.journal.add_all(self._revoked, part, now, len(part[0].envelope))
 
+    def revived(self, jobs: Sequence[Job]) -> None:
+        """*jobs*, which were dead letters, are to run again."""
+        now = time.time()
+        for job in jobs:
+            self.journal.add(self._revived, job, now, len(job.envelope), grave=True)
+
     def started_flow(self, flow: Flow, total: int, root: str | None) -> None:
         """*flow* was accepted by the broker; *total* is how many jobs it has so far."""
         body: dict[str, Any] = {"total": total}
@@ -116,6 +122,16 @@ class Teller:
             if tell and self.telling(job.id, envelope.task):
                 events.append(self.event("task-sent", job, envelope, at, self.described(envelope, job.priority)))
         return events
+
+    def _revived(self, journal: Journal, job: Job, at: float, tell: bool) -> Event | None:
+        try:
+            envelope = decode(job.envelope, MAX_LINK_BYTES)
+        except DecodeError:
+            return None
+        journal.count(envelope.task, job.queue).sent += 1
+        if not tell or self.sketch(envelope.task).silent:
+            return None
+        return self.event("task-sent", job, envelope, at, {**self.described(envelope, job.priority), "revived": True})
 
     def _revoked(self, journal: Journal, deliveries: list[Delivery], at: float, tell: bool) -> list[Event]:
         events: list[Event] = []

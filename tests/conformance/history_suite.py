@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from umbel.contracts.history import Archive, Transaction
+from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
+from umbel.contracts.history import Transaction
 from umbel.exceptions import HistorySlow
-from umbel.history import History
 from umbel.history.retention import Retention, Terms
-from umbel.model.event import Batch, Event, Kind, Tally
+from umbel.model.event import Event, Kind, Tally
 
-NOW = 1_800_000_000.0
 HOSTILE = (
     "<script>alert(1)</script>",
     "'; drop table job; --",
@@ -26,138 +25,10 @@ HOSTILE = (
     "x" * 70_000,
     "a/b?c#d",
 )
-ROWS = ("job", "job_body", "attempt", "arg", "error", "error_minute", "rollup", "minute", "flow", "schedule_run", "gap")
-FREE = {"seq", "last_seq", "change", "heard", "first", "last", "seen", "pairs", "path_id", "id", "task_id", "queue_id",
-        "worker_id", "error_id"}  # fmt: skip
-"""Columns that depend on what came first."""
 
 
-FILTERS = {
-    "": "dcba",
-    "state:failed": "b",
-    "state:failed,succeeded": "ba",
-    "state:FAILURE": "b",
-    "-state:failed": "dca",
-    "state!=failed,succeeded": "dc",
-    "task:shop.buy": "dba",
-    "task:mail.*": "c",
-    "task:*l.send": "c",
-    "task:*a*": "c",
-    "task:none": "",
-    "queue:orders state:queued": "d",
-    "worker:w": "ba",
-    "error:ValueError": "b",
-    "error:*Error -task:mail.*": "b",
-    "group:1": "b",
-    "flow:f1": "c",
-    "root:r": "c",
-    "parent:p": "c",
-    "id:a,d": "da",
-    "priority>=5": "c",
-    "priority:9": "c",
-    "retries:0": "dca",
-    "retries>0": "b",
-    "attempt:2": "b",
-    "run>1s": "b",
-    "run<1s": "a",
-    "run>=500ms run<=2s": "ba",
-    "wait<250ms": "a",
-    "arg.lang:de": "ca",
-    "kwargs.lang:de": "ca",
-    "arg.lang:de,en": "dca",
-    "arg.lang:de arg.user.id:42": "a",
-    'arg.user.id:"42"': "c",
-    "arg.n:1.5": "d",
-    "arg.flag:true": "d",
-    "arg.none:null": "d",
-    "args.0:7": "b",
-    "arg.id:7": "b",
-    "header.tenant:acme": "b",
-    "-arg.lang:de state:queued": "d",
-    "arg.lang!=de": "db",
-    "has:error": "b",
-    "has:result": "ba",
-    "has:progress": "c",
-    "since:1h": "dcb",
-    "until:1h": "a",
-    "since:3h until:1h": "a",
-    "finished:1m": "ba",
-    "started<2027-01-15T08:00:01": "ba",
-    "state:failed OR arg.lang:en": "db",
-    "(state:failed OR arg.lang:en) -task:shop.buy": "",
-    "NOT (state:failed OR state:succeeded)": "dc",
-    '"acme corp"': "b",
-    "mail": "c",
-    "valueerror": "b",
-    '"no such text"': "",
-}
-"""Filters, and which of the four jobs they find."""
-
-
-class Clock:
-    """The time of a test."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def event(kind: Kind, subject: str, attempt: int = 0, at: float = NOW, **body: Any) -> Event:
-    """An event of *subject*, a job of the task shop.buy in the queue orders."""
-    task, queue, envelope = body.pop("task", "shop.buy"), body.pop("queue", "orders"), body.pop("envelope", b"")
-    return Event(kind, at, subject, task, queue, attempt, body, envelope)
-
-
-def batch(number: int, *events: Event, source: str = "s", worker: str = "", tallies: Sequence[Tally] = ()) -> Batch:
-    """A batch of *source*."""
-    return Batch(source, number, NOW, events, tuple(tallies), worker=worker)
-
-
-def life(job: str, fails: int = 1, *, ends: Kind = "task-succeeded") -> list[Event]:
-    """A job that fails some times, and then ends."""
-    found = [event("task-sent", job, args="[1]", kwargs='{"lang":"de"}', envelope=b"bytes of " + job.encode())]
-    for attempt in range(1, fails + 1):
-        found.append(event("task-started", job, attempt, NOW + attempt, wait=0.5))
-        found.append(event("task-retried", job, attempt, NOW + attempt + 0.5, run=0.5, error="ValueError",
-                           message=f"no {attempt}", eta=NOW + attempt + 1))  # fmt: skip
-    last = fails + 1
-    found.append(event("task-started", job, last, NOW + last))
-    found.append(event(ends, job, last, NOW + last + 0.25, run=0.25, result="42"))
-    return found
-
-
-class HistorySuite:
-    """The sentences; the hook is `make`, over what is empty."""
-
-    archive: Archive
-    history: History
-    clock: Clock
-
-    def make(self) -> Archive:
-        """A client of the database under test."""
-        raise NotImplementedError
-
-    def plans(self, transaction: Transaction, text: str, values: Sequence[object]) -> str:
-        """How the database would carry out a statement."""
-        raise NotImplementedError
-
-    @pytest.fixture(autouse=True)
-    def _stage(self) -> Iterator[None]:
-        self.clock = Clock()
-        self.archive = self.make()
-        self.history = History(self.archive, self.clock)
-        yield
-        self.history.close()
-
-    def write(self, *batches: Batch) -> int:
-        """Ingest *batches*; answers how many were new."""
-        return self.history.ingest(batches).batches
-
-    def ids(self, text: str = "", **given: Any) -> list[str]:
-        """The ids of the jobs that a filter matches."""
-        return [row.id for row in self.history.jobs(text, **given).rows]
+class HistorySuite(HistoryStage):
+    """The sentences of recording and asking."""
 
     # --- writing once, in any order
 
@@ -206,6 +77,31 @@ class HistorySuite:
         assert self.history.jobs().rows[0].state == "dead"
         self.write(batch(2, event("task-succeeded", "a", 1, NOW + 50, run=1.0)))
         assert self.history.jobs().rows[0].state == "succeeded"
+
+    def test_a_dead_letter_that_runs_again_is_seen_on_its_way(self) -> None:
+        self.write(batch(1, *life("a", 3, ends="task-dead")))
+        for second in (10, 20):
+            self.write(batch(second, event("task-sent", "a", at=NOW - 5, revived=True), source="cli"))
+            assert [(row.state, row.finished) for row in self.history.jobs().rows] == [("queued", None)]
+            again = [
+                event("task-started", "a", 1, NOW + second),
+                event("task-dead", "a", 1, NOW + second + 1, error="E"),
+            ]
+            self.write(batch(second + 1, again[0]))
+            assert self.history.jobs().rows[0].state == "running"
+            self.write(batch(second + 2, again[1], event("task-started", "a", 4, NOW + 4)))
+            assert self.history.jobs().rows[0].state == "dead"
+        detail = self.history.job("a")
+        assert detail is not None
+        assert [each.number for each in detail.attempts] == [1, 2, 3, 4, 5, 6]
+        self.write(batch(99, event("task-succeeded", "a", 1, NOW + 50)))
+        assert self.ids("state:succeeded attempt:7") == []
+        assert self.ids("state:succeeded") == ["a"]
+
+    def test_a_dead_letter_that_was_deleted_is_no_dead_letter_any_more(self) -> None:
+        self.write(batch(1, *life("a", 1, ends="task-dead")))
+        self.write(batch(2, event("task-revoked", "a", 2, NOW + 50, reason="deleted")))
+        assert self.ids("state:cancelled") == ["a"]
 
     def test_an_error_counts_once_an_attempt(self) -> None:
         failed = event("task-retried", "a", 1, error="ValueError", message="no 1", run=0.1)
@@ -357,6 +253,13 @@ class HistorySuite:
         assert total.wait[1] == pytest.approx(1.024, rel=0.1)
         assert self.history.series(NOW - 60, NOW, task="nobody").points == ()
 
+    def test_tasks_are_known_with_their_parameters_and_when_they_were_heard_of(self) -> None:
+        self.write(batch(1, event("worker-online", "w", tasks={"told": ["x", "y"]})))
+        self.write(batch(2, tallies=[Tally("run", "q", NOW - 7_200, sent=1), Tally("run", "q", NOW, sent=1)]))
+        run, told = self.history.tasks()
+        assert (run.name, run.parameters, run.first, run.last) == ("run", None, NOW - 7_200, NOW)
+        assert (told.name, told.parameters, told.first) == ("told", ("x", "y"), None)
+
     def test_workers_flows_schedules_and_audits_are_shown(self) -> None:
         self.write(
             batch(
@@ -384,8 +287,15 @@ class HistorySuite:
             NOW + 9,
         )
         assert [each.id for each in self.history.flows()] == ["f1"]
+        assert [each.id for each in self.history.flows(state="FAILURE")] == ["f1"]
+        assert self.history.flows(state="running") == []
         (run,) = self.history.schedule_runs("nightly")
         assert (run.late, run.job, run.state) == (2.0, "a", "queued")
+        assert self.history.schedule_strips(["nightly", "never"]) == {"nightly": [run], "never": []}
+        assert [(each.sort, each.name, each.first) for each in self.history.releases(NOW - 1, NOW + 1)] == [
+            ("umbel", "1", NOW)
+        ]
+        assert self.history.releases(NOW + 1, NOW + 2) == []
         assert [(each.who, each.count) for each in self.history.audits()] == [("me", 3)]
 
     def test_a_read_that_takes_too_long_is_given_up(self) -> None:
@@ -463,6 +373,7 @@ class HistorySuite:
                      "arg.lang:de arg.user.id:42 state:failed", "run>5s", '"words"', "until:1h has:error"):  # fmt: skip
             history.jobs(text)
             history.facets(text)
+            history.count(text)
         history.job("b")
         history.envelope("b")
         history.changes(0)
@@ -470,7 +381,16 @@ class HistorySuite:
             history.series(NOW - days * 86_400, NOW)
             history.totals(NOW - days * 86_400, NOW)
             history.errors(NOW - days * 86_400, NOW)
-        history.error(1, NOW - 3_600, NOW)
+            history.error(1, NOW - days * 86_400, NOW)
+        history.error_spread(1)
+        history.error_sample(1)
+        history.envelopes(["a", "b"])
+        history.tasks()
+        history.releases(NOW - 86_400, NOW)
+        history.schedule_strips(["y"])
+        history.flows(state="running")
+        history.bulk("x")
+        history.bulks()
         history.queue("orders", NOW - 3_600, NOW)
         history.queues()
         history.workers()
@@ -479,55 +399,6 @@ class HistorySuite:
         history.flows()
         history.flow("f1")
         history.audits()
-
-    # --- hands
-
-    def _four_jobs(self) -> None:
-        """Four jobs: a has succeeded, b has failed twice, c is queued in a flow, d is queued."""
-        early = NOW - 7_200
-        self.write(batch(1, event("worker-online", "w", tasks={"shop.buy": ["id", "more"]})))
-        self.write(
-            batch(
-                2,
-                event("task-sent", "a", at=early, kwargs='{"lang":"de","user":{"id":42}}', envelope=b"bytes of a"),
-                event("task-succeeded", "a", 1, NOW, run=0.5, wait=0.1, result='"fine"'),
-                event("task-sent", "b", at=NOW - 60, args="[7]", headers='{"tenant":"acme"}'),
-                event("task-retried", "b", 1, NOW, run=1.0, wait=0.5, error="ValueError", message="no 1"),
-                event("task-failed", "b", 2, NOW, run=2.0, error="ValueError", message="no 2", result='"acme corp"'),
-                worker="w",
-            )
-        )
-        self.write(
-            batch(
-                3,
-                event("task-sent", "c", task="mail.send", queue="mails", flow="f1", root="r", parent="p", priority=9,
-                      kwargs='{"lang":"de","user":{"id":"42"}}'),
-                event("task-progress", "c", 0, state="PROGRESS", meta='{"done":1}', task="mail.send", queue="mails"),
-                event("task-sent", "d", kwargs='{"lang":"en","n":1.5,"flag":true,"none":null}'),
-            )
-        )  # fmt: skip
-
-    def _gaps(self) -> list[Any]:
-        return sorted(self.history.standing().gaps, key=lambda gap: gap.first)
-
-    def _contents(self) -> dict[str, list[dict[str, Any]]]:
-        """All rows, without what depends on what came first."""
-        return self.archive.read(lambda step: {table: self._table(step, table) for table in ROWS}, 10.0)
-
-    def _table(self, transaction: Transaction, table: str) -> list[dict[str, Any]]:
-        names = self.columns(transaction, table)
-        free = FREE - {"id"} if table in ("job", "flow") else FREE
-        rows = transaction.ask(f"select * from {table}", ())  # noqa: S608 - one of ROWS
-        found = [{name: each for name, each in zip(names, row, strict=True) if name not in free} for row in rows]
-        return sorted(found, key=repr)
-
-    def columns(self, transaction: Transaction, table: str) -> list[str]:
-        """The columns of *table*, in their order."""
-        raise NotImplementedError
-
-    def _empty(self) -> None:
-        """Delete everything."""
-        raise NotImplementedError
 
 
 class Spying:

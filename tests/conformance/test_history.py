@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.conformance.history_acting_suite import ActingSuite
 from tests.conformance.history_suite import HistorySuite
 from tests.servers import Server
 from umbel.contracts.history import Archive, Transaction
@@ -19,7 +20,7 @@ TABLES = "job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute|sched
 LARGE = f"{TABLES}|j|b|a|s"
 
 
-class TestSqlite(HistorySuite):
+class TestSqlite(HistorySuite, ActingSuite):
     ENDLESS = "with recursive n(n) as (select 1 union all select n + 1 from n) select count(*) from n"
 
     @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ class TestSqlite(HistorySuite):
             History(self.make()).jobs()
 
 
-class TestPostgres(HistorySuite):
+class TestPostgres(HistorySuite, ActingSuite):
     ENDLESS = "select pg_sleep(60)"
 
     @pytest.fixture(autouse=True)

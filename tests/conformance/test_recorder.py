@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.history_suite import Clock, batch, event
+from tests.conformance.history_stage import Clock, batch, event
 from tests.servers import Disk
 from umbel.brokers.memory import MemoryBroker
 from umbel.contracts.broker import Beat, Settlement

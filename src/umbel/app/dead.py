@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -13,7 +14,9 @@ from umbel.app.seat import Seat, inspector, job_store, known_queues, waited
 from umbel.contracts.jobs import MAX_TAKEN, Listed
 from umbel.contracts.powers import ManyFetcher
 from umbel.exceptions import DecodeError, WorkerLostError
+from umbel.model.event import Event
 from umbel.model.failure import Failure
+from umbel.model.job import Job
 from umbel.wire import record
 
 PAGE: Final = 500
@@ -112,6 +115,8 @@ class DeadLetters:
                 for job_id in ids:  # before: the record of its end would be taken for the one of its next run
                     await self._seat.store.aforget(job_id, queue)
             done += _those(ids, await store.arevive(queue, ids))
+        if self._seat.teller is not None:
+            self._seat.teller.revived([_job(letter) for letter in _of(letters, done)])
         return done
 
     def delete(self, letters: Sequence[DeadLetter]) -> _Ids:
@@ -124,6 +129,9 @@ class DeadLetters:
         done: _Ids = []
         for queue, ids in _by_queue(letters):
             done += _those(ids, await store.adiscard(queue, ids))
+        if self._seat.teller is not None:
+            for letter in _of(letters, done):
+                self._seat.teller.say(_deleted(letter))
         return done
 
     async def _letters(self, queue: str, wanted: Wanted) -> AsyncIterator[DeadLetter]:
@@ -209,6 +217,20 @@ def _by_queue(letters: Iterable[DeadLetter]) -> Iterator[tuple[str, list[str]]]:
     for queue, ids in queues.items():
         for start in range(0, len(ids), MAX_TAKEN):
             yield queue, ids[start : start + MAX_TAKEN]
+
+
+def _of(letters: Sequence[DeadLetter], done: Sequence[str]) -> Letters:
+    known = {letter.id: letter for letter in letters}
+    return [known[job_id] for job_id in done]
+
+
+def _job(letter: DeadLetter) -> Job:
+    return Job(letter.id, letter.queue, letter.envelope, priority=letter.priority)
+
+
+def _deleted(letter: DeadLetter) -> Event:
+    body = {"reason": "deleted"}
+    return Event("task-revoked", time.time(), letter.id, letter.task, letter.queue, letter.attempts, body)
 
 
 def _those(ids: Sequence[str], done: Sequence[bool]) -> _Ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,11 +11,12 @@ from umbel.contracts.history import Transaction
 from umbel.history.jobs import job_rows, seconds
 from umbel.history.labels import Labels
 from umbel.history.states import name_of
-from umbel.history.views import Audit, FlowView, Gap, QueueSample, QueueView, ScheduleRun, WorkerView
+from umbel.history.views import Audit, FlowView, Gap, QueueSample, QueueView, Release, ScheduleRun, TaskView, WorkerView
 
 HOUR: Final = 3_600
 MAX_SHOWN: Final = 1_000
 MAX_MEMBERS: Final = 10_000
+MAX_TASKS: Final = 5_000
 SETTLED_SECONDS: Final = 15.0
 """A batch that is this late may still be on its way; its gap is not told of."""
 
@@ -82,9 +84,33 @@ def schedule_runs(transaction: Transaction, schedule: str, since: float, limit: 
     ]
 
 
-def flows(transaction: Transaction, before: float, limit: int) -> list[FlowView]:
-    """Flows that were last heard of before a moment, the newest first."""
-    return [_flow(transaction, row) for row in transaction.rows("reading.flows", before, min(limit, MAX_SHOWN))]
+def strips(transaction: Transaction, names: Sequence[str], limit: int) -> dict[str, list[ScheduleRun]]:
+    """The newest runs of each of the schedules *names*."""
+    return {name: schedule_runs(transaction, name, 0.0, limit) for name in names}
+
+
+def flows(transaction: Transaction, state: str, before: float, limit: int) -> list[FlowView]:
+    """Flows, of one *state* or of any (""), that were last heard of before a moment, the newest first."""
+    most = min(limit, MAX_SHOWN)
+    rows = (
+        transaction.rows("reading.flows_in", state, before, most)
+        if state
+        else transaction.rows("reading.flows", before, most)
+    )
+    return [_flow(transaction, row) for row in rows]
+
+
+def tasks(transaction: Transaction) -> list[TaskView]:
+    """All tasks that were ever heard of, by name."""
+    return [
+        TaskView(name, None if parameters is None else tuple(_read(parameters) or ()), first, last)
+        for name, parameters, first, last in transaction.rows("reading.tasks", MAX_TASKS)
+    ]
+
+
+def releases(transaction: Transaction, start: float, end: float) -> list[Release]:
+    """The versions that were first seen from *start* to *end*, the newest first."""
+    return [Release(*row) for row in transaction.rows("reading.releases", start, end, MAX_SHOWN)]
 
 
 def flow(transaction: Transaction, labels: Labels, flow_id: str) -> FlowView | None:

@@ -79,6 +79,11 @@ class ErrorCounts:
             transaction.rows("ingest.error_again", group, count.n, count.first, count.last, count.seq)
         for (minute, group), n in sorted(self._minutes.items()):
             transaction.rows("ingest.error_minute", minute, group, n)
+        hours: Counter[tuple[int, int]] = Counter()
+        for (minute, group), n in self._minutes.items():
+            hours[minute // 3_600 * 3_600, group] += n
+        for (hour, group), n in sorted(hours.items()):
+            transaction.rows("ingest.error_hour", hour, group, n)
 
     def __bool__(self) -> bool:
         return bool(self._groups)

@@ -5,29 +5,41 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Literal, TypeVar
 
 from umbel.contracts.history import Archive, Transaction
-from umbel.history import boards, charts, jobs
+from umbel.history import boards, bulk, charts, groups, jobs
 from umbel.history.bounds import short, text
+from umbel.history.depths import Depths, depths
+from umbel.history.groups import Status, Window
 from umbel.history.ingest import Ingest, Written
 from umbel.history.jobs import Asked
 from umbel.history.labels import Labels
 from umbel.history.notes import Notes
+from umbel.history.pulse import Pulse, pulse
+from umbel.history.retention import STEP_ROWS, delete
 from umbel.history.search import END
 from umbel.history.views import (
     Audit,
+    Bulk,
     Changes,
+    Count,
     ErrorGroup,
+    ErrorSample,
+    ErrorSpread,
     Facets,
     FlowView,
     JobDetail,
     JobPage,
+    Order,
     QueueSample,
     QueueView,
+    Release,
     ScheduleRun,
     Series,
     Standing,
+    TaskView,
     Totals,
     WorkerView,
 )
@@ -55,19 +67,38 @@ class History:
 
     # --- jobs
 
-    def jobs(self, filter: str = "", *, limit: int = 50, before: int | None = None, upto: int | None = None) -> JobPage:
+    def jobs(
+        self,
+        filter: str = "",
+        *,
+        limit: int = 50,
+        before: int | None = None,
+        upto: int | None = None,
+        at: float | None = None,
+    ) -> JobPage:
         """Up to *limit* (at most 1,000) jobs that *filter* matches, newest first; see the page on filters.
 
         *before* is the cursor of the page above. *upto* leaves out what came after that seq: with the ``top`` of the
-        first page, a walk over all that match ends, whatever is sent meanwhile.
+        first page, a walk over all that match ends, whatever is sent meanwhile. *at* is the moment from which durations
+        like ``since:1h`` count back, by default now.
         """
-        asked = Asked(filter, self._clock())
+        asked = self._asked(filter, at)
         return self._read(lambda step: jobs.page(step, self._labels, asked, limit, before, upto))
 
-    def facets(self, filter: str = "") -> Facets:
+    def facets(self, filter: str = "", *, at: float | None = None) -> Facets:
         """How many jobs match, by state, task and queue, among the newest 10,000."""
-        asked = Asked(filter, self._clock())
+        asked = self._asked(filter, at)
         return self._read(lambda step: jobs.facets(step, self._labels, asked))
+
+    def count(
+        self, filter: str = "", *, upto: int | None = None, most: int = 100_000, at: float | None = None
+    ) -> Count:
+        """How many jobs match, exactly up to *most*; gives up after about a second, and says so.
+
+        Its ``top`` and ``at``, handed to `jobs` as *upto* and *at*, name the jobs that were counted.
+        """
+        asked = self._asked(filter, at)
+        return self._read(lambda step: jobs.counted(step, asked, upto, most))
 
     def job(self, job_id: str) -> JobDetail | None:
         """All that is known of one job; None if it is not in the history."""
@@ -76,6 +107,10 @@ class History:
     def envelope(self, job_id: str) -> bytes | None:
         """The exact bytes with which the job can be sent again; None if they are not kept."""
         return self._read(lambda step: jobs.envelope(step, job_id))
+
+    def envelopes(self, job_ids: Sequence[str]) -> dict[str, bytes]:
+        """The same for many jobs, by id; those of which they are not kept are left out."""
+        return self._read(lambda step: jobs.envelopes(step, job_ids))
 
     def changes(self, since: int, limit: int = 500) -> Changes:
         """The jobs that changed after the change number *since*, in the order of their last change."""
@@ -91,13 +126,38 @@ class History:
         """Counts and percentiles for each task or queue, the busiest first."""
         return self._read(lambda step: charts.totals(step, self._labels, start, end, by))
 
-    def errors(self, start: float, end: float, limit: int = 50) -> list[ErrorGroup]:
-        """The groups of errors of a window, those with the most first."""
-        return self._read(lambda step: charts.error_groups(step, start, end, limit))
+    def depths(self, start: float, end: float) -> Depths:
+        """How many jobs all queues together held, with the steps of `series`."""
+        return self._read(lambda step: depths(step, start, end))
+
+    def pulse(self, start: float, end: float) -> Pulse:
+        """How many jobs of each task ended over time."""
+        return self._read(lambda step: pulse(step, self._labels, start, end))
+
+    def errors(self, start: float, end: float, limit: int = 50, *, statuses: Sequence[Status] = ()) -> list[ErrorGroup]:
+        """The groups of errors of a window, those with the most first; all, or those of some *statuses*."""
+        window = Window(start, end)
+        return self._read(lambda step: groups.listed(step, self._labels, window, limit, statuses))
 
     def error(self, group: int, start: float, end: float) -> ErrorGroup | None:
-        """One group of errors with its counts by minute; its jobs: ``jobs("group:<number>")``."""
-        return self._read(lambda step: charts.error_group(step, group, start, end))
+        """One group of errors with its counts over time; its jobs: ``jobs("group:<number>")``."""
+        return self._read(lambda step: groups.one(step, self._labels, group, Window(start, end)))
+
+    def error_spread(self, group: int) -> ErrorSpread:
+        """By task, queue and worker, the newest jobs whose last error was of *group*."""
+        return self._read(lambda step: groups.spread(step, self._labels, group))
+
+    def error_sample(self, group: int) -> ErrorSample | None:
+        """The newest error of *group* with its traceback; None if none is left."""
+        return self._read(lambda step: groups.sample(step, self._labels, group))
+
+    def tasks(self) -> list[TaskView]:
+        """All tasks that were ever heard of, by name; what they did: `totals`."""
+        return self._read(boards.tasks)
+
+    def releases(self, start: float, end: float) -> list[Release]:
+        """The versions that workers began to run within a window, the newest first."""
+        return self._read(lambda step: boards.releases(step, start, end))
 
     # --- what stands around the jobs
 
@@ -119,9 +179,13 @@ class History:
         """The last runs of one schedule, or of all of them, the newest first."""
         return self._read(lambda step: boards.schedule_runs(step, schedule, since, limit))
 
-    def flows(self, *, before: float = math.inf, limit: int = 50) -> list[FlowView]:
-        """Flows, those that were heard of last first."""
-        return self._read(lambda step: boards.flows(step, min(before, float(END)), limit))
+    def schedule_strips(self, schedules: Sequence[str], limit: int = 30) -> dict[str, list[ScheduleRun]]:
+        """The last runs of each of *schedules*, the newest first."""
+        return self._read(lambda step: boards.strips(step, schedules, limit))
+
+    def flows(self, *, state: str = "", before: float = math.inf, limit: int = 50) -> list[FlowView]:
+        """Flows of one *state*, or of any, those that were heard of last first."""
+        return self._read(lambda step: boards.flows(step, state, min(before, float(END)), limit))
 
     def flow(self, flow_id: str) -> FlowView | None:
         """One flow with its jobs."""
@@ -147,9 +211,66 @@ class History:
         row = (self._clock(), short(who), short(origin), short(what), text(target, 4_096) or "", count, short(outcome))
         self._archive.write(lambda step: step.rows("ingest.audit", *row))
 
+    def triage(self, group: int, status: Status, who: str) -> bool:
+        """Note what *who* did about a group of errors; answers whether there is such a group.
+
+        A resolved one whose error comes again becomes "regressed" by itself; a muted one stays so.
+        """
+        now = self._clock()
+        return self._archive.write(lambda step: groups.triage(step, group, status, who, now))
+
+    def delete(self, job_ids: Sequence[str]) -> int:
+        """Delete the records of jobs with all that belongs to them; answers how many there were.
+
+        The jobs themselves are not touched: one that goes on is recorded anew when it is heard of again.
+        """
+        parts = [job_ids[start : start + STEP_ROWS] for start in range(0, len(job_ids), STEP_ROWS)]
+        return sum(self._archive.write(partial(delete, ids=part)) for part in parts)
+
+    # --- actions on all jobs that match, see `umbel.history.bulk`
+
+    def bulk_begin(self, order: Order) -> Bulk:
+        """Note an action that is to be carried out; nobody does yet. One with this id is answered as it is."""
+        now = self._clock()
+        return self._archive.write(lambda step: bulk.begin(step, order, now))
+
+    def bulk_take(self, holder: str, bulk_id: str | None = None) -> Bulk | None:
+        """Let *holder*, the name of one process, carry out *bulk_id*, or any that nobody carries on (None).
+
+        None if there is none, it has ended, or another one has it. The lease is of 30 s; each step renews it.
+        """
+        now = self._clock()
+        return self._archive.write(lambda step: bulk.take(step, bulk_id, holder, now))
+
+    def bulk_step(self, bulk_id: str, holder: str, *, done: int, failed: int, cursor: int | None) -> bool:
+        """Note so many more jobs, and the *cursor* of the page; answers whether to go on: not if it was stopped."""
+        moved, now = (done, failed, cursor), self._clock()
+        return self._archive.write(lambda step: bulk.step(step, bulk_id, holder, moved, now))
+
+    def bulk_end(self, bulk_id: str, holder: str, trouble: str = "") -> None:
+        """Note that all of it is done, or that it has failed because of *trouble*."""
+        now = self._clock()
+        self._archive.write(lambda step: bulk.end(step, bulk_id, holder, trouble, now))
+
+    def bulk_stop(self, bulk_id: str) -> bool:
+        """Have nobody carry it on; answers whether it ran. What was done stays done."""
+        now = self._clock()
+        return bool(self._archive.write(lambda step: step.rows("acting.stop", bulk_id, now)))
+
+    def bulk(self, bulk_id: str) -> Bulk | None:
+        """One action."""
+        return self._read(lambda step: bulk.one(step, bulk_id))
+
+    def bulks(self, *, before: float = math.inf, limit: int = 50) -> list[Bulk]:
+        """Actions, the newest first."""
+        return self._read(lambda step: bulk.newest(step, min(before, float(END)), limit))
+
     def close(self) -> None:
         """Give back all connections of this process."""
         self._archive.close()
+
+    def _asked(self, filter: str, at: float | None) -> Asked:
+        return Asked(filter, self._clock() if at is None else at)
 
     def _read(self, step: Callable[[Transaction], T]) -> T:
         return self._archive.read(step, READ_SECONDS)

@@ -16,7 +16,7 @@ from umbel.history.bounds import milliseconds, moment, short, text
 from umbel.history.counters import Counters
 from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
 from umbel.history.names import Names, Naming
-from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, first_seen, fold
+from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, attempt_of, first_seen, fold
 from umbel.history.rollups import add_tallies
 from umbel.history.states import CODES, STEPS, step_of
 from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
@@ -127,9 +127,10 @@ class _Writing:
         for sight in sights:
             record = self._record(sight, seqs)
             decides = fold(record, sight)
-            self._body(record, sight.event, decides=decides)
-            self._attempt(record, sight)
-            key = (record.seq, sight.event.attempt)
+            attempt = attempt_of(record, sight.event, moment(sight.event.at, self._now))
+            self._body(record, sight.event, attempt, decides=decides)
+            self._attempt(record, sight, attempt)
+            key = (record.seq, attempt)
             if sight.error_id and key not in failed:
                 failed.add(key)
                 counts.add(sight.error_id, sight.event.at, record.seq, self._now)
@@ -170,7 +171,7 @@ class _Writing:
         low, high = self._minutes.get(minute, (record.seq, record.seq))
         self._minutes[minute] = (min(low, record.seq), max(high, record.seq))
 
-    def _body(self, record: JobRecord, event: Event, *, decides: bool) -> None:
+    def _body(self, record: JobRecord, event: Event, attempt: int, *, decides: bool) -> None:
         body, told = self._bodies.get(record.seq), event.body
         values = {name: text(told.get(name), MAX_VALUES) for name in ("args", "kwargs")}
         result = text(told.get("result"), MAX_VALUES) if decides else None
@@ -183,16 +184,16 @@ class _Writing:
         body.args, body.kwargs = body.args or values["args"], body.kwargs or values["kwargs"]
         body.headers = body.headers or headers
         body.result = result if result is not None else body.result
-        if has_envelope and (body.envelope is None or event.attempt >= body.attempt):
-            body.envelope, body.attempt = event.envelope, event.attempt
+        if has_envelope and (body.envelope is None or attempt >= body.attempt):
+            body.envelope, body.attempt = event.envelope, attempt
 
-    def _attempt(self, record: JobRecord, sight: Sight) -> None:
+    def _attempt(self, record: JobRecord, sight: Sight, attempt: int) -> None:
         event, body = sight.event, sight.event.body
         step = step_of(event)
-        if not (sight.error_id or (step.grade and event.attempt > 1)):
+        if not (sight.error_id or (step.grade and attempt > 1)):
             return
         at = moment(event.at, self._now)
-        key = (record.seq, event.attempt)
+        key = (record.seq, attempt)
         there = self._attempts.get(key)
         if there is not None and (there[3], -there[4]) >= (step.level, -at):
             return

@@ -13,9 +13,9 @@ from umbel.contracts.history import Transaction
 from umbel.history.clauses import Meaning, Reading
 from umbel.history.grammar import parse
 from umbel.history.labels import Labels
-from umbel.history.search import Found, bounds, search
+from umbel.history.search import Found, bounds, count, search
 from umbel.history.states import name_of
-from umbel.history.views import Attempt, Changes, Facets, JobDetail, JobPage, JobRow, Relative
+from umbel.history.views import Attempt, Changes, Count, Facets, JobDetail, JobPage, JobRow, Relative
 
 MAX_PAGE: Final = 1_000
 MAX_COUNTED: Final = 10_000
@@ -61,6 +61,14 @@ def facets(transaction: Transaction, labels: Labels, asked: Asked) -> Facets:
     )
 
 
+def counted(transaction: Transaction, asked: Asked, upto: int | None, most: int) -> Count:
+    """How many jobs *asked* matches, up to the seq *upto*; see `History.count`."""
+    top = _counter(transaction, "seq") if upto is None else upto
+    meaning = asked.meaning(transaction)
+    n, capped = count(transaction, meaning, bounds(transaction, meaning, None, top), most)
+    return Count(n, capped, top, asked.now)
+
+
 def changes(transaction: Transaction, labels: Labels, since: int, limit: int) -> Changes:
     """Jobs that changed after the number *since*."""
     rows = transaction.rows("reading.changed", since, limit)
@@ -87,7 +95,7 @@ def detail(transaction: Transaction, labels: Labels, job_id: str) -> JobDetail |
         parent_id=parent,
         schedule=schedule,
         heard=heard,
-        attempts=_attempts(transaction, labels, job.seq),
+        attempts=attempts(transaction, labels, job.seq),
         parent=_one(transaction, labels, parent),
         children=_relatives(transaction, labels, transaction.rows("reading.children", job_id, MAX_RELATIVES)),
         origin=_one(transaction, labels, job.retry_of),
@@ -99,6 +107,12 @@ def envelope(transaction: Transaction, job_id: str) -> bytes | None:
     """The exact bytes with which the job can be sent again, if they are kept."""
     found = transaction.rows("reading.envelope", job_id)
     return zlib.decompress(found[0][0]) if found and found[0][0] is not None else None
+
+
+def envelopes(transaction: Transaction, ids: Sequence[str]) -> dict[str, bytes]:
+    """The same for many; those of which they are not kept are left out."""
+    found = transaction.among("reading.envelopes", ids) if ids else []
+    return {str(job_id): zlib.decompress(packed) for job_id, packed in found}
 
 
 def job_rows(transaction: Transaction, labels: Labels, rows: Sequence[tuple[Any, ...]]) -> tuple[JobRow, ...]:
@@ -144,7 +158,8 @@ def _job(
     )
 
 
-def _attempts(transaction: Transaction, labels: Labels, seq: int) -> tuple[Attempt, ...]:
+def attempts(transaction: Transaction, labels: Labels, seq: int) -> tuple[Attempt, ...]:
+    """The attempts of one job that say more than its row."""
     rows = transaction.rows("reading.attempts", seq)
     names = labels.names(transaction, {row[3] for row in rows})
     return tuple(

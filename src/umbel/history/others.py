@@ -67,6 +67,9 @@ def _worker(transaction: Transaction, naming: Naming, event: Event, now: float) 
         at,
         at if offline else None,
     )
+    for sort, name in (("umbel", short(body.get("version"))), ("app", short(body.get("release")))):
+        if online and name:
+            transaction.rows("ingest.release", sort, name, at)
     if online and isinstance(tasks := body.get("tasks"), dict):
         _signatures(transaction, naming, cast("dict[str, Any]", tasks))
 

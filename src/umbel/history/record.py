@@ -2,7 +2,7 @@
 
 Each field is a maximum or minimum by a fixed order, or is told by one kind of event alone. The state follows from the
 highest of (grade, attempt, level); of two that are equal the earlier counts. Worker and error are those of the latest
-attempt that had one.
+attempt that had one. A dead letter that is to run again has another life, whose attempts count on from the last one's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.history.bounds import milliseconds, moment, number, real, short, text
-from umbel.history.states import CODES, GOES_ON, Step, step_of
+from umbel.history.states import CODES, DEAD, GOES_ON, Step, step_of
 from umbel.model.event import Event
 
 MAX_PROGRESS: Final = 4_096
@@ -62,12 +62,15 @@ class JobRecord(msgspec.Struct, gc=False, kw_only=True):
     progress_at: float | None = None
     heard: float
     change: int = 0
+    past: int = 0
+    past_at: float | None = None
 
 
 COLUMNS: Final = JobRecord.__struct_fields__
 CHANGING: Final = (
     "worker_id", "worker_n", "state", "grade", "attempt", "level", "state_at", "crashes", "started_at", "finished_at",
     "wait_ms", "run_ms", "error_id", "error_n", "progress", "progress_at", "heard", "change",
+    "past", "past_at",
 )  # fmt: skip
 """What changes while a job runs."""
 GIVEN: Final = tuple(name for name in COLUMNS if name not in {"seq", "id", *CHANGING})
@@ -103,12 +106,14 @@ def first_seen(seq: int, sight: Sight) -> JobRecord:
 def fold(record: JobRecord, sight: Sight) -> bool:
     """Let *record* know of one event; answers whether that decides the job's state."""
     event = sight.event
+    at = moment(event.at, sight.now)
+    _revived(record, event)
+    attempt = attempt_of(record, event, at)
     record.heard = sight.now
     record.task_id = record.task_id or sight.task_id
     record.queue_id = record.queue_id or sight.queue_id
     record.eta = _latest(record, event)
     record.crashes = max(record.crashes, number(event.body.get("crashes"), 0))
-    at = moment(event.at, sight.now)
     if event.kind == "task-sent":
         record.sent_at = min(record.sent_at, at) if record.is_sent else at
         record.is_sent = 1
@@ -118,15 +123,33 @@ def fold(record: JobRecord, sight: Sight) -> bool:
     if event.kind == "task-progress":
         _progressed(record, event, at)
     _timed(record, event, at)
-    if sight.worker_id and event.kind != "task-sent" and event.attempt > record.worker_n:
-        record.worker_id, record.worker_n = sight.worker_id, event.attempt
-    if sight.error_id and event.attempt > record.error_n:
-        record.error_id, record.error_n = sight.error_id, event.attempt
+    if sight.worker_id and event.kind != "task-sent" and attempt > record.worker_n:
+        record.worker_id, record.worker_n = sight.worker_id, attempt
+    if sight.error_id and attempt > record.error_n:
+        record.error_id, record.error_n = sight.error_id, attempt
     step = step_of(event)
-    if not _decides(record, step, event.attempt, at):
+    if not _decides(record, step, attempt, at):
         return False
-    _decided(record, sight, step, at)
+    record.attempt = attempt
+    _decided(record, event, step, at)
     return True
+
+
+def attempt_of(record: JobRecord, event: Event, at: float) -> int:
+    """Which run of the job *event* of the moment *at* speaks of: a dead letter that runs again counts anew."""
+    again = record.past_at is not None and (at > record.past_at or _is_revival(event))
+    return event.attempt + record.past if again else event.attempt
+
+
+def _is_revival(event: Event) -> bool:
+    return event.kind == "task-sent" and event.body.get("revived") is True
+
+
+def _revived(record: JobRecord, event: Event) -> None:
+    # Whose clock is right does not matter: who revives a dead letter has seen it dead.
+    if record.grade == DEAD and _is_revival(event):
+        record.past, record.past_at = record.attempt, record.state_at
+        record.grade, record.level = GOES_ON, -1
 
 
 def _decides(record: JobRecord, step: Step, attempt: int, at: float) -> bool:
@@ -134,10 +157,9 @@ def _decides(record: JobRecord, step: Step, attempt: int, at: float) -> bool:
     return new > old or (new == old and at < record.state_at)
 
 
-def _decided(record: JobRecord, sight: Sight, step: Step, at: float) -> None:
-    event = sight.event
+def _decided(record: JobRecord, event: Event, step: Step, at: float) -> None:
     record.state, record.grade, record.level = CODES[step.state], step.grade, step.level
-    record.attempt, record.state_at = event.attempt, at
+    record.state_at = at
     record.finished_at = at if step.grade else None
     record.run_ms = milliseconds(event.body.get("run"))
 

@@ -107,6 +107,7 @@ class Retention:
         for name, age in {
             "error_minutes": MONTH, "errors": max(MONTH, self._terms.failed), "workers": MONTH, "runs": MONTH,
             "flows": max(MONTH, self._terms.failed), "audits": AUDITS, "gaps": SOURCES, "sources": SOURCES,
+            "bulks": AUDITS, "error_hours": AUDITS, "releases": AUDITS,
         }.items():  # fmt: skip
             transaction.rows(f"keeping.{name}", now - age)
         transaction.rows("keeping.minutes")
@@ -115,8 +116,21 @@ class Retention:
 def _step(transaction: Transaction, name: str, values: Sequence[Any]) -> list[int]:
     """Delete up to 5,000 jobs with all that belongs to them; answers their seqs."""
     seqs = [int(seq) for (seq,) in transaction.rows(name, *values, STEP_ROWS)]
+    drop(transaction, seqs)
+    return seqs
+
+
+def delete(transaction: Transaction, ids: Sequence[str]) -> int:
+    """Delete the records of the jobs *ids* with all that belongs to them; answers how many there were."""
+    seqs = sorted(int(seq) for (seq,) in transaction.among("keeping.seqs", ids)) if ids else []
+    drop(transaction, seqs)
+    return len(seqs)
+
+
+def drop(transaction: Transaction, seqs: Sequence[int]) -> None:
+    """Delete the jobs *seqs* with all that belongs to them."""
     if not seqs:
-        return []
+        return
     pairs = [
         (path, value, seq)
         for seq, packed in transaction.among("keeping.pairs", seqs)
@@ -125,4 +139,3 @@ def _step(transaction: Transaction, name: str, values: Sequence[Any]) -> list[in
     transaction.many("keeping.drop_args", sorted(pairs))
     for table in ("bodies", "attempts", "jobs"):
         transaction.among(f"keeping.drop_{table}", seqs)
-    return seqs

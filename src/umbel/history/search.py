@@ -23,6 +23,9 @@ MAX_RANGES: Final = 64
 """From how many ranges a page is merged; a filter that names more is compared instead."""
 PATIENCE_SECONDS: Final = 0.3
 """After how long a page that is not full is given out, if there is more to compare."""
+COUNTED_AT_ONCE: Final = 20_000
+"""How many rows are compared between two looks at the clock."""
+COUNTING_SECONDS: Final = 1.0
 ENOUGH: Final = 2_000
 """A range with more rows than this is long, however many more."""
 END: Final = 2**62
@@ -136,6 +139,41 @@ def _page(
         statement.clause(clause)
     statement.part(f"newest{each.suffix}", (wanted.limit + 1,))
     return statement.rows()
+
+
+def count(transaction: Transaction, meaning: Meaning, within: Bounds, most: int) -> tuple[int, bool]:
+    """How many rows *meaning* asks for, and whether there may be more: counts up to *most*, and for about a second."""
+    end = time.monotonic() + COUNTING_SECONDS
+    ranges, rest = _plan(transaction, meaning)
+    clause = _together(rest, meaning)
+    n = 0
+    for each in ranges:
+        below = within.below
+        while below > within.least:
+            if n > most or time.monotonic() > end:
+                return min(n, most), True
+            floor = (
+                0 if clause == EVERYTHING else _floor(transaction, each, Bounds(below, within.least), COUNTED_AT_ONCE)
+            )
+            part = Bounds(below, max(floor, within.least))
+            n += _counted(transaction, each, clause, part, most + 1 - n)
+            below = part.least
+    return min(n, most), n > most
+
+
+def _counted(transaction: Transaction, each: Range, clause: Clause, within: Bounds, most: int) -> int:
+    statement = _Statement(transaction)
+    statement.part("count")
+    joined = bool(each.suffix) and clause != EVERYTHING
+    statement.range("joined" if joined else "ones", each, within)
+    if joined:
+        statement.word("and")
+        statement.part("of_same_job")
+    if clause != EVERYTHING:
+        statement.word("and")
+        statement.clause(clause)
+    statement.part("at_most", (most,))
+    return int(statement.rows()[0][0])
 
 
 def _floor(transaction: Transaction, each: Range, within: Bounds, compared: int) -> int:

@@ -55,6 +55,65 @@ class JobPage(msgspec.Struct, frozen=True):
     change: int
 
 
+class Count(msgspec.Struct, frozen=True):
+    """How many jobs match: exactly *n*; at least so many if *capped*. *top* is the newest seq that was counted.
+
+    *at* is the moment for which the filter was understood: hand it in, with *top*, where the same jobs are meant.
+    """
+
+    n: int
+    capped: bool
+    top: int
+    at: float
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An action on all jobs that match *filter*: what somebody asks for, after having seen the `Count` of it.
+
+    *id* names it: asked twice, it is carried out once. *what* is the right that it needs, *options* is JSON of whoever
+    carries it out. *cutoff* is the *top* and *at* the moment of the count, *total* and *capped* what it was.
+    """
+
+    id: str
+    what: str
+    filter: str
+    cutoff: int
+    at: float
+    who: str
+    origin: str
+    total: int
+    capped: bool = False
+    options: str = ""
+
+
+class Bulk(msgspec.Struct, frozen=True, kw_only=True):
+    """An action on all jobs that match *filter*, as far as it is: *state* is running, done, stopped or failed.
+
+    The jobs are those up to the seq *cutoff* that match at the moment *at*, the newest first; those below the seq
+    *cursor* are still to come (None: all). *lease* is until when somebody has promised to go on with it. *trouble* says
+    why it has failed.
+    """
+
+    id: str
+    what: str
+    filter: str
+    options: str
+    cutoff: int
+    at: float
+    who: str
+    origin: str
+    started: float
+    finished: float | None
+    total: int
+    capped: bool
+    done: int
+    failed: int
+    state: str
+    trouble: str
+    cursor: int | None
+    lease: float
+
+
 class Facets(msgspec.Struct, frozen=True):
     """How many jobs match, by state, task and queue; *capped* when only the newest of them were counted."""
 
@@ -159,10 +218,33 @@ class Totals(msgspec.Struct, frozen=True):
     run: tuple[float | None, float | None, float | None]
 
 
+class TaskView(msgspec.Struct, frozen=True):
+    """A task that was ever heard of. *parameters* are names, None if no worker has told them.
+
+    *first* and *last* tell when anything happened to its jobs, to the hour and to the minute; None: nothing, for long.
+    """
+
+    name: str
+    parameters: tuple[str, ...] | None
+    first: float | None
+    last: float | None
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A version that workers run: *sort* is "umbel", or "app" for what the app calls a release; when first and last."""
+
+    sort: str
+    name: str
+    first: float
+    last: float
+
+
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Errors that are the same: type, message without what differs each time, and the top frames of the app.
 
-    *count* is within the window that was asked for, *total* since ever. *sample* is the newest job that had it.
+    *count* is within the window that was asked for, *total* since ever. *sample* is the newest job that had it, and
+    *task* its task. *status* is open, muted, resolved, or regressed: it came again after somebody, *triaged_by*, had
+    resolved it. *minutes* are (time, count) of *span* seconds each, those without any left out.
     """
 
     id: int
@@ -177,6 +259,30 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     sample: str | None
     minutes: tuple[tuple[int, int], ...] = ()
+    span: int = 60
+    task: str = ""
+    triaged_at: float | None = None
+    triaged_by: str = ""
+
+
+class ErrorSpread(msgspec.Struct, frozen=True):
+    """Where the jobs are whose last error was of one group: how many by task, queue and worker, most first.
+
+    They are counted among the newest 5,000; *capped* when there are more.
+    """
+
+    counted: int
+    capped: bool
+    tasks: dict[str, int]
+    queues: dict[str, int]
+    workers: dict[str, int]
+
+
+class ErrorSample(msgspec.Struct, frozen=True):
+    """The newest attempt that ended with an error of one group: of which *job*, with the traceback in full."""
+
+    job: str
+    attempt: Attempt
 
 
 class QueueSample(msgspec.Struct, frozen=True):

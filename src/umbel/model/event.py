@@ -58,7 +58,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     out where it is unknown, none, or false:
 
     ================= ==============================================================================================
-    task-sent *       args, kwargs; priority, eta, expires (unix time), flow, root, parent, schedule, retry_of, headers
+    task-sent *       args, kwargs; priority, eta, expires (unix time), flow, root, parent, schedule, retry_of, headers;
+                      revived: true for a dead letter that is to run again, whose attempts count anew
     task-received     nothing
     task-started      wait (seconds from being due to the first start; 0 is told)
     task-progress     state, meta
@@ -68,7 +69,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     task-retried *    as task-failed, and eta: when it runs again
     task-dead *       reason: failed, crashed, rejected; crashes; as task-failed where it ran
     task-rejected     a job that nobody can read: error, message; it is dead
-    task-revoked *    reason: revoked, terminated; run, wait where it ran
+    task-revoked *    reason: revoked, terminated, deleted (a dead letter); run, wait where it ran
     task-expired *    nothing
     worker-online     host, pid, version, queues, slots, tasks (name: names of its parameters)
     worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start)

@@ -17,6 +17,7 @@ from umbel.model.failure import capture
 from umbel.model.job import Job
 from umbel.model.outcome import Failed
 from umbel.result import AsyncResult
+from umbel.wire.events import decode
 
 SESSION = "session-1"
 
@@ -54,6 +55,29 @@ def test_a_dead_letter_tells_why_where_and_after_how_many_attempts(app: Umbel) -
     assert letter.buried == pytest.approx(time.time(), abs=60)
     assert app.dead.get(job.id) == letter
     assert app.dead.get("stranger") is None
+
+
+def test_what_is_done_to_dead_letters_is_told_to_the_history(app: Umbel) -> None:
+    letters = [buried(app, ValueError("no such card")), buried(app, ValueError("no such card"))]
+    first, second = (app.dead.get(job.id) for job in letters)
+    assert first is not None
+    assert second is not None
+    app.dead.retry([first, first])
+    app.dead.delete([second])
+    app.dead.delete([second])
+    assert app.teller is not None
+    assert app.teller.journal.flush()
+    kept = asyncio.run(app.broker.event_log.read("", 100, 0.0))  # type: ignore[attr-defined]
+    told = [event for one in kept for event in decode(one.batch).events]
+    *sent, again, gone = told
+    assert len(sent) == 2
+    assert (again.kind, again.id, again.body["revived"], again.envelope) == (
+        "task-sent",
+        first.id,
+        True,
+        first.envelope,
+    )
+    assert (gone.kind, gone.id, gone.attempt, gone.body) == ("task-revoked", second.id, 1, {"reason": "deleted"})
 
 
 @pytest.mark.parametrize(

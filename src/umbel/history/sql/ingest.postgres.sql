@@ -5,7 +5,7 @@
 select
     seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
     sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
-    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id = any($1::text[])
 
 -- name: names
@@ -41,14 +41,14 @@ on conflict (sort, name) do nothing
 insert into job (
     seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
     sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
-    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 )
 select * from unnest(
     $1::int8[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int2[], $8::int2[], $9::int8[],
     $10::int4[], $11::float8[], $12::int2[], $13::int8[], $14::float8[], $15::int2[], $16::float8[],
     $17::float8[], $18::float8[], $19::float8[], $20::int8[], $21::int8[], $22::int8[], $23::int8[],
     $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::float8[], $31::float8[],
-    $32::int8[]
+    $32::int8[], $33::int8[], $34::float8[]
 )
 
 -- name: change_jobs
@@ -58,14 +58,14 @@ update job set
     attempt = new.attempt, level = new.level, state_at = new.state_at, crashes = new.crashes,
     started_at = new.started_at, finished_at = new.finished_at, wait_ms = new.wait_ms, run_ms = new.run_ms,
     error_id = new.error_id, error_n = new.error_n, progress = new.progress, progress_at = new.progress_at,
-    heard = new.heard, change = new.change
+    heard = new.heard, change = new.change, past = new.past, past_at = new.past_at
 from unnest(
     $1::int8[], $2::int8[], $3::int8[], $4::int2[], $5::int2[], $6::int8[], $7::int4[], $8::float8[],
     $9::int8[], $10::float8[], $11::float8[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::text[],
-    $17::float8[], $18::float8[], $19::int8[]
+    $17::float8[], $18::float8[], $19::int8[], $20::int8[], $21::float8[]
 ) as new (
     seq, worker_id, worker_n, state, grade, attempt, level, state_at, crashes, started_at, finished_at,
-    wait_ms, run_ms, error_id, error_n, progress, progress_at, heard, change
+    wait_ms, run_ms, error_id, error_n, progress, progress_at, heard, change, past, past_at
 )
 where job.seq = new.seq
 

@@ -47,13 +47,18 @@ values ($1, $2, $3, $4, $5, $6, $6, 0, 0)
 update error set n = n + $2, first_seen = case when first_seen < $3 then first_seen else $3 end,
     last_seen = case when last_seen > $4 then last_seen else $4 end,
     last_seq = case when last_seq > $5 then last_seq else $5 end,
-    status = case when status = 'resolved' then 'regressed' else status end
+    status = case when status = 'resolved' and $4 > coalesce(triaged_at, 0) then 'regressed' else status end
 where id = $1
 
 -- name: error_minute
 -- $1 minute, $2 error, $3 how often more
 insert into error_minute (minute, error_id, n) values ($1, $2, $3)
 on conflict (minute, error_id) do update set n = error_minute.n + excluded.n
+
+-- name: error_hour
+-- $1 hour, $2 error, $3 how often more
+insert into error_hour (hour, error_id, n) values ($1, $2, $3)
+on conflict (hour, error_id) do update set n = error_hour.n + excluded.n
 
 -- name: minute
 -- $1 minute, $2 least and $3 greatest seq
@@ -79,6 +84,13 @@ where excluded.seen >= worker.seen
 -- $1 task, $2 names of its parameters, as JSON
 insert into signature (task_id, parameters) values ($1, $2)
 on conflict (task_id) do update set parameters = excluded.parameters
+
+-- name: release
+-- $1 sort, $2 name, $3 at
+insert into release (sort, name, first_seen, last_seen) values ($1, $2, $3, $3)
+on conflict (sort, name) do update set
+    first_seen = case when release.first_seen < excluded.first_seen then release.first_seen else excluded.first_seen end,
+    last_seen = case when release.last_seen > excluded.last_seen then release.last_seen else excluded.last_seen end
 
 -- name: schedule_run
 -- $1 schedule, $2 tick, $3 job, $4 when it was sent

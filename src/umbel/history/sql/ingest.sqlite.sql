@@ -5,7 +5,7 @@
 select
     seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
     sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
-    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id in (select value from json_each($1))
 
 -- name: names
@@ -41,11 +41,11 @@ on conflict (sort, name) do nothing
 insert into job (
     seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority, crashes,
     sent_at, is_sent, eta, expires, started_at, finished_at, wait_ms, run_ms, error_id, error_n, flow_id,
-    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change
+    root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 )
 values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-    $24, $25, $26, $27, $28, $29, $30, $31, $32
+    $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34
 )
 
 -- name: change_jobs
@@ -53,7 +53,8 @@ values (
 update job set
     worker_id = $2, worker_n = $3, state = $4, grade = $5, attempt = $6, level = $7, state_at = $8,
     crashes = $9, started_at = $10, finished_at = $11, wait_ms = $12, run_ms = $13, error_id = $14,
-    error_n = $15, progress = $16, progress_at = $17, heard = $18, change = $19
+    error_n = $15, progress = $16, progress_at = $17, heard = $18, change = $19, past = $20,
+    past_at = $21
 where seq = $1
 
 -- name: complete_jobs

@@ -20,3 +20,7 @@ delete from attempt where seq = any($1::int8[])
 -- name: drop_jobs
 -- $1 seqs
 delete from job where seq = any($1::int8[])
+
+-- name: seqs
+-- $1 ids
+select seq from job where id = any($1::text[])

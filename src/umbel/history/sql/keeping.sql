@@ -45,6 +45,10 @@ delete from queue_sample where bucket < $1 and (bucket % 60 <> 0 or bucket < $2)
 -- $1 before
 delete from error_minute where minute < $1
 
+-- name: error_hours
+-- $1 before
+delete from error_hour where hour < $1
+
 -- name: errors
 -- $1 last seen before
 delete from error where last_seen < $1
@@ -65,9 +69,17 @@ delete from flow where seen < $1
 -- $1 before
 delete from audit where at < $1
 
+-- name: bulks
+-- $1 started before
+delete from bulk_action where started_at < $1 and state <> 'running'
+
+-- name: releases
+-- $1 last seen before
+delete from release where last_seen < $1
+
 -- name: gaps
--- $1 sources not heard of since
-delete from gap where source in (select id from source where seen < $1)
+-- $1 closed before, or of sources not heard of since
+delete from gap where closed < $1 or source in (select id from source where seen < $1)
 
 -- name: sources
 -- $1 not heard of since

@@ -19,3 +19,7 @@ delete from attempt where seq in (select value from json_each($1))
 -- name: drop_jobs
 -- $1 seqs
 delete from job where seq in (select value from json_each($1))
+
+-- name: seqs
+-- $1 ids
+select seq from job where id in (select value from json_each($1))

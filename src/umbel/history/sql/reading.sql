@@ -56,22 +56,47 @@ where span = $1 and bucket >= $2 and bucket <= $3 order by bucket desc limit $4
 -- $1 first minute, $2 last minute
 select error_id, sum(n) from error_minute where minute >= $1 and minute <= $2 group by error_id
 
--- name: error
--- $1 id
-select id, fingerprint, type, template, frame, first_seen, last_seen, n, last_seq, status from error where id = $1
+-- name: error_counts_by_hour
+-- $1 first hour, $2 last hour
+select error_id, sum(n) from error_hour where hour >= $1 and hour <= $2 group by error_id
 
--- name: error_minutes
--- $1 error, $2 first minute, $3 last minute
-select minute, n from error_minute where minute >= $2 and minute <= $3 and error_id = $1 order by minute
+-- name: error_spread
+-- $1 group, $2 among how many of its jobs
+select task_id, queue_id, worker_id, count(*) from (
+    select task_id, queue_id, worker_id from job where error_id = $1 order by seq desc limit $2
+) as members group by task_id, queue_id, worker_id
+
+-- name: last_of
+-- $1 group; answers the newest job that failed so, if it is still there
+select j.seq, j.id from error e join job j on j.seq = e.last_seq where e.id = $1
+
+-- name: newest_of
+-- $1 group; answers the newest job whose last error it was
+select seq, id from job where error_id = $1 order by seq desc limit 1
 
 -- name: job_of
 -- $1 seq
-select id from job where seq = $1
+select id, task_id from job where seq = $1
+
+-- name: tasks
+-- $1 how many; answers names of tasks, their parameters, and the first hour and last minute or hour of their figures
+select n.name, s.parameters,
+    (select min(r.bucket) from rollup r where r.span = 3600 and r.task_id = n.id and r.queue_id = 0),
+    coalesce(
+        (select max(r.bucket) from rollup r where r.span = 60 and r.task_id = n.id and r.queue_id = 0),
+        (select max(r.bucket) from rollup r where r.span = 3600 and r.task_id = n.id and r.queue_id = 0)
+    )
+from name n left join signature s on s.task_id = n.id where n.sort = 'task' order by n.name limit $1
+
+-- name: releases
+-- $1 first seen since, $2 first seen before, $3 how many; the newest first
+select sort, name, first_seen, last_seen from release
+where first_seen >= $1 and first_seen <= $2 order by first_seen desc limit $3
 
 -- name: queues
 -- $1 the first bucket to look at; answers all samples since then
 select queue_id, bucket, ready, delayed, running, parked, held, dead, oldest_ms, paused from queue_sample
-where bucket >= $1 order by bucket
+where bucket >= $1 and queue_id > 0 order by bucket
 
 -- name: queue
 -- $1 queue, $2 first bucket, $3 last bucket
@@ -97,6 +122,11 @@ where s.schedule = $1 order by s.tick desc limit $2
 -- $1 seen before, $2 how many
 select id, name, root_id, total, state, started_at, finished_at, seen from flow
 where seen < $1 order by seen desc limit $2
+
+-- name: flows_in
+-- $1 state, $2 seen before, $3 how many
+select id, name, root_id, total, state, started_at, finished_at, seen from flow
+where state = $1 and seen < $2 order by seen desc limit $3
 
 -- name: flow
 -- $1 id

@@ -23,6 +23,23 @@ select j.seq from job j
 -- name: seqs_by_argument
 select a.seq from arg a
 
+-- name: ones
+select 1 as one from job j
+
+-- name: ones_by_argument
+select 1 as one from arg a
+
+-- name: joined_by_argument
+select 1 as one from arg a cross join job j
+
+-- name: count
+-- how many there are of what follows
+select count(*) from (
+
+-- name: at_most
+-- $1 how many are counted
+limit $1) as counted
+
 -- name: between
 -- $1 below, $2 at least
 j.seq < $1 and j.seq >= $2

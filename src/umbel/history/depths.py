@@ -1,0 +1,37 @@
+"""Depths: how many jobs all queues together held over time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from umbel.contracts.history import Transaction
+from umbel.history.charts import step_of
+from umbel.history.jobs import seconds
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """What all queues held from *at* on, in the mean; *oldest* is the greatest age of a job that was ready."""
+
+    at: float
+    ready: float
+    delayed: float
+    running: float
+    held: float
+    oldest: float | None
+
+
+class Depths(msgspec.Struct, frozen=True):
+    """Points of *span* seconds each, the same as those of a `Series` of the window; those without samples left out."""
+
+    span: int
+    start: float
+    end: float
+    points: tuple[Depth, ...]
+
+
+def depths(transaction: Transaction, start: float, end: float) -> Depths:
+    """What all queues held from *start* to *end*; at most 400 points."""
+    step = step_of(start, end)
+    rows = transaction.rows("depths.together", step, int(start) // step * step, int(end))
+    found = (Depth(float(at), *(float(each) for each in counts), seconds(oldest)) for at, *counts, oldest in rows)
+    return Depths(step, start, end, tuple(found))
