@@ -13,7 +13,10 @@ from umbel.states import Place
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
-    """How many jobs of one queue are where; *oldest* is the envelope of the job that is ready for longest, if any."""
+    """How many jobs of one queue are where; a job whose delay is over is ready, whoever has noticed.
+
+    *oldest* is the envelope of the job that is ready for longest, if any.
+    """
 
     queue: str
     ready: int = 0

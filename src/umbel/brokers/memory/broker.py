@@ -327,7 +327,7 @@ class MemoryBroker:
     async def counts(self, queues: Sequence[str]) -> list[QueueCounts]:
         """Numbers of jobs; see `Inspector.counts`."""
         with self._space.lock:
-            return [_count(name, self._space.glance(name)) for name in queues]
+            return [_count(name, self._space.glance(name), self._clock()) for name in queues]
 
     async def sessions(self, queues: Sequence[str]) -> list[SessionInfo]:
         """Open sessions; see `Inspector.sessions`."""
@@ -374,14 +374,16 @@ def _lost(_: str, entry: Entry) -> Counts:
     return Counts(crashes=1) if entry.counts.marked else Counts(losses=1)
 
 
-def _count(name: str, queue: Queue) -> QueueCounts:
+def _count(name: str, queue: Queue, now: float) -> QueueCounts:
+    due = sorted(each for each in queue.delayed if each[0] <= now)
+    first = (*(ready[0] for ready in queue.ready if ready), *(job_id for *_, job_id in due))
     return QueueCounts(
         queue=name,
-        ready=sum(map(len, queue.ready)),
-        delayed=len(queue.delayed),
+        ready=sum(map(len, queue.ready)) + len(due),
+        delayed=len(queue.delayed) - len(due),
         running=sum(len(holder.held) for holder in queue.sessions.values()),
         parked=sum(map(len, queue.parked.values())),
         dead=len(queue.dead),
         held=len(queue.limits.held),
-        oldest=next((queue.jobs[ready[0]].envelope for ready in queue.ready if ready), None),
+        oldest=queue.jobs[first[0]].envelope if first else None,
     )

@@ -31,7 +31,7 @@ def counts(connection: Connection, clock: Clock, names: Sequence[str]) -> list[Q
     for name in names:
         row = connection.execute(INSPECT["counts"], (name, clock.wall())).fetchall()
         ready, delayed, due, running, parked, dead, held = row[0]
-        oldest = _oldest(connection, name)
+        oldest = _oldest(connection, name) or (_first_due(connection, name, clock) if due else None)
         found.append(QueueCounts(name, ready + due, delayed - due, running, parked, dead, oldest, held))
     return found
 
@@ -40,6 +40,11 @@ def _oldest(connection: Connection, queue: str) -> bytes | None:
     firsts = (connection.execute(INSPECT["first"], (queue, level)).fetchone() for level in _LEVELS)
     oldest: tuple[int, bytes | None] = min((row for row in firsts if row is not None), default=(0, None))
     return oldest[1]
+
+
+def _first_due(connection: Connection, queue: str, clock: Clock) -> bytes | None:
+    row: tuple[bytes] | None = connection.execute(INSPECT["first_due"], (queue, clock.wall())).fetchone()
+    return None if row is None else row[0]
 
 
 def sessions(connection: Connection, clock: Clock, names: Sequence[str]) -> list[SessionInfo]:

@@ -128,6 +128,13 @@ class CountConformance(InspectorStage):
         (counts,) = await self.inspector.counts([QUEUE])
         assert (counts.ready, counts.delayed, counts.running, counts.parked, counts.dead) == (1, 4, 2, 1, 1)
 
+    async def test_a_job_whose_delay_is_over_is_ready_also_if_nobody_asks_for_jobs(self) -> None:
+        await self.send("due", delay=5.0)
+        await self.send("later", delay=60.0)
+        await self.advance(6)
+        (counts,) = await self.inspector.counts([QUEUE])
+        assert (counts.ready, counts.delayed, counts.oldest) == (1, 1, body("due"))
+
     async def test_the_oldest_ready_job_is_shown(self) -> None:
         await self.send("first")
         await self.advance(1)

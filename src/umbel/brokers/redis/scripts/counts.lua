@@ -2,8 +2,9 @@
 -- counts: how many jobs are where.
 -- KEYS[1] jobs   ARGV prefix now
 -- Answer: {ready, delayed, running, parked, dead, envelope of the oldest ready job | nil, held}
--- The oldest is the smallest id at the head of a level: ids begin with the time they were made.
--- includes: levels voids
+-- What is due in delayed is ready: no receive may have come to promote it.
+-- The oldest is the smallest id at the head of a level: ids begin with the time they were made. Else it is the first due.
+-- includes: levels now voids
 local prefix = ARGV[1]
 local void = redis.call('SCARD', prefix .. 'void')
 local ready, running, parked, oldest = -void, 0, 0, nil
@@ -39,9 +40,14 @@ end
 for _, task in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
   parked = parked + redis.call('LLEN', prefix .. 'parked:' .. task)
 end
+local delayed = prefix .. 'delayed'
+local due = redis.call('ZCOUNT', delayed, '-inf', now)
+if due > 0 and not oldest then
+  oldest = string.sub(redis.call('ZRANGE', delayed, 0, 0)[1], 2)
+end
 return {
-  ready,
-  redis.call('ZCARD', prefix .. 'delayed'),
+  ready + due,
+  redis.call('ZCARD', delayed) - due,
   running,
   parked,
   redis.call('ZCARD', prefix .. 'dead'),

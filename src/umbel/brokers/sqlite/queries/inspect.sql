@@ -19,6 +19,10 @@ select
 -- ?1 queue, ?2 level; answers position and envelope of the job that is ready there for longest
 select position, envelope from job where queue = ?1 and level = ?2 and state = 0 order by position limit 1
 
+-- name: first_due
+-- ?1 queue, ?2 now in unix ms; answers the envelope of the delayed job that has been due for longest
+select envelope from job where queue = ?1 and state = 4 and due <= ?2 order by due limit 1
+
 -- name: sessions
 -- ?1 queue; answers key, id, info, end of lease (ms) of sessions that are open there
 select key, id, info, until from session where queue = ?1 and ended is null order by key
