@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import jinja2
 
+from umbel.dashboard import figures, filters
 from umbel.dashboard.assets import Assets
+from umbel.dashboard.charts import plot
+from umbel.dashboard.page import Page
 from umbel.dashboard.wording import FILTERS
 
 THEMES: Final = ("auto", "light", "dark")
+PLACES: Final = {
+    "overview": "o",
+    "jobs": "j",
+    "tasks": "t",
+    "errors": "e",
+    "queues": "q",
+    "dead": "d",
+    "flows": "f",
+    "schedules": "s",
+    "workers": "w",
+    "activity": "a",
+}
+"""The key that leads, after g, to the page of a section."""
 
 
 class Renderer:
-    """The templates of a dashboard that is mounted under *prefix*."""
+    """The templates of a dashboard that is mounted under *prefix*; *pages* are those of its navigation."""
 
-    def __init__(self, prefix: str, assets: Assets) -> None:
+    def __init__(self, prefix: str, assets: Assets, pages: Sequence[Page] = ()) -> None:
         self._prefix = prefix
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("umbel.dashboard"),
@@ -27,9 +43,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(FILTERS)
-        given: dict[str, Any] = {"url": self.url, "asset": assets.url, "now": time.time}
-        self._environment.globals.update(given)
+        self._environment.filters.update({**FILTERS, **figures.FILTERS, **filters.FILTERS})
+        given: dict[str, Any] = {"url": self.url, "asset": assets.url, "now": time.time, "pages": pages}
+        self._environment.globals.update(given, plot=plot, PLACES=PLACES)
 
     def url(self, path: str, **query: Any) -> str:
         """The address of *path* with *query*; None and empty values are left out, lists are repeated."""

@@ -35,7 +35,7 @@ class Site:
         self._station = station
         self._gate = Gate(station)
         self._assets = Assets(station.options.prefix)
-        self._answers = Answers(Renderer(station.options.prefix, self._assets))
+        self._answers = Answers(Renderer(station.options.prefix, self._assets, NAVIGATION))
 
     def routes(self) -> list[Route]:
         """Every route there is. Each asks the gate first, but for the assets, which tell nothing."""
@@ -49,7 +49,7 @@ class Site:
     def _html(self, page: Page) -> Handler:
         async def answer(request: Request, visit: Visit) -> Response:
             asks = asked(request, page.asks)
-            values = {"view": await page.show(visit, asks), "asked": asks, "visit": visit, "pages": NAVIGATION}
+            values = {"view": await page.show(visit, asks), "asked": asks, "visit": visit}
             return self._answers.page(request, page, {**values, "banners": await banners(self._station)})
 
         return self._guarded(page, answer)

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
+
+from umbel.dashboard.folded import folded
+from umbel.dashboard.looks import look
+from umbel.dashboard.sparks import spark
+from umbel.dashboard.traces import trace
 
 DASH: Final = "\u2013"
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
+SHORT: Final = 12
+_UNSEEN: Final = (
+    *range(0x20),
+    0x7F,
+    *range(0x80, 0xA0),
+    0x200E,
+    0x200F,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)
+_MARKS: Final = {code: chr(0x2400 + code) if code < 0x20 else f"<U+{code:04X}>" for code in _UNSEEN} | {
+    ord("\n"): "\n",
+    ord("\t"): "\t",
+    0x2028: "<U+2028>",
+    0x2029: "<U+2029>",
+}
 
 
 def duration(seconds: float | None) -> str:
@@ -61,6 +85,26 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"  # noqa: PLR2004
 
 
+def as_json(value: object) -> str:
+    """*value* as JSON, for an attribute that a script reads."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def short(name: str) -> str:
+    """The end of a long id, which is what differs between ids of the same moment; the whole is in the title."""
+    return name if len(name) <= SHORT else "…" + name[-8:]
+
+
+def key(value: object) -> str:
+    """An id for an element of a page that is about *value*: the same each time it is shown."""
+    return "k" + hashlib.sha256(repr(value).encode(errors="replace")).hexdigest()[:10]
+
+
+def visible(text: str) -> str:
+    """*text* with marks for control characters and those that turn the direction of writing."""
+    return text.translate(_MARKS)
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "duration": duration,
     "moment": moment,
@@ -68,4 +112,12 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "count": count,
     "size": size,
     "percent": percent,
+    "short": short,
+    "key": key,
+    "visible": visible,
+    "look": look,
+    "folded": folded,
+    "trace": trace,
+    "spark": spark,
+    "as_json": as_json,
 }
