@@ -28,7 +28,8 @@ class Ledger:
         """All complete lines, in the order in which they were written."""
         if not self.path.exists():
             return []
-        found = [line.split() for line in self.path.read_text().splitlines()]
+        whole, _, _ = self.path.read_text().rpartition("\n")  # of the last one only a part may be here yet
+        found = [line.split() for line in whole.splitlines()]
         return [Line(phase, job, int(pid), float(at)) for phase, job, pid, at in found]
 
     def starts(self) -> Counter[str]:
