@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 import jinja2
 
-from umbel.dashboard import figures, filters
+from umbel.dashboard import figures, filters, job_wording
 from umbel.dashboard.assets import Assets
 from umbel.dashboard.charts import plot
 from umbel.dashboard.page import Page
 from umbel.dashboard.wording import FILTERS
+from umbel.model.ids import new_id
 
 THEMES: Final = ("auto", "light", "dark")
 PLACES: Final = {
@@ -43,9 +44,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update({**FILTERS, **figures.FILTERS, **filters.FILTERS})
+        self._environment.filters.update({**FILTERS, **figures.FILTERS, **filters.FILTERS, **job_wording.FILTERS})
         given: dict[str, Any] = {"url": self.url, "asset": assets.url, "now": time.time, "pages": pages}
-        self._environment.globals.update(given, plot=plot, PLACES=PLACES)
+        self._environment.globals.update(given, plot=plot, PLACES=PLACES, fresh_id=new_id)
 
     def url(self, path: str, **query: Any) -> str:
         """The address of *path* with *query*; None and empty values are left out, lists are repeated."""

@@ -1,0 +1,107 @@
+"""The page of one job."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from tests.dashboard.shop import Shop
+from tests.dashboard.stage import Stage
+from umbel.dashboard.options import Options
+
+
+async def test_a_job_is_shown_with_its_arguments_attempts_and_traceback(visitor: httpx.AsyncClient, shop: Shop) -> None:
+    page = await visitor.get(f"/jobs/{shop.failed[0]}")
+    assert page.status_code == 200, page.text
+    for text in ("shop.refuse", "order 17 is refused", "Traceback", "ValueError", "shop.refuse.apply_async([17], {}"):
+        assert text in page.text, text
+    told = (await visitor.get(f"/api/v1/jobs/{shop.failed[0]}")).json()
+    assert told["state"] == "failed"
+    assert told["args"] == {"text": "[17]", "characters": 4, "shortened": False}
+    assert [moment["what"] for moment in told["moments"]] == ["sent", "started", "failed"]
+    assert told["unsendable"] == ""
+
+
+async def test_an_unknown_job_is_404(visitor: httpx.AsyncClient) -> None:
+    for path in ("/jobs/nobody", "/api/v1/jobs/nobody", "/jobs/a%23b%20c"):
+        assert (await visitor.get(path)).status_code == 404
+
+
+async def test_a_job_that_only_the_engine_knows_is_shown_with_what_that_knows(stage: Stage) -> None:
+    @stage.app.task(name="shop.pay")
+    def pay(order: int) -> int:
+        return order
+
+    job = pay.delay(1)
+    async with stage.browsing() as browser:
+        told = (await browser.get(f"/api/v1/jobs/{job.id}")).json()
+        assert "state" in told, told
+        assert (told["state"], told["row"], told["standing"]["place"]) == ("queued", None, "ready")
+        assert "No worker serves" in told["standing"]["why"]
+        page = await browser.get(f"/jobs/{job.id}")
+        assert "does not know this job" in page.text
+
+
+async def test_why_a_job_waits_is_told(stage: Stage) -> None:
+    app = stage.app
+
+    @app.task(name="shop.pay")
+    def pay(order: int) -> int:
+        return order
+
+    waiting, later = pay.delay(1), pay.apply_async((2,), countdown=3_600)
+    await stage.arecord()
+    async with stage.browsing() as browser:
+        await app.queues.apause("default")
+        page = await browser.get(f"/jobs/{waiting.id}")
+        assert "default, is paused" in page.text
+        assert "waits until" in (await browser.get(f"/jobs/{later.id}")).text
+
+
+async def test_ids_that_users_chose_have_a_page(stage: Stage) -> None:
+    @stage.app.task(name="shop.pay")
+    def pay(order: int) -> int:
+        return order
+
+    odd = "a/b?c=%2F&d<e>"
+    pay.apply_async((1,), task_id=odd)
+    await stage.arecord()
+    async with stage.browsing() as browser:
+        (row,) = [
+            each for each in (await browser.get("/jobs")).text.split("<tr") if "shop.pay" in each and "href" in each
+        ][1:]
+        address = row.partition('data-href="')[2].partition('"')[0]
+        page = await browser.get(address)
+        assert page.status_code == 200
+        assert "a/b?c=%2F&amp;d&lt;e&gt;" in page.text
+
+
+async def test_long_values_are_shortened_until_all_is_asked_for(stage: Stage) -> None:
+    @stage.app.task(name="shop.pay")
+    def pay(order: object, number: int) -> None:
+        if number:
+            boom(10_000)
+
+    def boom(depth: int) -> None:
+        error: Exception = ValueError("x" * 1024 * 1024)
+        for _ in range(30):
+            error.add_note("line\n" * 400)
+        raise error
+
+    large, exact = pay.delay("y" * 900_000, 1), pay.delay({"n": [2**60 + 1, 1.5, "z" * 1_000]}, 0)
+    await asyncio.to_thread(stage.run, large.id, exact.id)
+    async with stage.browsing() as browser:
+        page = await browser.get(f"/jobs/{large.id}")
+        assert page.status_code == 200
+        assert len(page.content) < 600_000
+        assert str(2**60 + 1) in (await browser.get(f"/jobs/{exact.id}")).text
+        assert (await browser.get(f"/jobs/{exact.id}?full=result")).status_code == 200
+        assert (await browser.get(f"/jobs/{exact.id}?full=all")).status_code == 400
+
+
+async def test_a_result_is_hidden_from_whoever_may_not_see_it(shop: Shop) -> None:
+    async with shop.stage.browsing(Options(show_args=False)) as browser:
+        told = (await browser.get(f"/api/v1/jobs/{shop.paid[2]}")).json()
+        assert told["hidden"] == ["args", "kwargs", "headers"]
+        assert (told["args"], told["python"]) == (None, "")
