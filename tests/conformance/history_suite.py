@@ -253,6 +253,14 @@ class HistorySuite(HistoryStage):
         assert total.wait[1] == pytest.approx(1.024, rel=0.1)
         assert self.history.series(NOW - 60, NOW, task="nobody").points == ()
 
+    def test_the_pulse_of_a_task_is_how_many_of_its_jobs_ended(self) -> None:
+        told = [Tally(f"t{n % 2}", "q", NOW - 60 * n, sent=5, succeeded=n, failed=1) for n in range(10)]
+        self.write(batch(1, tallies=told))
+        for hours in (1, 24, 168):
+            pulse = self.history.pulse(NOW - 3_600 * hours, NOW)
+            assert {name: sum(counts) for name, counts in pulse.tasks.items()} == {"t0": 25, "t1": 30}
+            assert pulse.span * 61 >= 3_600 * hours
+
     def test_tasks_are_known_with_their_parameters_and_when_they_were_heard_of(self) -> None:
         self.write(batch(1, event("worker-online", "w", tasks={"told": ["x", "y"]})))
         self.write(batch(2, tallies=[Tally("run", "q", NOW - 7_200, sent=1), Tally("run", "q", NOW, sent=1)]))
@@ -385,6 +393,9 @@ class HistorySuite(HistoryStage):
         history.error_spread(1)
         history.error_sample(1)
         history.envelopes(["a", "b"])
+        for days in (1, 7):
+            history.depths(NOW - days * 86_400, NOW)
+            history.pulse(NOW - days * 86_400, NOW)
         history.tasks()
         history.releases(NOW - 86_400, NOW)
         history.schedule_strips(["y"])

@@ -8,18 +8,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.conformance.history_stage import Clock, batch, event
 from tests.servers import Disk
+from umbel import Umbel
 from umbel.brokers.memory import MemoryBroker
+from umbel.brokers.memory.event_log import MemoryEventLog
 from umbel.contracts.broker import Beat, Settlement
+from umbel.contracts.event_log import Kept, number_in
 from umbel.engines.memory import Space
+from umbel.engines.memory_log import Log
 from umbel.engines.sqlite_history import SqliteArchive
 from umbel.exceptions import HistoryError, HistoryFull
 from umbel.history import History, open_history
 from umbel.history.reconciling import SILENT_SECONDS, Reconciler
 from umbel.history.recorder import Recorder, Source
+from umbel.history.recording import recording
 from umbel.history.retention import Terms
 from umbel.history.sampling import Sampler
 from umbel.model.event import Tally
@@ -155,10 +161,93 @@ async def test_a_full_disk_stops_the_history_until_there_is_room(mount: Callable
     with pytest.raises(HistoryFull):
         await stage.recorder().catch_up()
     assert stage.ids() == {"s1"}
+    stop = asyncio.Event()
+    running = asyncio.create_task(stage.recorder().run(stop))
+    await eventually(lambda: "no space is left" in _fresh(stage).standing().trouble)
     disk.free()
-    await stage.recorder().catch_up()
-    assert len(stage.ids()) == 19
+    await eventually(lambda: len(stage.ids()) == 19)
+    await eventually(lambda: _fresh(stage).standing().trouble == "")
+    stop.set()
+    await running
     stage.history.close()
+
+
+def _fresh(stage: Stage) -> History:
+    """The history as a process sees it that has just begun, long after anybody recorded."""
+    return History(stage.archive, lambda: stage.clock() + 60)
+
+
+class Patient(MemoryEventLog):
+    """A log that waits for what comes after a cursor, whoever gave that."""
+
+    async def read(self, after: str, limit: int, wait: float) -> list[Kept]:
+        """As Redis and PostgreSQL."""
+        return [each for each in await super().read(after, limit, wait) if number_in(each.cursor) > number_in(after)]
+
+
+@pytest.mark.parametrize("log", [MemoryEventLog, Patient])
+async def test_a_log_that_was_wiped_is_read_from_its_start_and_that_is_told(
+    stage: Stage, log: type[MemoryEventLog]
+) -> None:
+    stage.source = msgspec.structs.replace(stage.source, log=log(stage.space))
+    stage.tell(*range(1, 6))
+    recorders = [stage.recorder(), stage.recorder()]
+    for each in recorders:
+        await each.catch_up()
+    stage.space.log = Log()
+    stage.tell(1, 2, source="t")
+    stop = asyncio.Event()
+    running = [asyncio.create_task(each.run(stop)) for each in recorders]
+    await eventually(lambda: {"t1", "t2"} < stage.ids())
+    stage.tell(3, source="t")
+    await eventually(lambda: "t3" in stage.ids())
+    stop.set()
+    await asyncio.gather(*running)
+    stage.clock.now += 60
+    assert [(gap.source, gap.opening) for gap in stage.history.standing().gaps] == [("log memory://", False)]
+
+
+async def test_a_recorder_that_waits_stops_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("umbel.history.recorder.WAIT_SECONDS", 600.0)
+    stop = asyncio.Event()
+    await stage.recorder().catch_up()
+    stage.history.audit("me", "::1", "test", "", 1, "done")
+    running = asyncio.create_task(stage.recorder().run(stop))
+    await eventually(lambda: stage.history.standing().recorded)
+    stop.set()
+    async with asyncio.timeout(60):
+        await running
+
+
+async def test_an_app_is_recorded_beside_what_else_its_loop_does(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    app = Umbel("shop", broker=f"memory://{tmp_path.name}", changes={"history_url": url}, set_as_current=False)
+    async with recording(app) as recorder:
+        await app.asend_task("buy", [1])
+        await eventually(lambda: len(open_history(app.conf).jobs().rows) == 1)
+        assert (recorder.name, recorder.trouble) == (f"memory://{tmp_path.name}", "")
+    await app.asend_task("buy", [1])
+    await app.aclose()
+    assert len(open_history(app.conf).jobs().rows) == 1
+
+
+async def test_a_recorder_that_stumbles_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    app = Umbel("shop", broker=f"memory://{tmp_path.name}", changes={"history_url": url}, set_as_current=False)
+    write, stumbles = Recorder._write, [True]
+
+    def stumbling(recorder: Recorder, *given: Any) -> int:
+        if stumbles:
+            raise ZeroDivisionError(stumbles.pop())
+        return write(recorder, *given)
+
+    monkeypatch.setattr(Recorder, "_write", stumbling)
+    monkeypatch.setattr("umbel.history.recording.PAUSE_SECONDS", 0.01)
+    async with recording(app):
+        await app.asend_task("buy", [1])
+        await eventually(lambda: len(open_history(app.conf).jobs().rows) == 1)
+    assert stumbles == []
+    await app.aclose()
 
 
 async def test_queues_are_sampled_once_a_period(stage: Stage) -> None:
@@ -171,6 +260,11 @@ async def test_queues_are_sampled_once_a_period(stage: Stage) -> None:
     assert (queue.name, queue.last.ready, queue.last.delayed, queue.last.oldest) == ("q", 1, 1, 5.0)
     assert queue.last.paused
     assert len(stage.history.queue("q", 0, stage.clock())) == 1
+    await stage.broker.asend([Job("c", "r", envelope)])
+    stage.clock.now += 10
+    await samplers[0].sample()
+    depths = stage.history.depths(stage.clock() - 60, stage.clock())
+    assert [(each.ready, each.delayed, each.oldest) for each in depths.points] == [(1, 1, 5.0), (2, 1, 15.0)]
 
 
 async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Stage) -> None:

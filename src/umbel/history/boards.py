@@ -143,7 +143,7 @@ def _sample(row: tuple[Any, ...]) -> QueueSample:
 
 
 def _flow(transaction: Transaction, row: tuple[Any, ...]) -> FlowView:
-    flow_id, name, root, total, state, started, finished, _ = row
+    flow_id, name, root, total, state, started, finished, seen = row
     counts = transaction.rows("reading.flow_counts", flow_id, MAX_MEMBERS)
     return FlowView(
         id=flow_id,
@@ -154,6 +154,7 @@ def _flow(transaction: Transaction, row: tuple[Any, ...]) -> FlowView:
         started=started,
         finished=finished,
         states={name_of(code): int(n) for code, n in sorted(counts)},
+        seen=seen,
     )
 
 

@@ -33,5 +33,8 @@ def depths(transaction: Transaction, start: float, end: float) -> Depths:
     """What all queues held from *start* to *end*; at most 400 points."""
     step = step_of(start, end)
     rows = transaction.rows("depths.together", step, int(start) // step * step, int(end))
-    found = (Depth(float(at), *(float(each) for each in counts), seconds(oldest)) for at, *counts, oldest in rows)
-    return Depths(step, start, end, tuple(found))
+    found = tuple(
+        Depth(float(at), float(ready), float(delayed), float(running), float(held), seconds(oldest))
+        for at, ready, delayed, running, held, oldest in rows
+    )
+    return Depths(step, start, end, found)

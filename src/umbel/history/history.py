@@ -12,11 +12,11 @@ from umbel.contracts.history import Archive, Transaction
 from umbel.history import boards, bulk, charts, groups, jobs
 from umbel.history.bounds import short, text
 from umbel.history.depths import Depths, depths
+from umbel.history.gauge import Gauge
 from umbel.history.groups import Status, Window
 from umbel.history.ingest import Ingest, Written
 from umbel.history.jobs import Asked
 from umbel.history.labels import Labels
-from umbel.history.notes import Notes
 from umbel.history.pulse import Pulse, pulse
 from umbel.history.retention import STEP_ROWS, delete
 from umbel.history.search import END
@@ -64,6 +64,7 @@ class History:
         self._clock = clock
         self._labels = Labels()
         self._ingest = Ingest(archive)
+        self._gauge = Gauge(archive, READ_SECONDS)
 
     # --- jobs
 
@@ -192,9 +193,11 @@ class History:
         return self._read(lambda step: boards.flow(step, self._labels, flow_id))
 
     def standing(self) -> Standing:
-        """How the history itself is: its size, what it lacks, and when it was last written."""
-        now, size = self._clock(), self._archive.size()
-        return self._read(lambda step: Notes(step).standing(now, size))
+        """How the history itself is: its size, what it lacks, and when it was last written; cheap enough for each page.
+
+        The size is that of at most a minute ago.
+        """
+        return self._gauge.standing(self._clock())
 
     def audits(self, *, before: int = END, limit: int = 100) -> list[Audit]:
         """What was done through the dashboard, the newest first."""

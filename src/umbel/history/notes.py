@@ -13,6 +13,8 @@ CURSOR: Final = "cursor"
 RECORDED: Final = "recorded"
 LAG: Final = "lag"
 TROUBLE: Final = "trouble"
+PROBED: Final = "probed"
+"""When somebody tried last whether the history can be written."""
 
 
 class Notes:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from umbel.contracts.event_log import EventLog, Kept
+from umbel.contracts.event_log import OLDEST, EventLog, Kept
 from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, ResultStore
 from umbel.exceptions import DecodeError, HistoryError, HistoryFull, HistoryUnavailable, UmbelError
@@ -26,7 +26,7 @@ from umbel.history.reconciling import AT_ONCE, Reconciler
 from umbel.history.retention import Retention, Terms
 from umbel.history.sampling import PERIOD_SECONDS, Sampler
 from umbel.model.event import Batch
-from umbel.wire import events
+from umbel.retelling import read
 
 READ_BATCHES: Final = 16
 """How many batches, of about 128 KiB, are in the memory of a recorder at once."""
@@ -63,11 +63,14 @@ class Recorder:
         self._retention = Retention(archive, terms, self._over.wait)
         self._key = f"{CURSOR}:{source.name}"
         self._cursor: str | None = None
+        self.name = source.name
+        """What is recorded: a URL without secrets."""
         self.trouble = ""
         """What keeps the history from being written at the moment; empty: nothing."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until *stop* is set."""
+        self._over.clear()
         periodic = [asyncio.create_task(each) for each in self._periodic()]
         try:
             await self._read(stop)
@@ -90,17 +93,45 @@ class Recorder:
         pause = 0.0
         while not stop.is_set():
             try:
-                kept = await self._source.log.read(await self._place(), READ_BATCHES, WAIT_SECONDS)
-                if kept:
+                cursor = await self._place()
+                kept = await _unless(stop, self._source.log.read(cursor, READ_BATCHES, WAIT_SECONDS))
+                if kept and not _counts_anew(cursor, kept[0].cursor):
                     await self._written(kept)
+                elif kept or (not stop.is_set() and await self._is_another(cursor)):
+                    await self._begin_anew(cursor)
                 pause = 0.0
                 self._well()
             except _AWAY as error:
                 pause = min(max(0.5, pause * 2), LONGEST_PAUSE)
-                self._ill(error)
+                await self._ill(error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await stop.wait()
+
+    async def _is_another(self, cursor: str) -> bool:
+        """Whether the log, which has nothing after *cursor*, is not the one that gave it: it was wiped, say."""
+        log = self._source.log
+        end = await log.end()
+        if not cursor or not end or end == cursor:
+            return False
+        return not await log.read(cursor, 1, 0.0) and await log.end() == end  # else it has come meanwhile
+
+    async def _begin_anew(self, cursor: str) -> None:
+        _logger.warning("The log of events is not the one that it was: it is read from its start.")
+        self._cursor = await asyncio.to_thread(self._begun_anew, cursor)
+
+    def _begun_anew(self, cursor: str) -> str:
+        now = self._clock()
+
+        def step(transaction: Transaction) -> str:
+            notes = Notes(transaction)
+            if (noted := notes.get(self._key)) != cursor:  # another recorder was first
+                return noted
+            notes.put(self._key, OLDEST)
+            transaction.rows("ingest.put_gap", f"log {self._source.name}", int(now), int(now), now, 0)
+            return OLDEST
+
+        return self._archive.write(step)
 
     async def _place(self) -> str:
         if self._cursor is None:
@@ -115,7 +146,7 @@ class Recorder:
         batches: list[Batch] = []
         for place, each in enumerate(kept):
             try:
-                batches.append(events.decode(each.batch))
+                batches.append(read(each.batch))
             except DecodeError as error:
                 _logger.warning("A batch of events is left out: %s", error)
             last = place == len(kept) - 1
@@ -182,7 +213,26 @@ class Recorder:
             _logger.info("Recording again.")
             self.trouble = ""
 
-    def _ill(self, error: Exception) -> None:
+    async def _ill(self, error: Exception) -> None:
         if not self.trouble:
             _logger.warning("Not recording, jobs go on: %s", error)
         self.trouble = str(error)
+        with suppress(*_AWAY):
+            await self._sign()
+
+
+def _counts_anew(cursor: str, first: str) -> bool:
+    """Whether *first*, which came after *cursor*, is before it: where cursors are numbers, that can be seen."""
+    return cursor.isdecimal() and first.isdecimal() and int(first) <= int(cursor)
+
+
+async def _unless(stop: asyncio.Event, reading: Coroutine[Any, Any, list[Kept]]) -> list[Kept]:
+    """What *reading* answers; nothing, and at once, when *stop* is set."""
+    read, stopped = asyncio.ensure_future(reading), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((read, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return read.result() if read.done() else []
+    finally:
+        for each in (read, stopped):
+            each.cancel()
+        await asyncio.gather(read, stopped, return_exceptions=True)

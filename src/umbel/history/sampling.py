@@ -75,7 +75,7 @@ def _figures(count: QueueCounts, now: float) -> tuple[int, int, int, int, int, i
 def _together(rows: Sequence[_Row]) -> _Row:
     """What all queues hold, under the number 0, so that a chart of days need not read the samples of each."""
     ages = [row[7] for row in rows if row[7] is not None]
-    ready, delayed, running, parked, held, dead = (sum(row[place] for row in rows) for place in range(1, 7))
+    ready, delayed, running, parked, held, dead = (sum(row[place] or 0 for row in rows) for place in range(1, 7))
     return (ALL, ready, delayed, running, parked, held, dead, max(ages, default=None), 0)
 
 
