@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from umbel.canvas.boxes import Box
+import msgspec
+
+from umbel.canvas.boxes import Box, State
 
 COLORS: Final = {
     "": "#f4f4f4",
@@ -20,7 +22,7 @@ COLORS: Final = {
 
 MAX_TITLE: Final = 48
 """Longer titles are cut at their start: the end of a task's name tells more."""
-_HEIGHT: Final = 44
+BOX_HEIGHT: Final = 44
 _GAP: Final = 60
 _ROW_GAP: Final = 16
 _MARGIN: Final = 12
@@ -51,16 +53,51 @@ def mermaid(boxes: Sequence[Box]) -> str:
     return "\n".join(shown)
 
 
+class Placed(msgspec.Struct, frozen=True):
+    """A box of a drawing: where it is, how wide, and what is written in it; *whole* is its title uncut."""
+
+    left: float
+    top: float
+    width: float
+    title: str
+    standing: str
+    state: State
+    whole: str
+
+
+class Drawing(msgspec.Struct, frozen=True):
+    """Boxes, in the order in which they were given, in layers from left to right. All is in pixels.
+
+    *arrows* are paths in SVG's language: a curve and the head at its end, from each box to those that wait for it.
+    """
+
+    boxes: tuple[Placed, ...]
+    arrows: tuple[str, ...]
+    width: float
+    height: float
+
+
+def drawn(boxes: Sequence[Box]) -> Drawing:
+    """Where the boxes of a flow are drawn."""
+    places, width, height = _placed(boxes)
+    shown = (
+        Placed(left, top, wide, _cut(box.title), box.standing, box.state, box.title)
+        for box, (left, top, wide) in zip(boxes, places, strict=True)
+    )
+    return Drawing(tuple(shown), tuple(_arrows(boxes, places)), width, height)
+
+
 def svg(boxes: Sequence[Box]) -> str:
     """The graph as an SVG document: layers from left to right, boxes coloured by their state."""
-    places, width, height = _placed(boxes)
+    drawing = drawn(boxes)
+    width, height = drawing.width, drawing.height
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     shown = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="monospace" font-size="12">',
         '<g fill="none" stroke="#888888">',
-        *_arrows(boxes, places),
+        *(f'<path d="{path}"/>' for path in drawing.arrows),
         "</g>",
-        *(_box(box, place) for box, place in zip(boxes, places, strict=True)),
+        *map(_box, drawing.boxes),
         "</svg>",
     ]
     return "\n".join(shown)
@@ -76,16 +113,16 @@ def _placed(boxes: Sequence[Box]) -> tuple[list[_Place], float, float]:
     for number, box in enumerate(boxes):
         layers.setdefault(box.layer, []).append(number)
     rows = max(map(len, layers.values()), default=0)
-    height = 2 * _MARGIN + max(rows * (_HEIGHT + _ROW_GAP) - _ROW_GAP, 0)
+    height = 2 * _MARGIN + max(rows * (BOX_HEIGHT + _ROW_GAP) - _ROW_GAP, 0)
     places: dict[int, _Place] = {}
     left = float(_MARGIN)
     for layer in sorted(layers):
         # A box goes beside the middle of those that it waits for, so that few arrows cross.
         numbers = sorted(layers[layer], key=lambda number: _middle(boxes[number].after, places))
         width = max(_width(boxes[number]) for number in numbers)
-        top = (height - len(numbers) * (_HEIGHT + _ROW_GAP) + _ROW_GAP) / 2
+        top = (height - len(numbers) * (BOX_HEIGHT + _ROW_GAP) + _ROW_GAP) / 2
         for row, number in enumerate(numbers):
-            places[number] = (left, top + row * (_HEIGHT + _ROW_GAP), width)
+            places[number] = (left, top + row * (BOX_HEIGHT + _ROW_GAP), width)
         left += width + _GAP
     return [places[number] for number in range(len(boxes))], max(left - _GAP + _MARGIN, 2 * _MARGIN), height
 
@@ -100,23 +137,21 @@ def _arrows(boxes: Sequence[Box], places: Sequence[_Place]) -> list[str]:
     for box, (right, top, _) in zip(boxes, places, strict=True):
         for before in box.after:
             left, upper, width = places[before]
-            x, y, to = left + width, upper + _HEIGHT / 2, top + _HEIGHT / 2
+            x, y, to = left + width, upper + BOX_HEIGHT / 2, top + BOX_HEIGHT / 2
             half = (x + right) / 2
-            shown.append(f'<path d="M{x:.1f} {y:.1f}C{half:.1f} {y:.1f} {half:.1f} {to:.1f} {right:.1f} {to:.1f}"/>')
-            shown.append(f'<path d="M{right - 6:.1f} {to - 4:.1f}L{right:.1f} {to:.1f}L{right - 6:.1f} {to + 4:.1f}"/>')
+            curve = f"M{x:.1f} {y:.1f}C{half:.1f} {y:.1f} {half:.1f} {to:.1f} {right:.1f} {to:.1f}"
+            shown.append(f"{curve}M{right - 6:.1f} {to - 4:.1f}L{right:.1f} {to:.1f}L{right - 6:.1f} {to + 4:.1f}")
     return shown
 
 
-def _box(box: Box, place: _Place) -> str:
-    left, top, width = place
-    middle = left + width / 2
-    title, standing = escape(_cut(box.title)), escape(box.standing)
+def _box(box: Placed) -> str:
+    middle, title, standing = box.left + box.width / 2, escape(box.title), escape(box.standing)
     return (
-        f"<g><title>{escape(box.title)}</title>"
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{_HEIGHT}" rx="5"'
+        f"<g><title>{escape(box.whole)}</title>"
+        f'<rect x="{box.left:.1f}" y="{box.top:.1f}" width="{box.width:.1f}" height="{BOX_HEIGHT}" rx="5"'
         f' fill="{COLORS[box.state]}" stroke="#555555"/>'
-        f'<text x="{middle:.1f}" y="{top + 18:.1f}" text-anchor="middle">{title}</text>'
-        f'<text x="{middle:.1f}" y="{top + 34:.1f}" text-anchor="middle" fill="#555555">{standing}</text></g>'
+        f'<text x="{middle:.1f}" y="{box.top + 18:.1f}" text-anchor="middle">{title}</text>'
+        f'<text x="{middle:.1f}" y="{box.top + 34:.1f}" text-anchor="middle" fill="#555555">{standing}</text></g>'
     )
 
 
