@@ -14,6 +14,7 @@ from tests.servers.mariadb import MariaDB
 from tests.servers.objects import Objects
 from tests.servers.ports import reserve
 from tests.servers.postgres import PgBouncer, Postgres
+from tests.servers.prometheus import Prometheus
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.redis import Redis
 from tests.servers.server import Server, ServerError, Service
@@ -25,6 +26,7 @@ __all__ = [
     "Objects",
     "PgBouncer",
     "Postgres",
+    "Prometheus",
     "RabbitMQ",
     "Redis",
     "Server",

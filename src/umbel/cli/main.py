@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "health": ("umbel.cli.health:health", "Ask a worker of this host how it is."),
     "inspect": ("umbel.cli.inspect:inspect", "Show what workers do and know."),
     "list": ("umbel.cli.queues:list_jobs", "Show the jobs of queues."),
+    "monitoring": ("umbel.cli.monitoring:monitoring", "Print the Grafana dashboard or the alert rules."),
     "purge": ("umbel.cli.revoke:purge", "Revoke all jobs that wait in a queue."),
     "queues": ("umbel.cli.queues:queues", "List, pause, resume and purge queues."),
     "recorder": ("umbel.cli.recorder:recorder", "Record what happens to jobs in the history."),
