@@ -259,7 +259,7 @@ class HistorySuite(HistoryStage):
         for hours in (1, 24, 168):
             pulse = self.history.pulse(NOW - 3_600 * hours, NOW)
             assert {name: sum(counts) for name, counts in pulse.tasks.items()} == {"t0": 25, "t1": 30}
-            assert pulse.span * 61 >= 3_600 * hours
+            assert len(next(iter(pulse.tasks.values()))) < 100
 
     def test_tasks_are_known_with_their_parameters_and_when_they_were_heard_of(self) -> None:
         self.write(batch(1, event("worker-online", "w", tasks={"told": ["x", "y"]})))
