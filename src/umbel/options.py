@@ -89,6 +89,19 @@ class AppOptions(TypedDict, total=False):
     history_failed_expires: Seconds
     history_max_jobs: int
     history_max_bytes: int
+    dashboard_host: str
+    dashboard_port: int
+    dashboard_unix_socket: str
+    dashboard_prefix: str
+    dashboard_recorder: bool
+    dashboard_read_only: bool
+    dashboard_show_args: bool
+    dashboard_allowed_hosts: Sequence[str]
+    dashboard_trusted_proxies: Sequence[str]
+    dashboard_user_header: str
+    dashboard_users: Mapping[str, Mapping[str, Any]]
+    dashboard_session_secret: str
+    dashboard_session_lifetime: Seconds
     timezone: str
     beat_schedule: Mapping[str, Mapping[str, Any]]
     beat_cron_starting_deadline: Seconds | None

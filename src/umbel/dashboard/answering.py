@@ -10,8 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from umbel.dashboard.access.denied import Denied
 from umbel.dashboard.asking import TooLarge
-from umbel.dashboard.gate import Denied
 from umbel.dashboard.page import Done, Missing, Page, Refused
 from umbel.dashboard.rendering import THEMES, Renderer
 from umbel.dashboard.visit import Visit
@@ -21,6 +21,7 @@ from umbel.history import FilterError
 _logger: Final = logging.getLogger("umbel.dashboard")
 API: Final = "/api/v1"
 UNFORESEEN: Final = 500
+UNKNOWN: Final = 401
 STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Missing, 404),
     (TooLarge, 413),
@@ -62,10 +63,11 @@ def _told(error: Exception) -> Problem:
 
 
 class Answers:
-    """Makes the responses of a dashboard."""
+    """Makes the responses of a dashboard; *login*: there is a form to log in with."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, *, login: bool = False) -> None:
         self._renderer = renderer
+        self._login = login
 
     def page(self, request: Request, page: Page, values: Mapping[str, Any]) -> Response:
         """*page* as HTML, or only what is shown anew, if the request asks for that."""
@@ -87,23 +89,46 @@ class Answers:
     def problem(self, request: Request, error: Exception, visit: Visit | None = None) -> Response:
         """*error*, in the form of what was asked for."""
         problem = problem_of(error)
-        headers = error.headers if isinstance(error, Denied) else {}
         if is_browser(request) and request.method == "POST":
             response = self._html(request, "notice.html", {"done": None, "problem": problem}, partial=True)
-        elif request.url.path.startswith(request.scope.get("root_path", "") + API) or request.method == "POST":
+        elif path_of(request).startswith(f"{API}/") or request.method not in {"GET", "HEAD"}:
             response = self.json(problem)
+        elif problem.status == UNKNOWN and self._login:
+            response = self._asked_to_log_in(request)
         else:
             values = {"problem": problem, "page": None, "visit": visit, "banners": ()}
             response = self._html(request, "problem.html", values, partial=False)
         response.status_code = problem.status
-        response.headers.update(headers)
+        response.headers.update(error.headers if isinstance(error, Denied) else {})
+        return response
+
+    def login(self, request: Request, following: str, trouble: str, status: int = 200) -> Response:
+        """The form to log in with; it goes on to *following*. *trouble* says what was wrong."""
+        values = {"following": following, "trouble": trouble, "page": None, "visit": None, "banners": ()}
+        response = self._html(request, "login.html", values, partial=False)
+        response.status_code = status
+        return response
+
+    def _asked_to_log_in(self, request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        response = self.login(request, f"{request.url.path}{query}", "")
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            # A link on another site: the browser keeps the cookie back, which it sends if this page asks again.
+            response.headers["Refresh"] = "0"
+        if is_browser(request):
+            response.headers["HX-Refresh"] = "true"
         return response
 
     def _html(self, request: Request, template: str, values: Mapping[str, Any], *, partial: bool) -> Response:
         theme = request.cookies.get("umbel-theme", "auto")
         known = theme if theme in THEMES else "auto"
         text = self._renderer.render(template, {"request": request, "theme": known, **values}, partial=partial)
-        return Response(text, media_type="text/html", headers={"Cache-Control": "no-store"})
+        return Response(text, media_type="text/html")
+
+
+def path_of(request: Request) -> str:
+    """The path of *request* without the prefix of the dashboard."""
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def is_browser(request: Request) -> bool:

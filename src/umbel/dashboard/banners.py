@@ -24,16 +24,26 @@ async def banners(station: Station) -> tuple[str, ...]:
             return str(error)
 
     found = await station.shared("standing", FRESH_SECONDS, standing)
-    return (found,) if isinstance(found, str) else tuple(_of(found))
+    own = station.recording.trouble if station.recording is not None else ""
+    told = [f"Nothing is recorded here, jobs go on: {own}"] if own else []
+    if isinstance(found, str):
+        return (*told, found)
+    return (*told, *_of(found, recording=station.recording is not None and not own))
 
 
-def _of(standing: Standing) -> list[str]:
+def _of(standing: Standing, *, recording: bool) -> list[str]:
     told = [f"The history is not written: {standing.trouble}"] if standing.trouble else []
-    if standing.recorded is None:
-        told.append("Nobody has recorded anything yet: run umbel recorder.")
-    elif time.time() - standing.recorded > LATE_SECONDS:
-        told.append("Nobody records what happens: run umbel recorder, or umbel dashboard without --no-recorder.")
+    if not recording:
+        told.extend(_unrecorded(standing))
     lost = sum(gap.last - gap.first + 1 for gap in standing.gaps if not gap.opening)
     if lost:
         told.append(f"{lost} batches of events did not come: figures of that time are too low.")
     return told
+
+
+def _unrecorded(standing: Standing) -> list[str]:
+    if standing.recorded is None:
+        return ["Nobody has recorded anything yet: run umbel recorder."]
+    if time.time() - standing.recorded > LATE_SECONDS:
+        return ["Nobody records what happens: run umbel recorder, or umbel dashboard without --no-recorder."]
+    return []

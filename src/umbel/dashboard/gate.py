@@ -6,23 +6,13 @@ from typing import Final
 
 from starlette.requests import Request
 
+from umbel.dashboard.access.crossing import wrong_to_change, wrong_to_read
+from umbel.dashboard.access.denied import Denied
+from umbel.dashboard.access.hosts import Hosts
 from umbel.dashboard.access.rights import Right
-from umbel.dashboard.access.user import User
+from umbel.dashboard.identity import Identity, Known
 from umbel.dashboard.station import Station
 from umbel.dashboard.visit import Visit
-
-OURS: Final = "umbel-request"
-"""A header that a page of another site cannot send without being asked by the browser first, and that is refused."""
-
-
-class Denied(Exception):
-    """The request goes no further: *status* and why. *who* asked, if that is known. *headers* are for the browser."""
-
-    def __init__(self, status: int, text: str, who: str = "", headers: dict[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-        self.who = who
-        self.headers = headers or {}
 
 
 class Gate:
@@ -30,18 +20,30 @@ class Gate:
 
     def __init__(self, station: Station) -> None:
         self._station = station
+        self._hosts = Hosts(station.options.allowed_hosts)
+        self.identity: Final = Identity(station.options, station.app.main or "")
+
+    def demand_host(self, request: Request) -> None:
+        """Raise `Denied` if the dashboard is asked under a name that it does not have."""
+        host = request.headers.get("host", "")
+        if not self._hosts.allows(host):
+            cure = "give that name with --allowed-host or in dashboard_allowed_hosts if it is right"
+            raise Denied(400, f"This dashboard is not known as {host[:200]!r}: {cure}.")
 
     async def admit(self, request: Request, right: Right, *, changing: bool) -> Visit:
         """The visit of whoever asks, if he has *right*; *changing* what is there takes more. Raises `Denied`."""
-        user = User("local", "admin")
-        visit = Visit(
-            self._station,
-            user,
-            user.rights(read_only=self._station.options.read_only),
-            request.client.host if request.client else "",
-        )
-        if changing and request.headers.get(OURS) != "1":
-            raise Denied(403, "Requests that change something carry the header Umbel-Request: 1.", user.name)
+        self.demand_host(request)
+        known = await self.identity.known(request)
+        visit = self._visit(known)
+        headers = request.headers
+        wrong = wrong_to_change(headers, ambient=known.ambient) if changing else wrong_to_read(headers)
+        if wrong:
+            raise Denied(403, wrong, known.user.name)
         if not visit.may(right):
-            raise Denied(403, f"{user.name} lacks the right {right}.", user.name)
+            why = " in a dashboard that is read-only" if self._station.options.read_only else ""
+            raise Denied(403, f"{known.user.name} lacks the right {right}{why}.", known.user.name)
         return visit
+
+    def _visit(self, known: Known) -> Visit:
+        rights = known.user.rights(read_only=self._station.options.read_only)
+        return Visit(self._station, known.user, rights, known.origin.address, logged_in=bool(known.session))

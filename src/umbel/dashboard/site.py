@@ -7,16 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
+from umbel.dashboard.access.denied import Denied
 from umbel.dashboard.access.headers import SecurityHeaders
+from umbel.dashboard.access.prefix import Prefixed
 from umbel.dashboard.answering import API, Answers
 from umbel.dashboard.asking import asked, taken
 from umbel.dashboard.assets import Assets
+from umbel.dashboard.auditing import Auditor, named
 from umbel.dashboard.banners import banners
-from umbel.dashboard.gate import Denied, Gate
+from umbel.dashboard.gate import Gate
+from umbel.dashboard.login import Login
 from umbel.dashboard.page import Action, Page
 from umbel.dashboard.rendering import Renderer
 from umbel.dashboard.routes import ACTIONS, PAGES
@@ -24,6 +29,7 @@ from umbel.dashboard.station import Station
 from umbel.dashboard.visit import Visit
 
 Handler = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request, Visit], Awaitable[Response]]
 FOREVER: Final = "public, max-age=31536000, immutable"
 NAVIGATION: Final = tuple(page for page in PAGES if page.section)
 
@@ -35,16 +41,27 @@ class Site:
         self._station = station
         self._gate = Gate(station)
         self._assets = Assets(station.options.prefix)
-        self._answers = Answers(Renderer(station.options.prefix, self._assets, NAVIGATION))
+        renderer = Renderer(station.options.prefix, self._assets, NAVIGATION)
+        self._answers = Answers(renderer, login=self._gate.identity.accounts.with_passwords)
+        self._auditor = Auditor(station)
 
     def routes(self) -> list[Route]:
-        """Every route there is. Each asks the gate first, but for the assets, which tell nothing."""
+        """Every route there is. Each asks the gate first, but for those that tell nothing."""
         return [
             *(Route(page.path, self._html(page), methods=["GET"]) for page in PAGES),
             *(Route(API + page.path, self._json(page), methods=["GET"]) for page in PAGES),
             *(Route(API + action.path, self._done(action), methods=["POST"]) for action in ACTIONS),
+            *Login(self._station, self._gate, self._answers, self._auditor).routes(),
             Route("/static/{name:path}", self._asset, methods=["GET"]),
+            Route("/livez", alive, methods=["GET"]),
         ]
+
+    async def astray(self, request: Request, error: Exception) -> Response:
+        """Answer a request for what there is not, or with a method that it does not have."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        found = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+        text = "There is nothing here." if status == 404 else f"{request.method} cannot be done here."  # noqa: PLR2004
+        return self._answers.problem(request, Denied(status, text, headers=found))
 
     def _html(self, page: Page) -> Handler:
         async def answer(request: Request, visit: Visit) -> Response:
@@ -63,32 +80,34 @@ class Site:
     def _done(self, action: Action) -> Handler:
         async def answer(request: Request, visit: Visit) -> Response:
             takes = await taken(request, action.takes)
-            target, rest = action.target(takes), (visit.user.name, visit.origin, action.right)
-            await visit.read(self._station.audit, *rest, target, 0, "asked")
+            target = action.target(takes)
+            await self._auditor.note(visit, action, target, "asked")
             try:
                 done = await action.do(visit, takes)
             except Exception as error:
-                await visit.read(self._station.audit, *rest, target, 0, f"failed: {error}")
+                await self._auditor.note(visit, action, target, f"failed: {error}")
                 raise
-            await visit.read(self._station.audit, *rest, target, done.count, "done")
+            await self._auditor.note(visit, action, target, "done", done.count)
             return self._answers.done(request, done)
 
-        return self._guarded(action, answer, changing=True)
+        async def refused(request: Request, error: Denied) -> None:
+            address = self._gate.identity.origin(request).address
+            target = await _target(request, action) if error.who else ""  # nothing is read for people unknown
+            await self._auditor.refused(error, address, named(action), target)
+
+        return self._guarded(action, answer, refused)
 
     def _guarded(
-        self, what: Page | Action, answer: Callable[[Request, Visit], Awaitable[Response]], *, changing: bool = False
+        self, what: Page | Action, answer: Answer, refused: Callable[[Request, Denied], Awaitable[None]] | None = None
     ) -> Handler:
         async def handle(request: Request) -> Response:
             visit = None
             try:
-                visit = await self._gate.admit(request, what.right, changing=changing)
+                visit = await self._gate.admit(request, what.right, changing=isinstance(what, Action))
                 return await answer(request, visit)
             except Exception as error:  # noqa: BLE001 - each becomes an answer; what nobody foresaw is logged there
-                if isinstance(error, Denied) and changing:
-                    origin = request.client.host if request.client else ""
-                    await self._station.read(
-                        self._station.audit, error.who, origin, what.right, "", 0, f"refused: {error}"
-                    )
+                if isinstance(error, Denied) and refused is not None:
+                    await refused(request, error)
                 return self._answers.problem(request, error, visit)
 
         return handle
@@ -100,16 +119,29 @@ class Site:
         return Response(found.content, media_type=found.kind, headers={"Cache-Control": FOREVER})
 
 
+async def alive(_: Request) -> Response:
+    """Say that somebody is here; for those who look whether the process lives."""
+    return PlainTextResponse("ok")
+
+
+async def _target(request: Request, action: Action) -> str:
+    try:
+        return action.target(await taken(request, action.takes))
+    except Exception:  # noqa: BLE001 - what was refused may say anything
+        return ""
+
+
 def site(station: Station) -> Starlette:
     """The ASGI application of *station*; its connections are given back when the server ends."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        station.open()
         yield
         await station.aclose()
 
-    routes = Site(station).routes()
-    mounted = [Mount(station.options.prefix, routes=routes)] if station.options.prefix else routes
-    made = Starlette(routes=mounted, lifespan=lifespan)
+    found = Site(station)
+    made = Starlette(routes=found.routes(), lifespan=lifespan, exception_handlers={HTTPException: found.astray})
     made.add_middleware(SecurityHeaders)
+    made.add_middleware(Prefixed, prefix=station.options.prefix)
     return made

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from umbel.app.app import Umbel
 from umbel.dashboard.options import Options
+from umbel.dashboard.recording import Recording
 from umbel.exceptions import HistoryError
 from umbel.history import History, open_history
 
@@ -26,6 +27,7 @@ class Station:
         self.app: Final = app
         self.options: Final = options
         self.history: Final = history or open_history(app.conf, app.main)
+        self.recording: Final = Recording(app) if options.recorder else None
         self._shared: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
 
     async def read(self, ask: Callable[..., T], *given: Any, **named: Any) -> T:
@@ -53,8 +55,15 @@ class Station:
         except HistoryError as error:
             _logger.warning("%s (%s): %s on %s: %s, not noted: %s", who, origin, what, target, outcome, error)
 
+    def open(self) -> None:
+        """Begin to record, if the options say so."""
+        if self.recording is not None:
+            self.recording.start()
+
     async def aclose(self) -> None:
-        """Give back the connections of the history and of the app."""
+        """Stop to record, and give back the connections of the history and of the app."""
+        if self.recording is not None:
+            await asyncio.to_thread(self.recording.end)
         await asyncio.to_thread(self.history.close)
         await self.app.aclose()
 

@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """A *user* with his *rights* at a *station*. *origin* is the address that he comes from."""
+    """A *user* with his *rights* at a *station*. *origin* is the address that he comes from.
+
+    *logged_in*: he has given his password here, and so he can log out.
+    """
 
     station: Station
     user: User
     rights: frozenset[Right]
     origin: str = ""
+    logged_in: bool = False
 
     @property
     def app(self) -> Umbel:

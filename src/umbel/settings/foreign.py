@@ -157,6 +157,7 @@ PREFIXES: Final = (
     "control_",
     "security_",
     "history_",
+    "dashboard_",
 )
 """How names of settings begin: other names in a settings module are the module's own."""
 _OLD: Final = re.compile(r"(?:umbel|celeryd?|celerybeat)_(?P<name>[a-z_]+)")

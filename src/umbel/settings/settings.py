@@ -22,6 +22,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Length: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=9)]
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 CODE: Final = "app.conf"
 """The origin of what a program assigns."""
@@ -134,6 +135,30 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """How many records of jobs that succeeded are kept at most."""
     history_max_bytes: Count = 4 * 1024**3
     """About how large the history may get; the oldest records go first."""
+    dashboard_host: str = "127.0.0.1"
+    """Where `umbel dashboard` listens; an address that others can reach needs users, tokens or a proxy."""
+    dashboard_port: Port = 5555
+    dashboard_unix_socket: str = ""
+    """The path of a socket to listen at instead."""
+    dashboard_prefix: str = ""
+    """The path under which a proxy or another application has the dashboard, such as ``/umbel``."""
+    dashboard_recorder: bool = True
+    """Record beside serving, where the broker keeps events."""
+    dashboard_read_only: bool = False
+    """Take from everybody every right that changes something."""
+    dashboard_show_args: bool = True
+    dashboard_allowed_hosts: tuple[str, ...] = ()
+    """The names under which it is asked, beside localhost and addresses; ``.example.com``: all below that."""
+    dashboard_trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose X-Forwarded-For, X-Forwarded-Proto and *dashboard_user_header* are believed."""
+    dashboard_user_header: str = ""
+    """The header in which such a proxy names the user; empty: it does not."""
+    dashboard_users: dict[str, dict[str, Any]] = {}
+    """Users by name: ``{"ada": {"role": "admin", "password": "scrypt:…", "token": "sha256:…"}}``."""
+    dashboard_session_secret: str = ""
+    """What sessions are signed with; empty: made at each start, which ends all sessions."""
+    dashboard_session_lifetime: Positive = 43_200.0
+    """How long somebody who has logged in stays so."""
 
     # --- writing
 
@@ -205,7 +230,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
 
     def table(self) -> dict[str, Any]:
         """All settings with their values as they may be printed: secrets masked."""
-        return {name: _printable(getattr(self, name)) for name in self.__struct_fields__}
+        return {name: _printable(name, getattr(self, name)) for name in self.__struct_fields__}
 
     def origin(self, name: str) -> str:
         """Where the value of *name* comes from, such as ``UMBEL_BROKER_URL`` or ``default``."""
@@ -246,14 +271,18 @@ def _moot(settings: Settings, name: str, origin: str) -> bool:
 def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if text and isinstance(value, str) and (name in TRANSPORT | TABLES or (name in _FLOWING and value[:1] == "{")):
+    if (
+        text
+        and isinstance(value, str)
+        and (name in TRANSPORT | TABLES | _USERS or (name in _FLOWING and value[:1] == "{"))
+    ):
         value = _object(name, value, origin)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         read = msgspec.convert(value, _TYPES[name], strict=not text)
     except (msgspec.ValidationError, TypeError) as error:
-        shown = masked(repr(value))
+        shown = "***" if name in {*_USERS, _SECRET} else masked(repr(value))
         raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
     _check(name, read, origin)
     return read
@@ -269,6 +298,10 @@ def _check(name: str, value: Any, origin: str) -> None:
         raise ImproperlyConfigured(f"{name} is {value!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
     if name in _FLOWING:
         check_limits(name, value, origin)
+    if name.startswith("dashboard_"):
+        from umbel.settings.dashboard import check_dashboard  # most programs have no dashboard
+
+        check_dashboard(name, value, origin)
     if name in _SCHEDULING:
         _check_scheduling(name, value, origin)
 
@@ -299,13 +332,19 @@ def _plain(error: str) -> str:
     return error.replace("`", "").replace("Expected", "expected", 1)
 
 
-def _printable(value: object) -> object:
+def _printable(name: str, value: object) -> object:
+    if name == _SECRET and value:
+        return "***"
     if isinstance(value, Mapping):
         return masked_options(cast("Mapping[str, Any]", value))
     return masked(value) if isinstance(value, str) else value
 
 
-_LISTS: Final = frozenset({"imports", "include", "event_redact"})
+_LISTS: Final = frozenset(
+    {"imports", "include", "event_redact", "dashboard_allowed_hosts", "dashboard_trusted_proxies"}
+)
+_USERS: Final = frozenset({"dashboard_users"})
+_SECRET: Final = "dashboard_session_secret"  # noqa: S105 - the name of the setting
 _REGULATING: Final = ("task_default_rate_limit", "task_queue_max_length")
 _FLOWING: Final = frozenset({*_REGULATING, "task_annotations"})
 _SCHEDULING: Final = frozenset({"timezone", "beat_schedule"})
