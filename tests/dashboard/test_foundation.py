@@ -10,4 +10,4 @@ async def test_a_page_is_html_and_json(visitor: httpx.AsyncClient) -> None:
     assert html.status_code == 200, html.text
     assert "default" in html.text
     told = await visitor.get("/api/v1/queues")
-    assert [queue["queue"] for queue in told.json()["queues"]] == ["default"]
+    assert [queue["name"] for queue in told.json()["queues"]] == ["default"]
