@@ -88,6 +88,16 @@ class ActingSuite(HistoryStage):
         assert self.history.envelopes(["a", "b", "c", "d"]) == {"a": b"bytes of a", "b": b"bytes of b"}
         assert self.history.envelopes([]) == {}
 
+    def check_what_is_old(self) -> None:
+        """See to it that what the first version wrote is there, and goes on."""
+        assert [(row.id, row.task, row.state) for row in self.history.jobs("state:dead").rows] == [("a", "old", "dead")]
+        counts = [[group.count for group in self.history.errors(NOW - days * 86_400, NOW)] for days in (0.01, 1, 7)]
+        assert counts == [[2], [5], [5]]
+        self.write(batch(1, event("task-sent", "a", revived=True), event("task-started", "a", 1, NOW + 9)))
+        assert self.ids("state:running attempt:3") == ["a"]
+        self.history.bulk_begin(self._order())
+        assert [each.id for each in self.history.bulks()] == ["b1"]
+
     @staticmethod
     def _order(name: str = "b1") -> Order:
         return Order(

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
+import apsw
 import psycopg
 import pytest
 
@@ -11,6 +13,7 @@ from tests.conformance.history_acting_suite import ActingSuite
 from tests.conformance.history_suite import HistorySuite
 from tests.servers import Server
 from umbel.contracts.history import Archive, Transaction
+from umbel.engines.sqlite_history import APPLICATION_ID
 from umbel.exceptions import HistoryUnavailable, ImproperlyConfigured
 from umbel.history import History, open_history
 from umbel.history.archives import archive_at
@@ -18,6 +21,24 @@ from umbel.settings import Settings
 
 TABLES = "job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute|schedule_run"
 LARGE = f"{TABLES}|j|b|a|s"
+
+
+OLD_ROWS = """
+update counter set value = 1;
+insert into name (id, sort, name) values (1, 'task', 'old');
+insert into job (seq, id, task_id, queue_id, worker_id, worker_n, state, grade, attempt, level, state_at, priority,
+    crashes, sent_at, is_sent, error_id, error_n, heard, change)
+values (1, 'a', 1, 0, 0, -1, 11, 1, 2, 9, 1800000000, 0, 0, 1800000000, 1, 1, 2, 1800000000, 1);
+insert into minute (minute, first, last) values (1800000000, 1, 1);
+insert into error (id, fingerprint, type, template, frame, first_seen, last_seen, n, last_seq)
+values (1, 'x', 'E', 'm', 'f', 1800000000, 1800000000, 5, 1);
+insert into error_minute (minute, error_id, n) values (1799999880, 1, 2), (1799992800, 1, 3);
+"""
+
+
+def first_schema(engine: str) -> str:
+    """The tables as the first version made them."""
+    return (files("umbel.history") / f"{engine}_schema" / "0001_first.sql").read_text(encoding="utf-8")
 
 
 class TestSqlite(HistorySuite, ActingSuite):
@@ -65,6 +86,19 @@ class TestSqlite(HistorySuite, ActingSuite):
         settings = Settings(broker_url=f"sqlite:///{self.folder}/shop.umbel.db")
         open_history(settings).audit("a", "b", "c", "d", 1, "e")
         assert "shop.umbel.history.db" in {each.name for each in self.folder.iterdir()}
+
+    def test_the_file_of_an_older_version_is_brought_forward(self) -> None:
+        self.made += 1
+        connection = apsw.Connection(f"{self.folder}/history{self.made}.db")
+        connection.execute(first_schema("sqlite"))
+        connection.execute(OLD_ROWS)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", 1)
+        connection.close()
+        self.history.close()
+        self.archive = self.make()
+        self.history = History(self.archive, self.clock)
+        self.check_what_is_old()
 
     def test_the_tables_of_a_newer_version_are_refused(self) -> None:
         self.history.audit("a", "b", "c", "d", 1, "e")
@@ -121,6 +155,17 @@ class TestPostgres(HistorySuite, ActingSuite):
             connection.execute("drop schema umbel_history cascade")
         self.history.audit("a", "b", "c", "d", 1, "e")
         assert len(self.history.audits()) == 1
+
+    def test_the_tables_of_an_older_version_are_brought_forward(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("drop schema if exists umbel_history cascade")
+            connection.execute("create schema umbel_history")
+            connection.execute("set search_path to umbel_history")
+            connection.execute("create table migration (number integer primary key, at timestamptz default now())")
+            connection.execute(first_schema("postgres").encode())
+            connection.execute(OLD_ROWS.encode())
+            connection.execute("insert into migration (number) values (1)")
+        self.check_what_is_old()
 
     def test_the_history_works_behind_a_pooler(self, pgbouncer_url: str) -> None:
         history = History(archive_at(pgbouncer_url, Settings()), self.clock)
