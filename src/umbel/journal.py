@@ -13,15 +13,30 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from umbel.contracts.event_log import EventLog
 from umbel.exceptions import EncodeError, UmbelError
-from umbel.model.event import MAX_BATCH_BYTES, MAX_EVENTS, Batch, Event, Tally, bucket_of
+from umbel.model.event import (
+    MAX_BATCH_BYTES,
+    MAX_EVENTS,
+    Batch,
+    Event,
+    Ran,
+    Runs,
+    Sends,
+    Sent,
+    Tally,
+    bucket_of,
+    buckets_of,
+)
 from umbel.model.ids import new_session
 from umbel.wire.events import encode
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_HELD: Final = 10_000
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
@@ -62,6 +77,12 @@ class Count:
         bucket = bucket_of(seconds)
         self.runs[bucket] = self.runs.get(bucket, 0) + 1
 
+    def well(self, rows: Sequence[Ran]) -> None:
+        """Jobs have succeeded; the same as one by one, for less."""
+        self.succeeded += len(rows)
+        _put(self.runs, buckets_of([row[2] for row in rows]))
+        _put(self.waits, buckets_of([row[3] for row in rows if row[3] >= 0]))
+
     def tally(self, task: str, queue: str, at: float) -> Tally:
         """All of it as a value."""
         return Tally(
@@ -77,6 +98,11 @@ class Count:
             self.waits,
             self.runs,
         )
+
+
+def _put(histogram: dict[int, int], more: dict[int, int]) -> None:
+    for bucket, number in more.items():
+        histogram[bucket] = histogram.get(bucket, 0) + number
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +127,8 @@ class Journal:
         self._log = log
         self._bound = bound
         self._worker = worker
+        self.words: tuple[str, ...] = ()
+        """Of names whose values are hidden from view; see `Redaction`."""
         self.wake: Callable[[], object] | None = None
         """Called when something was added to an empty journal."""
         self._begin(source or new_session())
@@ -117,7 +145,10 @@ class Journal:
         self._bytes = self._held = self._dropped = 0
         self._told = False
         self._counts: dict[tuple[str, str], Count] = {}
+        self._runs: dict[tuple[str, str], list[Ran]] = {}
+        self._sends: dict[tuple[str, str, tuple[str, ...]], list[Sent]] = {}
         self._pending: bytes | None = None
+        self._sending: asyncio.Future[None] | None = None
         self._trouble = False
 
     def renew(self) -> None:
@@ -161,6 +192,14 @@ class Journal:
             found = self._counts[task, queue] = Count()
         return found
 
+    def ran(self, task: str, queue: str) -> list[Ran]:
+        """Where a `Making` puts plain successes of (*task*, *queue*) to be told."""
+        return self._runs.setdefault((task, queue), [])
+
+    def sent(self, task: str, queue: str, names: tuple[str, ...]) -> list[Sent]:
+        """Where a `Making` puts jobs of (*task*, *queue*) to be told as they are; *names* as in `Sends`."""
+        return self._sends.setdefault((task, queue, names), [])
+
     def flush(self) -> bool:
         """Send all that is here; tells whether the log took it. Raises nothing."""
         with self._turn:
@@ -173,12 +212,19 @@ class Journal:
         return True
 
     async def aflush(self) -> bool:
-        """The async twin of `flush`."""
+        """The async twin of `flush`. If it is cancelled, what is on its way goes on, and the next one waits for it."""
+        import asyncio  # a producer without a loop has no use for it
+
         while (batch := self._next()) is not None:
+            if self._sending is None:
+                self._sending = asyncio.ensure_future(self._log.aappend((batch,), self._bound))
+                self._sending.add_done_callback(_seen)
             try:
-                await self._log.aappend((batch,), self._bound)
+                await asyncio.shield(self._sending)
             except Exception as error:  # noqa: BLE001 - as above
+                self._sending = None
                 return self._refused(error)
+            self._sending = None
             self._taken()
         return True
 
@@ -201,22 +247,38 @@ class Journal:
         with self._counting:
             events = [event for entry in entries for event in self._made(entry, tell=True)]
             counts, self._counts = self._counts, {}
+            runs, self._runs = self._runs, {}
+            sends, self._sends = self._sends, {}
             dropped, self._dropped = self._dropped, 0
         if not (events or counts or dropped):
             return None
         self._number += 1
         now = time.time()
         events.sort(key=_MOMENT)
-        tallies = tuple([count.tally(task, queue, now) for (task, queue), count in counts.items()])
-        batch = Batch(self._source, self._number, now, tuple(events), tallies, dropped, worker=self._worker)
-        return self._encoded(batch)
+        return self._encoded(
+            Batch(
+                self._source,
+                self._number,
+                now,
+                tuple(events),
+                tuple([count.tally(task, queue, now) for (task, queue), count in counts.items()]),
+                dropped,
+                worker=self._worker,
+                runs=tuple([Runs(*key, rows) for key, rows in runs.items() if rows]),
+                sends=tuple([Sends(*key, rows) for key, rows in sends.items() if rows]),
+                words=self.words if sends else (),
+            )
+        )
 
     def _encoded(self, batch: Batch) -> bytes:
         try:
             return encode(batch)
         except (EncodeError, UnicodeEncodeError, TypeError, OverflowError, ValueError):
-            _logger.exception("%d events cannot travel", len(batch.events))
-            return encode(msgspec.structs.replace(batch, events=(), dropped=batch.dropped + len(batch.events)))
+            rows = [one.rows for one in batch.runs], [one.rows for one in batch.sends]
+            lost = len(batch.events) + sum(len(each) for kind in rows for each in kind)
+            _logger.exception("%d events cannot travel", lost)
+            few = msgspec.structs.replace(batch, events=(), runs=(), sends=(), dropped=batch.dropped + lost)
+            return encode(few)
 
     def _pop(self) -> list[Entry]:
         """What makes one batch: no more than `MAX_EVENTS`, about `MAX_BATCH_BYTES`."""
@@ -257,6 +319,12 @@ class Journal:
             _logger.log(level, "events cannot be sent, trying again: %s: %s", type(error).__name__, error)
         self._trouble = True
         return False
+
+
+def _seen(sending: asyncio.Future[None]) -> None:
+    """Look at how *sending* ended: nobody else may do so after a cancellation."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 _alive: Final[weakref.WeakSet[Journal]] = weakref.WeakSet()

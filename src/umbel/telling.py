@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+import msgspec
 
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.exceptions import DecodeError
-from umbel.journal import MAX_TOGETHER, Journal
-from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Kind
+from umbel.journal import MAX_TOGETHER, Count, Journal
+from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Sent
 from umbel.model.flow import Flow
 from umbel.model.job import Delivery, Job
+from umbel.retelling import described
 from umbel.security.redaction import UNKNOWN, Redaction, Sketch
 from umbel.settings import Settings
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
 
-RETRY_OF: Final = "umbel_retry_of"
-SCHEDULE: Final = "umbel_schedule"
-"""Headers that name the job that this one repeats, and the schedule that it is a tick of."""
 _CRC_VALUES: Final = 2**32
-_FACTS: Final = (("eta", "eta"), ("expires", "expires"), ("root", "root_id"), ("parent", "parent_id"))
+
+
+class _Name(msgspec.Struct, rename={"task": "t"}, gc=False):
+    """What of an envelope says whose job it is."""
+
+    task: str
+
+
+_name: Final = msgspec.msgpack.Decoder(_Name)
 
 
 class Teller:
@@ -32,6 +40,7 @@ class Teller:
     def __init__(self, journal: Journal, conf: Settings, sketch: Callable[[str], Sketch]) -> None:
         self.journal = journal
         self.redaction = Redaction(conf.event_redact)
+        journal.words = tuple(conf.event_redact)
         self._sketch = sketch
         self._sketches: dict[str, Sketch] = {}
         self._below = conf.history_sample * _CRC_VALUES
@@ -87,40 +96,33 @@ class Teller:
 
     def described(self, envelope: Envelope, priority: int | None = None) -> dict[str, Any]:
         """What the job in *envelope* is, as the body of its events has it."""
-        sketch = self.sketch(envelope.task)
-        body: dict[str, Any] = {
-            "args": self.redaction.args(envelope.args, sketch),
-            "kwargs": self.redaction.kwargs(envelope.kwargs, sketch),
-        }
-        if priority := envelope.priority if priority is None else priority:
-            body["priority"] = priority
-        for name, attribute in _FACTS:
-            if value := getattr(envelope, attribute):
-                body[name] = value
-        if envelope.part is not None:
-            body["flow"] = envelope.part.flow
-        if envelope.headers:
-            self._headers(envelope.headers, body)
-        return body
+        return described(envelope, self.redaction, self.sketch(envelope.task), priority)
 
     def sealed(self, task: str, envelope: bytes) -> bytes:
         """The bytes of *envelope* if they may be told: they are not too many, and nothing of *task* is hidden."""
         return b"" if len(envelope) > MAX_ENVELOPE_BYTES or self.sketch(task).hidden else envelope
 
-    def event(self, kind: Kind, job: Job, envelope: Envelope, at: float, body: dict[str, Any]) -> Event:
-        """An event of *job* before its first run."""
-        return Event(kind, at, job.id, envelope.task, job.queue, 0, body, self.sealed(envelope.task, job.envelope))
-
     def _sent(self, journal: Journal, jobs: list[Job], at: float, tell: bool) -> list[Event]:
+        """Of most jobs no more than the name of the task is read: whoever reads the event has the envelope."""
         events: list[Event] = []
+        task, queue, samples = "", "", self.samples
+        sketch, count, rows = UNKNOWN, Count(), list[Sent]()
         for job in jobs:
             try:
-                envelope = decode(job.envelope, MAX_LINK_BYTES)
-            except DecodeError:
+                name = _name.decode(job.envelope).task
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            journal.count(envelope.task, job.queue).sent += 1
-            if tell and self.telling(job.id, envelope.task):
-                events.append(self.event("task-sent", job, envelope, at, self.described(envelope, job.priority)))
+            if name != task or job.queue != queue:
+                task, queue, sketch = name, job.queue, self.sketch(name)
+                count, rows = journal.count(task, queue), journal.sent(task, queue, sketch.names)
+            count.sent += 1
+            if not tell or sketch.silent or (samples and not self.telling(job.id, task)):
+                continue
+            if sketch.hidden or len(job.envelope) > MAX_ENVELOPE_BYTES:
+                with suppress(DecodeError):
+                    events.append(self._sent_apart(job, decode(job.envelope, MAX_LINK_BYTES), at))
+            else:
+                rows.append((job.id, at, job.priority, job.envelope))
         return events
 
     def _revived(self, journal: Journal, job: Job, at: float, tell: bool) -> Event | None:
@@ -131,7 +133,13 @@ class Teller:
         journal.count(envelope.task, job.queue).sent += 1
         if not tell or self.sketch(envelope.task).silent:
             return None
-        return self.event("task-sent", job, envelope, at, {**self.described(envelope, job.priority), "revived": True})
+        return self._sent_apart(job, envelope, at, revived=True)
+
+    def _sent_apart(self, job: Job, envelope: Envelope, at: float, **more: Any) -> Event:
+        """The event of *job* with what it is, and with its envelope if that may be told."""
+        body = {**self.described(envelope, job.priority), **more}
+        sealed = self.sealed(envelope.task, job.envelope)
+        return Event("task-sent", at, job.id, envelope.task, job.queue, 0, body, sealed)
 
     def _revoked(self, journal: Journal, deliveries: list[Delivery], at: float, tell: bool) -> list[Event]:
         events: list[Event] = []
@@ -145,12 +153,6 @@ class Teller:
                     sealed = self.sealed(task, one.envelope)
                     events.append(Event("task-revoked", at, one.id, task, one.queue, one.attempt, body, sealed))
         return events
-
-    def _headers(self, headers: Mapping[str, Any], body: dict[str, Any]) -> None:
-        for header, name in ((RETRY_OF, "retry_of"), (SCHEDULE, "schedule")):
-            if header in headers:
-                body[name] = headers[header]
-        body["headers"] = self.redaction.plain(headers)
 
 
 def _as_it_is(journal: Journal, event: Event, at: float, tell: bool) -> Event | None:

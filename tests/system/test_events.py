@@ -14,9 +14,9 @@ import pytest
 
 from tests.system.harness import PROJECTS, environment, eventually
 from tests.system.stage import Stage
+from umbel import retelling
 from umbel.contracts.event_log import EventLogHolder
 from umbel.model.event import Batch
-from umbel.wire.events import decode
 
 JOBS = 40
 
@@ -38,7 +38,7 @@ def batches(stage: Stage) -> list[Batch]:
         found: list[Batch] = []
         after = ""
         while kept := await log.read(after, 100, 0.0):
-            found += [decode(one.batch) for one in kept]
+            found += [retelling.read(one.batch) for one in kept]
             after = kept[-1].cursor
         await broker.aclose()
         return found

@@ -1,5 +1,6 @@
 """The journal: batches, bounds, and a log that is away."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -225,6 +226,24 @@ def test_a_messenger_does_not_wait_for_a_log_that_is_away(log: Log, journal: Jou
     log.away = False
     messenger.flush()
     assert log.taken == []
+
+
+async def test_a_flush_that_is_cut_off_sends_nothing_twice(log: Log) -> None:
+    answer = asyncio.Event()
+
+    class Slow(Log):
+        async def aappend(self, batches: Sequence[bytes], bound: int) -> None:
+            log.append(batches, bound)
+            await answer.wait()
+
+    journal = Journal(Slow(), 100)
+    journal.add(happened, 1, 0.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await journal.aflush()
+    answer.set()
+    assert await journal.aflush()
+    assert [batch.number for batch in log.taken] == [1]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.0005, 0.001, 0.00101, 0.3, 7.5, 3600.0])

@@ -15,9 +15,9 @@ from umbel.contracts.capabilities import Power
 from umbel.engines.memory import Space
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
+from umbel.retelling import read
 from umbel.stores.memory import MemoryStore
 from umbel.wire.envelope import decode as decode_envelope
-from umbel.wire.events import decode
 
 
 class Silent(MemoryBroker):
@@ -31,7 +31,7 @@ def batches(app: Umbel) -> list[Batch]:
     assert app.teller is not None
     assert app.teller.journal.flush()
     kept = asyncio.run(app.broker.event_log.read("", 1000, 0.0))  # type: ignore[attr-defined]
-    return [decode(one.batch) for one in kept]
+    return [read(one.batch) for one in kept]
 
 
 def told(app: Umbel) -> list[Event]:
@@ -101,6 +101,17 @@ def test_what_a_task_hides_stays_out_of_events_and_so_does_its_envelope(app: Umb
     assert json.loads(second.body["kwargs"]) == {"pin": "***", "password": "***"}
     assert (first.envelope, second.envelope) == (b"", b"")
     assert not [batch for batch in batches(app) if "1234" in str(batch) or "56789" in str(batch)]
+
+
+def test_names_of_parameters_and_words_hide_arguments_of_jobs_that_are_told_as_they_are(app: Umbel) -> None:
+    @app.task
+    def pay(user: str, iban: str, secret: str = "") -> None: ...
+
+    pay.delay("joe", "DE1", "s3cret")
+    pay.apply_async(("joe",), {"iban": "DE1"})
+    first, second = told(app)
+    assert json.loads(first.body["args"]) == ["joe", "***", "***"]
+    assert json.loads(second.body["kwargs"]) == {"iban": "***"}
 
 
 def test_a_large_envelope_stays_out_of_events(app: Umbel) -> None:

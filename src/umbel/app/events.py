@@ -19,7 +19,7 @@ from umbel.exceptions import BrokerUnavailable, DecodeError, ImproperlyConfigure
 from umbel.model import chance
 from umbel.model.event import Batch, Event
 from umbel.options import check_names
-from umbel.wire.events import decode
+from umbel.retelling import read
 
 PAGE: Final = 100
 """How many batches are read at once."""
@@ -136,7 +136,7 @@ class Stream:
         for one in kept:
             self._after = one.cursor
             with contextlib.suppress(DecodeError):
-                found += self._wanted_of(decode(one.batch))
+                found += self._wanted_of(read(one.batch))
         return found
 
     def _wanted_of(self, batch: Batch) -> list[Occurrence]:

@@ -15,7 +15,7 @@ from umbel.calling import process
 from umbel.exceptions import DecodeError, DuplicateJob, NotRegistered, UmbelError
 from umbel.model.job import Job
 from umbel.result import AsyncResult
-from umbel.telling import RETRY_OF
+from umbel.retelling import RETRY_OF
 from umbel.wire.envelope import Envelope, decode, pack
 from umbel.wire.ticks import NAME_HEADER, TICK_HEADER
 

@@ -157,12 +157,12 @@ class Executor:
         envelope, now, wait = run.envelope, 0.0, -1.0
         if self.watched:
             now = time.time()
-            if ran and run.delivery.counts == FIRST and (due := envelope.due):
-                wait = max(0.0, now - getattr(outcome, "run", 0.0) - due)
+            if ran:
+                wait = _waited(run, outcome, now)
         told: tuple[Job, ...] = ()
         if (envelope.links or envelope.errbacks) and (ran or is_body(envelope.part)):
             told = follow_ups(run.delivery, envelope, outcome, time.time())
-        kept = self.keeps(run, outcome)
+        kept = self._keeps(envelope, run.task, outcome)
         return Finished(run.delivery, outcome, run.task.name, kept, envelope.part, told, now, wait)
 
     def run(self, run: Run, window: ThreadWindow | None = None) -> Outcome:
@@ -346,6 +346,18 @@ class Executor:
             part = None if envelope.part is None else msgspec.structs.replace(envelope.part, takes=NOTHING)
             envelope = msgspec.structs.replace(envelope, args=msgspec.Raw(new_args), part=part)
         return encode(envelope, self._max_bytes)
+
+
+def _waited(run: Run, outcome: Outcome, now: float) -> float:
+    """For how many seconds the job of *run*, which ends *now*, had been due when it began; below 0: nobody knows."""
+    counts, envelope = run.delivery.counts, run.envelope
+    if counts is not FIRST and counts != FIRST:
+        return -1.0
+    due = envelope.created if envelope.eta is None and envelope.part is None else envelope.due
+    if not due:
+        return -1.0
+    wait: float = now - getattr(outcome, "run", 0.0) - due
+    return wait if wait > 0 else 0.0
 
 
 def _policy(run: Run) -> RetryPolicy:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import Any, Final, Literal
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -90,6 +93,37 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     envelope: bytes = b""
 
 
+AS_TEXT: Final = b"\xc1"
+"""What no encoded value begins with: JSON follows."""
+Ran: TypeAlias = tuple[str, float, float, float, bytes]
+"""A job that has succeeded at its first attempt: its id, the moment, run and wait (seconds; below 0: unknown), and its
+result: encoded if it is a short scalar, which hides nothing, else `AS_TEXT` and JSON."""
+
+
+class Runs(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Plain successes of one (task, queue), in few bytes: each is a task-succeeded."""
+
+    task: str
+    queue: str
+    rows: Sequence[Ran]
+
+
+Sent: TypeAlias = tuple[str, float, int, bytes]
+"""A job that was sent: its id, the moment, its priority, and its envelope."""
+
+
+class Sends(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Jobs of one (task, queue) whose arguments whoever reads finds in their envelopes: each is a task-sent.
+
+    *names* are those of the positional parameters of the task; they tell what is hidden from view.
+    """
+
+    task: str
+    queue: str
+    names: tuple[str, ...]
+    rows: Sequence[Sent]
+
+
 class Tally(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one source counted for one (task, queue) since its last batch: charts stay exact where events are dropped.
 
@@ -113,7 +147,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one source (a session or a producer, by its id) says at once; *number* counts its batches from 1.
 
     *dropped* counts the events that were lost to its bound since the last batch. *worker* is the name of the worker
-    that the source belongs to; empty for a producer.
+    that the source belongs to; empty for a producer. What is told most often travels apart from *events*, in *runs* and
+    *sends*, for *words* see `Redaction`; `umbel.retelling` makes events of it, so readers find all in *events*.
     """
 
     source: str
@@ -124,11 +159,19 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     dropped: int = 0
     version: int = VERSION
     worker: str = ""
+    runs: tuple[Runs, ...] = ()
+    sends: tuple[Sends, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def bucket_of(seconds: float) -> int:
     """The number of the bucket of a histogram that *seconds* fall into."""
     return bisect_left(_ENDS, seconds)
+
+
+def buckets_of(seconds: Iterable[float]) -> dict[int, int]:
+    """A histogram of *seconds*: the number of each bucket and how many of them fall into it."""
+    return Counter(map(_bucket, seconds))
 
 
 def seconds_of(bucket: int) -> float:
@@ -137,3 +180,4 @@ def seconds_of(bucket: int) -> float:
 
 
 _ENDS: Final = [seconds_of(bucket) for bucket in range(BUCKETS - 1)]
+_bucket: Final = partial(bisect_left, _ENDS)

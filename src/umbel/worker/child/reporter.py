@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
 
 from umbel.app.watching import Telling, make_teller
 from umbel.contracts.event_log import EventLog
 from umbel.exceptions import DecodeError, Reject, WorkerLostError
 from umbel.execution.executor import Finished
 from umbel.journal import MAX_TOGETHER, PERIOD_SECONDS, Count, Journal
-from umbel.model.event import Event, Kind
+from umbel.model.event import AS_TEXT, Event, Kind, Ran
 from umbel.model.failure import Failure
 from umbel.model.job import FIRST, Delivery
 from umbel.model.outcome import (
@@ -30,6 +32,7 @@ from umbel.model.outcome import (
     Succeeded,
 )
 from umbel.model.presence import RunningJob
+from umbel.retelling import ran
 from umbel.security.redaction import HIDDEN
 from umbel.states import IGNORED, STARTED
 from umbel.telling import log_at
@@ -41,8 +44,10 @@ RETRY_SECONDS: Final = 1.0
 FAREWELL_SECONDS: Final = 1.0
 """How long, at the end, the log may take to hear what is left."""
 _RESULT: Final = "return"
-_NIL: Final = b"\xc0"
+_HIDDEN: Final = AS_TEXT + f'"{HIDDEN}"'.encode()
 _SMALL_BYTES: Final = 16
+_SCALARS: Final = frozenset((*range(0x80), *range(0xA0, 0xC1), 0xC2, 0xC3, *range(0xCA, 0xD4), *range(0xE0, 0x100)))
+"""With what a number, a truth value or a short text begins, encoded; nil is one, too."""
 _MAX_RESULTS: Final = 4096
 """How many small results are remembered as text: most tasks have few different ones."""
 
@@ -57,13 +62,15 @@ class Roster(Protocol):
 
 
 class _Line(NamedTuple):
-    """What is the same for jobs of one task in one queue that follow each other."""
+    """The successes of one task in one queue: *rows* that may be told as they are if they are *plain*, and *others*."""
 
     task: str
-    counted: Count
-    told: bool = False
-    sampled: bool = False
-    hidden: str = ""
+    queue: str
+    silent: bool = True
+    hidden: bytes = b""
+    plain: bool = False
+    rows: list[Ran] = []  # noqa: RUF012 - the first line has none, and gets none
+    others: list[Ran] = []  # noqa: RUF012
 
 
 def reporter_of(app: Telling, options: ChildOptions, held: Mapping[str, Delivery], gate: object) -> Reporter | None:
@@ -84,9 +91,10 @@ class Reporter:
         self.journal = Journal(log, app.conf.event_log_batches, options.session, options.worker)
         self.teller = make_teller(self.journal, app)
         self._held = held
-        self._results: dict[bytes, str] = {}
+        self._results: dict[bytes, bytes] = {}
         self._told: set[tuple[str, int]] = set()
         self._waiting: set[str] = set()
+        self._look_at = 0.0
         self._enough = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -100,11 +108,19 @@ class Reporter:
     def settled(self, batch: Sequence[Finished], answers: Sequence[bool]) -> None:
         """The broker has answered to the outcomes of *batch*: those that are ours count."""
         succeeded: list[Finished] = []
+        told = self._told
         for finished, ours in zip(batch, answers, strict=True):
-            if ours and finished.outcome.__class__ is Succeeded:
-                succeeded.append(finished)
-            elif ours:
+            outcome: Any = finished.outcome
+            if not ours:
+                continue
+            if outcome.__class__ is not Succeeded:
                 self._ended(finished)
+                continue
+            succeeded.append(finished)
+            if finished.follow_ups or outcome.follow_ups:
+                self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
+            if told:
+                self._forget(finished.delivery)
         self._well(succeeded)
         if self.journal.full:
             self._enough.set()
@@ -132,7 +148,8 @@ class Reporter:
                 async with asyncio.timeout(PERIOD_SECONDS):
                     await self._enough.wait()
             self._enough.clear()
-            if self._held and self._roster is not None:
+            if self._held and self._roster is not None and time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + PERIOD_SECONDS * 0.9
                 self._look(self._roster.started())
             if not await self.journal.aflush():
                 await asyncio.sleep(RETRY_SECONDS)
@@ -167,12 +184,6 @@ class Reporter:
         for start in range(0, len(succeeded), MAX_TOGETHER):
             part = succeeded[start : start + MAX_TOGETHER]
             self.journal.add_all(self._succeeded, part, now, _size(part[0]))
-        for finished in succeeded:
-            outcome = cast(Succeeded, finished.outcome)
-            if finished.follow_ups or outcome.follow_ups:
-                self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
-            if self._told:
-                self._forget(finished.delivery)
 
     def _ended(self, finished: Finished) -> None:
         delivery, outcome = finished.delivery, finished.outcome
@@ -190,38 +201,50 @@ class Reporter:
     def _succeeded(self, journal: Journal, batch: list[Finished], at: float, tell: bool) -> list[Event]:
         """Plain, and in few calls: what is done here is done for every job."""
         events: list[Event] = []
-        queue, line = "", _Line("", Count())
+        lines: dict[tuple[str, str], _Line] = {}
+        line = _Line("", "")
         for finished in batch:
-            delivery, outcome = finished.delivery, cast(Succeeded, finished.outcome)
-            if finished.task != line.task or delivery.queue != queue:
-                queue = delivery.queue
-                line = self._line(finished.task, journal.count(finished.task, queue), tell=tell)
-            count, run = line.counted, outcome.run
-            count.succeeded += 1
-            count.ran(run)
-            body: dict[str, Any] = {"run": run}
-            if finished.wait >= 0:
-                body["wait"] = finished.wait
-                count.waited(finished.wait)
-            if not line.told or (line.sampled and not self.teller.telling(delivery.id, line.task)):
-                continue
+            delivery = finished.delivery
+            outcome: Any = finished.outcome
+            if finished.task != line.task or delivery.queue != line.queue:
+                line = self._line(lines, finished.task, delivery.queue)
             value = outcome.value
-            if value != _NIL:
-                body["result"] = line.hidden or self._results.get(value) or self._result(value)
-            envelope = b"" if finished.part is None else self._described(delivery, body)
-            attempt = 1 if delivery.counts is FIRST else delivery.attempt
-            events.append(
-                Event("task-succeeded", finished.ended or at, delivery.id, line.task, queue, attempt, body, envelope)
-            )
+            if line.hidden or value[0] not in _SCALARS:
+                value = line.hidden or self._results.get(value) or self._result(value)
+            row = (delivery.id, finished.ended or at, outcome.run, finished.wait, value)
+            if line.plain and finished.part is None and delivery.counts is FIRST:
+                line.rows.append(row)
+                continue
+            line.others.append(row)
+            if tell and not line.silent and self._sampled(finished):
+                events.append(self._apart(finished, row))
+        for line in lines.values():
+            self._count(journal, line, tell=tell)
         return events
 
-    def _line(self, task: str, count: Count, *, tell: bool) -> _Line:
-        sketch = self.teller.sketch(task)
-        hidden = f'"{HIDDEN}"' if _RESULT in sketch.hidden else ""
-        return _Line(task, count, tell and not sketch.silent, self.teller.samples, hidden)
+    def _line(self, lines: dict[tuple[str, str], _Line], task: str, queue: str) -> _Line:
+        found = lines.get((task, queue))
+        if found is None:
+            sketch = self.teller.sketch(task)
+            hidden = _HIDDEN if _RESULT in sketch.hidden else b""
+            plain = not self.teller.samples
+            found = lines[task, queue] = _Line(task, queue, sketch.silent, hidden, plain, [], [])
+        return found
 
-    def _result(self, value: bytes) -> str:
-        text = self.teller.redaction.value(value)
+    def _count(self, journal: Journal, line: _Line, *, tell: bool) -> None:
+        count = journal.count(line.task, line.queue)
+        count.well([*line.rows, *line.others] if line.others else line.rows)
+        if tell and not line.silent and line.rows:
+            journal.ran(line.task, line.queue).extend(line.rows)
+
+    def _apart(self, finished: Finished, row: Ran) -> Event:
+        """The event of one that is more than its *row*: of a flow, or not at its first attempt."""
+        (event,) = ran(finished.task, finished.delivery.queue, (row,))
+        envelope = b"" if finished.part is None else self._described(finished.delivery, event.body)
+        return msgspec.structs.replace(event, attempt=finished.delivery.attempt, envelope=envelope)
+
+    def _result(self, value: bytes) -> bytes:
+        text = AS_TEXT + self.teller.redaction.value(value).encode()
         if len(value) <= _SMALL_BYTES and len(self._results) < _MAX_RESULTS:
             self._results[value] = text
         return text

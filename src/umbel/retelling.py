@@ -1,0 +1,96 @@
+"""Retelling: batches from the log as the events that they tell. What the reader can find out itself is not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from umbel.exceptions import DecodeError
+from umbel.model.event import AS_TEXT, MAX_ENVELOPE_BYTES, Batch, Event, Ran, Sends
+from umbel.security.redaction import UNKNOWN, Redaction, Sketch
+from umbel.wire.envelope import Envelope, decode
+from umbel.wire.events import decode as decode_batch
+
+RETRY_OF: Final = "umbel_retry_of"
+SCHEDULE: Final = "umbel_schedule"
+"""Headers that name the job that this one repeats, and the schedule that it is a tick of."""
+_NIL: Final = b"\xc0"
+_FACTS: Final = (("eta", "eta"), ("expires", "expires"), ("root", "root_id"), ("parent", "parent_id"))
+_MOMENT: Final = attrgetter("at")
+
+
+def read(body: bytes) -> Batch:
+    """The batch in *body*, untrusted, with all that it tells in `Batch.events`. Raises `DecodeError`."""
+    batch = decode_batch(body)
+    if not (batch.runs or batch.sends):
+        return batch
+    events = list(batch.events)
+    for runs in batch.runs:
+        events += ran(runs.task, runs.queue, runs.rows)
+    redaction = _redaction(batch.words)
+    for sends in batch.sends:
+        events += _sent(sends, redaction)
+    events.sort(key=_MOMENT)
+    return msgspec.structs.replace(batch, events=tuple(events), runs=(), sends=(), words=())
+
+
+def ran(task: str, queue: str, rows: Sequence[Ran]) -> Iterator[Event]:
+    """The events that *rows* of (*task*, *queue*) tell."""
+    texts: dict[bytes, str] = {}
+    for job_id, at, run, wait, value in rows:
+        body: dict[str, Any] = {"run": run}
+        if wait >= 0:
+            body["wait"] = wait
+        if value != _NIL:
+            body["result"] = texts.get(value) or texts.setdefault(value, _text(value))
+        yield Event("task-succeeded", at, job_id, task, queue, 1, body)
+
+
+def described(envelope: Envelope, redaction: Redaction, sketch: Sketch, priority: int | None = None) -> dict[str, Any]:
+    """What the job in *envelope* is, as the body of its events has it; *priority* is what it was sent with."""
+    body: dict[str, Any] = {
+        "args": redaction.args(envelope.args, sketch),
+        "kwargs": redaction.kwargs(envelope.kwargs, sketch),
+    }
+    if priority := envelope.priority if priority is None else priority:
+        body["priority"] = priority
+    for name, attribute in _FACTS:
+        if value := getattr(envelope, attribute):
+            body[name] = value
+    if envelope.part is not None:
+        body["flow"] = envelope.part.flow
+    if envelope.headers:
+        _headers(envelope.headers, redaction, body)
+    return body
+
+
+def _headers(headers: Mapping[str, Any], redaction: Redaction, body: dict[str, Any]) -> None:
+    for header, name in ((RETRY_OF, "retry_of"), (SCHEDULE, "schedule")):
+        if header in headers:
+            body[name] = headers[header]
+    body["headers"] = redaction.plain(headers)
+
+
+def _text(value: bytes) -> str:
+    return value[1:].decode(errors="replace") if value.startswith(AS_TEXT) else _plain.value(value)
+
+
+def _sent(sends: Sends, redaction: Redaction) -> Iterator[Event]:
+    sketch = Sketch(sends.names) if sends.names else UNKNOWN
+    for job_id, at, priority, envelope in sends.rows:
+        with suppress(DecodeError):
+            body = described(decode(envelope, MAX_ENVELOPE_BYTES), redaction, sketch, priority)
+            yield Event("task-sent", at, job_id, sends.task, sends.queue, 0, body, envelope)
+
+
+@lru_cache(maxsize=8)
+def _redaction(words: tuple[str, ...]) -> Redaction:
+    return Redaction(words)
+
+
+_plain: Final = Redaction()
