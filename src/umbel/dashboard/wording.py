@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -28,7 +29,7 @@ _UNSEEN: Final = (
     *range(0x202A, 0x202F),
     *range(0x2066, 0x206A),
 )
-_MARKS: Final = {code: chr(0x2400 + code) if code < 0x20 else f"<U+{code:04X}>" for code in _UNSEEN} | {
+_MARKS: Final = {code: chr(0x2400 + code) if code < ord(" ") else f"<U+{code:04X}>" for code in _UNSEEN} | {
     ord("\n"): "\n",
     ord("\t"): "\t",
     0x2028: "<U+2028>",
@@ -55,6 +56,11 @@ def duration(seconds: float | None) -> str:
 def moment(unix: float | None) -> str:
     """A unix time as 2026-11-27 06:12:05 UTC; nothing as a dash."""
     return DASH if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def moment_in(unix: float, zone: str) -> str:
+    """A unix time as 2026-11-27 07:12:05 CET, in the time zone that has the name *zone*."""
+    return datetime.fromtimestamp(unix, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def iso(unix: float) -> str:
@@ -91,8 +97,16 @@ def as_json(value: object) -> str:
 
 
 def short(name: str) -> str:
-    """The end of a long id, which is what differs between ids of the same moment; the whole is in the title."""
-    return name if len(name) <= SHORT else "…" + name[-8:]
+    """The end of a long id, which is what differs between ids of the same moment; the whole is in the title.
+
+    Of a member of a flow that is the flow, and behind ``#`` its number.
+    """
+    if len(name) <= SHORT:
+        return name
+    flow, number = name[:-8], name[-8:]
+    if number.startswith("00") and number.isdecimal():
+        return f"…{flow[-9:]}" + (f"#{int(number)}" if int(number) else "")
+    return f"…{number}"
 
 
 def key(value: object) -> str:
@@ -108,6 +122,7 @@ def visible(text: str) -> str:
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "duration": duration,
     "moment": moment,
+    "moment_in": moment_in,
     "iso": iso,
     "count": count,
     "size": size,
