@@ -15,7 +15,8 @@ from umbel.dashboard.pages.queues import surveyed
 from umbel.dashboard.visit import Visit
 from umbel.states import Place
 
-FRESH_SECONDS: Final = 0.5
+FRESH_SECONDS: Final = 0.0
+"""A job is looked at by few, and what was just done to it must be seen."""
 QUEUES_SECONDS: Final = 1.0
 _REASONS: Final[dict[str, str]] = {
     "parked": "No worker that serves its queue knows its task: start one that does.",

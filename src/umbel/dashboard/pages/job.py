@@ -15,6 +15,7 @@ from umbel.dashboard.python_call import python_call
 from umbel.dashboard.standing import Standing, standing
 from umbel.dashboard.visit import Visit
 from umbel.exceptions import DecodeError, HistoryError
+from umbel.history.states import ENDED
 from umbel.history.views import Attempt, JobDetail, JobRow, Relative
 from umbel.model.ids import valid_id
 from umbel.model.outcome import Result
@@ -159,8 +160,14 @@ async def _unrecorded(visit: Visit, job_id: str) -> Job | None:
 
 
 def _state(recorded: str, now: Standing) -> str:
-    """The state of a job: the history may be a moment behind, and does not know of what is to come."""
-    return "cancelling" if now.revoked and recorded in ("queued", "received", "running", "retrying") else recorded
+    """The state of a job that has not ended: the history may be a moment behind the engine, which knows what is to come."""
+    if recorded in ENDED or now.place in ("unknown", "ended"):
+        return recorded
+    if now.revoked:
+        return "cancelling"
+    if now.place == "ready" and recorded == "received":
+        return recorded
+    return recorded if now.place == "delayed" else _STATES[now.place]
 
 
 def _value(text: str | None, asks: Asks, name: str) -> Value | None:
