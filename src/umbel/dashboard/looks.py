@@ -26,6 +26,8 @@ LOOKS: Final[dict[str, Look]] = {
     "succeeded": Look("check", "ok"),
     "failed": Look("cross", "bad"),
     "cancelled": Look("ban"),
+    "revoked": Look("ban"),
+    "ended": Look("check", "ok"),
     "expired": Look("expired", "over"),
     "dead": Look("skull", "over"),
     "unknown": UNKNOWN,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -178,8 +179,8 @@ def _options(task: AnyTask) -> list[tuple[str, str]]:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_said, value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, cast("Sequence[Any]", value)))
     return str(getattr(value, "__name__", value))
 
 

@@ -1,0 +1,52 @@
+"""What can be done to flows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from umbel.dashboard.page import Action, Done, Missing, Refused
+from umbel.dashboard.visit import Visit
+
+
+class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a *flow*, or of a job of it."""
+
+    flow: Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class Retry(Flow, frozen=True, forbid_unknown_fields=True):
+    """A *flow*; with *dry_run* it is only told what would run again."""
+
+    dry_run: bool = False
+
+
+def _target(flow: Flow) -> str:
+    return f"flow:{flow.flow}"
+
+
+async def cancel(visit: Visit, flow: Flow) -> Done:
+    """Let no job of it start any more."""
+    if await visit.app.flows.arevoke(flow.flow):
+        return Done("Cancelled the rest: what runs ends by itself, nothing more of this flow is started.")
+    found = await visit.app.flows.aget(flow.flow)
+    if found is None:
+        raise Missing(f"There is no flow {flow.flow}, or it was forgotten.")
+    raise Refused(f"This flow has ended: {found.state}.")
+
+
+async def retry(visit: Visit, retry: Retry) -> Done:
+    """Start what did not succeed of it again, in a new flow that goes on where it failed."""
+    found = await visit.app.flows.aretry(retry.flow, dry_run=retry.dry_run)
+    count = len(found.jobs)
+    jobs = f"{count} {'job' if count == 1 else 'jobs'}"
+    if retry.dry_run:
+        return Done(f"{jobs} would run again, and {found.kept} values be taken over.", count)
+    return Done(f"{jobs} of the flow run again, in the flow {found.id}.", count, (found.id,))
+
+
+ACTIONS: Final = (
+    Action(path="/flows/cancel", right="flows.cancel", do=cancel, target=_target, takes=Flow),
+    Action(path="/flows/retry", right="flows.retry", do=retry, target=_target, takes=Retry),
+)
