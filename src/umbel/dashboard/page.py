@@ -1,4 +1,4 @@
-"""Page and Action: what a dashboard consists of, as data. Each is declared once and is HTML and JSON alike."""
+"""Page, Question and Action: what a dashboard consists of, as data. Each is declared once, for people and programs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     asks: type[msgspec.Struct] = Nothing
     section: str = ""
     topics: tuple[str, ...] = ()
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that only programs ask: ``GET /api/v1<path>`` is what *show* answers as JSON; else as a `Page`."""
+
+    path: str
+    title: str
+    right: Right
+    show: Callable[[Visit, Any], Awaitable[msgspec.Struct]]
+    asks: type[msgspec.Struct] = Nothing
 
 
 class Done(msgspec.Struct, frozen=True):

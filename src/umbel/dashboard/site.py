@@ -20,11 +20,12 @@ from umbel.dashboard.asking import asked, taken
 from umbel.dashboard.assets import Assets
 from umbel.dashboard.auditing import Auditor, named
 from umbel.dashboard.banners import banners
+from umbel.dashboard.exporting import Exports
 from umbel.dashboard.gate import Gate
 from umbel.dashboard.login import Login
-from umbel.dashboard.page import Action, Page
+from umbel.dashboard.page import Action, Page, Question
 from umbel.dashboard.rendering import Renderer
-from umbel.dashboard.routes import ACTIONS, PAGES
+from umbel.dashboard.routes import ACTIONS, PAGES, SHOWN
 from umbel.dashboard.station import Station
 from umbel.dashboard.visit import Visit
 
@@ -49,9 +50,10 @@ class Site:
         """Every route there is. Each asks the gate first, but for those that tell nothing."""
         return [
             *(Route(page.path, self._html(page), methods=["GET"]) for page in PAGES),
-            *(Route(API + page.path, self._json(page), methods=["GET"]) for page in PAGES),
+            *(Route(API + page.path, self._json(page), methods=["GET"]) for page in SHOWN),
             *(Route(API + action.path, self._done(action), methods=["POST"]) for action in ACTIONS),
             *Login(self._station, self._gate, self._answers, self._auditor).routes(),
+            *Exports(self._station, self._gate).routes(),
             Route("/static/{name:path}", self._asset, methods=["GET"]),
             Route("/livez", alive, methods=["GET"]),
         ]
@@ -71,7 +73,7 @@ class Site:
 
         return self._guarded(page, answer)
 
-    def _json(self, page: Page) -> Handler:
+    def _json(self, page: Page | Question) -> Handler:
         async def answer(request: Request, visit: Visit) -> Response:
             return self._answers.json(await page.show(visit, asked(request, page.asks)))
 
@@ -98,7 +100,10 @@ class Site:
         return self._guarded(action, answer, refused)
 
     def _guarded(
-        self, what: Page | Action, answer: Answer, refused: Callable[[Request, Denied], Awaitable[None]] | None = None
+        self,
+        what: Page | Question | Action,
+        answer: Answer,
+        refused: Callable[[Request, Denied], Awaitable[None]] | None = None,
     ) -> Handler:
         async def handle(request: Request) -> Response:
             visit = None
@@ -142,6 +147,7 @@ def site(station: Station) -> Starlette:
 
     found = Site(station)
     made = Starlette(routes=found.routes(), lifespan=lifespan, exception_handlers={HTTPException: found.astray})
+    made.router.redirect_slashes = False
     made.add_middleware(SecurityHeaders)
     made.add_middleware(Prefixed, prefix=station.options.prefix)
     return made
