@@ -15,6 +15,7 @@ import pytest
 from tests.system.harness import PROJECTS, environment, eventually
 from tests.system.stage import Stage
 from umbel import retelling
+from umbel.cli.main import main
 from umbel.contracts.event_log import EventLogHolder
 from umbel.model.event import Batch
 
@@ -75,6 +76,41 @@ def test_all_is_told_once_though_a_child_is_killed(stage: Stage) -> None:
     (online,) = [event for event in events if event.kind == "worker-online"]
     assert online.body["tasks"]["ledger_tasks.work"]
     assert [event.kind for event in events if event.kind == "worker-offline"] == ["worker-offline"]
+
+
+def test_workers_begin_and_cease_to_tell_of_jobs_when_they_are_told_to(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UMBEL_BROKER_URL", stage.url)  # the command line leaves it behind
+    worker = stage.start("-n", "one@here", "--processes=1", "--no-task-events").wait_ready()
+
+    def told(*, enabled: bool) -> str:
+        verb = stage.app.control.enable_events if enabled else stage.app.control.disable_events
+        ((reply,),) = [each.values() for each in verb(timeout=60)]
+        return str(reply["ok"])
+
+    def is_told_of() -> bool:
+        (result,) = stage.work_many([0.0])
+        stage.wait_succeeded([result])
+        events = [event for batch in batches(stage) for event in batch.events]
+        return any(event.kind == "task-succeeded" and event.id == result.id for event in events)
+
+    before = stage.work_many([0.0])
+    stage.wait_succeeded(before)
+    assert (told(enabled=True), told(enabled=True)) == ("task events enabled", "task events already enabled")
+    eventually(is_told_of, "the child tells of its jobs")
+    worker.children()[0].send_signal(signal.SIGKILL)
+    eventually(is_told_of, "so does the child that follows it")
+    assert main(["control", "disable_events", "-t", "60", "-b", stage.url]) == 0
+    assert told(enabled=False) == "task events already disabled"
+    after = stage.work_many([0.0])
+    stage.wait_succeeded(after)
+    assert worker.stop() == 0
+    events = [event for batch in batches(stage) for event in batch.events]
+    ended = {event.id for event in events if event.kind == "task-succeeded"}
+    assert not ended & {result.id for result in (*before, *after)}
+    assert [event.kind for event in events if event.id == "one@here"][:1] == ["worker-online"]
+    assert [event.kind for event in events if event.id == "one@here"][-1:] == ["worker-offline"]
 
 
 def test_events_are_shown_on_the_command_line(stage: Stage) -> None:

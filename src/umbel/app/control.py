@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from umbel.app.inspection import Inspect
 from umbel.app.limiting import Limiting
@@ -12,7 +12,6 @@ from umbel.app.orders import Orders, Reply
 from umbel.app.revoking import Ending, Revoking, Stopped
 from umbel.app.seat import Seat, known_queues, place_of, waited
 from umbel.app.twin import Steps, arun, run
-from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_id
 from umbel.options import Rate, checked_limits
 from umbel.revocable import Revocable
@@ -20,7 +19,6 @@ from umbel.revocable import Revocable
 Ids: TypeAlias = Any
 """An id, a handle (also of a group), or several of them."""
 DEFAULT_SECONDS: Final = 1.0
-_EVENTS: Final = "whether a worker tells of its jobs is said when it starts: by -E, or worker_send_task_events"
 _SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGABRT")
 
 
@@ -248,15 +246,13 @@ class Control:
         checked_limits(soft, hard)
         return self._asked("time_limit", destination, timeout, task_name=task_name, soft=soft, hard=hard)
 
-    def enable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
-        """Refused: raises `ImproperlyConfigured`."""
-        del destination
-        raise ImproperlyConfigured(_EVENTS)
+    def enable_events(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """Have workers tell of their jobs in events from now on, until they are restarted."""
+        return self._asked("enable_events", destination, timeout)
 
-    def disable_events(self, destination: Sequence[str] | None = None) -> NoReturn:
-        """Refused: raises `ImproperlyConfigured`."""
-        del destination
-        raise ImproperlyConfigured(_EVENTS)
+    def disable_events(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """Have workers no longer tell of their jobs, until they are restarted; that they are there, they still say."""
+        return self._asked("disable_events", destination, timeout)
 
     # ---
 

@@ -28,6 +28,8 @@ TELLING: Final = frozenset(
         "add_consumer",
         "cancel_consumer",
         "time_limit",
+        "enable_events",
+        "disable_events",
     }
 )
 ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started"})

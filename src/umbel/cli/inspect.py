@@ -53,6 +53,8 @@ time_limit TASK [SOFT] HARD
 rate_limit TASK [RATE] another rate, such as 10/s, 100/m or 0 (any), for all workers together, until another one is
                        set; without RATE that of the code. It is kept by the broker: no worker need be there
 autoscale MAX MIN      other bounds, of workers with --autoscale
+enable_events          tell of jobs in events from now on
+disable_events         no longer tell of jobs
 shutdown               stop, as SIGTERM would
 
 Commands of the app's own (@app.control_command) may be followed by words, too.

@@ -42,6 +42,12 @@ class Limit(msgspec.Struct, frozen=True, tag=True):
     hard: float | None = None
 
 
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """To a child: tell of its jobs in events from now on, or no longer."""
+
+    on: bool
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a child: its first receive came back from the broker."""
 
@@ -152,6 +158,7 @@ Message: TypeAlias = (
     | Stop
     | Interrupt
     | Limit
+    | Report
     | Ready
     | Counted
     | Retiring

@@ -37,15 +37,21 @@ class Crew:
     count = 2
 
     def __init__(self, options: WorkerOptions) -> None:
-        settings = Settings(broker_url="redis://:secret@host/0")
+        settings = Settings(broker_url="redis://:pa55w0rd@host/0")
         tasks = ["app.add", "app.pay", "celery.chain", "umbel.ping"]
         limited = {"app.pay": "rate_limit=10/s"}
         self.plan = make_plan(options, Loaded("a", settings, tasks, limited=limited))
         self.watchdog = Watch()
         self.told: list[Any] = []
 
+        self.events = True
+
     def living(self) -> list[Any]:
         return []
+
+    def report(self, *, on: bool) -> bool:
+        changed, self.events = self.events != on, on
+        return changed
 
     def running(self) -> int:
         return 0
@@ -81,7 +87,7 @@ def test_tasks_are_told_with_their_limits_and_without_the_built_in_ones() -> Non
 
 def test_settings_and_resources_are_told_without_secrets() -> None:
     made, _, _ = duties()
-    assert "secret" not in f"{made.do('conf', {})}{made.do('stats', {})}"
+    assert "pa55w0rd" not in f"{made.do('conf', {})}{made.do('stats', {})}"
 
 
 def test_queues_are_added_and_taken_away_but_never_the_last() -> None:
@@ -143,6 +149,15 @@ def test_limits_are_changed_for_tasks_that_are_known() -> None:
     for wrong in ({"task_name": "app.sub", "hard": 1}, {"task_name": "app.add", "hard": -1}, {"task_name": 3}):
         with pytest.raises(Refused, match=r"unknown task|more than 0"):
             made.do("time_limit", wrong)
+
+
+def test_events_are_turned_on_and_off_where_the_broker_keeps_any() -> None:
+    made, crew, _ = duties()
+    assert made.do("disable_events", {}) == {"ok": "task events disabled"}
+    assert made.do("disable_events", {}) == {"ok": "task events already disabled"}
+    with pytest.raises(Refused, match="keeps no events"):
+        made.do("enable_events", {})
+    assert not crew.events
 
 
 def test_a_shutdown_stops_it_as_a_signal_would() -> None:

@@ -36,8 +36,8 @@ from umbel.worker.child.notebook import Notebook
 from umbel.worker.child.pace import Pace
 from umbel.worker.child.pulse import Pulse
 from umbel.worker.child.quota import Quota
-from umbel.worker.child.reporter import reporter_of
 from umbel.worker.child.settler import Settler
+from umbel.worker.child.switch import Switch
 from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
@@ -49,6 +49,7 @@ from umbel.worker.messages import (
     Moment,
     Obeyed,
     Ready,
+    Report,
     Retiring,
     Stop,
 )
@@ -77,11 +78,10 @@ class Child:
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._consumer.doorkeeper.regulate(app, app.tasks)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
-        self._reporter = reporter_of(app, options, self._consumer.held, gate)
-        if self._reporter is not None:
-            executor.watched, self._notebook.told = True, self._reporter.progressed
+        self._gate = gate
+        self._switch = Switch(app, options, executor, self._notebook)
         self._counting = Counting(app.tasks, self._consumer.held, gate) if options.counted else None
-        executor.watched = executor.watched or options.counted
+        executor.watched = options.counted
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
             self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))
@@ -98,8 +98,7 @@ class Child:
         *ready* is awaited after the broker's first answer, *tell* with what was counted, if that is wanted.
         """
         await worker_process_init.asend(None)
-        if self._reporter is not None:
-            self._reporter.start()
+        self._switch.start(self._consumer.held, self._gate)
         if self._counting is not None and tell is not None:
             self._counting.start(tell)
         settling = asyncio.ensure_future(self._settler.run())
@@ -117,8 +116,7 @@ class Child:
             settling.cancel()
             await self._notebook.aclose()
             await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
-            if self._reporter is not None:
-                await self._reporter.aclose()
+            await self._switch.aclose()
             if self._counting is not None:
                 await self._counting.aclose()
             lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
@@ -167,10 +165,13 @@ class Child:
         """Let other limits count for the runs of a task that begin from now on."""
         self._terms.change(limit.task, Limits(limit.soft, limit.hard))
 
+    def report(self, *, on: bool) -> None:
+        """Tell of jobs in events from now on, or no longer."""
+        self._switch.turn(on=on)
+
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)
-        if self._reporter is not None:
-            self._reporter.settled(batch, answers)
+        self._switch.settled(batch, answers)
         if self._counting is not None:
             self._counting.settled(batch, answers)
         for finished, ours in zip(batch, answers, strict=True):
@@ -218,6 +219,8 @@ async def _listen(channel: Channel, child: Child) -> None:
                 child.announce(message)
             case Limit():
                 child.change(message)
+            case Report():
+                child.report(on=message.on)
             case Command():
                 child.obey(message, channel.send)
             case _:

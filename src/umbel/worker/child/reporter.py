@@ -74,8 +74,8 @@ class _Line(NamedTuple):
 
 
 def reporter_of(app: Telling, options: ChildOptions, held: Mapping[str, Delivery], gate: object) -> Reporter | None:
-    """The reporter of a child of *app* that has *held*; None if nothing is told, or the broker keeps no events."""
-    log = log_at(app.broker) if options.events else None
+    """The reporter of a child of *app* that has *held*; None if the broker keeps no events."""
+    log = log_at(app.broker)
     return None if log is None else Reporter(app, log, options, held, gate)
 
 

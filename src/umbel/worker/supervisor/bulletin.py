@@ -27,15 +27,15 @@ FAREWELL_SECONDS: Final = 0.5
 
 
 def bulletin_of(broker: object, plan: Plan, children: Children) -> Bulletin | None:
-    """The bulletin of the worker of *plan*; None if it tells nothing, or *broker* keeps no events."""
-    log = log_at(broker) if plan.settings.worker_send_task_events else None
+    """The bulletin of the worker of *plan*; None if *broker* keeps no events."""
+    log = log_at(broker)
     if log is None:
         return None
     return Bulletin(Journal(log, plan.settings.event_log_batches, worker=plan.worker), plan, children)
 
 
 class Bulletin:
-    """The events of one supervisor, which go by *journal*; in its loop."""
+    """The events of one supervisor, which go by *journal*; in its loop. It begins with the events of the jobs here."""
 
     def __init__(self, journal: Journal, plan: Plan, children: Children) -> None:
         """Tell nothing yet."""
@@ -44,10 +44,14 @@ class Bulletin:
         self._children = children
         self._teller = Teller(journal, plan.settings, lambda name: plan.sketches.get(name, UNKNOWN))
         self._news = asyncio.Event()
+        self._begun = asyncio.Event()
+        if plan.events:
+            self._begun.set()
         journal.wake = self._news.set
 
     async def run(self) -> None:
-        """Tell for ever."""
+        """Tell for ever, from `begin` on."""
+        await self._begun.wait()
         tasks = {name: list(sketch.names) for name, sketch in self._plan.sketches.items()}
         self._say("worker-online", {**self._state(), "tasks": tasks})
         while True:
@@ -56,8 +60,14 @@ class Bulletin:
                     await self._flush()
             self._say("worker-heartbeat", self._state() | self._load())
 
+    def begin(self) -> None:
+        """Tell from now on."""
+        self._begun.set()
+
     async def aclose(self) -> None:
-        """Tell that the worker is gone, if the log listens."""
+        """Tell that the worker is gone, if the log listens, and it was told that it is there."""
+        if not self._begun.is_set():
+            return
         self._say("worker-offline", {"host": self._plan.host, "pid": os.getpid()})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
@@ -65,6 +75,8 @@ class Bulletin:
 
     def ticked(self, name: str, job: Job) -> None:
         """The tick of the schedule *name* has sent *job*."""
+        if not self._begun.is_set():
+            return
         with contextlib.suppress(DecodeError):
             envelope = decode(job.envelope, MAX_LINK_BYTES)
             tick = (envelope.headers or {}).get(TICK_HEADER)

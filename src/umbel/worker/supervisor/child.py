@@ -29,6 +29,7 @@ from umbel.worker.messages import (
     Moment,
     Obeyed,
     Ready,
+    Report,
     Retiring,
     Stop,
     Why,
@@ -134,6 +135,10 @@ class Child:
     def limit(self, limit: Limit) -> None:
         """Let other limits count for a task."""
         self._tell(limit)
+
+    def report(self, *, on: bool) -> None:
+        """Have it tell of its jobs in events from now on, or no longer."""
+        self._tell(Report(on))
 
     def doom(self, job: str, doom: Doom) -> None:
         """Kill it for the sake of *job*, which ends by *doom*; nobody is charged for that."""

@@ -185,6 +185,15 @@ class Children:
         for child in self.living():
             child.limit(limit)
 
+    def report(self, *, on: bool) -> bool:
+        """Have jobs told of in events from now on, or no longer; answers whether that is a change."""
+        if self._plan.events == on:
+            return False
+        self._plan = msgspec.structs.replace(self._plan, events=on)
+        for child in self.living():
+            child.report(on=on)
+        return True
+
     def grow(self, number: int) -> int:
         """Have *number* children more; answers how many there are then."""
         for _ in range(0 if self._stopping else number):
@@ -234,6 +243,7 @@ class Children:
             except ForkserverGone:
                 continue
             place.child = child
+            child.report(on=self._plan.events)  # what was ordered while it was born
             try:
                 await self._live(child, birth)
             finally:
@@ -273,7 +283,7 @@ class Children:
             time_limit=plan.limits[1],
             max_tasks=plan.max_tasks,
             counted=self.counted is not None,
-            events=plan.settings.worker_send_task_events,
+            events=plan.events,
             limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )
         birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)

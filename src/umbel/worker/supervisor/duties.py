@@ -16,6 +16,7 @@ from umbel.wire.letters import Doomed
 from umbel.worker.messages import Limit
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.autoscaler import Autoscaler
+from umbel.worker.supervisor.bulletin import Bulletin
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.plan import Plan
 
@@ -35,6 +36,8 @@ class Duties:
 
     scaler: Autoscaler | None = None
     """What sees to the number of children, if anything does."""
+    bulletin: Bulletin | None = None
+    """What tells of this worker; None: the broker keeps no events."""
 
     def __init__(self, children: Children, plan: Plan, options: WorkerOptions, stop: Callable[[], None]) -> None:
         """*plan* is how the worker began; *stop* ends it as SIGTERM would."""
@@ -49,6 +52,8 @@ class Duties:
             "autoscale": self._autoscale,
             "cancel_consumer": self._cancel_consumer,
             "conf": self._conf,
+            "disable_events": self._disable_events,
+            "enable_events": self._enable_events,
             "ping": lambda _: {"ok": "pong"},
             "pool_grow": self._grow,
             "pool_restart": self._restart,
@@ -163,6 +168,15 @@ class Duties:
     def _restart(self, _: Mapping[str, Any]) -> dict[str, str]:
         self._children.renew()
         return {"ok": "children are replaced when what they run has ended"}
+
+    def _enable_events(self, _: Mapping[str, Any]) -> dict[str, str]:
+        if self.bulletin is None:
+            raise Refused(f"{self._plan.broker} keeps no events")
+        self.bulletin.begin()
+        return {"ok": f"task events {'' if self._children.report(on=True) else 'already '}enabled"}
+
+    def _disable_events(self, _: Mapping[str, Any]) -> dict[str, str]:
+        return {"ok": f"task events {'' if self._children.report(on=False) else 'already '}disabled"}
 
     def _time_limit(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         task = arguments.get("task_name")

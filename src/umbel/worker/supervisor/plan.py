@@ -41,6 +41,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """After how many jobs a child is replaced."""
     max_memory: int | None = None
     """From how many bytes on a child is replaced."""
+    events: bool = True
+    """Whether jobs are told of in events."""
     settings: Settings
     results: str = ""
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""
@@ -90,6 +92,7 @@ def make_plan(options: WorkerOptions, loaded: Loaded) -> Plan:
         limits=_limits(options, settings),
         max_tasks=_either(options.max_tasks_per_child, settings.worker_max_tasks_per_child),
         max_memory=_bytes(_either(options.max_memory_per_child, settings.worker_max_memory_per_child)),
+        events=settings.worker_send_task_events,
         settings=settings,
         results=loaded.results,
         schedules=tuple(loaded.schedules),

@@ -149,6 +149,7 @@ class Supervisor:
         if isinstance(broker, MailboxHolder) and Power.MAILBOX in powers_of(broker):
             duties = Duties(children, children.plan, self._order.options, signals.warm.set)
             duties.scaler = None if self._operations is None else self._operations.scaler
+            duties.bulletin = self._bulletin
             control = Control(broker.mailbox, children.plan, duties, Commands(children))
             group.create_task(control.run())
             await control.begun.wait()
