@@ -8,9 +8,10 @@ import msgspec
 
 from umbel.dashboard.page import Page
 from umbel.dashboard.visit import Visit
-from umbel.history.views import Audit, Standing
+from umbel.history.views import Audit, Bulk, Standing
 
 SHOWN: Final = 100
+SHOWN_BULKS: Final = 20
 
 
 class ActivityAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,18 +21,24 @@ class ActivityAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """Notes, the newest first, the *cursor* to give as ``before`` for older ones, and how the history is."""
+    """Notes, the newest first, and the *cursor* to give as ``before`` for older ones; how the history is.
+
+    *bulks* are the last actions on all jobs of a filter.
+    """
 
     audits: tuple[Audit, ...]
     cursor: int | None
     standing: Standing
+    bulks: tuple[Bulk, ...]
 
 
 async def show(visit: Visit, asked: ActivityAsked) -> Activity:
     """What was done, and how the history is."""
     audits = await visit.read(visit.history.audits, before=asked.before, limit=SHOWN)
     standing = await visit.read(visit.history.standing)
-    return Activity(tuple(audits), audits[-1].id if len(audits) == SHOWN else None, standing)
+    bulks = await visit.read(visit.history.bulks, limit=SHOWN_BULKS)
+    cursor = audits[-1].id if len(audits) == SHOWN else None
+    return Activity(tuple(audits), cursor, standing, tuple(bulks))
 
 
 PAGE: Final = Page(

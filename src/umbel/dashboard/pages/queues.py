@@ -97,8 +97,12 @@ async def show_one(visit: Visit, asked: QueueAsked) -> QueuePage:
     found = next((row for row in every.queues if row.name == asked.name), None)
     if found is None:
         raise Missing(f"There is no queue {asked.name!r}.")
-    now = time.time()
-    samples = await visit.read(visit.history.queue, asked.name, now - SPANS[asked.range], now)
+
+    def read() -> list[QueueSample]:
+        now = time.time()
+        return visit.history.queue(asked.name, now - SPANS[asked.range], now)
+
+    samples = await recall(visit, ("queue", asked.name, asked.range), RATE_FRESH_SECONDS, read, ())
     return QueuePage(found, tuple(samples), every.trouble)
 
 

@@ -20,6 +20,7 @@ from umbel.schedules.rule import milliseconds
 FRESH_SECONDS: Final = 2.0
 SHOWN_TICKS: Final = 5
 SHOWN_RUNS: Final = 30
+SHOWN_OF_ONE: Final = 100
 MAX_RUNS: Final = 1_000
 LATE_SECONDS: Final = 10.0
 
@@ -28,8 +29,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule. *words* is its rule in words, if there are any. Moments are unix seconds.
 
     *state* is "on", "paused", "off" (disabled in the code), or "over" (no tick will come). *next* are its next ticks,
-    five at most, without what jitter adds. *late* is by how many seconds its last job was sent too late, *due* since
-    when a tick is overdue. *runs* are its last runs, the newest first.
+    five at most, without what jitter adds. *late* is by how many seconds its last job was sent too late; *is_late* if
+    that is worth a look. *runs* are its last runs, the newest first.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     last: float | None
     last_job: str
     late: float | None
+    is_late: bool
     runs: tuple[ScheduleRun, ...]
 
 
@@ -86,7 +88,13 @@ async def show_one(visit: Visit, asked: ScheduleAsked) -> SchedulePage:
     view = next((each for each in found or () if each.name == asked.name), None)
     if view is None:
         raise Missing(trouble or f"There is no schedule {asked.name!r}.")
-    runs = await visit.read(visit.history.schedule_runs, asked.name, limit=100)
+    runs = await recall(
+        visit,
+        ("schedule runs", asked.name),
+        FRESH_SECONDS,
+        lambda: visit.history.schedule_runs(asked.name, limit=SHOWN_OF_ONE),
+        (),
+    )
     return SchedulePage(_schedule(view, runs, len(runs)))
 
 
@@ -108,6 +116,7 @@ def _schedule(view: ScheduleView, runs: Sequence[ScheduleRun], most: int = SHOWN
         last=view.last.timestamp() if view.last else None,
         last_job=view.last_job,
         late=view.lateness,
+        is_late=(view.lateness or 0.0) > LATE_SECONDS,
         runs=tuple(runs[:most]),
     )
 

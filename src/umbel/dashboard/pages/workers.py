@@ -67,14 +67,15 @@ async def show(visit: Visit, _: Nothing) -> Workers:
     living = {(each.worker, each.host, each.pid): each for each in (found.workers if found else ())}
     newest = max((_order(view.version) for view in views if view.stopped is None), default=())
     now = time.time()
-    workers = [_living(each, told.get(place), newest) for place, each in living.items()]
-    workers += [_gone(view, newest, now) for place, view in told.items() if place not in living]
+    workers = [as_online(each, told.get(place), newest) for place, each in living.items()]
+    workers += [as_gone(view, newest, now) for place, view in told.items() if place not in living]
     order = {"online": 0, "lost": 1, "stopped": 2}
     workers.sort(key=lambda each: (order[each.state], -(each.up or 0.0) if each.state != "online" else 0.0, each.name))
     return Workers(tuple(workers), trouble)
 
 
-def _living(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) -> Worker:
+def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) -> Worker:
+    """A worker that lives, as the engine and its last bulletin tell; *newest* is the newest version that runs."""
     return Worker(
         name=row.worker,
         host=row.host,
@@ -95,7 +96,8 @@ def _living(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) ->
     )
 
 
-def _gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
+def as_gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
+    """A worker that has no lease (any more)."""
     heard = now - view.seen < SEEN_SECONDS
     return Worker(
         name=view.name,

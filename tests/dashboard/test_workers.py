@@ -1,0 +1,89 @@
+"""The page of workers, with a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import httpx
+import msgspec
+
+from tests.dashboard.stage import Stage
+from umbel.app.survey import ChildRow, RunningRow, WorkerRow
+from umbel.dashboard.pages.workers import Running, as_online
+from umbel.history.views import WorkerView
+from umbel.testing import worker
+
+VIEW = WorkerView(
+    name="umbel@host",
+    host="host",
+    pid=1,
+    version="1.9",
+    queues=["mail"],
+    slots=102,
+    used=1,
+    rss=4096,
+    cpu=1.0,
+    jobs={},
+    processed=5,
+    started=0.0,
+    seen=1.0,
+    stopped=None,
+)
+
+
+async def test_a_worker_is_shown_while_it_lives(stage: Stage, browser: httpx.AsyncClient) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    @stage.app.task(name="shop.pack")
+    def pack() -> None:
+        began.set()
+        go.wait(30)
+
+    pack.delay()
+    with worker(stage.app, threads=2):
+        try:
+            assert began.wait(30)
+            found = await _with_a_lease(browser)
+            page = (await browser.get("/workers")).text
+        finally:
+            go.set()
+    assert found["state"] == "online"
+    assert found["leased"] == 1
+    assert "Drain and stop" in page
+
+
+async def test_no_worker_is_told_how_to_start_one(stage: Stage, browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/api/v1/workers")).json()["workers"] == []
+    assert "umbel -A tasks worker" in (await browser.get("/workers")).text
+
+
+async def test_an_order_to_a_worker_that_is_not_there_is_refused(stage: Stage, browser: httpx.AsyncClient) -> None:
+    for path in ("drain", "serve", "leave"):
+        given = {"name": "umbel@nowhere", **({} if path == "drain" else {"queue": "mail"})}
+        refused = await browser.post(f"/api/v1/workers/{path}", data=given)
+        assert (refused.status_code, refused.json()["field"]) == (400, "name")
+
+
+def test_running_jobs_and_an_old_version_are_told() -> None:
+    child = ChildRow(7, "s", 2, 100, ("mail",), 1, 9.0, 60.0, (RunningRow("job-1", "shop.pack", 3.0),))
+    row = WorkerRow("umbel@host", "host", 1, (child,))
+    (old, new) = [
+        as_online(row, msgspec.structs.replace(VIEW, version=version), (1, 10)) for version in ("1.9", "1.10")
+    ]
+    assert (old.stale, new.stale) == (True, False)
+    assert old.running == (Running("job-1", "shop.pack", 3.0),)
+    assert (old.slots, old.rss, old.queues) == (102, 4096, ("mail",))
+
+
+async def _with_a_lease(browser: httpx.AsyncClient) -> dict[str, Any]:
+    """The one worker, as soon as it is seen with a leased job."""
+    deadline = time.monotonic() + 30
+    while True:
+        (found,) = (await browser.get("/api/v1/workers")).json()["workers"]
+        if found["leased"]:
+            return dict(found)
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
