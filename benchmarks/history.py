@@ -112,7 +112,8 @@ class Generator:
             2 if ended else 0, 1, 9 if ended else 2, sent, 0, 0, sent, 1, None, None, sent + wait,
             sent + wait + run if ended else None, round(wait * 1000), round(run * 1000) if ended else None,
             chance.randrange(1, GROUPS) if failed else None, 1 if failed else -1,
-            f"flow{seq // 100}" if seq % 20 == 0 else None, None, None, None, None, None, None, self._end, change,
+            f"flow{seq // 100}" if seq % 20 == 0 else None, None, None, None, None, None, None,
+            self._end, change, 0, None,
         )  # fmt: skip
         kwargs = f'{{"user":{{"id":{user}}},"lang":"{lang}","total":{total},"text":"{TEXT[:400]}"}}'
         envelope = chance.randbytes(250)
@@ -129,7 +130,9 @@ class Generator:
             transaction.many("ingest.put_rollups", rows)
         for back in range(1_440):
             for group in range(1, 10):
-                transaction.rows("ingest.error_minute", int(self._end) // 60 * 60 - 60 * back, group, 2)
+                minute = int(self._end) // 60 * 60 - 60 * back
+                transaction.rows("ingest.error_minute", minute, group, 2)
+                transaction.rows("ingest.error_hour", minute // 3_600 * 3_600, group, 2)
         for queue in names["queue"]:
             for back in range(360):
                 bucket = int(self._end) // 10 * 10 - 10 * back
@@ -153,10 +156,20 @@ def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"overview {name}", partial(history.series, now - hours * 3_600, now)
     for name, hours in (("1 h", 1), ("24 h", 24), ("7 d", 168)):
         yield f"percentiles {name}", partial(history.totals, now - hours * 3_600, now)
-    yield "errors 24 h", lambda: history.errors(now - 86_400, now)
+        yield f"pulse {name}", partial(history.pulse, now - hours * 3_600, now)
+        yield f"depths {name}", partial(history.depths, now - hours * 3_600, now)
+        yield f"errors {name}", partial(history.errors, now - hours * 3_600, now)
+    yield "error group", lambda: (history.error(7, now - 86_400, now), history.error_spread(7), history.error_sample(7))
+    yield "tasks", history.tasks
     yield "queues", history.queues
     yield "flow", lambda: history.flow("flow8000")
-    yield "bulk step", lambda: history.jobs("state:succeeded", limit=1_000, upto=top.top)
+    for text in ("state:failed", "state:succeeded", "arg.lang:de state:failed", "run>5s"):
+        yield f"count({text!r})", partial(history.count, text)
+    yield (
+        "bulk step",
+        lambda: history.envelopes([row.id for row in history.jobs("state:succeeded", limit=1_000, upto=top.top).rows]),
+    )
+    yield "standing", history.standing
     yield "changes", lambda: history.changes(top.change - 100)
 
 
@@ -189,6 +202,7 @@ def main() -> None:
     options.add_argument("url", nargs="?", default="")
     options.add_argument("--jobs", type=int, default=1_000_000)
     options.add_argument("--ingest", type=float, default=10.0, metavar="SECONDS")
+    options.add_argument("--only", default="", metavar="TEXT", help="queries whose name has this in it")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="umbel-history-") as folder:
         archive = archive_at(given.url or f"sqlite:///{folder}/history.db", Settings())
@@ -198,15 +212,16 @@ def main() -> None:
         if history.standing().seq < given.jobs:
             Generator(given.jobs).fill(archive)
         print(f"filled with {given.jobs:,} jobs in {time.monotonic() - start:.0f} s, {archive.size() / 2**20:,.0f} MiB")
-        print(f"{'query':45} {'least':>10} {'median':>10} {'p95':>10}")
-        for name, query in timed(history):
-            times = []
+        print(f"{'query':45} {'least':>10} {'median':>10} {'p95':>10} {'cpu':>10}")
+        for name, query in (each for each in timed(history) if given.only in each[0]):
+            times, spent = [], []
             for _ in range(ROUNDS):
-                begun = time.perf_counter()
+                begun, used = time.perf_counter(), time.process_time()
                 query()
                 times.append(1000 * (time.perf_counter() - begun))
-            shown = (min(times), statistics.median(times), sorted(times)[-2])
-            print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown))
+                spent.append(1000 * (time.process_time() - used))
+            shown = (min(times), statistics.median(times), sorted(times)[-2], statistics.median(spent))
+            print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown), flush=True)
         print(f"ingest: {ingest(history, given.ingest):,.0f} events/s")
         history.close()
 

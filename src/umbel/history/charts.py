@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from umbel.contracts.history import Transaction
-from umbel.history.histogram import merge, percentiles, unpacked
+from umbel.history.histogram import Sum, percentiles
 from umbel.history.labels import Labels
-from umbel.history.rollups import SPANS
+from umbel.history.rollups import COUNTS, SPANS
 from umbel.history.views import Point, Series, Totals
 
 MAX_POINTS: Final = 400
@@ -27,10 +27,10 @@ def series(transaction: Transaction, start: float, end: float, task: str, queue:
     numbers = [_number(transaction, sort, name) for sort, name in (("task", task), ("queue", queue))]
     first = int(start) // step * step
     rows = [] if None in numbers else transaction.rows("reading.series", span, *numbers, first, int(end))
-    points: dict[int, _Sum] = {}
+    points: dict[int, _Figures] = {}
     for bucket, *rest in rows:
-        points.setdefault(int(bucket) // step * step, _Sum()).add(rest)
-    return Series(step, start, end, tuple(Point(at, *found.figures()) for at, found in sorted(points.items())))
+        points.setdefault(int(bucket) // step * step, _Figures()).add(rest)
+    return Series(step, start, end, tuple(Point(at, *found.told()) for at, found in sorted(points.items())))
 
 
 def step_of(start: float, end: float) -> int:
@@ -42,13 +42,15 @@ def totals(transaction: Transaction, labels: Labels, start: float, end: float, b
     """Counts and percentiles from *start* to *end* for each task, or each queue; the busiest first."""
     span = next(each for each in SPANS if (end - start) / each <= MAX_BUCKETS or each == SPANS[-1])
     first = int(start) // span * span
-    found: dict[int, _Sum] = {}
-    place = 0 if by == "task" else 1
-    for row in transaction.rows("reading.rollups", span, first, int(end), MAX_ROWS):
-        if row[place]:
-            found.setdefault(int(row[place]), _Sum()).add(row[2:])
+    found: dict[int, _Figures] = {}
+    for number, *counts in transaction.rows(f"reading.counts_by_{by}", span, first, int(end)):
+        found.setdefault(int(number), _Figures()).counts = [int(count) for count in counts]
+    for number, waits, runs in transaction.rows(f"reading.times_by_{by}", span, first, int(end), MAX_ROWS):
+        figures = found.setdefault(int(number), _Figures())
+        figures.waits.add(waits)
+        figures.runs.add(runs)
     names = labels.names(transaction, found)
-    every = [Totals(names[number], *each.figures()) for number, each in found.items()]
+    every = [Totals(names[number], *each.told()) for number, each in found.items()]
     return sorted(every, key=lambda each: (-(each.succeeded + each.failed + each.dead + each.sent), each.name))
 
 
@@ -59,21 +61,22 @@ def _number(transaction: Transaction, sort: str, name: str) -> int | None:
     return int(found[0][0]) if found else None
 
 
-class _Sum:
+class _Figures:
     """Rows of roll-ups, added up."""
 
     def __init__(self) -> None:
-        self._counts = [0] * 6
-        self._waits: dict[int, int] = {}
-        self._runs: dict[int, int] = {}
+        self.counts = [0] * len(COUNTS)
+        self.waits = Sum()
+        self.runs = Sum()
 
     def add(self, row: Sequence[Any]) -> None:
         """Add the counts and histograms of *row*."""
         *counts, waits, runs = row
-        self._counts = [old + int(new) for old, new in zip(self._counts, counts, strict=True)]
-        merge(self._waits, unpacked(waits))
-        merge(self._runs, unpacked(runs))
+        self.counts = [old + int(new) for old, new in zip(self.counts, counts, strict=True)]
+        self.waits.add(waits)
+        self.runs.add(runs)
 
-    def figures(self) -> tuple[Any, ...]:
+    def told(self) -> tuple[Any, ...]:
         """The fields of a `Point` or of `Totals`."""
-        return (*self._counts, tuple(percentiles(self._waits, SHARES)), tuple(percentiles(self._runs, SHARES)))
+        times = [tuple(percentiles(each.counts(), SHARES)) for each in (self.waits, self.runs)]
+        return (*self.counts, *times)

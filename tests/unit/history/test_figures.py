@@ -1,11 +1,14 @@
 import random
 import time
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from umbel.exceptions import DecodeError
 from umbel.history.arguments import hashed, leaves
 from umbel.history.fingerprint import MAX_MESSAGE, app_frames, fingerprint, template_of
-from umbel.history.histogram import add, packed, percentiles, unpacked
+from umbel.history.histogram import Sum, add, packed, percentiles, unpacked
 from umbel.model.event import bucket_of
 
 TRACEBACK = """Traceback (most recent call last):
@@ -94,3 +97,33 @@ def test_values_of_other_types_are_other_values() -> None:
     assert len(set(found)) == len(found)
     assert hashed(1) == hashed(1.0)
     assert all(0 <= each < 2**63 for each in found)
+
+
+@pytest.mark.parametrize("most", [1, 15, 16, 4_000, 2**20, 2**50, 2**60])
+@pytest.mark.parametrize("buckets", [[0], [0, 111], range(20, 60), range(112), [5, 7, 80]])
+def test_histograms_are_added_up_as_they_are_stored(most: int, buckets: Sequence[int]) -> None:
+    chance = random.Random(most)
+    many = [{bucket: chance.randint(1, most) for bucket in buckets} for _ in range(50)]
+    together, expected = Sum(), dict.fromkeys(buckets, 0)
+    for each in many:
+        assert unpacked(packed(each)) == each
+        together.add(packed(each))
+        expected = {bucket: count + each[bucket] for bucket, count in expected.items()}
+    assert together.counts() == expected
+    together.add(packed({3: 1}))
+    assert together.counts().get(3) == expected.get(3, 0) + 1
+
+
+def test_a_lane_never_runs_over() -> None:
+    together, full = Sum(), packed(dict.fromkeys(range(40), 15))
+    for _ in range(10_000):
+        together.add(full)
+    assert together.counts() == dict.fromkeys(range(40), 150_000)
+
+
+def test_histograms_of_before_are_read_and_what_is_none_is_refused() -> None:
+    assert unpacked(msgspec.msgpack.encode({7: 2, 9: 1})) == {7: 2, 9: 1}
+    for rubbish in (b"\xc1", b"\xc1\x00\x00abc", b"\xc1\x02\x00abc", b"\xc1\x09\x00abc", b"\xff"):
+        with pytest.raises(DecodeError):
+            unpacked(rubbish)
+    assert percentiles({}, (0.5, 0.99)) == [None, None]

@@ -47,10 +47,27 @@ select value from counter where name = $1
 select bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs from rollup
 where span = $1 and task_id = $2 and queue_id = $3 and bucket >= $4 and bucket <= $5 order by bucket
 
--- name: rollups
--- $1 span, $2 first bucket, $3 last bucket, $4 how many; the newest first
-select task_id, queue_id, sent, succeeded, failed, retried, revoked, dead, waits, runs from rollup
-where span = $1 and bucket >= $2 and bucket <= $3 order by bucket desc limit $4
+-- name: counts_by_task
+-- $1 span, $2 first bucket, $3 last bucket; answers the counts of each task
+select task_id, cast(sum(sent) as bigint), cast(sum(succeeded) as bigint), cast(sum(failed) as bigint),
+    cast(sum(retried) as bigint), cast(sum(revoked) as bigint), cast(sum(dead) as bigint)
+from rollup where span = $1 and bucket >= $2 and bucket <= $3 and queue_id = 0 and task_id > 0 group by task_id
+
+-- name: times_by_task
+-- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of tasks, the newest first
+select task_id, waits, runs from rollup
+where span = $1 and bucket >= $2 and bucket <= $3 and queue_id = 0 and task_id > 0 order by bucket desc limit $4
+
+-- name: counts_by_queue
+-- $1 span, $2 first bucket, $3 last bucket; answers the counts of each queue
+select queue_id, cast(sum(sent) as bigint), cast(sum(succeeded) as bigint), cast(sum(failed) as bigint),
+    cast(sum(retried) as bigint), cast(sum(revoked) as bigint), cast(sum(dead) as bigint)
+from rollup where span = $1 and bucket >= $2 and bucket <= $3 and task_id = 0 and queue_id > 0 group by queue_id
+
+-- name: times_by_queue
+-- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of queues, the newest first
+select queue_id, waits, runs from rollup
+where span = $1 and bucket >= $2 and bucket <= $3 and task_id = 0 and queue_id > 0 order by bucket desc limit $4
 
 -- name: error_counts
 -- $1 first minute, $2 last minute

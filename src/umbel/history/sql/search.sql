@@ -65,7 +65,7 @@ order by a.seq desc limit 1 offset $1
 j.seq = a.seq
 
 -- name: from_all
-j.seq > 0
+1 = 1
 
 -- name: from_state
 j.state = $1
