@@ -22,6 +22,7 @@ from umbel.dashboard.auditing import Auditor, named
 from umbel.dashboard.banners import banners
 from umbel.dashboard.exporting import Exports
 from umbel.dashboard.gate import Gate
+from umbel.dashboard.live.stream import Live
 from umbel.dashboard.login import Login
 from umbel.dashboard.page import Action, Page, Question
 from umbel.dashboard.rendering import Renderer
@@ -45,6 +46,7 @@ class Site:
         renderer = Renderer(station.options.prefix, self._assets, NAVIGATION)
         self._answers = Answers(renderer, login=self._gate.identity.accounts.with_passwords)
         self._auditor = Auditor(station)
+        self.live: Final = Live(station, self._gate)
 
     def routes(self) -> list[Route]:
         """Every route there is. Each asks the gate first, but for those that tell nothing."""
@@ -54,6 +56,7 @@ class Site:
             *(Route(API + action.path, self._done(action), methods=["POST"]) for action in ACTIONS),
             *Login(self._station, self._gate, self._answers, self._auditor).routes(),
             *Exports(self._station, self._gate).routes(),
+            *self.live.routes(),
             Route("/static/{name:path}", self._asset, methods=["GET"]),
             Route("/livez", alive, methods=["GET"]),
         ]
@@ -67,8 +70,8 @@ class Site:
 
     def _html(self, page: Page) -> Handler:
         async def answer(request: Request, visit: Visit) -> Response:
-            asks = asked(request, page.asks)
-            values = {"view": await page.show(visit, asks), "asked": asks, "visit": visit}
+            asks, seen = asked(request, page.asks), await self.live.pulse.newest()
+            values = {"view": await page.show(visit, asks), "asked": asks, "visit": visit, "seen": seen}
             return self._answers.page(request, page, {**values, "banners": await banners(self._station)})
 
         return self._guarded(page, answer)
@@ -143,11 +146,13 @@ def site(station: Station) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         station.open()
         yield
+        found.live.pulse.end()
         await station.aclose()
 
     found = Site(station)
     made = Starlette(routes=found.routes(), lifespan=lifespan, exception_handlers={HTTPException: found.astray})
     made.router.redirect_slashes = False
+    made.state.end_streams = found.live.pulse.end
     made.add_middleware(SecurityHeaders)
     made.add_middleware(Prefixed, prefix=station.options.prefix)
     return made

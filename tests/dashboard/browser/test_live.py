@@ -1,0 +1,37 @@
+"""Pages change by themselves, and leave the reader what he holds."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.dashboard.browser.chrome import watched
+from tests.dashboard.browser.served import served
+from tests.dashboard.stage import Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_new_job_reaches_the_screen_and_the_reader_keeps_what_he_holds(chromium: Browser, stage: Stage) -> None:
+    app = stage.app
+
+    @app.task(name="shop.pay")
+    def pay(order: int) -> int:
+        return order
+
+    first = await pay.adelay(1)
+    await stage.arecord()
+    with served(stage) as address:
+        async with watched(chromium, address) as browsing:
+            page = await browsing.page("/jobs")
+            await expect(page.locator("#signal")).to_have_attribute("data-signal", "live")
+            picked = page.locator("input.pick")
+            await picked.first.check()
+            await page.keyboard.press("j")
+            await expect(page.locator("tr:focus")).to_have_count(1)
+            second = await pay.adelay(2)
+            await stage.arecord()
+            await expect(picked).to_have_count(2)
+            await expect(page.locator(f'tr:focus a[title="{first.id}"]')).to_have_count(1)
+            assert [await each.is_checked() for each in await picked.all()] == [False, True]
+            assert await page.locator(f'a[title="{second.id}"]').count() == 1
