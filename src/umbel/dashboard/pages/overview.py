@@ -106,7 +106,7 @@ async def show(visit: Visit, asked: Windowed) -> Overview:
         wait=figures.wait_and_age(told.series, told.depths, marks=marks),
         run=figures.latency(told.series, "run", marks=marks),
         depth=figures.depth(told.series, told.depths, marks=marks),
-        tasks=tuple(map(figures.task_figures, told.totals[:SHOWN_TASKS])),
+        tasks=tuple(each for each in map(figures.task_figures, told.totals) if each.ended)[:SHOWN_TASKS],
         errors=tuple(told.errors),
         late=tuple(_late(schedules or (), time.time())),
         unserved=tuple(_unserved(now)),
