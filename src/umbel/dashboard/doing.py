@@ -5,15 +5,18 @@ Each may be repeated: a job is sent again once for each act, and what has ended 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from umbel.app.app import Umbel
 from umbel.app.resending import Again, Kept, aresend
 from umbel.app.revoking import Stopped
-from umbel.dashboard.station import Station
+from umbel.exceptions import UmbelError
+from umbel.history import History
 from umbel.history.states import ENDED
 from umbel.history.views import JobRow
 
@@ -32,42 +35,59 @@ class Outcome(msgspec.Struct, frozen=True):
     ids: tuple[str, ...] = ()
 
 
-async def retry(station: Station, rows: Sequence[JobRow], action: str) -> Outcome:
-    """Send *rows* again as new jobs, each once for *action*. Raises `BrokerError`."""
+async def retry(app: Umbel, history: History, rows: Sequence[JobRow], action: str) -> Outcome:
+    """Send *rows* again as new jobs, each once for *action*. Raises `BrokerError` and `HistoryError`."""
     found: list[Again] = []
     for start in range(0, len(rows), AT_ONCE):
-        found += await _retried(station, rows[start : start + AT_ONCE], action)
+        found += await _retried(app, history, rows[start : start + AT_ONCE], action)
     ids = tuple(each.id for each in found if each.id)
     return Outcome(len(ids), len(rows) - len(ids), reasons(each.trouble for each in found if not each.id), ids)
 
 
-async def _retried(station: Station, rows: Sequence[JobRow], action: str) -> list[Again]:
+async def _retried(app: Umbel, history: History, rows: Sequence[JobRow], action: str) -> list[Again]:
     over = [row for row in rows if row.state in _OVER]
-    kept = await station.read(station.history.envelopes, [row.id for row in over])
+    kept = await asyncio.to_thread(history.envelopes, [row.id for row in over])
     answers = [Again(row.id, trouble=f"it is {row.state}: it has not ended") for row in rows if row.state not in _OVER]
     answers += [Again(row.id, trouble=_NOT_KEPT) for row in over if row.id not in kept]
     jobs = [Kept(row.id, row.queue, row.priority, kept[row.id]) for row in over if row.id in kept]
-    return answers + await aresend(station.app, jobs, action)
+    return answers + await aresend(app, jobs, action)
 
 
-async def cancel(station: Station, jobs: Sequence[tuple[str, str]], *, signal: str = "") -> Outcome:
+async def cancel(app: Umbel, jobs: Sequence[tuple[str, str]], *, signal: str = "") -> Outcome:
     """Revoke *jobs*, pairs of id and queue (empty: not known); with *signal* those that run are ended by it.
 
     Raises as `Control.revoke`.
     """
-    keys = [(job_id, queue or None) for job_id, queue in jobs]
-    stopped = await station.app.control.arevoke_jobs(keys, terminate=bool(signal), signal=signal or None)
+    stopped, troubles = await _stopped(app, [(job_id, queue or None) for job_id, queue in jobs], signal)
     left = [one for one in stopped if not _is_touched(one)]
     words = {"dead": "it is a dead letter", "ended": "it had ended", "unknown": "the engine does not know it"}
     running = sum(one.place == "running" for one in stopped)
     told = [] if not running else [f"{running} running {'told to end' if signal else 'not retried when it ends'}"]
-    why = reasons(words.get(one.place, one.place) for one in left)
-    return Outcome(len(stopped) - len(left), len(left), (*told, *why))
+    why = reasons([*troubles, *(words.get(one.place, one.place) for one in left)])
+    return Outcome(len(stopped) - len(left), len(left) + len(troubles), (*told, *why))
 
 
-async def delete(station: Station, ids: Sequence[str]) -> Outcome:
+async def _stopped(app: Umbel, keys: Sequence[tuple[str, str | None]], signal: str) -> tuple[list[Stopped], list[str]]:
+    """What became of *keys*; and why some cannot be cancelled alone, for their flow has not sent them yet."""
+    try:
+        return await app.control.arevoke_jobs(keys, terminate=bool(signal), signal=signal or None), []
+    except UmbelError as error:
+        if type(error) is not UmbelError:
+            raise
+        if len(keys) == 1:
+            return [], [str(error)]
+    found: list[Stopped] = []
+    troubles: list[str] = []
+    for key in keys:  # one of them is such a job: what was done to the others is told, too
+        stopped, trouble = await _stopped(app, [key], signal)
+        found += stopped
+        troubles += trouble
+    return found, troubles
+
+
+async def delete(history: History, ids: Sequence[str]) -> Outcome:
     """Have the history forget the jobs *ids*."""
-    gone = await station.read(station.history.delete, ids)
+    gone = await asyncio.to_thread(history.delete, ids)
     return Outcome(gone, len(ids) - gone, () if gone == len(ids) else ("the history does not know them",))
 
 

@@ -46,11 +46,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What an action did, in a sentence, such as ``Paused mail.``, to how many, and the ids of new jobs."""
+    """What an action did, in a sentence, such as ``Paused mail.``, to how many, and the ids of new jobs.
+
+    *page* is the path of the page that shows what comes of it, if there is one.
+    """
 
     text: str
     count: int = 1
     ids: tuple[str, ...] = ()
+    page: str = ""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

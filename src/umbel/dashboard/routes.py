@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from umbel.dashboard.actions import bulk as bulk_actions
 from umbel.dashboard.actions import errors as error_actions
 from umbel.dashboard.actions import flows as flow_actions
 from umbel.dashboard.actions import jobs as job_actions
@@ -11,12 +12,27 @@ from umbel.dashboard.actions import queues as queue_actions
 from umbel.dashboard.actions import schedules as schedule_actions
 from umbel.dashboard.actions import workers as worker_actions
 from umbel.dashboard.page import Action, Page, Question
-from umbel.dashboard.pages import activity, autoscale, errors, flows, job, jobs, overview, queues, schedules, tasks, workers
+from umbel.dashboard.pages import (
+    activity,
+    autoscale,
+    bulk,
+    errors,
+    flows,
+    job,
+    jobs,
+    overview,
+    queues,
+    schedules,
+    tasks,
+    workers,
+)
 
 PAGES: Final[tuple[Page, ...]] = (
     overview.PAGE,
     jobs.PAGE,
     job.PAGE,
+    bulk.NEW,
+    bulk.PAGE,
     tasks.PAGE,
     tasks.ONE,
     errors.PAGE,
@@ -36,6 +52,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (autoscale.QUESTION,)
 SHOWN: Final[tuple[Page | Question, ...]] = (*PAGES, *QUESTIONS)
 ACTIONS: Final[tuple[Action, ...]] = (
     *job_actions.ACTIONS,
+    *bulk_actions.ACTIONS,
     *error_actions.ACTIONS,
     *flow_actions.ACTIONS,
     *queue_actions.ACTIONS,

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from umbel.app.queues import QueueInfo
-from umbel.app.seat import inspector
+from umbel.app.seat import inspector, place_of
+from umbel.app.survey import Survey, survey
 from umbel.contracts.powers import Location
 from umbel.dashboard.engine import ask
-from umbel.dashboard.pages.queues import surveyed
 from umbel.dashboard.visit import Visit
 from umbel.states import Place
 
@@ -55,13 +55,17 @@ async def _why(visit: Visit, found: Location) -> str:
     queues, _ = await ask(visit, "queues", QUEUES_SECONDS, visit.app.queues.alist)
     if _is_paused(found.queue, queues or ()):
         return f"Its queue, {found.queue}, is paused."
-    survey, _ = await surveyed(visit)
-    if survey is None:
+
+    async def look() -> Survey:
+        return await survey(inspector(visit.app), place_of(visit.app))
+
+    seen, _ = await ask(visit, "survey", QUEUES_SECONDS, look)
+    if seen is None:
         return ""
-    served = {queue for worker in survey.workers for child in worker.children for queue in child.queues}
+    served = {queue for worker in seen.workers for child in worker.children for queue in child.queues}
     if found.queue not in served:
         return f"No worker serves its queue, {found.queue}."
-    ready = next((each.ready for each in survey.queues if each.queue == found.queue), 0)
+    ready = next((each.ready for each in seen.queues if each.queue == found.queue), 0)
     return f"It is one of {ready} jobs that are ready in {found.queue}." if ready else ""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, TypeVar
 
 from umbel.app.app import Umbel
+from umbel.dashboard.bulk import Bulks
 from umbel.dashboard.options import Options
 from umbel.dashboard.recording import Recording
 from umbel.exceptions import HistoryError
@@ -28,6 +29,7 @@ class Station:
         self.options: Final = options
         self.history: Final = history or open_history(app.conf, app.main)
         self.recording: Final = Recording(app) if options.recorder else None
+        self.bulks: Final = Bulks(app, self.history, self.audit)
         self._shared: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
 
     async def read(self, ask: Callable[..., T], *given: Any, **named: Any) -> T:
@@ -56,12 +58,15 @@ class Station:
             _logger.warning("%s (%s): %s on %s: %s, not noted: %s", who, origin, what, target, outcome, error)
 
     def open(self) -> None:
-        """Begin to record, if the options say so."""
+        """Begin to record, if the options say so, and go on with what is to be done with many jobs."""
         if self.recording is not None:
             self.recording.start()
+        if not self.options.read_only:
+            self.bulks.start()
 
     async def aclose(self) -> None:
         """Stop to record, and give back the connections of the history and of the app."""
+        await self.bulks.aclose()
         if self.recording is not None:
             await asyncio.to_thread(self.recording.end)
         await asyncio.to_thread(self.history.close)

@@ -42,13 +42,14 @@ async def retry(visit: Visit, takes: Some) -> Done:
     """Send jobs that have ended again, as new jobs: the old ones stay as they are."""
 
     async def act() -> Outcome:
-        return await doing.retry(visit.station, await _rows(visit, takes.ids), takes.action)
+        return await doing.retry(visit.app, visit.history, await _rows(visit, takes.ids), takes.action)
 
     found = await _once(visit, "retry", takes, act)
     if not found.done:
         raise Unsendable(f"Not sent again: {'; '.join(found.reasons)}.")
     text = f"Sent again as {found.ids[0]}" if len(takes.ids) == 1 else f"Sent {_jobs(found.done)} again"
-    return Done(f"{text}{_left(found)}.", found.done, found.ids)
+    page = f"/jobs/{found.ids[0]}" if len(found.ids) == 1 else ""
+    return Done(f"{text}{_left(found)}.", found.done, found.ids, page)
 
 
 async def cancel(visit: Visit, takes: Some) -> Done:
@@ -63,7 +64,7 @@ async def terminate(visit: Visit, takes: Terminate) -> Done:
 
 async def delete(visit: Visit, takes: Some) -> Done:
     """Have the history forget jobs. The jobs themselves are not touched."""
-    found = await _once(visit, "delete", takes, lambda: doing.delete(visit.station, takes.ids))
+    found = await _once(visit, "delete", takes, lambda: doing.delete(visit.history, takes.ids))
     if not found.done:
         raise Missing("The history has none of these jobs.")
     return Done(f"Deleted the {'record' if found.done == 1 else 'records'} of {_jobs(found.done)}.", found.done)
@@ -74,7 +75,7 @@ async def _cancelled(visit: Visit, takes: Some | Terminate, signal: str = "") ->
     if wrong is not None:
         raise Refused(f"{wrong!r} is no id of a job.", "ids")
     jobs = [(each, "") for each in takes.ids]
-    found = await _once(visit, f"cancel {signal}", takes, lambda: doing.cancel(visit.station, jobs, signal=signal))
+    found = await _once(visit, f"cancel {signal}", takes, lambda: doing.cancel(visit.app, jobs, signal=signal))
     if not found.done:
         raise Missing(f"Nothing was cancelled: {'; '.join(found.reasons)}.")
     told = f": {'; '.join(found.reasons)}" if found.reasons else ""

@@ -160,7 +160,7 @@ async def _unrecorded(visit: Visit, job_id: str) -> Job | None:
 
 
 def _state(recorded: str, now: Standing) -> str:
-    """The state of a job that has not ended: the history may be a moment behind the engine, which knows what is to come."""
+    """The state of a job: until it has ended, the history may be a moment behind the engine."""
     if recorded in ENDED or now.place in ("unknown", "ended"):
         return recorded
     if now.revoked:
