@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -164,7 +165,12 @@ def test_new_code_runs_when_a_file_changes_and_code_that_is_wrong_does_not(tmp_p
         source.write_text(f"VERSION = 3\n{VERSION_APP}")
         worker.wait_for("Reloaded", times=2)
         assert version() == 3
+    worker.wait_for("The dashboard is at")
+    (address,) = re.findall(r"The dashboard is at (http://127\.0\.0\.1:\d+)/", worker.output)
+    eventually(lambda: b"tasks.version" in fetched(f"{address}/api/v1/jobs"), "the dashboard has recorded the jobs")
     assert worker.stop() == 0
+    with pytest.raises(OSError, match="refused"):
+        fetched(f"{address}/api/v1/jobs")
 
 
 def test_a_daemon_is_known_by_its_pidfile_and_there_is_only_one(tmp_path: Path) -> None:
@@ -219,3 +225,10 @@ def test_restarts_under_load_lose_nothing_charge_nothing_and_double_nothing(stag
     assert {result.retries for result in results} == {0}
     assert stage.ledger.starts() == stage.ledger.ends() == {result.id: 1 for result in results}
     assert not any("died" in worker.output for worker in (*stopped, old))
+
+
+def fetched(url: str) -> bytes:
+    """What is at *url*."""
+    with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 - our own
+        found: bytes = response.read()
+    return found

@@ -12,6 +12,7 @@ import click
 
 from umbel.cli.asking import opened
 from umbel.cli.command import Command, Frame
+from umbel.cli.companion import CURE, NEEDED
 from umbel.cli.loglevel import checked_level
 from umbel.exceptions import ImproperlyConfigured
 from umbel.log import FORMATS, setup
@@ -24,7 +25,6 @@ By default it listens on this machine alone, and whoever is there may do everyth
 passwords and tokens, or takes the word of a proxy: those are settings, and their hashes are made with --hash-password
 and --new-token. What is given here beats the settings dashboard_….
 """
-NEEDED: Final = ("starlette", "jinja2", "uvicorn")
 LEAST_CHARACTERS: Final = 8
 _ADDRESS: Final = ("host", "port", "unix_socket")
 _logger: Final = logging.getLogger("umbel.dashboard")
@@ -81,9 +81,7 @@ def _once(*names: str, help: str, callback: Callable[[click.Context, click.Param
 def dashboard(frame: Frame, /, *, loglevel: str, logformat: str, **given: Any) -> int:
     """Serve it, and answer the exit code."""
     if any(find_spec(name) is None for name in NEEDED):
-        raise ImproperlyConfigured(
-            'the dashboard needs packages that are not installed: pip install "umbel[dashboard]"'
-        )
+        raise ImproperlyConfigured(f"the dashboard needs packages that are not installed: {CURE}")
     from umbel.dashboard.options import options_of
     from umbel.dashboard.server import Address, serve
     from umbel.dashboard.station import Station
