@@ -47,7 +47,6 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     leased: int
     rss: int | None
     cpu: float | None
-    processed: int | None
     up: float | None
     seen: float | None
 
@@ -90,7 +89,6 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
         leased=sum(child.leased for child in row.children),
         rss=view.rss if view else None,
         cpu=view.cpu if view else None,
-        processed=view.processed if view else None,
         up=time.time() - max(child.up_seconds for child in row.children),
         seen=None,
     )
@@ -113,7 +111,6 @@ def as_gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
         leased=0,
         rss=None,
         cpu=view.cpu,
-        processed=view.processed,
         up=view.started,
         seen=view.seen,
     )
