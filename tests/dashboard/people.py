@@ -26,7 +26,7 @@ PASSWORD: Final = "correct horse"
 SECRET: Final = "a secret of sixteen"
 PUBLIC: Final = {"/static/{name:path}", "/livez", "/login", "/logout"}
 """Tell nothing, or are how one comes in."""
-EXPORTS: Final = {"/metrics", f"{API}/openapi.json"}
+EXPORTS: Final = {"/metrics", f"{API}/openapi.json", "/live"}
 
 SITUATIONS: Final[dict[str, dict[str, str]]] = {
     "same-origin": {**OURS, "Sec-Fetch-Mode": "cors"},
