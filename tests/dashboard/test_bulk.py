@@ -17,6 +17,7 @@ from umbel.dashboard.bulk import Bulks
 from umbel.dashboard.options import Options
 from umbel.exceptions import BrokerUnavailable
 from umbel.history.views import Order
+from umbel.testing.conformance.eventually import eventually
 
 
 @pytest.fixture
@@ -36,12 +37,14 @@ async def seen(browser: httpx.AsyncClient, what: str, q: str) -> dict[str, Any]:
 
 async def over(browser: httpx.AsyncClient, bulk_id: str) -> dict[str, Any]:
     """How the action *bulk_id* has ended."""
-    for _ in range(3_000):
-        found: dict[str, Any] = (await browser.get(f"/api/v1/bulk/{bulk_id}")).json()["bulk"]
-        if found["state"] != "running":
-            return found
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"still running: {found}")
+    found: dict[str, Any] = {}
+
+    async def ended() -> bool:
+        found.update((await browser.get(f"/api/v1/bulk/{bulk_id}")).json()["bulk"])
+        return str(found["state"]) != "running"
+
+    await eventually(ended)
+    return found
 
 
 async def test_all_that_failed_is_sent_again_once(till: Till) -> None:
@@ -130,10 +133,8 @@ async def test_one_that_is_stopped_goes_no_further(till: Till, monkeypatch: pyte
         await begun.wait()
         assert (await browser.post("/api/v1/bulk/stop", json={"id": form["id"]})).status_code == 200
         go_on.set()
-        async with asyncio.timeout(30):
-            while (found := (await browser.get(f"/api/v1/bulk/{form['id']}")).json()["bulk"])["done"] == 0:
-                await asyncio.sleep(0.01)
-        assert (found["state"], found["done"]) == ("stopped", 1)
+        await eventually(lambda: getattr(till.stage.history.bulk(form["id"]), "done", 0) == 1)
+        assert (await over(browser, form["id"]))["state"] == "stopped"
         assert (await browser.post("/api/v1/bulk/stop", json={"id": form["id"]})).status_code == 400
     assert till.stage.history.count("task:till.pay").n == 2
 
