@@ -44,6 +44,10 @@ class Stage:
             self.until(lambda: all(self.app.AsyncResult(job).ready() for job in jobs))
         self.until(lambda: self.record() and all(self._over(job) for job in jobs))
 
+    async def arun(self, *jobs: str) -> None:
+        """The async twin of `run`."""
+        await asyncio.to_thread(self.run, *jobs)
+
     def record(self) -> bool:
         """Record what was told by now, and how the queues are. Always True."""
         asyncio.run(self.arecord())

@@ -33,7 +33,7 @@ async def cancel(visit: Visit, flow: Flow) -> Done:
     found = await visit.app.flows.aget(flow.flow)
     if found is None:
         raise Missing(f"There is no flow {flow.flow}, or it was forgotten.")
-    raise Refused(f"This flow has ended: {found.state}.")
+    raise Refused(f"This flow does not run any more: it is {found.state}.")
 
 
 async def retry(visit: Visit, retry: Retry) -> Done:

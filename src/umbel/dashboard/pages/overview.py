@@ -108,8 +108,8 @@ async def show(visit: Visit, asked: Windowed) -> Overview:
         depth=figures.depth(told.series, told.depths, marks=marks),
         tasks=tuple(each for each in map(figures.task_figures, told.totals) if each.ended)[:SHOWN_TASKS],
         errors=tuple(told.errors),
-        late=tuple(_late(schedules or (), time.time())),
-        unserved=tuple(_unserved(now)),
+        late=tuple(late(schedules or (), time.time())),
+        unserved=tuple(unserved(now)),
         trouble=tuple(dict.fromkeys(each for each in (blank, silent, unscheduled) if each)),
     )
 
@@ -148,7 +148,8 @@ def _tiles(now: Survey | None, points: Sequence[Point], seconds: float) -> Tiles
     )
 
 
-def _late(schedules: Sequence[ScheduleView], now: float) -> Iterator[Late]:
+def late(schedules: Sequence[ScheduleView], now: float) -> Iterator[Late]:
+    """Those of *schedules* that are overdue at the moment *now*, or whose last job was late."""
     for each in schedules:
         if each.paused or not each.enabled:
             continue
@@ -159,7 +160,8 @@ def _late(schedules: Sequence[ScheduleView], now: float) -> Iterator[Late]:
             yield Late(each.name, None, each.lateness or 0.0)
 
 
-def _unserved(now: Survey | None) -> Iterator[Unserved]:
+def unserved(now: Survey | None) -> Iterator[Unserved]:
+    """The queues that hold jobs and that no worker serves."""
     if now is None:
         return
     served = {queue for worker in now.workers for child in worker.children for queue in child.queues}

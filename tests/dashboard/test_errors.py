@@ -1,0 +1,79 @@
+"""Errors in groups, and what is done about them."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.dashboard.stage import Stage
+from tests.dashboard.test_overview import line, read
+
+
+async def test_errors_that_differ_in_their_numbers_are_one_group(visitor: httpx.AsyncClient) -> None:
+    told = await read(visitor, "/errors")
+    (group,) = told["groups"]
+    assert (group["type"], group["template"], group["count"], group["status"]) == (
+        "ValueError",
+        "order <n> is refused",
+        4,
+        "open",
+    )
+    page = await visitor.get("/errors")
+    assert f"/errors/{group['id']}" in page.text
+    assert (await read(visitor, "/errors?status=resolved"))["groups"] == []
+
+
+async def test_a_group_tells_where_it_comes_from_and_one_error_in_full(visitor: httpx.AsyncClient) -> None:
+    (group,) = (await read(visitor, "/errors"))["groups"]
+    told = await read(visitor, f"/errors/{group['id']}?range=1h")
+    assert told["spread"]["tasks"] == {"shop.refuse": 3, "shop.label": 1}
+    assert told["spread"]["workers"] == {"umbel@testing": 4}
+    assert sum(value or 0 for value in line(told["chart"], "errors")) == 4
+    assert len(told["jobs"]) == 4
+    assert "raise ValueError" in told["sample"]["attempt"]["traceback"]
+    page = await visitor.get(f"/errors/{group['id']}")
+    assert "raise ValueError" in page.text
+    assert f"q=group%3A{group['id']}+state%3Afailed" in page.text
+
+
+async def test_a_group_that_is_not_there_is_missing(visitor: httpx.AsyncClient) -> None:
+    assert (await visitor.get("/errors/999")).status_code == 404
+    assert (await visitor.get("/errors/none")).status_code == 400
+    assert (await visitor.post("/api/v1/errors/resolve", json={"group": 999})).status_code == 404
+
+
+async def test_what_was_resolved_regresses_and_what_is_muted_stays_so(stage: Stage) -> None:
+    @stage.app.task(name="shop.refuse")
+    def refuse(order: int) -> None:
+        raise ValueError(f"order {order} is refused")
+
+    async def fail() -> None:
+        handle = await refuse.adelay(7)
+        await stage.arun(handle.id)
+
+    async def status(shown: str) -> list[str]:
+        return [group["status"] for group in (await read(client, f"/errors?status={shown}"))["groups"]]
+
+    await fail()
+    async with stage.browsing() as client:
+        (group,) = (await read(client, "/errors"))["groups"]
+        number = {"group": group["id"]}
+        answer = await client.post("/api/v1/errors/resolve", json=number)
+        assert answer.status_code == 200
+        assert "regressed" in answer.json()["text"]
+    async with stage.browsing() as client:
+        assert await status("unresolved") == []
+        assert await status("resolved") == ["resolved"]
+    await fail()
+    async with stage.browsing() as client:
+        assert await status("unresolved") == ["regressed"]
+        await client.post("/api/v1/errors/mute", json=number)
+    await fail()
+    async with stage.browsing() as client:
+        assert await status("unresolved") == []
+        assert await status("muted") == ["muted"]
+        await client.post("/api/v1/errors/reopen", json=number)
+    async with stage.browsing() as client:
+        assert await status("all") == ["open"]
+        audits = stage.history.audits(limit=20)
+    done = [(each.what, each.target) for each in audits if each.outcome.startswith("done")]
+    assert done == [(f"errors.{what}", f"group:{group['id']}") for what in ("reopen", "mute", "resolve")]
