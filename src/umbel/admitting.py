@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
+from umbel import spans
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.limits import Admission, LimitHolder, LimitStore
@@ -72,7 +73,8 @@ def dispatch(host: Host, made: Sequence[Made], connection: object | None = None)
     if admissions is None:
         send(host, jobs, connection)
         return
-    sent = _stand(made, _store(host, made).admit(admissions))
+    with spans.sending(jobs):
+        sent = _stand(made, _store(host, made).admit(admissions))
     tell(host, sent)
     note(sent)
     _refuse_duplicates(made)
@@ -85,7 +87,8 @@ async def adispatch(host: Host, made: Sequence[Made], connection: object | None 
     if admissions is None:
         await asend(host, jobs, connection)
         return
-    sent = _stand(made, await _store(host, made).aadmit(admissions))
+    with spans.sending(jobs):
+        sent = _stand(made, await _store(host, made).aadmit(admissions))
     tell(host, sent)
     await anote(sent)
     _refuse_duplicates(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from umbel import spans
 from umbel.contracts.broker import Sender
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import TransactionalSender
@@ -41,11 +42,13 @@ def send(host: Host, jobs: Sequence[Job], connection: object | None = None) -> N
     Raises as `Sender.send`, and `ImproperlyConfigured` for a broker that cannot do that, or a connection that it does
     not understand.
     """
+    with spans.sending(jobs):
+        if connection is None:
+            host.broker.send(jobs)
+        else:
+            _transactional(host).send_in(jobs, connection)
     if connection is None:
-        host.broker.send(jobs)
         tell(host, jobs)
-    else:
-        _transactional(host).send_in(jobs, connection)
     note(jobs)
 
 
@@ -67,11 +70,13 @@ def note(jobs: Sequence[Job]) -> None:
 
 async def asend(host: Host, jobs: Sequence[Job], connection: object | None = None) -> None:
     """The async twin of `send`, for an async connection."""
+    with spans.sending(jobs):
+        if connection is None:
+            await host.broker.asend(jobs)
+        else:
+            await _transactional(host).asend_in(jobs, connection)
     if connection is None:
-        await host.broker.asend(jobs)
         tell(host, jobs)
-    else:
-        await _transactional(host).asend_in(jobs, connection)
     await anote(jobs)
 
 

@@ -132,7 +132,8 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             return self._eager(host, job)
         # Not left to `dispatch` where it has no more to do: every call pays for each call.
         plain = self.regulation is None and not host.conf.regulates and self._said.connection is None
-        if plain and self._host is not None and not after_task_publish.receivers and running.get() is None:
+        watched = before_task_publish.receivers or after_task_publish.receivers
+        if plain and self._host is not None and not watched and running.get() is None:
             host.broker.send((job,))
             if host.teller is not None:
                 host.teller.sent((job,))

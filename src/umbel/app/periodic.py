@@ -13,6 +13,7 @@ from umbel.model.schedule import Entry
 from umbel.options import seconds
 from umbel.schedules.wanted import POLICIES, Wanted, expiry, wanted
 from umbel.settings import Settings
+from umbel.spans import unsent
 from umbel.wire.ticks import template
 
 MAX_BYTES: Final = 2 * 1024 * 1024
@@ -113,7 +114,8 @@ def entry_of(app: Host, asked: Wanted) -> Entry:
     if expires is None and "expires" not in options and own is not None:
         expires = seconds(own, "expires")
     try:
-        job = app.job_named(name, described["args"], described["kwargs"], options)
+        with unsent():
+            job = app.job_named(name, described["args"], described["kwargs"], options)
     except (EncodeError, TypeError, ValueError) as error:
         raise type(error)(f"schedule {asked.name!r}: {error}") from error
     return Entry(

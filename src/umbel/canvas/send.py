@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from umbel import publishing
+from umbel import publishing, spans
 from umbel.admitting import Made, adispatch, dispatch
 from umbel.canvas.compiler import Compiler, Entry, Handle, More
 from umbel.canvas.expiry import expiry
@@ -57,8 +57,9 @@ def send(sig: Signature[Any], args: Sequence[Any], kwargs: Mapping[str, Any] | N
 
         return apply(sig, args, kwargs, options)
     connection = options.pop("connection", None)
-    steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
-    return _noted(drive(steps, lambda command: carry_out(host, command, connection)))
+    with spans.flow(sig.subtask_type):
+        steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
+        return _noted(drive(steps, lambda command: carry_out(host, command, connection)))
 
 
 async def asend(
@@ -74,8 +75,9 @@ async def asend(
         # Not here: a task that blocks would block the caller's loop, and one with a loop of its own cannot nest it.
         return await asyncio.to_thread(apply, sig, args, kwargs, options)
     connection = options.pop("connection", None)
-    steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
-    return _noted(await adrive(steps, lambda command: acarry_out(host, command, connection)))
+    with spans.flow(sig.subtask_type):
+        steps = leaving(sig, More(tuple(args), kwargs or {}, options), host)
+        return _noted(await adrive(steps, lambda command: acarry_out(host, command, connection)))
 
 
 def _noted(handle: Handle | None) -> Handle | None:

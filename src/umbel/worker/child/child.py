@@ -82,9 +82,11 @@ class Child:
         self._switch = Switch(app, options, executor, self._notebook)
         self._counting = Counting(app.tasks, self._consumer.held, gate) if options.counted else None
         executor.watched = options.counted
+        self._isolator: Isolator | None = None
         if options.nursery >= 0:
             nursery = socket.socket(fileno=options.nursery)
-            self._consumer.isolate(Isolator(nursery, self._notebook, options.max_tasks, desk))
+            self._isolator = Isolator(nursery, self._notebook, options.max_tasks, desk)
+            self._consumer.isolate(self._isolator)
         self._app = app
         self._worker = options.worker
         self._announcing: set[asyncio.Future[None]] = set()
@@ -119,6 +121,8 @@ class Child:
             await self._switch.aclose()
             if self._counting is not None:
                 await self._counting.aclose()
+            if self._isolator is not None:
+                await asyncio.to_thread(self._isolator.close)
             lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
             await self._say_farewell(LOST_STATUS if lost else STOPPED_STATUS)
             await self._app.aclose()

@@ -36,6 +36,8 @@ TIMEOUT_GRACE_SECONDS: Final = 0.5
 REVOKE_GRACE_SECONDS: Final = 1.0
 HOOK_SECONDS: Final = 10.0
 """How long the hooks of a job may take whose process was killed."""
+FAREWELL_SECONDS: Final = 2.0
+"""How long processes may take, at the end of a child, for what they still have to tell: events, spans, signals."""
 _NEVER: Final = float("inf")
 
 logger = logging.getLogger("umbel.worker")
@@ -97,12 +99,23 @@ class Isolate:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
-    def close(self, *, kill: bool) -> None:
-        """Let it go: it ends by itself, or at once and with all that it has started."""
-        if kill:
-            self.signal(signal.SIGKILL)
+    def kill(self) -> None:
+        """End it at once, and all that it has started."""
+        self.signal(signal.SIGKILL)
         self._end.close()
         os.close(self._process)
+
+    def dismiss(self) -> None:
+        """Let it go: it says farewell and ends by itself. Nothing but `gone` may be asked of it then."""
+        self._poll.unregister(self._end)
+        self._end.close()
+
+    def gone(self, seconds: float) -> bool:
+        """Whether one that was dismissed has ended within *seconds*."""
+        ended = bool(self._poll.poll(max(0.0, seconds) * 1000))
+        if ended:
+            os.close(self._process)
+        return ended
 
 
 class Case:
@@ -175,7 +188,9 @@ class Isolator:
         self._notes = notes
         self._max_jobs = max_jobs
         self._turn = threading.Lock()
+        self._farewells = threading.Lock()
         self._idle: list[Isolate] = []
+        self._leaving: list[Isolate] = []
         self._cases: dict[str, Case] = {}
 
     def run(self, run: Run, limits: Limits | None) -> Outcome:
@@ -196,6 +211,15 @@ class Isolator:
         finally:
             self._cases.pop(delivery.id, None)
             self._notes.forget(delivery)
+
+    def close(self) -> None:
+        """Dismiss all, when nothing runs any more, and wait a moment: what they still have to tell ends with us."""
+        end = time.monotonic() + FAREWELL_SECONDS
+        for isolate in self._idle:
+            isolate.dismiss()
+        for isolate in (*self._idle, *self._leaving):
+            isolate.gone(end - time.monotonic())
+        self._idle, self._leaving = [], []
 
     def _tell(self, run: Run, outcome: Outcome) -> None:
         """The process of *run* has been killed: tell the hooks of its task, in another one, or whoever listens."""
@@ -226,7 +250,7 @@ class Isolator:
             try:
                 isolate.begin(order)
             except OSError:  # it was killed while it was idle
-                isolate.close(kill=True)
+                isolate.kill()
             else:
                 return Case(run, isolate, limits)
         with self._turn:
@@ -246,7 +270,7 @@ class Isolator:
             if not case.told and self._desk.revoked(case.run.delivery.id):
                 case.told = True
                 isolate.signal(REVOKED_SIGNAL)
-        isolate.close(kill=True)
+        isolate.kill()
         return None
 
     def _hear(self, case: Case, parcel: Parcel) -> None:
@@ -269,7 +293,11 @@ class Isolator:
         isolate = case.isolate
         spent = self._max_jobs is not None and isolate.served >= self._max_jobs
         # One that was struck may be struck again, late; what one job leaves in memory is not the next one's fault.
-        if case.why or spent or case.run.task.memory_limit is not None:
-            isolate.close(kill=bool(case.why))
+        if case.why:
+            isolate.kill()
+        elif spent or case.run.task.memory_limit is not None:
+            isolate.dismiss()
+            with self._farewells:
+                self._leaving = [*(each for each in self._leaving if not each.gone(0.0)), isolate]
         else:
             self._idle.append(isolate)

@@ -1,0 +1,30 @@
+"""The names of what spans tell: OpenTelemetry's conventions for messaging, which are not final, so they stand here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SYSTEM: Final = "messaging.system"
+OPERATION: Final = "messaging.operation.name"
+OPERATION_TYPE: Final = "messaging.operation.type"
+DESTINATION: Final = "messaging.destination.name"
+MESSAGE_ID: Final = "messaging.message.id"
+CONVERSATION_ID: Final = "messaging.message.conversation_id"
+"""The job at whose call the family of a job began."""
+BATCH_COUNT: Final = "messaging.batch.message_count"
+ERROR_TYPE: Final = "error.type"
+
+TASK: Final = "umbel.task.name"
+ATTEMPT: Final = "umbel.task.attempt"
+"""Which run of its job it is, from 1."""
+STATE: Final = "umbel.task.state"
+"""How the run ended, in Celery's words."""
+FLOW: Final = "umbel.flow.kind"
+GROUP: Final = "umbel.group.id"
+PARENT: Final = "umbel.parent.id"
+SCHEDULE: Final = "umbel.schedule.name"
+
+UMBEL: Final = "umbel"
+CREATE: Final = "create"
+SEND: Final = "send"
+PROCESS: Final = "process"
