@@ -29,7 +29,9 @@ async function refresh() {
   }
   running = true;
   try {
-    await window.htmx.ajax("GET", location.pathname + location.search, { target: "#live", swap: "innerMorph" });
+    // A list that is full says where it is found as it is now, so that new rows push none out.
+    const address = region.querySelector("[data-address]")?.dataset.address ?? location.pathname + location.search;
+    await window.htmx.ajax("GET", address, { target: "#live", swap: "innerMorph" });
     document.dispatchEvent(new CustomEvent("umbel:shown"));
   } finally {
     setTimeout(() => {
