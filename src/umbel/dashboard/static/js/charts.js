@@ -2,7 +2,7 @@
 // Colours come from the style sheet, so a change of theme draws anew; a click or a drag leads to the jobs of that time.
 const HEIGHT = 200;
 const CLICK_PX = 4;
-const drawn = new Map(); // plot -> {plot: uPlot, data: text, observer}
+const drawn = new Map(); // holder -> {plot: uPlot, text, observer, chart}
 let loading = null;
 
 function load() {
@@ -211,21 +211,31 @@ function nearest(chart, u) {
   return far[best] <= 24 ? chart.lines[best] : undefined;
 }
 
-function draw(uPlot, holder) {
+const alike = (a, b) =>
+  a.unit === b.unit && a.lines.length === b.lines.length && a.lines.every((line, n) => line.label === b.lines[n].label && line.tone === b.lines[n].tone);
+const columns = (chart) => [chart.times, ...chart.lines.map((line) => line.values)];
+
+function draw(uPlot, holder, anew) {
   const text = holder.dataset.chart;
   const chart = JSON.parse(text);
   const old = drawn.get(holder);
+  if (old && !anew && alike(old.chart, chart)) {
+    Object.assign(old.chart, chart); // what was handed to uPlot looks into it
+    old.text = text;
+    old.plot.setData(columns(chart));
+    return;
+  }
   old?.plot.destroy();
   old?.observer.disconnect();
   holder.replaceChildren();
   const width = holder.clientWidth;
   if (!width) return drawn.delete(holder);
-  const plot = new uPlot(options(chart, holder, width), [chart.times, ...chart.lines.map((line) => line.values)], holder);
+  const plot = new uPlot(options(chart, holder, width), columns(chart), holder);
   const observer = new ResizeObserver(() => {
     if (holder.clientWidth && Math.abs(holder.clientWidth - plot.width) > 1) plot.setSize({ width: holder.clientWidth, height: HEIGHT });
   });
   observer.observe(holder);
-  drawn.set(holder, { plot, text, observer });
+  drawn.set(holder, { plot, text, observer, chart });
 }
 
 async function show(anew) {
@@ -239,7 +249,7 @@ async function show(anew) {
   const changed = holders.filter((holder) => anew || drawn.get(holder)?.text !== holder.dataset.chart);
   if (!changed.length) return;
   const uPlot = await load();
-  for (const holder of changed) if (holder.isConnected && !holder.matches(":has(.u-over:active)")) draw(uPlot, holder);
+  for (const holder of changed) if (holder.isConnected && !holder.matches(":has(.u-over:active)")) draw(uPlot, holder, anew);
 }
 
 document.addEventListener("umbel:shown", () => show(false));
