@@ -22,8 +22,8 @@ help:  ## show this list
 
 install: $(INSTALLED)  ## make the virtual environment
 
-demo: $(INSTALLED)  ## start a worker, send jobs and watch them run
-	@$(BIN)/python -m examples.demo
+demo: $(INSTALLED)  ## start a worker, send jobs and watch them run; SERVE=1: in the dashboard, too
+	@SERVE=$(SERVE) $(BIN)/python -m examples.demo
 
 test: $(INSTALLED)  ## every test
 	@$(SERVERS) install

@@ -1,6 +1,7 @@
 """Everything at once: `python -m examples.demo` starts workers, sends them work, and checks what they did.
 
-No server is needed: jobs are in an SQLite file in a temporary folder, and the SMTP server is in this process.
+No server is needed: jobs are in SQLite files, and the SMTP server is in this process. The dashboard runs beside it;
+with ``SERVE=1`` it is served until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+from examples.local_dashboard import local_dashboard
 from examples.local_worker import LocalWorker
 from examples.mailer.server import Mailbox
 
@@ -70,8 +73,8 @@ async def quickstart(folder: Path) -> Row:
 
 async def mailer(folder: Path) -> Row:
     """Mail to four people, one of whose servers says "try again later" first."""
+    del folder  # nothing is kept
     async with Mailbox(greylisted=frozenset({GREYLISTED})) as mailbox:
-        os.environ["UMBEL_BROKER_URL"] = f"sqlite:///{folder / 'mailer.sqlite3'}"
         from examples.mailer.tasks import send_mail
 
         variables = {"MAILER_SMTP": mailbox.address, "MAILER_BACKOFF": "0.5"}
@@ -87,7 +90,6 @@ async def mailer(folder: Path) -> Row:
 
 async def images(folder: Path) -> Row:
     """Thumbnails of a dozen images, whose sizes are then measured."""
-    os.environ["UMBEL_BROKER_URL"] = f"sqlite:///{folder / 'images.sqlite3'}"
     from examples.images.draw import draw_all
     from examples.images.tasks import thumbnail
 
@@ -120,7 +122,6 @@ def check_thumbnail(picture: Path, path: Path, told: tuple[int, int]) -> None:
 
 async def etl(folder: Path) -> Row:
     """Orders are read from many files; the worker is killed in the middle, and another goes on."""
-    os.environ["UMBEL_BROKER_URL"] = f"sqlite:///{folder / 'etl.sqlite3'}"
     from examples.etl.orders import write_all
     from examples.etl.tasks import app, pipeline
 
@@ -152,9 +153,6 @@ async def files_read(app: Umbel, flow: str, at_least: int) -> int:
         await asyncio.sleep(0.02)
 
 
-EXAMPLES: Final[tuple[Callable[[Path], Awaitable[Row]], ...]] = (quickstart, mailer, images, etl)
-
-
 def print_table(rows: list[tuple[Row, float]]) -> None:
     """What ran, one line each, and where its output is."""
     heads = ("what ran", "jobs", "outcome", "retries", "time")
@@ -171,22 +169,47 @@ def print_table(rows: list[tuple[Row, float]]) -> None:
 
 
 async def run(folder: Path) -> int:
-    """Run every example; answers the exit code."""
+    """Run every example, with the dashboard beside all but the first, which is on its own; answers the exit code."""
     rows: list[tuple[Row, float]] = []
-    for example in EXAMPLES:
-        name = str(example.__name__)
-        print(f"{name} …", flush=True)
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                rows.append((await example(folder), time.perf_counter() - began))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker's log tells more
-            print(f"\n{name} failed: {type(error).__name__}: {error}\n\nIts worker said:", file=sys.stderr)
-            log = OUTPUT / f"{name}.log"
-            print(log.read_text() if log.exists() else "(it was not started)", file=sys.stderr)
-            return 1
-    print_table(rows)
+    if not await run_one(quickstart, folder, rows):
+        return 1
+    os.environ["UMBEL_BROKER_URL"] = f"sqlite:///{OUTPUT / 'jobs.db'}"
+    os.environ["UMBEL_HISTORY_URL"] = f"sqlite:///{OUTPUT / 'history.db'}"
+    async with local_dashboard("examples.etl.tasks", ROOT, OUTPUT / "dashboard.log", {}) as address:
+        for example in (mailer, images, etl):
+            if not await run_one(example, folder, rows):
+                return 1
+        print_table(rows)
+        await show(address)
     return 0
+
+
+async def run_one(example: Callable[[Path], Awaitable[Row]], folder: Path, rows: list[tuple[Row, float]]) -> bool:
+    """Run *example* and add what it did to *rows*; False if it went wrong."""
+    name = str(getattr(example, "__name__", example))
+    print(f"{name} …", flush=True)
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            rows.append((await example(folder), time.perf_counter() - began))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the worker's log tells more
+        print(f"\n{name} failed: {type(error).__name__}: {error}\n\nIts worker said:", file=sys.stderr)
+        log = OUTPUT / f"{name}.log"
+        print(log.read_text() if log.exists() else "(it was not started)", file=sys.stderr)
+        return False
+    return True
+
+
+async def show(address: str) -> None:
+    """Say where the dashboard is; with ``SERVE=1`` wait until somebody presses Ctrl-C."""
+    if os.environ.get("SERVE", "") in {"", "0"}:
+        print(f"dashboard: {address} with all of this, if you run make demo SERVE=1")
+        return
+    print(f"dashboard: {address} until you press Ctrl-C", flush=True)
+    pressed = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, pressed.set)
+    await pressed.wait()
 
 
 def main() -> int:
