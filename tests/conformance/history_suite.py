@@ -253,6 +253,24 @@ class HistorySuite(HistoryStage):
         assert total.wait[1] == pytest.approx(1.024, rel=0.1)
         assert self.history.series(NOW - 60, NOW, task="nobody").points == ()
 
+    def test_what_was_long_ago_is_charted_by_what_is_kept_of_it(self) -> None:
+        self.write(batch(1, tallies=[Tally("t", "q", NOW, sent=2, runs={3: 2})]))
+        retention = Retention(self.archive, Terms(1e9, 1e9, 10, 2**40), lambda _: None)
+        for days, span in ((0, 10), (3, 60), (20, 3_600)):
+            self.clock.now = NOW + days * 86_400
+            retention.prune(self.clock.now)
+            series, totals = self.history.series(NOW - 600, NOW), self.history.totals(NOW - 600, NOW)
+            assert (series.span, [each.sent for each in series.points]) == (span, [2])
+            assert [(each.name, each.sent) for each in totals] == [("t", 2)]
+
+    def test_totals_of_many_are_made_of_longer_spans(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        told = [Tally(f"t{n % 2}", "q", NOW - 60 * n, sent=1, waits={3: 1}) for n in range(50)]
+        self.write(batch(1, tallies=told))
+        monkeypatch.setattr("umbel.history.charts.MAX_ROWS", 5)
+        assert [(each.sent, each.wait[0]) for each in self.history.totals(NOW - 3_600, NOW)] == [
+            (25, pytest.approx(0.0015, rel=0.1))
+        ] * 2
+
     def test_the_pulse_of_a_task_is_how_many_of_its_jobs_ended(self) -> None:
         told = [Tally(f"t{n % 2}", "q", NOW - 60 * n, sent=5, succeeded=n, failed=1) for n in range(10)]
         self.write(batch(1, tallies=told))

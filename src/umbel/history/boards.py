@@ -14,6 +14,7 @@ from umbel.history.states import name_of
 from umbel.history.views import Audit, FlowView, Gap, QueueSample, QueueView, Release, ScheduleRun, TaskView, WorkerView
 
 HOUR: Final = 3_600
+MINUTE: Final = 60
 MAX_SHOWN: Final = 1_000
 MAX_MEMBERS: Final = 10_000
 MAX_TASKS: Final = 5_000
@@ -24,7 +25,7 @@ SETTLED_SECONDS: Final = 15.0
 def queues(transaction: Transaction, labels: Labels, now: float) -> list[QueueView]:
     """Each queue that was sampled within the last hour."""
     found: dict[int, list[QueueSample]] = {}
-    for row in transaction.rows("reading.queues", int(now) - HOUR):
+    for row in transaction.rows("reading.queues", int(now) - HOUR, int(now) - MINUTE):
         found.setdefault(int(row[0]), []).append(_sample(row))
     names = labels.names(transaction, found)
     views = [

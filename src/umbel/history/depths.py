@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from umbel.contracts.history import Transaction
-from umbel.history.charts import step_of
 from umbel.history.jobs import seconds
+from umbel.history.window import Window
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -29,9 +29,9 @@ class Depths(msgspec.Struct, frozen=True):
     points: tuple[Depth, ...]
 
 
-def depths(transaction: Transaction, start: float, end: float) -> Depths:
-    """What all queues held from *start* to *end*; at most 400 points."""
-    step = step_of(start, end)
+def depths(transaction: Transaction, window: Window) -> Depths:
+    """What all queues held in *window*; at most 400 points."""
+    step, start, end = window.step, window.start, window.end
     rows = transaction.rows("depths.together", step, int(start) // step * step, int(end))
     found = tuple(
         Depth(float(at), float(ready), float(delayed), float(running), float(held), seconds(oldest))

@@ -27,7 +27,7 @@ MAX_GROUPS: Final = 1_000
 MAX_COUNTED: Final = 5_000
 
 
-class Window(msgspec.Struct, frozen=True):
+class Stretch(msgspec.Struct, frozen=True):
     """From *start* to *end*, which is read by units: minutes or hours."""
 
     start: float
@@ -53,19 +53,19 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def listed(
-    transaction: Transaction, labels: Labels, window: Window, limit: int, statuses: Sequence[Status]
+    transaction: Transaction, labels: Labels, stretch: Stretch, limit: int, statuses: Sequence[Status]
 ) -> list[ErrorGroup]:
-    """The groups with the most errors in *window*; of these *statuses*, if any are given."""
-    counts = {int(group): int(n) for group, n in transaction.rows(window.named("error_counts"), *window.bounds)}
+    """The groups with the most errors in *stretch*; of these *statuses*, if any are given."""
+    counts = {int(group): int(n) for group, n in transaction.rows(stretch.named("error_counts"), *stretch.bounds)}
     if statuses:
         meant = {int(group) for (group,) in transaction.among("reading.groups_with", list(statuses))}
         counts = {group: n for group, n in counts.items() if group in meant}
     most = sorted(counts, key=lambda group: (-counts[group], group))[: min(limit, MAX_GROUPS)]
     if not most:
         return []
-    width = window.width(SPARKS)
+    width = stretch.width(SPARKS)
     sparks: dict[int, list[tuple[int, int]]] = {}
-    for group, at, n in transaction.among(window.named("error_sparks"), most, width, *window.bounds):
+    for group, at, n in transaction.among(stretch.named("error_sparks"), most, width, *stretch.bounds):
         sparks.setdefault(int(group), []).append((int(at), int(n)))
     rows = transaction.among("reading.error_groups", most)
     found = [
@@ -74,13 +74,13 @@ def listed(
     return sorted(found, key=lambda group: (-group.count, group.id))
 
 
-def one(transaction: Transaction, labels: Labels, group: int, window: Window) -> ErrorGroup | None:
+def one(transaction: Transaction, labels: Labels, group: int, stretch: Stretch) -> ErrorGroup | None:
     """One group, with its counts over time."""
     rows = transaction.among("reading.error_groups", [group])
     if not rows:
         return None
-    width = window.width(POINTS)
-    found = transaction.among(window.named("error_sparks"), [group], width, *window.bounds)
+    width = stretch.width(POINTS)
+    found = transaction.among(stretch.named("error_sparks"), [group], width, *stretch.bounds)
     times = [(int(at), int(n)) for _, at, n in found]
     return _group(transaction, labels, rows[0], (sum(n for _, n in times), width, times))
 

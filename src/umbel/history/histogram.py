@@ -8,7 +8,9 @@ with few buckets far apart is stored as a map.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -29,35 +31,27 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[int, int])
 
 
-class Sum:
-    """Histograms, added up."""
-
-    def __init__(self) -> None:
-        self._lanes: dict[int, int] = {}
-        self._room = 2**ROOM_BITS
-        self._counts: dict[int, int] = {}
-
-    def add(self, found: bytes) -> None:
-        """Add one as it is stored. Raises `DecodeError`."""
+def together(many: Iterable[bytes]) -> list[int]:
+    """The counts by bucket of *many* histograms, as they are stored, added up. Raises `DecodeError`."""
+    total = [0] * BUCKETS
+    room = 2**ROOM_BITS
+    lanes: dict[bytes, int] = {}  # by their heads
+    get, number = lanes.get, int.from_bytes
+    for found in many:
         if not found:
-            return
+            continue
         if found[0] != LANES:
-            merge(self._counts, unpacked(found))
-            return
-        width, first = _head(found)
-        lanes = int.from_bytes(found[HEAD_BYTES:], "little") << 8 * width * first
-        self._lanes[width] = self._lanes.get(width, 0) + lanes
-        self._room -= 1
-        if not self._room:
-            self.counts()
-
-    def counts(self) -> dict[int, int]:
-        """The counts of all of them together."""
-        for width, lanes in self._lanes.items():
-            merge(self._counts, _counted(width, 0, lanes.to_bytes(width * BUCKETS, "little")))
-        self._lanes.clear()
-        self._room = 2**ROOM_BITS
-        return self._counts
+            for bucket, count in unpacked(found).items():
+                total[bucket] += count
+            continue
+        head = found[:HEAD_BYTES]
+        lanes[head] = get(head, 0) + number(found[HEAD_BYTES:], "little")
+        room -= 1
+        if not room:
+            total = _settled(total, lanes)
+            lanes.clear()
+            room = 2**ROOM_BITS
+    return _settled(total, lanes)
 
 
 def packed(counts: Mapping[int, int]) -> bytes:
@@ -74,7 +68,7 @@ def unpacked(found: bytes) -> dict[int, int]:
     if not found:
         return {}
     if found[0] == LANES:
-        return _counted(*_head(found), found[HEAD_BYTES:])
+        return _counted(found)
     try:
         return _decoder.decode(found)
     except msgspec.MsgspecError as error:
@@ -96,17 +90,12 @@ def merge(into: dict[int, int], more: Mapping[int, int]) -> None:
         into[bucket] = get(bucket, 0) + count
 
 
-def percentiles(counts: Mapping[int, int], wanted: Sequence[float]) -> list[float | None]:
-    """For each of *wanted* (0-1), which grow, the seconds below which that share is; None for an empty histogram."""
-    total = sum(counts.values())
-    found: list[float | None] = []
-    below = 0
-    for bucket in sorted(counts):
-        below += counts[bucket]
-        while len(found) < len(wanted) and below >= wanted[len(found)] * total:
-            # Between the ends of the bucket: half its width is the most that this can be wrong.
-            found.append(seconds_of(bucket) / 2**0.125)
-    return found + [None] * (len(wanted) - len(found))
+def percentiles(counts: Sequence[int], wanted: Iterable[float]) -> list[float | None]:
+    """The seconds below which each share of *wanted* (0-1) of *counts*, by bucket, is; None if they are all 0."""
+    below = list(accumulate(counts))
+    total = below[-1]
+    # Between the ends of the bucket: half its width is the most that this can be wrong.
+    return [seconds_of(bisect_left(below, share * total)) / 2**0.125 if total else None for share in wanted]
 
 
 def _as_lanes(counts: Mapping[int, int], most: float) -> bytes | None:
@@ -120,13 +109,32 @@ def _as_lanes(counts: Mapping[int, int], most: float) -> bytes | None:
     return bytes((LANES, width, low)) + struct.pack(f"<{length}{_FORMATS[width]}", *values)
 
 
+def _settled(total: list[int], lanes: Mapping[bytes, int]) -> list[int]:
+    """*total* with the sums of *lanes* added."""
+    widths: dict[int, int] = {}
+    for head, value in lanes.items():
+        width, first = _head(head)
+        widths[width] = widths.get(width, 0) + (value << 8 * width * first)
+    for width, value in widths.items():
+        try:
+            counts = struct.unpack(f"<{BUCKETS}{_FORMATS[width]}", value.to_bytes(width * BUCKETS, "little"))
+        except OverflowError as error:
+            raise DecodeError("a histogram cannot be read: it has too many buckets") from error
+        total = [old + new for old, new in zip(total, counts, strict=True)]
+    return total
+
+
 def _head(found: bytes) -> tuple[int, int]:
     """The width of the lanes in *found*, and their first bucket. Raises `DecodeError`."""
-    if len(found) <= HEAD_BYTES or found[1] not in _FORMATS or (len(found) - HEAD_BYTES) % found[1]:
+    if len(found) < HEAD_BYTES or found[1] not in _FORMATS:
         raise DecodeError("a histogram cannot be read: it is cut off")
     return found[1], found[2]
 
 
-def _counted(width: int, first: int, lanes: bytes) -> dict[int, int]:
+def _counted(found: bytes) -> dict[int, int]:
+    width, first = _head(found)
+    lanes = found[HEAD_BYTES:]
+    if len(lanes) % width:
+        raise DecodeError("a histogram cannot be read: it is cut off")
     values: Iterable[int] = struct.unpack(f"<{len(lanes) // width}{_FORMATS[width]}", lanes)
     return {bucket: count for bucket, count in enumerate(values, first) if count}

@@ -13,7 +13,7 @@ from umbel.history import boards, bulk, charts, groups, jobs
 from umbel.history.bounds import short, text
 from umbel.history.depths import Depths, depths
 from umbel.history.gauge import Gauge
-from umbel.history.groups import Status, Window
+from umbel.history.groups import Status, Stretch
 from umbel.history.ingest import Ingest, Written
 from umbel.history.jobs import Asked
 from umbel.history.labels import Labels
@@ -43,6 +43,7 @@ from umbel.history.views import (
     Totals,
     WorkerView,
 )
+from umbel.history.window import Window
 from umbel.model.event import Batch
 
 T = TypeVar("T")
@@ -121,28 +122,32 @@ class History:
 
     def series(self, start: float, end: float, *, task: str = "", queue: str = "") -> Series:
         """What happened from *start* to *end*, at most 400 points; of all jobs, or of one *task* or one *queue*."""
-        return self._read(lambda step: charts.series(step, start, end, task, queue))
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: charts.series(step, window, task, queue))
 
     def totals(self, start: float, end: float, by: Literal["task", "queue"] = "task") -> list[Totals]:
         """Counts and percentiles for each task or queue, the busiest first."""
-        return self._read(lambda step: charts.totals(step, self._labels, start, end, by))
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: charts.totals(step, self._labels, window, by))
 
     def depths(self, start: float, end: float) -> Depths:
         """How many jobs all queues together held, with the steps of `series`."""
-        return self._read(lambda step: depths(step, start, end))
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: depths(step, window))
 
     def pulse(self, start: float, end: float) -> Pulse:
         """How many jobs of each task ended over time."""
-        return self._read(lambda step: pulse(step, self._labels, start, end))
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: pulse(step, self._labels, window))
 
     def errors(self, start: float, end: float, limit: int = 50, *, statuses: Sequence[Status] = ()) -> list[ErrorGroup]:
         """The groups of errors of a window, those with the most first; all, or those of some *statuses*."""
-        window = Window(start, end)
-        return self._read(lambda step: groups.listed(step, self._labels, window, limit, statuses))
+        stretch = Stretch(start, end)
+        return self._read(lambda step: groups.listed(step, self._labels, stretch, limit, statuses))
 
     def error(self, group: int, start: float, end: float) -> ErrorGroup | None:
         """One group of errors with its counts over time; its jobs: ``jobs("group:<number>")``."""
-        return self._read(lambda step: groups.one(step, self._labels, group, Window(start, end)))
+        return self._read(lambda step: groups.one(step, self._labels, group, Stretch(start, end)))
 
     def error_spread(self, group: int) -> ErrorSpread:
         """By task, queue and worker, the newest jobs whose last error was of *group*."""

@@ -8,7 +8,7 @@ import msgspec
 
 from umbel.contracts.history import Transaction
 from umbel.history.labels import Labels
-from umbel.history.rollups import SPANS
+from umbel.history.window import Window
 
 POINTS: Final = 60
 """About how many points there are; those of a week are hours."""
@@ -23,10 +23,11 @@ class Pulse(msgspec.Struct, frozen=True):
     tasks: dict[str, tuple[int, ...]]
 
 
-def pulse(transaction: Transaction, labels: Labels, start: float, end: float) -> Pulse:
-    """How busy each task was from *start* to *end*."""
+def pulse(transaction: Transaction, labels: Labels, window: Window) -> Pulse:
+    """How busy each task was in *window*."""
+    start, end, spans = window.start, window.end, window.spans
     rough = (end - start) / POINTS
-    span = max((each for each in SPANS if each <= rough), default=SPANS[0])
+    span = max((each for each in spans if each <= rough), default=spans[0])
     step = max(span, int(rough) // span * span)
     first = int(start) // step * step
     places = int(end - first) // step + 1

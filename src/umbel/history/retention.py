@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.contracts.history import Archive, Transaction
-from umbel.history.rollups import SPANS
+from umbel.history.rollups import DAY, KEPT
 from umbel.history.states import CODES, ENDED
 from umbel.settings import Settings
 
@@ -18,8 +18,6 @@ PAUSE_SECONDS: Final = 0.05
 """Between two steps, so that ingest comes in between."""
 MAX_STEPS: Final = 400
 """Of one call, so that it ends: what is left goes with the next."""
-DAY: Final = 86_400.0
-ROLLUPS: Final = dict(zip(SPANS, (DAY, 14 * DAY, 400 * DAY, 400 * DAY), strict=True))
 SAMPLES: Final = 14 * DAY
 AUDITS: Final = 400 * DAY
 SOURCES: Final = 2 * DAY
@@ -101,7 +99,7 @@ class Retention:
         return self._archive.write(lambda transaction: _step(transaction, name, values))
 
     def _rest(self, transaction: Transaction, now: float) -> None:
-        for span, age in ROLLUPS.items():
+        for span, age in KEPT.items():
             transaction.rows("keeping.rollups", span, int(now - age))
         transaction.rows("keeping.samples", int(now - DAY), int(now - SAMPLES))
         for name, age in {

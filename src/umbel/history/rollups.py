@@ -14,6 +14,9 @@ from umbel.history.names import Naming
 from umbel.model.event import Tally
 
 SPANS: Final = (10, 60, 3_600, 86_400)
+DAY: Final = 86_400.0
+KEPT: Final = dict(zip(SPANS, (DAY, 14 * DAY, 400 * DAY, 400 * DAY), strict=True))
+"""How long the rows of each span are kept, in seconds."""
 COUNTS: Final = ("sent", "succeeded", "failed", "retried", "revoked", "dead")
 
 

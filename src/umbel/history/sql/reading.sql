@@ -49,25 +49,31 @@ where span = $1 and task_id = $2 and queue_id = $3 and bucket >= $4 and bucket <
 
 -- name: counts_by_task
 -- $1 span, $2 first bucket, $3 last bucket; answers the counts of each task
-select task_id, cast(sum(sent) as bigint), cast(sum(succeeded) as bigint), cast(sum(failed) as bigint),
-    cast(sum(retried) as bigint), cast(sum(revoked) as bigint), cast(sum(dead) as bigint)
-from rollup where span = $1 and bucket >= $2 and bucket <= $3 and queue_id = 0 and task_id > 0 group by task_id
+select r.task_id, cast(sum(r.sent) as bigint), cast(sum(r.succeeded) as bigint), cast(sum(r.failed) as bigint),
+    cast(sum(r.retried) as bigint), cast(sum(r.revoked) as bigint), cast(sum(r.dead) as bigint)
+from name n cross join rollup r
+where n.sort = 'task' and r.span = $1 and r.task_id = n.id and r.queue_id = 0 and r.bucket >= $2 and r.bucket <= $3
+group by r.task_id
 
 -- name: times_by_task
--- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of tasks, the newest first
-select task_id, waits, runs from rollup
-where span = $1 and bucket >= $2 and bucket <= $3 and queue_id = 0 and task_id > 0 order by bucket desc limit $4
+-- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of tasks
+select r.task_id, r.waits, r.runs from name n cross join rollup r
+where n.sort = 'task' and r.span = $1 and r.task_id = n.id and r.queue_id = 0 and r.bucket >= $2 and r.bucket <= $3
+limit $4
 
 -- name: counts_by_queue
 -- $1 span, $2 first bucket, $3 last bucket; answers the counts of each queue
-select queue_id, cast(sum(sent) as bigint), cast(sum(succeeded) as bigint), cast(sum(failed) as bigint),
-    cast(sum(retried) as bigint), cast(sum(revoked) as bigint), cast(sum(dead) as bigint)
-from rollup where span = $1 and bucket >= $2 and bucket <= $3 and task_id = 0 and queue_id > 0 group by queue_id
+select r.queue_id, cast(sum(r.sent) as bigint), cast(sum(r.succeeded) as bigint), cast(sum(r.failed) as bigint),
+    cast(sum(r.retried) as bigint), cast(sum(r.revoked) as bigint), cast(sum(r.dead) as bigint)
+from name n cross join rollup r
+where n.sort = 'queue' and r.span = $1 and r.queue_id = n.id and r.task_id = 0 and r.bucket >= $2 and r.bucket <= $3
+group by r.queue_id
 
 -- name: times_by_queue
--- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of queues, the newest first
-select queue_id, waits, runs from rollup
-where span = $1 and bucket >= $2 and bucket <= $3 and task_id = 0 and queue_id > 0 order by bucket desc limit $4
+-- $1 span, $2 first bucket, $3 last bucket, $4 how many; answers histograms of queues
+select r.queue_id, r.waits, r.runs from name n cross join rollup r
+where n.sort = 'queue' and r.span = $1 and r.queue_id = n.id and r.task_id = 0 and r.bucket >= $2 and r.bucket <= $3
+limit $4
 
 -- name: error_counts
 -- $1 first minute, $2 last minute
@@ -111,9 +117,10 @@ select sort, name, first_seen, last_seen from release
 where first_seen >= $1 and first_seen <= $2 order by first_seen desc limit $3
 
 -- name: queues
--- $1 the first bucket to look at; answers all samples since then
+-- $1 the first bucket to look at; answers about one sample a minute since then (two, for one may be missing), and from
+-- $2 on all of them
 select queue_id, bucket, ready, delayed, running, parked, held, dead, oldest_ms, paused from queue_sample
-where bucket >= $1 and queue_id > 0 order by bucket
+where bucket >= $1 and queue_id > 0 and (bucket % 60 < 20 or bucket >= $2) order by bucket
 
 -- name: queue
 -- $1 queue, $2 first bucket, $3 last bucket
