@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, Request, async_playwright, expect
 
 from tests.servers.packages import program
 
@@ -30,6 +30,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 AXE: Final = Path(__file__).parent / "axe" / "axe.min.js"
 STANDARDS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 DEADLINE_MS: Final = 30_000
+expect.set_options(timeout=DEADLINE_MS)
 
 
 @asynccontextmanager

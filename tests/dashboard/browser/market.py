@@ -22,6 +22,7 @@ from umbel.testing import worker
 
 DAY: Final = 86_400
 MINUTE: Final = 60
+SPAN: Final = 10
 TASKS: Final = (
     # name, queue, a minute, seconds, share that fails, arguments
     ("shop.charge", "payments", 42, 0.35, 0.02, '{"order":%d,"currency":"EUR"}'),
@@ -134,18 +135,19 @@ class Past:
     def __init__(self, stage: Stage) -> None:
         self._history = stage.history
         self._chance = random.Random(7)
-        self._now = int(time.time()) // MINUTE * MINUTE
+        self._now = int(time.time()) // SPAN * SPAN
         self._numbers: dict[str, int] = {}
 
     def write(self) -> None:
         """Write it into the history."""
         batches = [self._batch("w-" + node, [self._online(node)], worker=node) for node in NODES]
-        for minute in range(self._now - DAY, self._now + 1, MINUTE):
-            recent = self._now - minute <= 90 * MINUTE
-            tallies = [self._tally(task, minute) for task in TASKS]
+        recent = self._now - 90 * MINUTE
+        for moment in (*range(self._now - DAY, recent, MINUTE), *range(recent, self._now, SPAN)):
+            span = MINUTE if moment < recent else SPAN
+            tallies = [self._tally(task, moment, span) for task in TASKS]
             batches.append(self._batch("shop", [], [each for each in tallies if each is not None]))
-            if recent:
-                batches.append(self._batch("w-web-1", list(self._jobs(minute)), worker="web-1"))
+        for minute in range(recent, self._now, MINUTE):
+            batches.append(self._batch("w-web-1", list(self._jobs(minute)), worker="web-1"))
         batches += [self._batch("w-" + node, [self._beat(node)], worker=node) for node in NODES]
         self._history.ingest(batches)
 
@@ -153,11 +155,11 @@ class Past:
         self._numbers[source] = number = self._numbers.get(source, 0) + 1
         return Batch(source, number, float(self._now), tuple(events), tuple(tallies), worker=worker)
 
-    def _tally(self, task: tuple[Any, ...], minute: int) -> Tally | None:
+    def _tally(self, task: tuple[Any, ...], moment: int, span: int) -> Tally | None:
         name, queue, rate, seconds, fails, _ = task
-        hour = (minute % DAY) / 3_600
+        hour = (moment % DAY) / 3_600
         busy = 0.55 + 0.45 * max(0.0, 1 - abs(hour - 13) / 9)
-        n = round(rate * busy * self._chance.uniform(0.75, 1.25) + self._chance.random() - 0.5)
+        n = round(rate * span / MINUTE * busy * self._chance.uniform(0.75, 1.25) + self._chance.random() - 0.5)
         if n <= 0:
             return None
         bad = sum(self._chance.random() < fails for _ in range(n))
@@ -167,7 +169,7 @@ class Past:
             run, wait = bucket_of(seconds * self._chance.lognormvariate(0, 0.4)), bucket_of(self._chance.expovariate(9))
             runs[run], waits[wait] = runs.get(run, 0) + 1, waits.get(wait, 0) + 1
         retried = sum(self._chance.random() < fails for _ in range(n))
-        return Tally(name, queue, float(minute), n, n - bad, bad, retried, 0, 0, waits, runs)
+        return Tally(name, queue, float(moment), n, n - bad, bad, retried, 0, 0, waits, runs)
 
     def _jobs(self, minute: int) -> Iterator[Event]:
         for name, queue, _, seconds, fails, arguments in TASKS:
