@@ -10,6 +10,7 @@ Jobs are made by a seeded generator, straight into the tables; then each query i
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+import psutil
 
 from umbel.contracts.history import Archive, Transaction
 from umbel.history import History
@@ -173,13 +175,19 @@ def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "changes", lambda: history.changes(top.change - 100)
 
 
-def ingest(history: History, seconds: float) -> float:
-    """Events a second that are written, jobs of two events each, for so many *seconds*."""
-    chance, end, number, written = random.Random(7), time.monotonic() + seconds, 0, 0
-    start, source = time.monotonic(), new_id()
-    while time.monotonic() < end:
-        now, number = time.time(), number + 1
-        ids = [new_id() for _ in range(250)]
+class Sender:
+    """Makes what a producer and a worker tell: jobs of two events each, of all tasks."""
+
+    def __init__(self) -> None:
+        self._chance = random.Random(7)
+        self._source = new_id()
+        self._number = 0
+
+    def batches(self, jobs: int) -> list[Batch]:
+        """What is told of so many more *jobs*."""
+        self._number += 1
+        chance, now = self._chance, time.time()
+        ids = [new_id() for _ in range(jobs)]
         kwargs = [f'{{"user":{{"id":{chance.randrange(100_000)}}},"lang":"de","text":"{TEXT[:300]}"}}' for _ in ids]
         envelope = TEXT.encode()[:400]
         task = [f"task.{chance.randrange(TASKS)}" for _ in ids]
@@ -188,12 +196,52 @@ def ingest(history: History, seconds: float) -> float:
         done = [Event("task-succeeded", now, each, task[n], "queue.1", 1, {"run": 0.1, "wait": 0.2, "result": "1"})
                 for n, each in enumerate(ids)]  # fmt: skip
         tallies = tuple(Tally(each, "queue.1", now, 1, 1, waits={30: 1}, runs={26: 1}) for each in task[:50])
-        batches = [
-            Batch(source, number, now, tuple(sent), tallies),
-            Batch(f"{source}w", number, now, tuple(done), worker="w"),
+        return [
+            Batch(self._source, self._number, now, tuple(sent), tallies),
+            Batch(f"{self._source}w", self._number, now, tuple(done), worker="w"),
         ]
-        written += history.ingest(batches).events
+
+
+def ingest(history: History, seconds: float) -> float:
+    """Events a second that are written at most, for so many *seconds*."""
+    sender, written, start = Sender(), 0, time.monotonic()
+    while time.monotonic() < start + seconds:
+        written += history.ingest(sender.batches(250)).events
     return written / (time.monotonic() - start)
+
+
+def steadily(url: str, seconds: float, answers: Any) -> None:
+    """Write 2,000 events a second, as a recorder in a process of its own; answers lags in seconds, and memory."""
+    history, sender, lags = History(archive_at(url, Settings())), Sender(), []
+    history.ingest(sender.batches(250))
+    memory, start = psutil.Process().memory_info().rss, time.monotonic()
+    for step in range(int(4 * seconds)):
+        due = start + step / 4
+        time.sleep(max(0.0, due - time.monotonic()))
+        history.ingest(sender.batches(250))
+        lags.append(time.monotonic() - due)
+    answers.put((lags, memory, psutil.Process().memory_info().rss))
+
+
+def beside(history: History, url: str, seconds: float) -> None:
+    """Tell how long lists take while a recorder writes 2,000 events a second, and how far it falls behind."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    recorder = context.Process(target=steadily, args=(url, seconds, answers))
+    recorder.start()
+    queries = [partial(history.jobs, text) for text in ("", "state:failed since:1d", "task:task.7", "arg.user.id:77")]
+    times: list[float] = []
+    while answers.empty():
+        for query in queries:
+            begun = time.perf_counter()
+            query()
+            times.append(1000 * (time.perf_counter() - begun))
+        time.sleep(0.05)
+    lags, before, after = answers.get()
+    recorder.join()
+    lag, page = sorted(lags)[int(0.99 * len(lags))], sorted(times)[int(0.95 * len(times))]
+    print(f"2,000 events/s for {seconds:g} s: lag {1000 * lag:,.0f} ms (p99), lists {page:,.1f} ms (p95)")
+    print(f"memory of the recorder: {before / 2**20:,.0f} MiB, then {after / 2**20:,.0f} MiB")
 
 
 def main() -> None:
@@ -205,7 +253,8 @@ def main() -> None:
     options.add_argument("--only", default="", metavar="TEXT", help="queries whose name has this in it")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="umbel-history-") as folder:
-        archive = archive_at(given.url or f"sqlite:///{folder}/history.db", Settings())
+        url = given.url or f"sqlite:///{folder}/history.db"
+        archive = archive_at(url, Settings())
         history = History(archive)
         start = time.monotonic()
         archive.write(lambda _: None)
@@ -222,7 +271,8 @@ def main() -> None:
                 spent.append(1000 * (time.process_time() - used))
             shown = (min(times), statistics.median(times), sorted(times)[-2], statistics.median(spent))
             print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown), flush=True)
-        print(f"ingest: {ingest(history, given.ingest):,.0f} events/s")
+        print(f"ingest: {ingest(history, given.ingest):,.0f} events/s at most")
+        beside(history, url, given.ingest)
         history.close()
 
 
