@@ -125,7 +125,7 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     _option("-I", "--include", variable="UMBEL_INCLUDE", default="", metavar="MODULES",
             text="Modules with tasks to import, separated by commas."),
     _option("--health", variable="UMBEL_HEALTH", default="", metavar="[HOST:]PORT", callback=_address,
-            text="Answer GET /livez and /readyz there; a port alone is on 127.0.0.1."),
+            text="Answer GET /livez, /readyz and /metrics there; a port alone is on 127.0.0.1."),
     _option("--health-file", variable="UMBEL_HEALTH_FILE", default="", metavar="FILE",
             text="Write the same there each second, for `umbel health --file`."),
     _option("--autoscale", variable="UMBEL_AUTOSCALE", default="", metavar="MAX,MIN", callback=_limits,
