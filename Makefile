@@ -13,7 +13,7 @@ SERVERS := $(BIN)/python -m tests.servers
 PYTEST := $(BIN)/python -m pytest
 # Four on two cores, for many tests mostly wait. Which of them begins with which tests: tests/order.py.
 PARALLEL := -n 4 --dist worksteal
-CODE := $(wildcard src tests examples benchmarks)
+CODE := $(wildcard src tests examples benchmarks scripts)
 
 .PHONY: help install demo test check docs format unit conformance system bench clean
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
-import msgspec
-
 KINDS: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
-class Asset(msgspec.Struct, frozen=True):
-    """One file: its content, and of what kind it is."""
+class Asset:
+    """One file: its *content*, and of what *kind* it is."""
 
-    content: bytes
-    kind: str
+    def __init__(self, content: bytes, kind: str) -> None:
+        self.content: Final = content
+        self.kind: Final = kind
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The content for browsers that take gzip; always the same bytes."""
+        return gzip.compress(self.content, 9, mtime=0)
 
 
 class Assets:

@@ -92,6 +92,7 @@ class Site:
             except Exception as error:
                 await self._auditor.note(visit, action, target, f"failed: {error}")
                 raise
+            self._station.forget()
             await self._auditor.note(visit, action, target, "done", done.count)
             return self._answers.done(request, done)
 
@@ -124,7 +125,10 @@ class Site:
         found = self._assets.get(request.path_params["name"])
         if found is None:
             return PlainTextResponse("There is no such file.", 404)
-        return Response(found.content, media_type=found.kind, headers={"Cache-Control": FOREVER})
+        headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(found.content, media_type=found.kind, headers=headers)
+        return Response(found.packed, media_type=found.kind, headers=headers | {"Content-Encoding": "gzip"})
 
 
 async def alive(_: Request) -> Response:

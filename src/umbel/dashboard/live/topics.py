@@ -24,6 +24,7 @@ TOPICS: Final[dict[str, Pace]] = {
     "errors": Pace(2.0, tick=30.0),
     "tasks": Pace(3.0, tick=30.0),
     "overview": Pace(2.0, tick=10.0),
+    "bulk": Pace(0.5, follows=False, tick=1.0),
     "activity": Pace(2.0, follows=False, tick=3.0),
     "queues": Pace(1.0, follows=False, tick=2.0),
     "workers": Pace(2.0, follows=False, tick=3.0),
