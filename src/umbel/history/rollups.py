@@ -64,7 +64,8 @@ def _summed(counted: Iterable[tuple[int, int, int, Sum]], span: int) -> dict[tup
 
 def _with_stored(transaction: Transaction, span: int, sums: dict[tuple[int, int, int], Sum]) -> None:
     buckets = sorted({bucket for _, _, bucket in sums})
-    for task, queue, bucket, *counts, waits, runs in transaction.among("ingest.rollups", buckets, span):
+    tasks = transaction.bound(sorted({task for task, _, _ in sums}))
+    for task, queue, bucket, *counts, waits, runs in transaction.among("ingest.rollups", buckets, span, tasks):
         found = sums.get((task, queue, bucket))
         if found is not None:
             found.counts = [new + int(old) for new, old in zip(found.counts, counts, strict=True)]

@@ -25,10 +25,11 @@ select task_id, parameters from signature where task_id = any($1::int8[])
 select seq, n from attempt where seq = any($1::int8[]) and error_id is not null
 
 -- name: rollups
--- $1 buckets of the span $2; answers their rows
+-- $1 buckets of the span $2; answers their rows for the tasks $3, of which 0 stands for all queues
 select
     task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
 from rollup where span = $2 and bucket = any($1::int8[])
+    and task_id = any($3::int8[])
 
 -- name: put_names
 -- id, sort, name
