@@ -15,7 +15,7 @@ from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.exceptions import DecodeError
 from umbel.journal import MAX_TOGETHER, Count, Journal
 from umbel.model.event import MAX_ENVELOPE_BYTES, Event, Sent
-from umbel.model.flow import Flow
+from umbel.model.flow import END, Flow, FlowState, Page, Part, Standing
 from umbel.model.job import Delivery, Job
 from umbel.retelling import described
 from umbel.security.redaction import UNKNOWN, Redaction, Sketch
@@ -71,6 +71,20 @@ class Teller:
         if root:
             body["root"] = root
         self.say(Event("flow-started", time.time(), flow.id, "", flow.home, 0, body))
+
+    def ended_flow(self, flow: str, home: str, state: FlowState) -> None:
+        """*flow* has ended as *state*."""
+        self.say(Event("flow-ended", time.time(), flow, "", home, 0, {"state": state}))
+
+    def ended_flows(self, pages: Sequence[Page], standings: Sequence[Standing | None]) -> list[Page]:
+        """Tell of the flows of *pages* that have ended, by their *standings*; answers the pages of those that run."""
+        running: list[Page] = []
+        for page, standing in zip(pages, standings, strict=True):
+            if standing is not None and standing.state == "running":
+                running.append(page)
+            elif standing is not None:
+                self.ended_flow(page.flow, page.home, standing.state)
+        return running
 
     def say(self, event: Event) -> None:
         """*event* happened."""
@@ -153,6 +167,13 @@ class Teller:
                     sealed = self.sealed(task, one.envelope)
                     events.append(Event("task-revoked", at, one.id, task, one.queue, one.attempt, body, sealed))
         return events
+
+
+def page_at_end(part: Part) -> Page | None:
+    """What to ask of the flow of a job with *part* that has ended; None if others of that flow are still to come."""
+    if all(node != END for node, _ in part.feeds):
+        return None
+    return Page(part.flow, part.home, 0)
 
 
 def _as_it_is(journal: Journal, event: Event, at: float, tell: bool) -> Event | None:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from umbel import Context, Umbel, chain
+from umbel import Context, Umbel, chain, chord
 from umbel.app.events import Occurrence
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.event_log import MemoryEventLog
 from umbel.contracts.event_log import OLDEST
 from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable, Reject
+from umbel.model.ids import flow_of
 from umbel.stores.memory import MemoryStore
 from umbel.testing import worker
 
@@ -183,6 +184,37 @@ def test_jobs_of_a_flow_tell_what_they_are_as_nobody_has_sent_them(app: Umbel) -
     assert (json.loads(end.body["args"]), json.loads(end.body["result"])) == ([3], 6)
     (flow,) = [event for event in events if event.kind == "flow-started"]
     assert end.body["flow"] == flow.id
+    app.close()
+
+
+def test_the_end_of_a_flow_is_told_whoever_brings_it_about(app: Umbel) -> None:
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    @app.task
+    def total(values: list[int]) -> int:
+        return sum(values)
+
+    @app.task
+    def fail() -> int:
+        raise ValueError
+
+    def states(found: Sequence[Occurrence]) -> dict[str, str]:
+        return {event.id: event.body["state"] for event in found if event.kind == "flow-ended"}
+
+    later = add.s(3).set(countdown=3600)
+    with worker(app):
+        made = [chain(add.s(1, 2), add.s(3)), chord([add.s(1, 2), add.s(3, 4)], total.s()), chain(fail.s(), add.s(3))]
+        begun = [sig.delay() for sig in made]
+        withdrawn, given_up = chain(add.s(1, 2), later).delay(), chain(add.s(1, 2), later).delay()
+        assert app.flows.revoke(flow_of(given_up.id))
+        assert withdrawn.parent.get(timeout=DEADLINE_SECONDS) == 3
+        withdrawn.revoke()
+        found = until(app, lambda found: len(states(found)) == 5)
+    ids = [flow_of(handle.id) for handle in (*begun, withdrawn, given_up)]
+    assert [states(found)[flow] for flow in ids] == ["succeeded", "succeeded", "failed", "failed", "revoked"]
+    assert {event.id for event in found if event.kind == "flow-started"} == set(ids)
     app.close()
 
 

@@ -11,7 +11,7 @@ import msgspec
 from umbel.asking import Source
 from umbel.canvas import drawing, plan
 from umbel.canvas.boxes import Box, boxes
-from umbel.canvas.rerun import Again, Asked, Find, Read, Rerun, Terms, rerun
+from umbel.canvas.rerun import Again, Asked, Begin, Find, Read, Rerun, Terms, rerun
 from umbel.canvas.seams import Place
 from umbel.canvas.send import flow_store
 from umbel.canvas.tally import Tally, tally
@@ -133,11 +133,11 @@ class Flows:
 
     def revoke(self, flow: str) -> bool:
         """Let no job of *flow* start any more; tells whether it was running. What runs already runs to its end."""
-        return self._store.revoke_flow(flow_of(flow), None)
+        return self._revoked(flow_of(flow), self._store.revoke_flow(flow_of(flow), None))
 
     async def arevoke(self, flow: str) -> bool:
         """The async twin of `revoke`."""
-        return await self._store.arevoke_flow(flow_of(flow), None)
+        return self._revoked(flow_of(flow), await self._store.arevoke_flow(flow_of(flow), None))
 
     def retry(self, flow: str, *, dry_run: bool = False, expires: When | None = None) -> Retried:
         """Start *flow*, which has failed or was revoked, anew as a flow that goes on where it failed.
@@ -149,16 +149,47 @@ class Flows:
         Raises `FlowError` when the flow is unknown, runs or has succeeded, and for a job that was too large to be kept.
         """
         store = self._store
-        return self._retried(drive(rerun(flow, self._terms(dry_run, expires)), lambda asked: _answer(store, asked)))
+        return self._retried(
+            drive(rerun(flow, self._terms(dry_run, expires)), lambda asked: self._answer(store, asked))
+        )
 
     async def aretry(self, flow: str, *, dry_run: bool = False, expires: When | None = None) -> Retried:
         """The async twin of `retry`."""
         store = self._store
         steps = rerun(flow, self._terms(dry_run, expires))
-        return self._retried(await adrive(steps, lambda asked: _aanswer(store, asked)))
+        return self._retried(await adrive(steps, lambda asked: self._aanswer(store, asked)))
+
+    def _revoked(self, flow: str, now: bool) -> bool:
+        if now and self._host.teller is not None:
+            self._host.teller.ended_flow(flow, "", "revoked")
+        return now
 
     def _retried(self, made: Rerun) -> Retried:
         return Retried(made, cast("Source", self._host))
+
+    def _answer(self, store: FlowStore, asked: Asked) -> Any:
+        match asked:
+            case Find():
+                return store.flow(asked.flow, asked.home)
+            case Read():
+                return store.read_inputs(asked.pages)
+            case _:
+                store.start(asked.flow, iter(asked.jobs), asked.inputs)
+                return self._started(asked)
+
+    async def _aanswer(self, store: FlowStore, asked: Asked) -> Any:
+        match asked:
+            case Find():
+                return await store.aflow(asked.flow, asked.home)
+            case Read():
+                return await store.inputs(asked.pages)
+            case _:
+                await store.astart(asked.flow, iter(asked.jobs), asked.inputs)
+                return self._started(asked)
+
+    def _started(self, begun: Begin) -> None:
+        if self._host.teller is not None:
+            self._host.teller.started_flow(begun.flow, len(begun.jobs), None)
 
     def _terms(self, dry: bool, expires: When | None) -> Terms:
         now = time.time()
@@ -171,26 +202,6 @@ class Flows:
 
     def _queues(self, queues: Sequence[str]) -> Sequence[str]:
         return tuple(queues) or (self._host.conf.task_default_queue,)
-
-
-def _answer(store: FlowStore, asked: Asked) -> Any:
-    match asked:
-        case Find():
-            return store.flow(asked.flow, asked.home)
-        case Read():
-            return store.read_inputs(asked.pages)
-        case _:
-            return store.start(asked.flow, iter(asked.jobs), asked.inputs)
-
-
-async def _aanswer(store: FlowStore, asked: Asked) -> Any:
-    match asked:
-        case Find():
-            return await store.aflow(asked.flow, asked.home)
-        case Read():
-            return await store.inputs(asked.pages)
-        case _:
-            return await store.astart(asked.flow, iter(asked.jobs), asked.inputs)
 
 
 def _info(view: FlowView) -> FlowInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,8 +23,10 @@ from umbel.model.ids import flow_of, new_session
 from umbel.model.job import Delivery
 from umbel.signals import task_revoked
 from umbel.states import Place
+from umbel.telling import Teller, page_at_end
 from umbel.to_end import to_end
 from umbel.wire.envelope import decode
+from umbel.wire.flow import part_of
 from umbel.wire.letters import BOX, Doomed, doom_order
 
 if TYPE_CHECKING:
@@ -145,9 +148,20 @@ class Revoking:
         ended = [one for one, kept in zip(deliveries, ours, strict=True) if kept]
         if self._seat.teller is not None:
             self._seat.teller.revoked(ended)
+            yield from self._tell_of_flows(self._seat.teller, ended)
         if task_revoked.receivers:
             yield Twin(partial(self._ender.tell, ended), partial(self._ender.atell, ended))
         return sum(ours)
+
+    def _tell_of_flows(self, teller: Teller, ended: list[Delivery]) -> Steps[None]:
+        """Have events tell of the flows that have ended with *ended*."""
+        parts = [part for one in ended if (part := part_of(one.envelope)) is not None]
+        pages = list(dict.fromkeys(page for part in parts if (page := page_at_end(part)) is not None))
+        broker = self._seat.broker
+        if pages and isinstance(broker, FlowHolder):
+            flows = broker.flow_store
+            with suppress(UmbelError):  # what was to be done is done
+                teller.ended_flows(pages, (yield Twin(partial(flows.read_inputs, pages), partial(flows.inputs, pages))))
 
     def _recorded(self, session: str, deliveries: list[Delivery]) -> Steps[list[Settlement]]:
         """The settlements of *deliveries*; where results are on another engine, their records are stored before."""

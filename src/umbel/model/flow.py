@@ -18,6 +18,9 @@ ONE: Final = 1
 ALL: Final = 2
 """What a job takes, as its first argument, of its node's members: nothing, the only value, all values in order."""
 
+END: Final = 1
+"""The number of the node that the last jobs of a flow feed: the only end of a flow that the canvas has made."""
+
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a job is in its flow. *home* is the queue that the flow's state lives with.

@@ -17,7 +17,7 @@ from umbel.model.failure import capture
 from umbel.model.job import Job
 from umbel.model.outcome import Failed
 from umbel.result import AsyncResult
-from umbel.wire.events import decode
+from umbel.retelling import read
 
 SESSION = "session-1"
 
@@ -68,7 +68,7 @@ def test_what_is_done_to_dead_letters_is_told_to_the_history(app: Umbel) -> None
     assert app.teller is not None
     assert app.teller.journal.flush()
     kept = asyncio.run(app.broker.event_log.read("", 100, 0.0))  # type: ignore[attr-defined]
-    told = [event for one in kept for event in decode(one.batch).events]
+    told = [event for one in kept for event in read(one.batch).events]
     *sent, again, gone = told
     assert len(sent) == 2
     assert (again.kind, again.id, again.body["revived"], again.envelope) == (

@@ -45,6 +45,14 @@ class HeldFlowConformance(JoiningConformance, BroughtConformance):
 
     power: ClassVar = Power.FLOWS
 
+    async def test_whoever_has_settled_the_last_job_of_a_flow_is_told_that_it_has_ended(self) -> None:
+        await self.start({0: ["a"], 2: ["b"]}, {1: 1, 2: 1})
+        session = await self.open()
+        await self.join(session, await self.take_one(session, "a"), at(2))
+        assert (await self.standing(0, count=0)).state == "running"
+        await self.join(session, await self.take_one(session, "b"), at(1))
+        assert (await self.standing(0, count=0)).state == "succeeded"
+
     # --- the start
 
     async def test_the_jobs_of_the_start_are_ready_at_once_and_no_others(self) -> None:

@@ -12,32 +12,22 @@ import msgspec
 
 from umbel.app.watching import Telling, make_teller
 from umbel.contracts.event_log import EventLog
-from umbel.exceptions import DecodeError, Reject, WorkerLostError
+from umbel.contracts.flows import FlowHolder
+from umbel.exceptions import DecodeError
 from umbel.execution.executor import Finished
-from umbel.journal import MAX_TOGETHER, PERIOD_SECONDS, Count, Journal
+from umbel.journal import MAX_TOGETHER, PERIOD_SECONDS, Journal
 from umbel.model.event import AS_TEXT, Event, Kind, Ran
-from umbel.model.failure import Failure
 from umbel.model.job import FIRST, Delivery
-from umbel.model.outcome import (
-    Completed,
-    Crashed,
-    Duplicate,
-    Failed,
-    Ignored,
-    Outcome,
-    Parked,
-    Released,
-    Retried,
-    Revoked,
-    Succeeded,
-)
+from umbel.model.outcome import Completed, Ignored, Parked, Released, Succeeded
 from umbel.model.presence import RunningJob
 from umbel.retelling import ran
 from umbel.security.redaction import HIDDEN
-from umbel.states import IGNORED, STARTED
+from umbel.states import STARTED
 from umbel.telling import log_at
 from umbel.wire import note
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
+from umbel.worker.child.ends import Ends
+from umbel.worker.child.outcomes import event_of
 from umbel.worker.options import ChildOptions
 
 RETRY_SECONDS: Final = 1.0
@@ -91,6 +81,7 @@ class Reporter:
         self.journal = Journal(log, app.conf.event_log_batches, options.session, options.worker)
         self.teller = make_teller(self.journal, app)
         self._held = held
+        self._ends = Ends(app.broker.flow_store, self.teller) if isinstance(app.broker, FlowHolder) else None
         self._results: dict[bytes, bytes] = {}
         self._told: set[tuple[str, int]] = set()
         self._waiting: set[str] = set()
@@ -117,6 +108,8 @@ class Reporter:
                 self._ended(finished)
                 continue
             succeeded.append(finished)
+            if finished.part is not None and self._ends is not None:
+                self._ends.settled(finished.part)
             if finished.follow_ups or outcome.follow_ups:
                 self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
             if told:
@@ -138,6 +131,8 @@ class Reporter:
             await asyncio.wait((self._running,))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
+                if self._ends is not None:
+                    await self._ends.look(last=True)
                 await self.journal.aflush()
 
     # --- in time
@@ -151,6 +146,8 @@ class Reporter:
             if self._held and self._roster is not None and time.monotonic() >= self._look_at:
                 self._look_at = time.monotonic() + PERIOD_SECONDS * 0.9
                 self._look(self._roster.started())
+            if self._ends is not None:
+                await self._ends.look()
             if not await self.journal.aflush():
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -194,6 +191,8 @@ class Reporter:
             self.journal.add(self._otherwise, finished, at, len(delivery.envelope), grave=grave)
         if finished.follow_ups:
             self.teller.sent(finished.follow_ups)
+        if finished.part is not None and self._ends is not None:
+            self._ends.settled(finished.part)
 
     def _forget(self, delivery: Delivery) -> None:
         self._told -= {(delivery.id, delivery.number), (f"{delivery.id}?", delivery.number)}
@@ -251,7 +250,7 @@ class Reporter:
 
     def _otherwise(self, journal: Journal, finished: Finished, at: float, tell: bool) -> Event | None:
         count = journal.count(finished.task, finished.delivery.queue)
-        kind, body = _end(finished, at, count)
+        kind, body = event_of(finished, at, count)
         silent = self.teller.sketch(finished.task).silent
         if not tell or silent or (kind == "task-succeeded" and not self._sampled(finished)):
             return None
@@ -313,78 +312,3 @@ def _read(delivery: Delivery) -> Envelope | None:
 
 def _size(finished: Finished) -> int:
     return len(getattr(finished.outcome, "value", b""))
-
-
-def _measure(count: Count, finished: Finished, seconds: float) -> None:
-    count.ran(seconds)
-    if finished.wait >= 0:
-        count.waited(finished.wait)
-
-
-def _timed(finished: Finished, seconds: float) -> dict[str, Any]:
-    return {"run": seconds} if finished.wait < 0 else {"run": seconds, "wait": finished.wait}
-
-
-def _end(finished: Finished, at: float, count: Count) -> tuple[Kind, dict[str, Any]]:
-    """What event the outcome of *finished* is, if it is no plain success, with its body; counts it."""
-    outcome = finished.outcome
-    match outcome:
-        case Revoked():
-            count.revoked += 1
-            return _revoked(outcome)
-        case Failed():
-            return _failed(finished, outcome, count)
-        case Retried() | Crashed():
-            count.retried += 1
-            _measure(count, finished, outcome.run)
-            return "task-retried", _retried(finished, outcome, at)
-        case _:
-            return _unrecorded(finished, outcome, count)
-
-
-def _unrecorded(finished: Finished, outcome: Outcome, count: Count) -> tuple[Kind, dict[str, Any]]:
-    """A job that has ended well and left no value behind."""
-    seconds = getattr(outcome, "run", 0.0)
-    count.succeeded += 1
-    _measure(count, finished, seconds)
-    body = _timed(finished, seconds)
-    return "task-succeeded", {**body, "state": IGNORED} if isinstance(outcome, Ignored) else body
-
-
-def _revoked(outcome: Revoked) -> tuple[Kind, dict[str, Any]]:
-    if outcome.reason == "expired":
-        return "task-expired", {}
-    body: dict[str, Any] = {"reason": outcome.reason}
-    return "task-revoked", {**body, "holder": outcome.holder} if isinstance(outcome, Duplicate) else body
-
-
-def _failed(finished: Finished, outcome: Failed, count: Count) -> tuple[Kind, dict[str, Any]]:
-    body: dict[str, Any] = {}
-    if outcome.run:
-        _measure(count, finished, outcome.run)
-        body = _timed(finished, outcome.run)
-    body.update(_wrong(outcome.failure))
-    if not outcome.dead:
-        count.failed += 1
-        return "task-failed", body
-    count.dead += 1
-    if not finished.task:
-        return "task-rejected", body
-    crashes = finished.delivery.counts.crashes
-    reasons = {WorkerLostError.__name__: "crashed", Reject.__name__: "rejected"}
-    body["reason"] = reasons.get(outcome.failure.type, "failed")
-    return "task-dead", {**body, "crashes": crashes} if crashes else body
-
-
-def _retried(finished: Finished, outcome: Retried | Crashed, at: float) -> dict[str, Any]:
-    body = _timed(finished, outcome.run)
-    if isinstance(outcome, Crashed):
-        return {**body, "error": WorkerLostError.__name__, "message": "the process of its own in which it ran has died"}
-    if outcome.failure is not None:
-        body.update(_wrong(outcome.failure))
-    return {**body, "eta": at + outcome.delay}
-
-
-def _wrong(failure: Failure) -> dict[str, Any]:
-    error = failure.type if failure.module == "builtins" else f"{failure.module}.{failure.type}"
-    return {"error": error, "message": failure.message, "traceback": failure.traceback}
