@@ -21,6 +21,24 @@ MAX_SHARED: Final = 256
 _logger: Final = logging.getLogger("umbel.dashboard")
 
 
+class Troubles:
+    """What failed a moment ago, by its key, and why."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[float, str]] = {}
+
+    def get(self, key: Hashable) -> str:
+        """The trouble with *key*; empty: it may be tried."""
+        until, trouble = self._known.get(key, (0.0, ""))
+        return trouble if until > time.monotonic() else ""
+
+    def put(self, key: Hashable, trouble: str, seconds: float) -> None:
+        """Have nobody try *key* for so many *seconds*."""
+        if len(self._known) >= MAX_SHARED:
+            self._known.clear()
+        self._known[key] = (time.monotonic() + seconds, trouble)
+
+
 class Station:
     """The dashboard of *app*. Everything that it asks of the engine or the history goes through `read` or `shared`."""
 
@@ -30,6 +48,7 @@ class Station:
         self.history: Final = history or open_history(app.conf, app.main)
         self.recording: Final = Recording(app) if options.recorder else None
         self.bulks: Final = Bulks(app, self.history, self.audit)
+        self.troubles: Final = Troubles()
         self._shared: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
 
     async def read(self, ask: Callable[..., T], *given: Any, **named: Any) -> T:
@@ -45,10 +64,15 @@ class Station:
         kept = self._shared.get(key)
         if kept is None or kept[0] < now or (kept[1].done() and _failed(kept[1])):
             kept = (now + seconds, asyncio.ensure_future(make()))
-            self._forget(now)
+            kept[1].add_done_callback(_failed)  # whoever waited for it may have gone
+            self._forget_old(now)
             self._shared[key] = kept
         answer: T = await asyncio.shield(kept[1])
         return answer
+
+    def forget(self) -> None:
+        """Share nothing of what was answered up to now: somebody has done something, and wants to see it."""
+        self._shared.clear()
 
     def audit(self, who: str, origin: str, what: str, target: str, count: int, outcome: str) -> None:
         """Note in the history what somebody does; a history that cannot be written keeps nobody from acting."""
@@ -72,7 +96,7 @@ class Station:
         await asyncio.to_thread(self.history.close)
         await self.app.aclose()
 
-    def _forget(self, now: float) -> None:
+    def _forget_old(self, now: float) -> None:
         if len(self._shared) >= MAX_SHARED:
             self._shared = {key: kept for key, kept in self._shared.items() if kept[0] >= now}
 

@@ -19,7 +19,9 @@ SECONDS: Final[dict[str, float]] = {"15m": 900.0, "1h": 3_600.0, "6h": 21_600.0,
 SHORTEST_SECONDS: Final = 60.0
 LONGEST_SECONDS: Final = 400 * 86_400.0
 """For so long figures are kept."""
-LONG_SECONDS: Final = 6 * 3_600.0
+FRESH_SECONDS: Final = 1.0
+"""For so long figures are shared: less than the time between two words of a topic (`live.topics`), or the last change
+would be missed."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -38,11 +40,6 @@ class Window(msgspec.Struct, frozen=True):
     def key(self) -> tuple[str, float, float]:
         """Equal for windows whose figures may be shared."""
         return (self.range, 0.0, 0.0) if self.range else ("", self.start, self.end)
-
-    @property
-    def fresh(self) -> float:
-        """For how many seconds figures of it are new enough."""
-        return 2.0 if self.seconds <= LONG_SECONDS else 5.0
 
     @property
     def terms(self) -> str:

@@ -15,6 +15,9 @@ from umbel.exceptions import HistoryError
 PERIOD_SECONDS: Final = 0.25
 LOOKED_SECONDS: Final = 0.2
 """How old the newest change may be that a page is said to show."""
+AGAIN_SECONDS: Final = 1.0
+"""So long after a change pages are told of it once more: what they were shown may have been answered just before it,
+and be shared (`Station.shared`)."""
 
 
 class Watcher:
@@ -29,6 +32,7 @@ class Watcher:
         self._seen = dict.fromkeys(topics, change)
         self._told = {topic: now - TOPICS[topic].least for topic in topics}
         self._due: set[str] = set()
+        self._again: set[str] = set()
         self._ringing = asyncio.Event()
 
     @property
@@ -41,8 +45,10 @@ class Watcher:
         for topic in self.topics:
             pace, since = TOPICS[topic], now - self._told[topic]
             new = pace.follows and change > self._seen[topic]
-            if since >= pace.least and (new or (pace.tick is not None and since >= pace.tick)):
+            again = topic in self._again and since >= AGAIN_SECONDS
+            if since >= pace.least and (new or again or (pace.tick is not None and since >= pace.tick)):
                 self._due.add(topic)
+                (self._again.add if new else self._again.discard)(topic)
                 self._told[topic], self._seen[topic] = now, max(change, self._seen[topic])
             elif not pace.follows:
                 self._seen[topic] = max(change, self._seen[topic])

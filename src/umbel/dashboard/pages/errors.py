@@ -13,7 +13,7 @@ from umbel.dashboard.figures import counts_over
 from umbel.dashboard.page import Missing, Page
 from umbel.dashboard.pages.jobs import masked
 from umbel.dashboard.visit import Visit
-from umbel.dashboard.window import Window, Windowed
+from umbel.dashboard.window import FRESH_SECONDS, Window, Windowed
 from umbel.history import History
 from umbel.history.groups import Status
 from umbel.history.views import ErrorGroup, ErrorSample, ErrorSpread, JobRow
@@ -31,7 +31,6 @@ SHOWN: Final[dict[Shown, tuple[Status, ...]]] = {
 """Which statuses each choice shows; none: all."""
 MAX_GROUPS: Final = 100
 SHOWN_JOBS: Final = 20
-FRESH_SECONDS: Final = 2.0
 
 
 class ErrorsAsked(Windowed, frozen=True, kw_only=True):
@@ -72,7 +71,7 @@ async def show(visit: Visit, asked: ErrorsAsked) -> Errors:
     window = asked.window()
     statuses = SHOWN[asked.status]
     read = partial(visit.history.errors, window.start, window.end, MAX_GROUPS, statuses=statuses)
-    found, trouble = await ask(visit, ("errors", window.key, statuses), window.fresh, lambda: visit.read(read))
+    found, trouble = await ask(visit, ("errors", window.key, statuses), FRESH_SECONDS, lambda: visit.read(read))
     return Errors(window, tuple(found or ()), trouble)
 
 

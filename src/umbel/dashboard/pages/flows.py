@@ -30,7 +30,7 @@ ENGINE_FLOWS: Final = 100
 """How many of its newest flows the engine is asked for."""
 COUNTED: Final = 20
 """Of how many running flows the engine is asked how far they have come."""
-FRESH_SECONDS: Final = 1.0
+FRESH_SECONDS: Final = 0.9
 SHOWN_JOBS: Final = 200
 SHOWN_AGAIN: Final = 100
 SHOWN_TASKS: Final = 4

@@ -18,7 +18,7 @@ from umbel.dashboard.figures import TaskFigures
 from umbel.dashboard.page import Page
 from umbel.dashboard.pages.queues import surveyed
 from umbel.dashboard.visit import Visit
-from umbel.dashboard.window import Window, Windowed
+from umbel.dashboard.window import FRESH_SECONDS, Window, Windowed
 from umbel.history import History
 from umbel.history.depths import Depths
 from umbel.history.views import ErrorGroup, Point, Release, Series, Totals
@@ -93,7 +93,7 @@ async def show(visit: Visit, asked: Windowed) -> Overview:
     """The overview of a window."""
     window = asked.window()
     (told, blank), (now, silent), (schedules, unscheduled) = await asyncio.gather(
-        ask(visit, ("overview", window.key), window.fresh, lambda: visit.read(_told, visit.history, window)),
+        ask(visit, ("overview", window.key), FRESH_SECONDS, lambda: visit.read(_told, visit.history, window)),
         surveyed(visit),
         ask(visit, "schedules", SCHEDULES_FRESH_SECONDS, visit.app.schedules.alist),
     )

@@ -18,7 +18,7 @@ from umbel.dashboard.filters import narrowed
 from umbel.dashboard.page import Missing, Page
 from umbel.dashboard.pages.jobs import masked
 from umbel.dashboard.visit import Visit
-from umbel.dashboard.window import Window, Windowed
+from umbel.dashboard.window import FRESH_SECONDS, Window, Windowed
 from umbel.decorators import AnyTask
 from umbel.history import History
 from umbel.history.pulse import Pulse
@@ -141,7 +141,7 @@ async def show_one(visit: Visit, asked: TaskAsked) -> TaskPage:
     if totals is None and view is None and task is None:
         raise Missing(f"There is no task {name!r}.")
     read = partial(_one, visit.history, name, window, totals)
-    found, trouble = await ask(visit, ("task", name, window.key), window.fresh, lambda: visit.read(read))
+    found, trouble = await ask(visit, ("task", name, window.key), FRESH_SECONDS, lambda: visit.read(read))
     found = found or One(Series(60, window.start, window.end, ()), None, (), ())
     of_it = {"filter": narrowed("", "task", name)}
     return TaskPage(
@@ -194,7 +194,7 @@ async def _told(visit: Visit, window: Window) -> tuple[Told, str]:
         start, end = window.start, window.end
         return Told(history.totals(start, end), history.pulse(start, end), history.tasks())
 
-    found, trouble = await ask(visit, ("tasks", window.key), window.fresh, lambda: visit.read(read, visit.history))
+    found, trouble = await ask(visit, ("tasks", window.key), FRESH_SECONDS, lambda: visit.read(read, visit.history))
     return found or Told([], Pulse(60, window.start, {}), []), trouble
 
 
