@@ -21,6 +21,8 @@ from umbel.wire import record
 
 PAGE: Final = 500
 ALL: Final = 1_000_000
+MAX_LOOKED: Final = 40
+"""How many pages of the engine are looked at for one of ours."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +63,13 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
 
 
+class LetterPage(msgspec.Struct, frozen=True):
+    """Some dead letters. *after* is what to hand in for those that follow; None: there are none."""
+
+    letters: list[DeadLetter]
+    after: str | None
+
+
 Letters: TypeAlias = list[DeadLetter]
 _Ids: TypeAlias = list[str]
 _Records: TypeAlias = list[bytes | None]
@@ -82,11 +91,34 @@ class DeadLetters:
         asked = _wanted(wanted)
         found: Letters = []
         for queue in await known_queues(self._seat, asked.queues):
-            async for letter in self._letters(queue, asked):
-                found.append(letter)
+            async for letters, _ in self._pages(queue, asked):
+                found += letters
                 if len(found) >= asked.limit:
-                    return found
+                    return found[: asked.limit]
         return found
+
+    def page(self, after: str = "", **wanted: Any) -> LetterPage:
+        """About *limit* of those that `list` answers, those that follow *after*; in each queue the oldest come first.
+
+        It looks at a bounded number of dead letters, so a page may be short, or empty, although others follow.
+        """
+        return waited(self._seat, self.apage(after, **wanted))
+
+    async def apage(self, after: str = "", **wanted: Any) -> LetterPage:
+        """The async twin of `page`."""
+        asked = _wanted(wanted)
+        first, _, cursor = after.partition(" ")
+        found: Letters = []
+        looked = 0
+        for queue in sorted(await known_queues(self._seat, asked.queues)):
+            if queue < first:
+                continue
+            async for letters, last in self._pages(queue, asked, cursor if queue == first else "", asked.limit):
+                found += letters
+                looked += 1
+                if len(found) >= asked.limit or looked >= MAX_LOOKED:
+                    return LetterPage(found, f"{queue} {last}")
+        return LetterPage(found, None)
 
     def get(self, job_id: str) -> DeadLetter | None:
         """The dead letter *job_id*, or None."""
@@ -134,16 +166,17 @@ class DeadLetters:
                 self._seat.teller.say(_deleted(letter))
         return done
 
-    async def _letters(self, queue: str, wanted: Wanted) -> AsyncIterator[DeadLetter]:
+    async def _pages(
+        self, queue: str, wanted: Wanted, after: str = "", size: int = PAGE
+    ) -> AsyncIterator[tuple[Letters, str]]:
+        """Those of *queue* after a cursor that are *wanted*, of *size* that were looked at; and the cursor behind."""
         store = job_store(self._seat, "showing dead letters")
-        after = ""
-        while page := await store.ajobs(queue, "dead", after, PAGE):
+        while page := await store.ajobs(queue, "dead", after, min(size, PAGE)):
             after = page[-1].cursor
             likely = [job for job in page if _may_be(job, wanted)]
-            for job, stored in zip(likely, await self._records(likely, queue), strict=True):
-                letter = _letter(job, stored)
-                if _is(letter, wanted):
-                    yield letter
+            records = await self._records(likely, queue)
+            letters = [_letter(job, stored) for job, stored in zip(likely, records, strict=True)]
+            yield [letter for letter in letters if _is(letter, wanted)], after
 
     async def _records(self, jobs: Sequence[Listed], queue: str) -> _Records:
         store = self._seat.store

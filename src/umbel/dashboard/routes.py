@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.dashboard.actions import bulk as bulk_actions
+from umbel.dashboard.actions import dead as dead_actions
 from umbel.dashboard.actions import errors as error_actions
 from umbel.dashboard.actions import flows as flow_actions
 from umbel.dashboard.actions import jobs as job_actions
@@ -16,6 +17,7 @@ from umbel.dashboard.pages import (
     activity,
     autoscale,
     bulk,
+    dead,
     errors,
     flows,
     job,
@@ -41,6 +43,8 @@ PAGES: Final[tuple[Page, ...]] = (
     flows.ONE,
     queues.PAGE,
     queues.ONE,
+    dead.PAGE,
+    dead.ALL,
     schedules.PAGE,
     schedules.ONE,
     workers.PAGE,
@@ -53,6 +57,7 @@ SHOWN: Final[tuple[Page | Question, ...]] = (*PAGES, *QUESTIONS)
 ACTIONS: Final[tuple[Action, ...]] = (
     *job_actions.ACTIONS,
     *bulk_actions.ACTIONS,
+    *dead_actions.ACTIONS,
     *error_actions.ACTIONS,
     *flow_actions.ACTIONS,
     *queue_actions.ACTIONS,

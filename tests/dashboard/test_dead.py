@@ -1,0 +1,143 @@
+"""Dead letters: shown page by page, run again, and deleted, some or all that are meant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.dashboard.stage import Stage
+from tests.dashboard.test_bulk import over
+from umbel.dashboard.options import Options
+from umbel.exceptions import Reject
+from umbel.testing import worker
+
+
+class Morgue:
+    """A stage on which `dead` jobs of two tasks in two queues were given up, while it was *closed*."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stage = Stage(folder)
+        self.closed = True
+        self.paid: list[int] = []
+        app = self.stage.app
+
+        @app.task(name="till.pay")
+        def pay(order: int, token: str = "") -> None:
+            del token
+            if self.closed:
+                raise Reject(f"no till for order {order}")
+            self.paid.append(order)
+
+        @app.task(name="till.ship", queue="ships")
+        def ship(order: int) -> None:
+            raise Reject("the ship is <b>gone</b>")
+
+        self.dead = [pay.delay(n, token="s3cret").id for n in range(5)]
+        self.sunk = ship.delay(1).id
+        with worker(app, queues=("default", "ships")):
+            self.stage.until(lambda: all(app.AsyncResult(job).ready() for job in (*self.dead, self.sunk)))
+        self.stage.record()
+
+
+@pytest.fixture
+def morgue(tmp_path: Path) -> Iterator[Morgue]:
+    made = Morgue(tmp_path)
+    yield made
+    made.stage.close()
+
+
+async def listed(browser: httpx.AsyncClient, **query: object) -> dict[str, Any]:
+    """The page of dead letters as JSON."""
+    page = await browser.get("/api/v1/dead", params=query)  # type: ignore[arg-type]
+    assert page.status_code == 200, page.text
+    found: dict[str, Any] = page.json()
+    return found
+
+
+async def test_they_are_shown_with_the_reason_page_by_page(morgue: Morgue) -> None:
+    async with morgue.stage.browsing() as browser:
+        found = await listed(browser, queue="default", limit=3)
+        assert [each["id"] for each in found["letters"]] == morgue.dead[:3]
+        assert found["counts"] == {"default": 5, "ships": 1}
+        rest = await listed(browser, queue="default", limit=3, after=found["after"])
+        assert [each["id"] for each in rest["letters"]] == morgue.dead[3:]
+        first = found["letters"][0]
+        assert first["reason"].endswith("no till for order 0")
+        assert (first["attempts"], first["crashes"], first["args"]) == (1, 0, "[0]")
+        assert "s3cret" not in first["kwargs"]
+        assert [each["id"] for each in (await listed(browser, task="till.ship"))["letters"]] == [morgue.sunk]
+        assert [each["id"] for each in (await listed(browser, reason="ORDER 4"))["letters"]] == [morgue.dead[4]]
+        html = (await browser.get("/dead")).text
+        assert "the ship is &lt;b&gt;gone&lt;/b&gt;" in html
+        assert "s3cret" not in html
+        unknown = await listed(browser, queue="nowhere")
+        assert (unknown["letters"], "unknown" in unknown["trouble"]) == ([], True)
+        for query in ({"limit": 201}, {"colour": "red"}, {"after": "x" * 600}):
+            assert (await browser.get("/dead", params=query)).status_code == 400
+    async with morgue.stage.browsing(Options(show_args=False)) as browser:
+        assert {each["args"] for each in (await listed(browser))["letters"]} == {""}
+
+
+async def test_every_page_together_is_the_whole_list(morgue: Morgue) -> None:
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await morgue.stage.app.dead.apage(after, limit=2)
+        found += [letter.id for letter in page.letters]
+        after = page.after
+    assert found == [letter.id for letter in await morgue.stage.app.dead.alist()]
+    assert set(found) == {*morgue.dead, morgue.sunk}
+
+
+async def test_one_runs_again_under_its_id_and_another_is_deleted(morgue: Morgue) -> None:
+    app = morgue.stage.app
+    async with morgue.stage.browsing() as browser:
+        again = {"ids": [morgue.dead[0]], "action": "a"}
+        clicks = await asyncio.gather(*(browser.post("/api/v1/dead/retry", json=again) for _ in range(2)))
+        assert [each.json()["ids"] for each in clicks] == [[morgue.dead[0]]] * 2
+        assert (await browser.post("/api/v1/dead/delete", json={"ids": morgue.dead[1:3]})).json()["count"] == 2
+        gone = await browser.post("/api/v1/dead/retry", json={"ids": morgue.dead[1:2]})
+        assert (gone.status_code, "any more" in gone.json()["error"]) == (404, True)
+    morgue.closed = False
+    with worker(app):
+        await asyncio.to_thread(morgue.stage.until, lambda: morgue.paid == [0])
+    assert {letter.id for letter in await app.dead.alist()} == {*morgue.dead[3:], morgue.sunk}
+
+
+async def test_all_that_are_meant_are_confirmed_and_carried_out(morgue: Morgue) -> None:
+    app = morgue.stage.app
+    async with morgue.stage.browsing() as browser:
+        seen = (await browser.get("/api/v1/dead/all", params={"what": "delete", "task": "till.pay"})).json()
+        assert (seen["count"], seen["typed"]) == (5, True)
+        page = await browser.get("/dead/all", params={"what": "delete", "task": "till.pay"})
+        assert 'data-must-type="5"' in page.text
+        form = {"task": "till.pay", "count": 5, "at": seen["at"], "id": "d"}
+        refused = await browser.post("/api/v1/dead/all/delete", json={**form, "typed": 4})
+        assert (refused.status_code, refused.json()["field"]) == (400, "typed")
+        assert len(await app.dead.alist()) == 6
+        assert (await browser.post("/api/v1/dead/all/delete", json={**form, "typed": 5})).status_code == 200
+        done = await over(browser, "d")
+        assert (done["state"], done["done"], done["filter"]) == ("done", 5, "task:'till.pay'")
+        assert [letter.id for letter in await app.dead.alist()] == [morgue.sunk]
+        seen = (await browser.get("/api/v1/dead/all", params={"what": "retry"})).json()
+        assert (seen["count"], seen["typed"]) == (1, False)
+        again = {"count": 1, "at": seen["at"], "id": "r"}
+        assert (await browser.post("/api/v1/dead/all/retry", json=again)).status_code == 200
+        assert (await over(browser, "r"))["done"] == 1
+    assert await app.dead.alist() == []
+    assert app.AsyncResult(morgue.sunk).place == "ready"
+
+
+async def test_without_the_engine_the_page_says_so(morgue: Morgue, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise OSError("nobody answers")
+
+    monkeypatch.setattr(morgue.stage.app.dead, "apage", away)
+    async with morgue.stage.browsing() as browser:
+        page = await browser.get("/dead")
+        assert (page.status_code, "nobody answers" in page.text) == (200, True)
