@@ -14,6 +14,8 @@ from umbel.history.views import ErrorGroup, Point, Series, Totals
 
 Percentiles = tuple[float | None, float | None, float | None]
 P95: Final = 1
+POINTS: Final = 200
+"""How many points a chart may have: more could not be told apart on half a screen."""
 SHARES: Final[tuple[tuple[str, Tone], ...]] = (("p50", "idle"), ("p95", "accent"), ("p99", "warn"))
 
 

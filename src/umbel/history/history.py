@@ -43,7 +43,7 @@ from umbel.history.views import (
     Totals,
     WorkerView,
 )
-from umbel.history.window import Window
+from umbel.history.window import MAX_POINTS, Window
 from umbel.model.event import Batch
 
 T = TypeVar("T")
@@ -120,9 +120,9 @@ class History:
 
     # --- figures
 
-    def series(self, start: float, end: float, *, task: str = "", queue: str = "") -> Series:
-        """What happened from *start* to *end*, at most 400 points; of all jobs, or of one *task* or one *queue*."""
-        window = Window(start, end, self._clock())
+    def series(self, start: float, end: float, *, task: str = "", queue: str = "", points: int = MAX_POINTS) -> Series:
+        """What happened from *start* to *end*, at most so many *points*; of all jobs, or of one *task* or *queue*."""
+        window = Window(start, end, self._clock(), min(points, MAX_POINTS))
         return self._read(lambda step: charts.series(step, window, task, queue))
 
     def totals(self, start: float, end: float, by: Literal["task", "queue"] = "task") -> list[Totals]:
@@ -130,9 +130,9 @@ class History:
         window = Window(start, end, self._clock())
         return self._read(lambda step: charts.totals(step, self._labels, window, by))
 
-    def depths(self, start: float, end: float) -> Depths:
+    def depths(self, start: float, end: float, *, points: int = MAX_POINTS) -> Depths:
         """How many jobs all queues together held, with the steps of `series`."""
-        window = Window(start, end, self._clock())
+        window = Window(start, end, self._clock(), min(points, MAX_POINTS))
         return self._read(lambda step: depths(step, window))
 
     def pulse(self, start: float, end: float) -> Pulse:

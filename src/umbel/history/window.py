@@ -14,11 +14,12 @@ STEPS: Final = (10, 30, 60, 120, 300, 600, 3_600, 21_600, 86_400, 604_800)
 
 
 class Window(msgspec.Struct, frozen=True):
-    """From *start* to *end*, seen from *now*."""
+    """From *start* to *end*, seen from *now*; a chart of it has less than so many *points*."""
 
     start: float
     end: float
     now: float
+    points: int = MAX_POINTS
 
     @property
     def spans(self) -> list[int]:
@@ -28,5 +29,5 @@ class Window(msgspec.Struct, frozen=True):
     @property
     def step(self) -> int:
         """How many seconds a point of a chart is long, so that there are not too many."""
-        rough = next((each for each in STEPS if (self.end - self.start) / each < MAX_POINTS), STEPS[-1])
+        rough = next((each for each in STEPS if (self.end - self.start) / each < self.points), STEPS[-1])
         return max(rough, self.spans[0])

@@ -117,8 +117,8 @@ async def show(visit: Visit, asked: Windowed) -> Overview:
 def _told(history: History, window: Window) -> Told:
     start, end = window.start, window.end
     return Told(
-        history.series(start, end),
-        history.depths(start, end),
+        history.series(start, end, points=figures.POINTS),
+        history.depths(start, end, points=figures.POINTS),
         history.totals(start, end),
         history.errors(start, end, SHOWN_ERRORS, statuses=("open", "regressed")),
         history.releases(start, end),

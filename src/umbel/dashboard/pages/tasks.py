@@ -205,7 +205,7 @@ def _one(history: History, name: str, window: Window, totals: Totals | None) -> 
     if p95 is not None:
         slow = history.jobs(f"run>={max(0, int(p95 * BELOW * 1_000))}ms {jobs}", limit=COMPARED).rows
     return One(
-        history.series(window.start, window.end, task=name),
+        history.series(window.start, window.end, task=name, points=figures.POINTS),
         totals,
         tuple(sorted(slow, key=lambda job: -(job.run or 0.0))[:SHOWN_JOBS]),
         history.jobs(f"state:failed,dead {jobs}", limit=SHOWN_JOBS).rows,
