@@ -28,6 +28,8 @@ from umbel.history.recorder import Recorder
 from umbel.history.recording import source_of
 from umbel.history.retention import terms_of
 from umbel.telemetry.metrics import backlog, exposition
+from umbel.worker.supervisor.health import Verdict
+from umbel.worker.supervisor.health_server import MAX_CONNECTIONS, HealthServer
 
 MONITORING = Path(str(files("umbel.telemetry") / "monitoring"))
 COURSES = Path(__file__).parents[1] / "telemetry_rules.yml"
@@ -187,6 +189,31 @@ def _check_history(app: Umbel, folder: Path, of_worker: str) -> None:
         assert (figure["backlog"], figure["queued"], figure["in_flight"], figure["delayed"]) == (0, 0, 0, 1)
     finally:
         history.close()
+
+
+class Large:
+    """A page that does not fit into what a socket holds."""
+
+    async def page(self) -> tuple[bytes, str]:
+        return b"x" * 5_000_000, "text/plain"
+
+
+async def test_many_who_read_metrics_slowly_keep_no_probe_waiting(port: int) -> None:
+    server = HealthServer(("127.0.0.1", port), lambda: Verdict(live=True, ready=True), Large())
+    await server.start()
+    slow: list[asyncio.StreamWriter] = []
+    try:
+        assert len(await asyncio.to_thread(read, port, "/metrics")) == 5_000_000
+        for _ in range(MAX_CONNECTIONS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+            slow.append(writer)
+            await reader.read(1)
+        assert await asyncio.to_thread(read, port, "/livez") == "ok\n"
+    finally:
+        for writer in slow:
+            writer.transport.abort()
+        server.close()
 
 
 def test_prometheus_takes_the_alert_rules_and_they_fire_when_they_should(tmp_path: Path) -> None:

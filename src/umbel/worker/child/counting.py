@@ -9,7 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from umbel.execution.executor import Finished
 from umbel.model.job import Delivery
-from umbel.model.outcome import Crashed, Failed, Outcome, Parked, Released, Retried, Revoked
+from umbel.model.outcome import Crashed, Failed, Outcome, Parked, Released, Retried, Revoked, Succeeded
 from umbel.model.presence import RunningJob
 from umbel.worker.channel import ChannelClosed
 from umbel.worker.figures import OTHER, Figures, Line
@@ -60,8 +60,9 @@ class Counting:
         key: tuple[str, str] = ("", "")
         line = Line("", "")
         for finished, ours in zip(batch, answers, strict=True):
-            state = _state(finished.outcome) if ours else ""
-            if not state:
+            outcome = finished.outcome
+            state = "succeeded" if outcome.__class__ is Succeeded else _state(outcome)  # most are, and it is quick
+            if not (ours and state):
                 continue
             if (finished.task, finished.delivery.queue) != key:
                 key = (finished.task, finished.delivery.queue)

@@ -19,6 +19,8 @@ REQUEST_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 10.0
 """How long an answer may take to be made, and to be read."""
 MAX_CONNECTIONS: Final = 32
+MAX_SCRAPES: Final = 8
+"""Who reads metrics may take long over it: so many may at a time, which leaves room for probes."""
 METRICS: Final = b"/metrics"
 CURE: Final = "metrics need a package that is not installed here: pip install 'umbel[prometheus]'"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -78,6 +80,7 @@ class HealthServer:
         self._verdict = verdict
         self._server: asyncio.Server | None = None
         self._open = 0
+        self._scrapes = 0
 
     async def start(self) -> None:
         """Listen. Raises `ImproperlyConfigured` if that cannot be."""
@@ -104,6 +107,8 @@ class HealthServer:
                     self._open -= 1
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # it went away, was too slow, or said too much: no probe does that
+        except asyncio.CancelledError:
+            pass  # this worker ends, and asyncio would log that
         finally:
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
@@ -112,10 +117,16 @@ class HealthServer:
             head = await reader.readuntil(b"\r\n\r\n")
         line = head.partition(b"\r\n")[0]
         async with asyncio.timeout(ANSWER_SECONDS):
-            told = await self.metrics() if asks_for_metrics(line) else answer(line, self._verdict)
-            writer.transport.set_write_buffer_limits(0)  # drained is what has left
-            writer.write(told)
-            await writer.drain()
+            if not asks_for_metrics(line):
+                await _sent(writer, answer(line, self._verdict))
+            elif self._scrapes >= MAX_SCRAPES:
+                await _sent(writer, _written(503, "others ask for metrics"))
+            else:
+                self._scrapes += 1
+                try:
+                    await _sent(writer, await self.metrics())
+                finally:
+                    self._scrapes -= 1
 
     async def metrics(self) -> bytes:
         """The answer to a request for the page of metrics, as it travels."""
@@ -127,6 +138,13 @@ class HealthServer:
             logger.exception("the metrics cannot be written")
             return _written(503, "the metrics cannot be written, the worker's log says why")
         return _head(200, kind, len(body)) + body
+
+
+async def _sent(writer: asyncio.StreamWriter, told: bytes) -> None:
+    """Write *told*, and wait until it has left: nothing of it is cut off when the connection is closed."""
+    writer.transport.set_write_buffer_limits(0)
+    writer.write(told)
+    await writer.drain()
 
 
 def _written(status: int, text: str, headers: str = "", *, head_only: bool = False) -> bytes:
