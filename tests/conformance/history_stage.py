@@ -12,7 +12,21 @@ from umbel.history import History
 from umbel.model.event import Batch, Event, Kind, Tally
 
 NOW = 1_800_000_000.0
-ROWS = ("job", "job_body", "attempt", "arg", "error", "error_minute", "rollup", "minute", "flow", "schedule_run", "gap")
+ROWS = (
+    "job",
+    "job_body",
+    "attempt",
+    "arg",
+    "error",
+    "error_minute",
+    "rollup",
+    "minute",
+    "flow",
+    "schedule_run",
+    "gap",
+    "error_hour",
+    "flow_count",
+)
 FREE = {"seq", "last_seq", "change", "heard", "first", "last", "seen", "pairs", "path_id", "id", "task_id", "queue_id",
         "worker_id", "error_id"}  # fmt: skip
 """Columns that depend on what came first."""

@@ -324,6 +324,25 @@ class HistorySuite(HistoryStage):
         assert self.history.releases(NOW + 1, NOW + 2) == []
         assert [(each.who, each.count) for each in self.history.audits()] == [("me", 3)]
 
+    def test_a_flow_counts_its_jobs_whatever_becomes_of_their_records(self) -> None:
+        told = [event("task-sent", f"j{n}", flow="f") for n in range(4)]
+        ends = [event("task-succeeded", f"j{n}", 1, flow="f", run=0.1) for n in range(3)]
+        self.write(batch(1, *told[:2]), batch(2, *told[2:], event("task-received", "j3", 1), *ends[:2]))
+        assert self._states("f") == {"succeeded": 2, "queued": 1, "received": 1}
+        self.write(batch(3, ends[2], event("task-sent", "late"), event("task-dead", "j3", 1)))
+        self.write(batch(4, event("task-started", "late", 1, flow="f")))
+        assert self._states("f") == {"succeeded": 3, "dead": 1, "running": 1}
+        self.history.delete(["j0", "j1"])
+        assert self._states("f") == {"succeeded": 3, "dead": 1, "running": 1}
+        assert [flow.id for flow in self.history.flows(state="running")] == ["f"]
+        Retention(self.archive, Terms(1.0, 1.0, 9, 2**40), lambda _: None).prune(NOW + 40 * 86_400)
+        assert self.history.flows() == []
+
+    def _states(self, flow: str) -> dict[str, int]:
+        found = self.history.flow(flow)
+        assert found is not None
+        return found.states
+
     def test_a_read_that_takes_too_long_is_given_up(self) -> None:
         self.write(batch(1, event("task-sent", "a")))
         start = time.monotonic()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,7 +270,7 @@ async def test_queues_are_sampled_once_a_period(stage: Stage) -> None:
 
 async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Stage) -> None:
     names = ("waits", "runs", "done", "failed", "dead", "gone")
-    told = [event("task-sent", name, queue="q") for name in names]
+    told = [event("task-sent", name, queue="q", flow="f") for name in names]
     stage.history.ingest([batch(1, *told), batch(3)])
     await _play(stage)
     reconciler = Reconciler(stage.archive, stage.broker, stage.store, stage.clock)
@@ -281,6 +282,8 @@ async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Sta
     ended = {"done": "succeeded", "failed": "failed", "dead": "dead"}
     assert found == {"waits": "queued", "runs": "running", "gone": "unknown", **ended}
     assert stage.history.standing().gaps == ()
+    (flow,) = stage.history.flows()
+    assert flow.states == dict(Counter(found.values()))
     detail = stage.history.job("failed")
     assert detail is not None
     assert (detail.job.error, detail.attempts[0].message, detail.job.run) == ("shop.Refused", "no", 2.0)

@@ -24,6 +24,7 @@ WRITE_SECONDS: Final = 60.0
 _FULL: Final = frozenset({"53100", "53200", "53000"})
 _TOO_SLOW: Final = "57014"
 _TRIES: Final = 5
+READ: Final = "session.read"
 
 
 class PostgresTransaction:
@@ -90,7 +91,7 @@ class PostgresArchive:
 
     def read(self, step: Callable[[PostgresTransaction], T], seconds: float) -> T:
         """Run *step* in a transaction that cannot write."""
-        return self._run(step, seconds, "session.read")
+        return self._run(step, seconds, READ)
 
     def size(self) -> int:
         """About what the rows take; what PostgreSQL keeps for later rows does not count."""
@@ -131,6 +132,8 @@ class PostgresArchive:
         begin: str,
     ) -> T:
         transaction = PostgresTransaction(line, self._texts)
+        # A page is made of several statements: they see one state.
+        line.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if begin == READ else None
         with line.transaction():
             # For this transaction alone: behind a pooler the next one may be another session.
             transaction.rows(begin, f"{int(seconds * 1000)}ms")

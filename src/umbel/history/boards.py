@@ -16,7 +16,6 @@ from umbel.history.views import Audit, FlowView, Gap, QueueSample, QueueView, Re
 HOUR: Final = 3_600
 MINUTE: Final = 60
 MAX_SHOWN: Final = 1_000
-MAX_MEMBERS: Final = 10_000
 MAX_TASKS: Final = 5_000
 SETTLED_SECONDS: Final = 15.0
 """A batch that is this late may still be on its way; its gap is not told of."""
@@ -145,7 +144,7 @@ def _sample(row: tuple[Any, ...]) -> QueueSample:
 
 def _flow(transaction: Transaction, row: tuple[Any, ...]) -> FlowView:
     flow_id, name, root, total, state, started, finished, seen = row
-    counts = transaction.rows("reading.flow_counts", flow_id, MAX_MEMBERS)
+    counts = transaction.rows("reading.flow_counts", flow_id)
     return FlowView(
         id=flow_id,
         name=name,

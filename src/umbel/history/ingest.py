@@ -15,6 +15,7 @@ from umbel.history.admission import admitted
 from umbel.history.bounds import milliseconds, moment, short, text
 from umbel.history.counters import Counters
 from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
+from umbel.history.flows import FlowCounts
 from umbel.history.names import Names, Naming
 from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, attempt_of, first_seen, fold
 from umbel.history.rollups import add_tallies
@@ -98,6 +99,7 @@ class _Writing:
         self._attempts: dict[tuple[int, int], list[Any]] = {}
         self._minutes: dict[int, tuple[int, int]] = {}
         self._before: dict[str, tuple[Any, ...]] = {}
+        self._flows = FlowCounts()
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Write what *batches*, all new, tell."""
@@ -117,6 +119,7 @@ class _Writing:
         ids = list(dict.fromkeys(event.id for event, _ in told))
         for row in self._transaction.among("ingest.jobs", ids):
             record = JobRecord(**dict(zip(COLUMNS, row, strict=True)))
+            self._flows.leave(record.flow_id, record.state)
             self._old[record.id] = record
             self._before[record.id] = _given(record)
         missing = [job_id for job_id in ids if job_id not in self._old]
@@ -219,6 +222,8 @@ class _Writing:
         many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
         many("ingest.bodies", [_body_row(seq, body) for seq, body in sorted(self._bodies.items())])
         many("ingest.put_attempts", list(self._attempts.values()))
+        self._flows.enter_all(changed)
+        self._flows.save(self._transaction, self._now)
         for minute, bounds in sorted(self._minutes.items()):
             self._transaction.rows("ingest.minute", minute, *bounds)
 

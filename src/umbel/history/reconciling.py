@@ -17,6 +17,7 @@ from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, Location, ResultStore
 from umbel.exceptions import DecodeError, UmbelError
 from umbel.history.counters import Counters
+from umbel.history.flows import FlowCounts
 from umbel.history.ingest import Ingest
 from umbel.history.states import CODES, GOES_ON, OVER
 from umbel.model.event import Event
@@ -107,11 +108,17 @@ class Reconciler:
         self._ingest.correct(ended, now)
 
         def step(transaction: Transaction) -> None:
-            counters = Counters(transaction)
+            counters, flows = Counters(transaction), FlowCounts()
             for (job, location), change in zip(located, counters.take("change", len(located)), strict=True):
+                before = transaction.rows("keeping.state_of", job.seq)
+                if not before:  # it was told meanwhile
+                    continue
                 state, grade = _standing(location)
+                flows.leave(*before[0])
+                flows.enter(before[0][0], CODES[state])
                 finished = now if grade else None
                 transaction.rows("keeping.correct", job.seq, CODES[state], grade, UNKNOWN_LEVEL, finished, now, change)
+            flows.save(transaction, now)
             if complete:
                 transaction.rows("keeping.close_gaps", now - SILENT_SECONDS, now)
             counters.save()

@@ -102,10 +102,11 @@ class Retention:
         for span, age in KEPT.items():
             transaction.rows("keeping.rollups", span, int(now - age))
         transaction.rows("keeping.samples", int(now - DAY), int(now - SAMPLES))
+        long = max(MONTH, self._terms.failed)
         for name, age in {
-            "error_minutes": MONTH, "errors": max(MONTH, self._terms.failed), "workers": MONTH, "runs": MONTH,
-            "flows": max(MONTH, self._terms.failed), "audits": AUDITS, "gaps": SOURCES, "sources": SOURCES,
-            "bulks": AUDITS, "error_hours": AUDITS, "releases": AUDITS,
+            "error_minutes": MONTH, "error_hours": AUDITS, "errors": long, "workers": MONTH, "runs": MONTH,
+            "flow_counts": long, "flows": long, "audits": AUDITS, "bulks": AUDITS, "releases": AUDITS,
+            "gaps": SOURCES, "sources": SOURCES,
         }.items():  # fmt: skip
             transaction.rows(f"keeping.{name}", now - age)
         transaction.rows("keeping.minutes")

@@ -337,7 +337,7 @@ class ScheduleRun(msgspec.Struct, frozen=True):
 
 
 class FlowView(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow; *states* counts its jobs by state, among the newest 10,000. *seen* is when it was last heard of."""
+    """A flow; *states* counts its jobs, also those whose records are gone. *seen* is when it was last heard of."""
 
     id: str
     name: str

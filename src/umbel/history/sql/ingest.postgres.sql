@@ -132,3 +132,15 @@ select * from unnest(
 on conflict (span, task_id, queue_id, bucket) do update set
     sent = excluded.sent, succeeded = excluded.succeeded, failed = excluded.failed, retried = excluded.retried,
     revoked = excluded.revoked, dead = excluded.dead, waits = excluded.waits, runs = excluded.runs
+
+-- name: flow_counts
+-- flow, state, how many more
+insert into flow_count (flow_id, state, n)
+select * from unnest($1::text[], $2::int2[], $3::int8[])
+on conflict (flow_id, state) do update set n = flow_count.n + excluded.n
+
+-- name: flows_heard
+-- flow, now; one that was heard of within 10 s stays as it is
+insert into flow (id, name, state, seen)
+select id, '', 'running', seen from unnest($1::text[], $2::float8[]) as heard (id, seen)
+on conflict (id) do update set seen = excluded.seen where flow.seen < excluded.seen - 10

@@ -104,3 +104,15 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 on conflict (span, task_id, queue_id, bucket) do update set
     sent = excluded.sent, succeeded = excluded.succeeded, failed = excluded.failed, retried = excluded.retried,
     revoked = excluded.revoked, dead = excluded.dead, waits = excluded.waits, runs = excluded.runs
+
+-- name: flow_counts
+-- flow, state, how many more
+insert into flow_count (flow_id, state, n)
+values ($1, $2, $3)
+on conflict (flow_id, state) do update set n = flow_count.n + excluded.n
+
+-- name: flows_heard
+-- flow, now; one that was heard of within 10 s stays as it is
+insert into flow (id, name, state, seen)
+values ($1, '', 'running', $2)
+on conflict (id) do update set seen = excluded.seen where flow.seen < excluded.seen - 10

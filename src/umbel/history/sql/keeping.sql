@@ -11,6 +11,10 @@ update job set state = $2, grade = $3, level = case when $3 > 0 then $4 else lev
     finished_at = coalesce(finished_at, $5), heard = $6, change = $7
 where seq = $1 and grade = 0
 
+-- name: state_of
+-- $1 seq of a job; answers its flow and state unless it is over
+select flow_id, state from job where seq = $1 and grade = 0
+
 -- name: close_gaps
 -- $1 found before, $2 now
 update gap set closed = $2 where closed is null and at < $1
@@ -60,6 +64,10 @@ delete from worker where seen < $1
 -- name: runs
 -- $1 due before
 delete from schedule_run where tick < $1
+
+-- name: flow_counts
+-- $1 seen before
+delete from flow_count where flow_id in (select id from flow where seen < $1)
 
 -- name: flows
 -- $1 seen before

@@ -157,9 +157,8 @@ where state = $1 and seen < $2 order by seen desc limit $3
 select id, name, root_id, total, state, started_at, finished_at, seen from flow where id = $1
 
 -- name: flow_counts
--- $1 flow, $2 among how many of its jobs
-select state, count(*) from (select state from job where flow_id = $1 order by seq desc limit $2) as members
-group by state
+-- $1 flow
+select state, n from flow_count where flow_id = $1 and n > 0
 
 -- name: flow_jobs
 -- $1 flow, $2 how many
