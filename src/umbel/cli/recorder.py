@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import Final
 
 import click
@@ -16,7 +17,8 @@ from umbel.log import FORMATS, setup
 HELP: Final = """Record what happens to jobs in the history, until SIGTERM or Ctrl-C.
 
 Any number may run, and each event counts once; one that was away goes on where it was, as far as the broker has kept
-the events. Without one, jobs run as ever, and the history stands still.
+the events. Without one, jobs run as ever, and the history stands still. Where processors are short, it gives way to
+the workers beside it, and catches up later.
 """
 _logger: Final = logging.getLogger("umbel.recorder")
 
@@ -26,12 +28,15 @@ _logger: Final = logging.getLogger("umbel.recorder")
 @click.option("-f", "--logfile", default="", help="Append the log to this file, not to stderr.")
 @click.option("--log-format", "logformat", default="auto", type=click.Choice(FORMATS),
               help="auto: text on a terminal, else json.")  # fmt: skip
+@click.option("--nice", type=click.IntRange(0, 19), default=10, show_default=True, metavar="N",
+              help="How far to give way to other processes, as nice(1) says it; 0: not at all.")  # fmt: skip
 @click.pass_obj
-def recorder(frame: Frame, /, *, loglevel: str, logfile: str, logformat: str) -> int:
+def recorder(frame: Frame, /, *, loglevel: str, logfile: str, logformat: str, nice: int) -> int:
     """Record, and answer the exit code."""
     from umbel.history.recording import record
 
     app = opened(frame)
     setup("WARNING" if frame.quiet else loglevel, logformat, logfile, False if frame.no_color else None)
+    os.nice(nice)
     asyncio.run(record(app, lambda text: _logger.info("%s.", text.capitalize())))
     return 0
