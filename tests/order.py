@@ -39,6 +39,8 @@ LONG: Final[dict[str, float]] = {
     "tests/conformance/test_object_server.py": 8,
     "tests/system/test_schedules.py": 8,
     "tests/system/test_metrics.py": 10,
+    "tests/system/test_telemetry_page.py": 8,
+    "tests/system/test_tracing.py": 8,
     "tests/system/test_demo.py": 8,
     "tests/conformance/test_control_model.py": 5,
     "tests/conformance/test_redis_model.py": 5,

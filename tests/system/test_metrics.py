@@ -160,7 +160,14 @@ def test_what_is_measured_agrees_with_what_happened_and_is_all_that_rules_and_da
         groups = json.loads(read(server.port, "/api/v1/rules"))["data"]["groups"]
         assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []
     _check_history(app, tmp_path, told)
+    _check_by_promtool(told)
     app.close()
+
+
+def _check_by_promtool(page: str) -> None:
+    """Prometheus's own tool finds nothing to say of *page*."""
+    checked = subprocess.run([promtool(), "check", "metrics"], input=page, text=True, capture_output=True, check=True)
+    assert checked.stderr == ""
 
 
 def _check_history(app: Umbel, folder: Path, of_worker: str) -> None:
@@ -181,6 +188,7 @@ def _check_history(app: Umbel, folder: Path, of_worker: str) -> None:
             assert state == "started" or told[(task, state)] == count
         assert samples(page, "umbel_queue_jobs", "queue", "state")[("default", "delayed")] == 1
         assert samples(page, "umbel_workers") == {(): 1}
+        _check_by_promtool(page)
         asked_for = set(re.findall(r"\bumbel_[a-z_]+", (MONITORING / "grafana.json").read_text()))
         asked_for |= set(re.findall(r"\bumbel_[a-z_]+", (MONITORING / "rules.yml").read_text()))
         assert asked_for - (names_on(page) | names_on(of_worker)) == set()

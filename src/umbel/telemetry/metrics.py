@@ -53,9 +53,8 @@ async def aexposition(app: Umbel, history: History | None) -> tuple[bytes, str]:
 def backlog(app: Umbel, queue: str) -> dict[str, Any]:
     """How much there is to do in *queue*, for autoscalers; blocks.
 
-    ``queued`` are jobs that wait for a worker, ``due`` those of them whose delay is over, ``in_flight`` those that run;
-    ``backlog`` is the sum: while it is not 0, somebody must be there. Jobs of a paused queue that wait are no work.
-    Raises `ImproperlyConfigured` for a queue that is unknown, and the errors of the broker.
+    ``queued`` are jobs that wait for a worker, also those whose delay is over, ``in_flight`` those that run, and
+    ``backlog`` both: while it is not 0, somebody must be there. Jobs that wait in a paused queue do not count. Raises `ImproperlyConfigured` for a queue that is unknown, and the errors of the broker.
     """
     return waited(app, abacklog(app, queue))
 
