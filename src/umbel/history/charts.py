@@ -57,11 +57,13 @@ def _times(transaction: Transaction, window: Window, by: str) -> tuple[int, list
         first = int(start) // span * span
         return transaction.rows(f"reading.times_by_{by}", span, first, int(end), MAX_ROWS + 1)
 
-    span, *longer = [span for span in window.spans if (end - start) / span <= MAX_BUCKETS] or window.spans[-1:]
+    spans = iter([span for span in window.spans if (end - start) / span <= MAX_BUCKETS] or window.spans[-1:])
+    span = next(spans)
     rows = ask(span)
-    while len(rows) > MAX_ROWS and longer:
-        span, *longer = longer
-        rows = ask(span)
+    for longer in spans:
+        if len(rows) <= MAX_ROWS:
+            break
+        span, rows = longer, ask(longer)
     return span, rows
 
 
