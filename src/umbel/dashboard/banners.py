@@ -28,11 +28,11 @@ async def banners(station: Station) -> tuple[str, ...]:
     told = [f"Nothing is recorded here, jobs go on: {own}"] if own else []
     if isinstance(found, str):
         return (*told, found)
-    return (*told, *_of(found, recording=station.recording is not None and not own))
+    return (*told, *_of(found, recording=station.recording is not None, own=own))
 
 
-def _of(standing: Standing, *, recording: bool) -> list[str]:
-    told = [f"The history is not written: {standing.trouble}"] if standing.trouble else []
+def _of(standing: Standing, *, recording: bool, own: str) -> list[str]:
+    told = [f"The history is not written: {standing.trouble}"] if standing.trouble not in ("", own) else []
     if not recording:
         told.extend(_unrecorded(standing))
     lost = sum(gap.last - gap.first + 1 for gap in standing.gaps if not gap.opening)

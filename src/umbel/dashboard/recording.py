@@ -10,26 +10,25 @@ from typing import Final
 
 from umbel.app.app import Umbel
 from umbel.exceptions import UmbelError
-from umbel.history.archives import archive_at, history_url
 from umbel.history.recorder import Recorder
-from umbel.history.recording import source_of
-from umbel.history.retention import terms_of
+from umbel.history.recording import recording
 
-AGAIN_SECONDS: Final = 10.0
-"""How long after something that nobody foresaw it tries again."""
-END_SECONDS: Final = 5.0
+END_SECONDS: Final = 2.0
+"""How long it has to write what it has read."""
 _logger: Final = logging.getLogger("umbel.recorder")
 
 
 class Recording:
-    """Records what happens to the jobs of *app*, from `start` to `end`."""
+    """Records what happens to the jobs of *app*, from `start` to `end`.
+
+    In a loop of its own: what it decodes and counts would make pages wait.
+    """
 
     def __init__(self, app: Umbel) -> None:
         self._app = app
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
-        self._over = threading.Event()
         self._recorder: Recorder | None = None
         self._broken = ""
 
@@ -46,40 +45,28 @@ class Recording:
 
     def end(self) -> None:
         """Stop, and wait until what was read is written."""
-        self._over.set()
+        if self._thread is None:
+            return
         if self._loop is not None:
             with suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
-        if self._thread is not None:
-            self._thread.join(END_SECONDS)
+        self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            try:
-                asyncio.run(self._record())
-                return
-            except UmbelError as error:
-                self._broken = str(error)
-                _logger.warning("Not recording: %s", error)
-                return
-            except Exception as error:
-                self._broken = f"{type(error).__name__}: {error}"
-                _logger.exception("The recorder has failed, and is started again in %g s.", AGAIN_SECONDS)
-                self._over.wait(AGAIN_SECONDS)
+        try:
+            asyncio.run(self._record())
+        except UmbelError as error:
+            self._broken = str(error)
+            _logger.warning("Not recording: %s", error)
+        except Exception as error:
+            self._broken = f"{type(error).__name__}: {error}"
+            _logger.exception("The recorder beside the dashboard has failed.")
 
     async def _record(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        if self._over.is_set():
-            return
-        app = self._app
-        source = source_of(app)
-        archive = archive_at(history_url(app.conf, app.main), app.conf)
         try:
-            self._recorder = Recorder(archive, source, terms_of(app.conf))
-            self._broken = ""
-            await self._recorder.run(self._stop)
+            async with recording(self._app) as self._recorder:
+                await self._stop.wait()
         finally:
-            archive.close()
             with suppress(UmbelError, OSError):
-                await app.broker.aclose()
+                await self._app.broker.aclose()
