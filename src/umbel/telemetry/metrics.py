@@ -54,7 +54,8 @@ def backlog(app: Umbel, queue: str) -> dict[str, Any]:
     """How much there is to do in *queue*, for autoscalers; blocks.
 
     ``queued`` are jobs that wait for a worker, also those whose delay is over, ``in_flight`` those that run, and
-    ``backlog`` both: while it is not 0, somebody must be there. Jobs that wait in a paused queue do not count. Raises `ImproperlyConfigured` for a queue that is unknown, and the errors of the broker.
+    ``backlog`` both: while it is not 0, somebody must be there. Jobs that wait in a paused queue do not count.
+    Raises `ImproperlyConfigured` for a queue that is unknown, and the errors of the broker.
     """
     return waited(app, abacklog(app, queue))
 
