@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import backlog, environments, flows, options, receives, report, ticks
+from benchmarks import backlog, environments, events, flows, options, receives, report, ticks
 from benchmarks.contenders import CONTENDERS, LOOP, UMBEL, Contender
 from benchmarks.options import Options
 from benchmarks.report import Findings
@@ -41,12 +41,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> Findings:
-    """Run the rounds, then flows and schedules, then the backlog."""
+    """Run the rounds, then flows, schedules and events, then the backlog."""
     rounds = Rounds(contenders, servers, asked)
     rounds.run()
     flows.run(contenders, servers, asked, rounds.book)
     held = flows.memory(servers, contenders, asked)
     ticked = ticks.measure(contenders, servers, asked.ticking) if "ticks" in asked.metrics else []
+    watched = events.run(contenders, servers, asked)
     umbel = next((contender for contender in contenders if contender.name == UMBEL), None)
     large = backlog.measure(umbel, servers, asked.backlog) if umbel and asked.backlog else None
     on_postgres = asked.backlog and any(contender.name == receives.CONTENDER for contender in contenders)
@@ -55,7 +56,17 @@ def _measure(contenders: list[Contender], servers: Servers, asked: Options) -> F
         contender.environment: environments.versions(contender) for contender in contenders if contender.name != LOOP
     }
     return Findings(
-        rounds.book, contenders, versions, servers.versions(), asked.rounds, large, taken, asked.members, held, ticked
+        rounds.book,
+        contenders,
+        versions,
+        servers.versions(),
+        asked.rounds,
+        large,
+        taken,
+        asked.members,
+        held,
+        ticked,
+        watched,
     )
 
 

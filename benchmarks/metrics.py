@@ -35,6 +35,7 @@ METRICS = {
     "flow-chain": Metric("chain, to its value, s", higher_is_better=False, digits=3),
     "flow-memory": Metric("memory of flows, MB", higher_is_better=False, digits=1),
     "ticks": Metric("schedules while workers are killed"),
+    "events": Metric("what watching costs"),
 }
 """By name; those that end in ``-off`` are measured with results off, ``flow-`` are of whole flows."""
 
@@ -44,7 +45,9 @@ GIVE_UP = 2
 FLOWS = tuple(name for name in METRICS if name.startswith("flow-") and name != "flow-memory")
 RESULTS_OFF = tuple(name for name in METRICS if name.endswith("-off"))
 RESULTS_ON = tuple(
-    name for name in METRICS if not name.endswith("-off") and not name.startswith("flow-") and name != "ticks"
+    name
+    for name in METRICS
+    if not name.endswith("-off") and not name.startswith("flow-") and name not in ("ticks", "events")
 )
 
 

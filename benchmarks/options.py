@@ -10,7 +10,8 @@ from benchmarks.metrics import METRICS
 class Options:
     """One run. *seconds* is how long one measurement should take, *calls* how many round trips are timed.
 
-    Groups have *members*, chains a tenth of that; schedules tick for *ticking* seconds.
+    Groups have *members*, chains a tenth of that; schedules tick for *ticking* seconds;
+    *watched* jobs are drained at a time to see what events cost.
     """
 
     rounds: int
@@ -21,6 +22,7 @@ class Options:
     backlog: int
     members: int
     ticking: int
+    watched: int
     write: bool
     fresh: bool
 
@@ -63,6 +65,7 @@ def parse(arguments: list[str]) -> Options:
         backlog=backlog if given.backlog else 0,
         members=1_000 if quick else 10_000,
         ticking=8 if quick else 60,
+        watched=10_000 if quick else 60_000,
         write=given.write,
         fresh=given.fresh,
     )

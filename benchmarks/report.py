@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import backlog, flows, machine, receives, ticks
+from benchmarks import backlog, events, flows, machine, receives, ticks
 from benchmarks.backlog import Backlog
 from benchmarks.contenders import LOOP, POSTGRES, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
+from benchmarks.events import Cost
 from benchmarks.flows import Held
 from benchmarks.metrics import FLOWS, METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
 from benchmarks.receives import Receives
@@ -37,6 +38,7 @@ class Findings:
     members: int
     held: Sequence[Held]
     ticked: Sequence[Ticked]
+    watched: Sequence[Cost]
 
 
 def markdown(found: Findings) -> str:
@@ -61,6 +63,8 @@ def markdown(found: Findings) -> str:
         parts += ["## Memory of flows", "\n".join(flows.lines(found.held))]
     if found.ticked:
         parts += ["## Schedules while processes are killed", "\n".join(ticks.lines(found.ticked))]
+    if found.watched:
+        parts += ["## What watching costs", "\n".join(events.lines(found.watched))]
     if found.backlog is not None:
         parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
     if found.receives is not None:
