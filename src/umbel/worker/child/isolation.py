@@ -36,7 +36,7 @@ TIMEOUT_GRACE_SECONDS: Final = 0.5
 REVOKE_GRACE_SECONDS: Final = 1.0
 HOOK_SECONDS: Final = 10.0
 """How long the hooks of a job may take whose process was killed."""
-FAREWELL_SECONDS: Final = 2.0
+FAREWELL_SECONDS: Final = 5.0
 """How long processes may take, at the end of a child, for what they still have to tell: events, spans, signals."""
 _NEVER: Final = float("inf")
 
