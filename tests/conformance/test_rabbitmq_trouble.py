@@ -12,13 +12,14 @@ import pytest
 from tests.conformance.test_rabbitmq_engine import QUEUE, Rig, ids
 from tests.servers import Server
 from tests.servers.rabbitmq import evaluate
-from umbel.brokers.rabbitmq import RabbitMQBroker
+from umbel.brokers.rabbitmq import RabbitMQBroker, intake
 from umbel.contracts.broker import Settlement
 from umbel.engines.amqp_channel import Channel
+from umbel.engines.amqp_connection import Connection
 from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.ids import new_id
 from umbel.model.job import Counts, Delivery, Job
-from umbel.testing.conformance.eventually import eventually
+from umbel.testing.conformance.eventually import eventually, soon
 from umbel.testing.proxy import Proxy
 
 DEADLINE_SECONDS = 1.0
@@ -127,6 +128,25 @@ async def test_when_a_node_is_gone_the_next_one_is_asked(rig: Rig, rabbitmq_serv
             await asyncio.to_thread(broker.send, [Job(job_id, QUEUE, b"1")])
             (delivery,) = await rig.take(session, broker=broker, seconds=SECONDS)
             assert await broker.settle(session, [Settlement(delivery, "end")]) == [True]
+
+
+async def test_a_line_that_is_lost_when_consuming_has_just_begun_leaves_no_receiver_asleep(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "FIRST_SECONDS", 0.5)
+    session = await rig.open()
+    receiving = asyncio.create_task(rig.broker.receive(session, [QUEUE], 1, wait=300.0))
+    await eventually(lambda: consumes(rig.broker), SECONDS)
+    line = channel_of(rig.broker)._wire
+    assert isinstance(line, Connection)
+    line.abort(ConnectionResetError("cut"))
+    await rig.broker.asend([Job("job", QUEUE, b"1")])
+    assert ids(await soon(receiving, SECONDS)) == ["job"]
+
+
+def consumes(broker: RabbitMQBroker) -> bool:
+    """Whether RabbitMQ pushes jobs to *broker*."""
+    return broker._desk is not None and broker._desk.intake._prefetch > 0
 
 
 def channel_of(broker: RabbitMQBroker) -> Channel:

@@ -84,7 +84,10 @@ class Channel:
     def wait(self) -> asyncio.Future[Any]:
         """The next answer that nobody else waits for. Its place in line is taken now, not when it is awaited."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._answers.append(answer)
+        if self.lost is not None:
+            answer.set_exception(self.lost)
+        else:
+            self._answers.append(answer)
         return answer
 
     def write(self, data: bytes) -> None:

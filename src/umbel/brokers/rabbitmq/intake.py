@@ -81,6 +81,7 @@ class Intake:
 
         Raises `BrokerUnavailable` or `BrokerError`.
         """
+        self._news.clear()
         prefetch = _prefetch(busy + self._asking)
         async with self._turn:
             if self._suits(frozenset(queues), prefetch):
@@ -101,8 +102,7 @@ class Intake:
             await asyncio.sleep(FIRST_SECONDS)
 
     async def wait(self, seconds: float) -> None:
-        """Until something arrives or the line is lost, at most *seconds*."""
-        self._news.clear()
+        """Until something arrives or the line is lost, since `consume` was called last; at most *seconds*."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()

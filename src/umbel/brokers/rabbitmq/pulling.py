@@ -41,6 +41,7 @@ class PullIntake(Intake):
     async def consume(self, queues: Sequence[str], busy: int) -> None:
         """Have up to as many messages here as are asked for. Raises `BrokerUnavailable` or `BrokerError`."""
         del busy
+        self._news.clear()
         if self._pulling is None or self._pulling.done():
             self._pulling = self._loop.create_task(self._pull(queues))
         await asyncio.shield(self._pulling)  # a message that comes after a cancellation is not lost
