@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -12,9 +14,11 @@ from tests.dashboard.stage import HOST, Stage
 from tests.dashboard.test_overview import read
 from umbel import chain, chord, group
 from umbel.dashboard.options import Options
+from umbel.dashboard.pages.flows import PAGE_ROWS
 from umbel.dashboard.site import site
 from umbel.dashboard.station import Station
 from umbel.history import History
+from umbel.model.event import Batch, Event
 
 
 async def test_flows_are_listed_with_how_far_they_have_come(visitor: httpx.AsyncClient, shop: Shop) -> None:
@@ -80,6 +84,25 @@ async def test_a_flow_that_the_engine_has_forgotten_is_shown_from_the_history(sh
         assert "forgotten" in page.text
         assert shop.chord in {each["id"] for each in (await read(client, "/flows"))["flows"]}
     other.close()
+
+
+async def test_older_flows_are_on_pages_of_their_own(stage: Stage) -> None:
+    now = time.time()
+    told = [
+        Event("flow-started", now - number, f"flow-{number:02}-00000000", "", "default", 0, {"total": 2})
+        for number in range(PAGE_ROWS + 10)
+    ]
+    stage.history.ingest([Batch("somebody", 1, now, tuple(told))])
+    async with stage.browsing() as client:
+        first = await read(client, "/flows")
+        assert len(first["flows"]) == PAGE_ROWS
+        second = await read(client, f"/flows?before={quote(first['older'])}")
+        assert second["older"] is None
+        ids = [flow["id"] for flow in (*first["flows"], *second["flows"])]
+        assert len(set(ids)) == len(ids) == PAGE_ROWS + 10
+        page = await client.get("/flows")
+        assert f"/flows?before={quote(first['older'], safe='')}" in page.text
+        assert (await client.get("/flows?before=yesterday")).status_code == 400
 
 
 async def test_the_rest_of_a_flow_is_cancelled(stage: Stage) -> None:

@@ -10,10 +10,15 @@ import httpx
 import pytest
 
 from tests.dashboard.shop import Shop
-from tests.dashboard.stage import Stage
+from tests.dashboard.stage import HOST, Stage
+from umbel import Umbel
 from umbel.app.schedules import ScheduleView
 from umbel.dashboard.figures import POINTS
+from umbel.dashboard.options import Options
 from umbel.dashboard.pages.overview import late
+from umbel.dashboard.site import site
+from umbel.dashboard.station import Station
+from umbel.history import History
 
 CHARTS = ("throughput", "wait", "run", "depth")
 
@@ -95,6 +100,18 @@ async def test_without_a_history_the_page_says_what_to_run(browser: httpx.AsyncC
     page = await browser.get("/")
     assert page.status_code == 200
     assert "umbel recorder" in page.text
+
+
+async def test_without_the_engine_the_history_is_shown(shop: Shop) -> None:
+    away = Umbel("shop", "sqlite:////proc/none/umbel.db", set_as_current=False)
+    made = site(Station(away, Options(), History(shop.stage.archive)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url=HOST) as client:
+        told = await read(client, "/")
+        assert told["trouble"]
+        assert (told["tiles"]["ended"], told["tiles"]["running"], told["tiles"]["workers"]) == (12, None, None)
+        for path in ("/", "/tasks", "/errors", "/flows", f"/flows/{shop.chord}"):
+            assert (await client.get(path)).status_code == 200
+    await away.aclose()
 
 
 @pytest.mark.parametrize(

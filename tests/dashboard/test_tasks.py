@@ -21,6 +21,17 @@ async def test_tasks_are_listed_with_waits_and_runs_apart(visitor: httpx.AsyncCl
     assert "shop.refuse" in page.text
 
 
+async def test_tasks_are_put_in_order_and_are_not_too_many(visitor: httpx.AsyncClient) -> None:
+    told = await read(visitor, "/tasks?order=failed&limit=2")
+    assert [(each["name"], each["failed"]) for each in told["tasks"]] == [("shop.refuse", 3), ("shop.label", 1)]
+    assert told["count"] == 4
+    assert set(told["pulse"]["tasks"]) == {"shop.refuse", "shop.label"}
+    page = await visitor.get("/tasks?limit=2")
+    assert "All 4 tasks" in page.text
+    waits = [each["wait"][1] or 0 for each in (await read(visitor, "/tasks?order=wait"))["tasks"]]
+    assert waits == sorted(waits, reverse=True)
+
+
 async def test_one_task_has_its_figures_jobs_and_code(visitor: httpx.AsyncClient) -> None:
     told = await read(visitor, "/task?name=shop.pay")
     assert told["figures"]["ended"] == 4

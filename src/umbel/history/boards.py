@@ -89,13 +89,13 @@ def strips(transaction: Transaction, names: Sequence[str], limit: int) -> dict[s
     return {name: schedule_runs(transaction, name, 0.0, limit) for name in names}
 
 
-def flows(transaction: Transaction, state: str, before: float, limit: int) -> list[FlowView]:
-    """Flows, of one *state* or of any (""), that were last heard of before a moment, the newest first."""
+def flows(transaction: Transaction, state: str, before: tuple[float, str], limit: int) -> list[FlowView]:
+    """Flows, of one *state* or of any (""), that were last heard of before (a moment, an id), the newest first."""
     most = min(limit, MAX_SHOWN)
     rows = (
-        transaction.rows("reading.flows_in", state, before, most)
+        transaction.rows("reading.flows_in", state, *before, most)
         if state
-        else transaction.rows("reading.flows", before, most)
+        else transaction.rows("reading.flows", *before, most)
     )
     return [_flow(transaction, row) for row in rows]
 

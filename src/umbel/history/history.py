@@ -189,9 +189,14 @@ class History:
         """The last runs of each of *schedules*, the newest first."""
         return self._read(lambda step: boards.strips(step, schedules, limit))
 
-    def flows(self, *, state: str = "", before: float = math.inf, limit: int = 50) -> list[FlowView]:
-        """Flows of one *state*, or of any, those that were heard of last first."""
-        return self._read(lambda step: boards.flows(step, state, min(before, float(END)), limit))
+    def flows(
+        self, *, state: str = "", before: tuple[float, str] = (float(END), ""), limit: int = 50
+    ) -> list[FlowView]:
+        """Flows of one *state*, or of any, those that were heard of last first.
+
+        *before* is when the last one of the page before was seen, and its id.
+        """
+        return self._read(lambda step: boards.flows(step, state, before, limit))
 
     def flow(self, flow_id: str) -> FlowView | None:
         """One flow with its jobs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from umbel.canvas.drawing import Drawing
 from umbel.canvas.rerun import Again, next_id
 from umbel.dashboard.engine import ask
 from umbel.dashboard.flow_graph import ENDED, FAILED, Graph, Node, graph_of, nodes_of, nodes_of_jobs
-from umbel.dashboard.page import Missing, Page
+from umbel.dashboard.page import Missing, Page, Refused
 from umbel.dashboard.pages.jobs import masked
 from umbel.dashboard.visit import Visit
 from umbel.exceptions import FlowError
@@ -59,14 +59,22 @@ class FlowsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flows of one *state*, or of any; *before* is the ``older`` of the page above."""
 
     state: Literal["", "running", "succeeded", "failed", "revoked"] = ""
-    before: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    before: Annotated[str, msgspec.Meta(max_length=300)] = ""
+
+    def place(self) -> dict[str, Any]:
+        """What the history is asked for besides. Raises `Refused`."""
+        seen, _, flow = self.before.partition("/")
+        try:
+            return {"before": (float(seen), flow)} if self.before else {}
+        except ValueError:
+            raise Refused("before is what older said of the page above.", "before") from None
 
 
 class Flows(msgspec.Struct, frozen=True):
     """Flows, the newest first; *older* is the ``before`` of the next page. *trouble* says who cannot tell, and why."""
 
     flows: tuple[FlowRow, ...]
-    older: float | None
+    older: str | None
     trouble: tuple[str, ...] = ()
 
 
@@ -108,8 +116,7 @@ class FlowPage(msgspec.Struct, frozen=True, kw_only=True):
 
 async def show(visit: Visit, asked: FlowsAsked) -> Flows:
     """The flows that are asked for."""
-    before = {} if asked.before is None else {"before": asked.before}
-    read = partial(visit.history.flows, state=asked.state, limit=PAGE_ROWS + 1, **before)
+    read = partial(visit.history.flows, state=asked.state, limit=PAGE_ROWS + 1, **asked.place())
     (found, blank), (known, silent) = await asyncio.gather(
         ask(visit, ("flows", asked.state, asked.before), FRESH_SECONDS, lambda: visit.read(read)),
         ask(visit, "flows of the engine", FRESH_SECONDS, lambda: _known(visit)),
@@ -117,13 +124,14 @@ async def show(visit: Visit, asked: FlowsAsked) -> Flows:
     views, known = (found or [])[:PAGE_ROWS], known or {}
     more = len(found or ()) > PAGE_ROWS
     rows = [_row(view.id, view, known.get(view.id)) for view in views]
-    if asked.before is None:
+    if not asked.before:
         # Of what the history has not heard of, what belongs on this page.
         told, oldest = {view.id for view in views}, views[-1].seen if more else 0.0
         rows += [_row(each.id, None, each) for each in known.values() if each.id not in told and each.created >= oldest]
     rows = sorted((row for row in rows if asked.state in ("", row.state)), key=lambda row: -(row.started or 0.0))
     counted = await _counted(visit, rows)
-    return Flows(counted, views[-1].seen if more else None, tuple(each for each in (blank, silent) if each))
+    older = f"{views[-1].seen}/{views[-1].id}" if more else None
+    return Flows(counted, older, tuple(each for each in (blank, silent) if each))
 
 
 async def show_one(visit: Visit, asked: FlowAsked) -> FlowPage:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -31,6 +31,15 @@ BELOW: Final = 0.9
 """A percentile is within 9.1 % of the truth: what is this much less than it may still be above it."""
 P95: Final = 1
 MAX_DOC: Final = 4_000
+SHOWN_IDLE: Final = 200
+Order: TypeAlias = Literal["ended", "failed", "failing", "wait", "run"]
+ORDERS: Final[dict[Order, Callable[[TaskFigures], float]]] = {
+    "ended": lambda task: task.ended,
+    "failed": lambda task: task.failed,
+    "failing": lambda task: task.failing or 0.0,
+    "wait": lambda task: task.wait[P95] or 0.0,
+    "run": lambda task: task.run[P95] or 0.0,
+}
 OPTIONS: Final = (
     "queue",
     "priority",
@@ -62,16 +71,27 @@ class Told(msgspec.Struct, frozen=True):
     known: list[TaskView]
 
 
-class Tasks(msgspec.Struct, frozen=True, kw_only=True):
-    """The tasks that were busy in *window*, the busiest first, and how busy over time: *pulse*.
+class TasksAsked(Windowed, frozen=True, kw_only=True):
+    """The tasks of a window, by their *order*: those that ended most, failed most, or took longest first.
 
-    *idle* are the names of the others that are known to the history or the app. *trouble* says why the history cannot
-    tell.
+    *limit* is how many are shown, at most 1,000.
+    """
+
+    order: Order = "ended"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
+
+
+class Tasks(msgspec.Struct, frozen=True, kw_only=True):
+    """The first of the *count* tasks that were busy in *window*, and how busy they were over time.
+
+    *idle* are the names of the others that are known to the history or the app, at most 200. *trouble* says why the
+    history cannot tell.
     """
 
     window: Window
     tasks: tuple[TaskFigures, ...]
-    pulse: Pulse | None
+    count: int
+    pulse: Pulse
     idle: tuple[str, ...]
     trouble: str = ""
 
@@ -116,17 +136,20 @@ class One(msgspec.Struct, frozen=True):
     failed: tuple[JobRow, ...]
 
 
-async def show(visit: Visit, asked: Windowed) -> Tasks:
+async def show(visit: Visit, asked: TasksAsked) -> Tasks:
     """The tasks of a window."""
     window = asked.window()
     told, trouble = await _told(visit, window)
-    names = {each.name for each in told.totals}
+    busy = {each.name for each in told.totals}
     known = {each.name for each in told.known} | _own(visit)
+    tasks = sorted(map(figures.task_figures, told.totals), key=ORDERS[asked.order], reverse=True)[: asked.limit]
+    lines = {each.name: told.pulse.tasks[each.name] for each in tasks if each.name in told.pulse.tasks}
     return Tasks(
         window=window,
-        tasks=tuple(map(figures.task_figures, told.totals)),
-        pulse=told.pulse,
-        idle=tuple(sorted(known - names)),
+        tasks=tuple(tasks),
+        count=len(busy),
+        pulse=msgspec.structs.replace(told.pulse, tasks=lines),
+        idle=tuple(sorted(known - busy)[:SHOWN_IDLE]),
         trouble=trouble,
     )
 
@@ -218,7 +241,7 @@ PAGE: Final = Page(
     right="jobs.view",
     template="tasks.html",
     show=show,
-    asks=Windowed,
+    asks=TasksAsked,
     section="tasks",
     topics=("tasks",),
 )

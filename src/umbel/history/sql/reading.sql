@@ -143,14 +143,14 @@ select s.schedule, s.tick, s.at, s.job_id, j.state from schedule_run s left join
 where s.schedule = $1 order by s.tick desc limit $2
 
 -- name: flows
--- $1 seen before, $2 how many
+-- $1 seen, $2 id: of the last one of the page before, $3 how many; many may be seen at the same moment
 select id, name, root_id, total, state, started_at, finished_at, seen from flow
-where seen < $1 order by seen desc limit $2
+where (seen, id) < ($1, $2) order by seen desc, id desc limit $3
 
 -- name: flows_in
--- $1 state, $2 seen before, $3 how many
+-- $1 state, $2 seen, $3 id: of the last one of the page before, $4 how many
 select id, name, root_id, total, state, started_at, finished_at, seen from flow
-where state = $1 and seen < $2 order by seen desc limit $3
+where state = $1 and (seen, id) < ($2, $3) order by seen desc, id desc limit $4
 
 -- name: flow
 -- $1 id
