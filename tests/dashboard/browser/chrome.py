@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -109,10 +109,14 @@ async def watched(browser: Browser, address: str, **options: Any) -> AsyncGenera
         await context.close()
 
 
-async def barriers(page: Page) -> list[str]:
-    """What axe-core finds serious in *page*. It comes in past the policy of the page, as the tools of a browser do."""
+async def barriers(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds serious in *page*, by all its *rules* or some.
+
+    It comes in past the policy of the page, as the tools of a browser do.
+    """
     await page.evaluate(_axe())
-    found = await page.evaluate("(standards) => axe.run({resultTypes: ['violations'], runOnly: standards})", STANDARDS)
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(STANDARDS)}
+    found = await page.evaluate("(only) => axe.run({resultTypes: ['violations'], runOnly: only})", only)
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for each in found["violations"]

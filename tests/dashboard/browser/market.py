@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from tests.dashboard.stage import Stage
 from umbel import chain, chord, group
+from umbel.contracts.history import Archive
+from umbel.contracts.powers import Inspector, QueueCounts
 from umbel.exceptions import Reject
+from umbel.history.sampling import Sampler
+from umbel.history.views import Order
 from umbel.model.event import Batch, Event, Kind, Tally, bucket_of
 from umbel.schedules import crontab
 from umbel.testing import worker
@@ -52,12 +56,16 @@ NODES: Final = ("web-1", "web-2", "batch-1")
 
 
 class Market(msgspec.Struct, frozen=True):
-    """A *stage*, the ids of a job that *failed*, one that *runs*, and of a *flow*; *release* lets the job end."""
+    """A *stage*, ids of a job that *failed* and one that *runs*, of a *flow* and of an action on many jobs, *bulk*.
+
+    *release* lets the job end that runs.
+    """
 
     stage: Stage
     failed: str
     running: str
     flow: str
+    bulk: str
     release: threading.Event
 
 
@@ -65,7 +73,9 @@ class Market(msgspec.Struct, frozen=True):
 def opened(folder: Path) -> Iterator[Market]:
     """A market in *folder*, with a worker that lives as long."""
     stage = Stage(folder)
-    Past(stage).write()
+    past = Past(stage)
+    past.write()
+    past.sample(stage.archive)
     release = threading.Event()
     tasks = _tasks(stage, release)
     failed = tasks["shop.charge"].delay(4711, fails=True).id
@@ -79,7 +89,9 @@ def opened(folder: Path) -> Iterator[Market]:
             stage.until(lambda: stage.app.AsyncResult(running).state == "PROGRESS")
             asyncio.run(_waiting(stage, tasks))
             stage.record()
-            yield Market(stage, failed, running, packed.id, release)
+            flow = stage.app.flows.get(packed.id)
+            assert flow is not None
+            yield Market(stage, failed, running, flow.id, _bulk(stage), release)
         finally:
             release.set()
     stage.close()
@@ -129,6 +141,19 @@ async def _waiting(stage: Stage, tasks: dict[str, Any]) -> None:
     await app.schedules.apause("weekly-digest")
 
 
+def _bulk(stage: Stage) -> str:
+    """An action on many jobs that has done a part of them."""
+    counted = stage.history.count("state:failed")
+    order = Order(
+        id="a-bulk-action", what="jobs.retry", filter="state:failed", cutoff=counted.top, at=counted.at,
+        who="local", origin="127.0.0.1", total=counted.n,
+    )  # fmt: skip
+    stage.history.bulk_begin(order)
+    stage.history.bulk_take("nobody", order.id)
+    stage.history.bulk_step(order.id, "nobody", done=counted.n // 2, failed=1, cursor=1)
+    return order.id
+
+
 class Past:
     """A day of a market that never was: the same each time, but that it ends now."""
 
@@ -146,10 +171,20 @@ class Past:
             span = MINUTE if moment < recent else SPAN
             tallies = [self._tally(task, moment, span) for task in TASKS]
             batches.append(self._batch("shop", [], [each for each in tallies if each is not None]))
-        for minute in range(recent, self._now, MINUTE):
-            batches.append(self._batch("w-web-1", list(self._jobs(minute)), worker="web-1"))
+        jobs = [list(self._jobs(minute)) for minute in range(recent, self._now, MINUTE)]
+        batches += [self._batch("w-web-1", each, worker="web-1") for each in jobs]
         batches += [self._batch("w-" + node, [self._beat(node)], worker=node) for node in NODES]
         self._history.ingest(batches)
+
+    def sample(self, archive: Archive) -> None:
+        """Write how full the queues were in the last hours."""
+        sampler = Sampler(archive, None, cast(Inspector, None), time.time)
+        depths = dict.fromkeys(("default", "mail", "payments", "images", "reports"), 20)
+        for moment in range(self._now - 3 * 3_600, self._now - SPAN, MINUTE):
+            for queue, depth in depths.items():
+                depths[queue] = max(0, depth + self._chance.randint(-9, 9))
+            counts = [QueueCounts(queue, ready=depth, running=min(4, depth)) for queue, depth in depths.items()]
+            sampler._note(counts, [False] * len(counts), float(moment))
 
     def _batch(self, source: str, events: Sequence[Event], tallies: Sequence[Tally] = (), worker: str = "") -> Batch:
         self._numbers[source] = number = self._numbers.get(source, 0) + 1

@@ -25,7 +25,10 @@ def served(stage: Stage, options: Options | None = None) -> Iterator[str]:
     """The address at which the dashboard of *stage* answers meanwhile."""
     listener = socket.create_server(("127.0.0.1", 0))
     station = Station(stage.app, options or Options(), History(stage.archive))
-    config = uvicorn.Config(site(station), log_config=None, access_log=False, ws="none", lifespan="off")
+    made = site(station)
+    config = uvicorn.Config(
+        made, log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="dashboard", daemon=True)
     thread.start()
@@ -36,6 +39,7 @@ def served(stage: Stage, options: Options | None = None) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
+        made.state.end_streams()
         server.should_exit = True
         thread.join(DEADLINE_SECONDS)
         listener.close()
