@@ -177,7 +177,8 @@ async def test_deleting_forgets_the_record_and_not_the_job(till: Till) -> None:
     waiting = till.pay.delay(1)
     await till.stage.arecord()
     async with till.stage.browsing() as browser:
-        assert (await act(browser, "/jobs/delete", ids=[waiting.id])).json()["count"] == 1
+        for _ in range(2):  # a slow double click
+            assert (await act(browser, "/jobs/delete", ids=[waiting.id], action="one")).json()["count"] == 1
         assert till.stage.history.job(waiting.id) is None
         assert (await act(browser, "/jobs/delete", ids=[waiting.id], action="another")).status_code == 404
     assert waiting.place == "ready"

@@ -12,6 +12,7 @@ from umbel.app.app import Umbel
 from umbel.dashboard.bulk import Bulks
 from umbel.dashboard.options import Options
 from umbel.dashboard.recording import Recording
+from umbel.dashboard.sharing import Sharing
 from umbel.exceptions import HistoryError
 from umbel.history import History, open_history
 
@@ -49,30 +50,21 @@ class Station:
         self.recording: Final = Recording(app) if options.recorder else None
         self.bulks: Final = Bulks(app, self.history, self.audit)
         self.troubles: Final = Troubles()
-        self._shared: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
+        self.acts: Final = Sharing()
+        """What was done a moment ago, by what names each act: a double click is answered twice, and done once."""
+        self._shared = Sharing()
 
     async def read(self, ask: Callable[..., T], *given: Any, **named: Any) -> T:
         """What *ask*, which may block, answers: it runs in a thread."""
         return await asyncio.to_thread(ask, *given, **named)
 
     async def shared(self, key: Hashable, seconds: float, make: Callable[[], Awaitable[T]]) -> T:
-        """What *make* answered at most *seconds* ago, to whomever: fifty open tabs ask the engine once.
-
-        Whoever asks while the answer is being made waits for it, too. An error is told to all who wait, and not kept.
-        """
-        now = time.monotonic()
-        kept = self._shared.get(key)
-        if kept is None or kept[0] < now or (kept[1].done() and _failed(kept[1])):
-            kept = (now + seconds, asyncio.ensure_future(make()))
-            kept[1].add_done_callback(_failed)  # whoever waited for it may have gone
-            self._forget_old(now)
-            self._shared[key] = kept
-        answer: T = await asyncio.shield(kept[1])
-        return answer
+        """What *make* answered at most *seconds* ago, to whomever: fifty open tabs ask once. See `Sharing`."""
+        return await self._shared.get(key, seconds, make)
 
     def forget(self) -> None:
         """Share nothing of what was answered up to now: somebody has done something, and wants to see it."""
-        self._shared.clear()
+        self._shared.forget()
 
     def audit(self, who: str, origin: str, what: str, target: str, count: int, outcome: str) -> None:
         """Note in the history what somebody does; a history that cannot be written keeps nobody from acting."""
@@ -95,11 +87,3 @@ class Station:
             await asyncio.to_thread(self.recording.end)
         await asyncio.to_thread(self.history.close)
         await self.app.aclose()
-
-    def _forget_old(self, now: float) -> None:
-        if len(self._shared) >= MAX_SHARED:
-            self._shared = {key: kept for key, kept in self._shared.items() if kept[0] >= now}
-
-
-def _failed(task: asyncio.Task[Any]) -> bool:
-    return task.cancelled() or task.exception() is not None

@@ -60,7 +60,7 @@ async def _done(visit: Visit, takes: Letters, what: str, told: str) -> Done:
         letters = await dead.alist(ids=ids, limit=len(ids))
         return await (dead.aretry(letters) if what == "retry" else dead.adelete(letters))
 
-    done = await visit.shared((f"dead.{what}", takes), REPEATED_SECONDS, act)
+    done = await visit.station.acts.get((f"dead.{what}", takes), REPEATED_SECONDS, act)
     if not done:
         raise Missing("None of these is a dead letter any more.")
     left = len(set(takes.ids)) - len(done)

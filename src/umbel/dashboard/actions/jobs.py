@@ -84,7 +84,7 @@ async def _cancelled(visit: Visit, takes: Some | Terminate, signal: str = "") ->
 
 async def _once(visit: Visit, what: str, takes: Some | Terminate, act: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """What *act* answers; who asks the same again within a moment, as by a double click, gets the same answer."""
-    return await visit.shared((what, takes.action, takes.ids), REPEATED_SECONDS, act)
+    return await visit.station.acts.get((what, takes.action, takes.ids), REPEATED_SECONDS, act)
 
 
 async def _rows(visit: Visit, ids: Sequence[str]) -> list[JobRow]:
