@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Literal
@@ -191,16 +192,19 @@ class _Tracing:
             await asyncio.to_thread(flush, FLUSH_MILLISECONDS)
 
 
-def _attributes(request: Request) -> dict[str, str | int]:
-    found: dict[str, str | int | None] = {
+def _attributes(request: Request) -> dict[str, str | int | float]:
+    due = request.envelope.due if request.deliveries == 1 else 0.0
+    found: dict[str, str | int | float | None] = {
         names.SYSTEM: names.UMBEL,
         names.OPERATION: names.PROCESS,
         names.OPERATION_TYPE: names.PROCESS,
         names.DESTINATION: request.queue,
+        names.CLIENT_ID: request.hostname,
         names.MESSAGE_ID: request.id,
         names.CONVERSATION_ID: request.root_id,
         names.TASK: request.task,
         names.ATTEMPT: request.deliveries,
+        names.WAIT: max(0.0, time.time() - due) if due else None,
         names.PARENT: request.parent_id,
         names.GROUP: request.group,
         names.SCHEDULE: request.headers.get(NAME_HEADER),
