@@ -84,6 +84,7 @@ class AppOptions(TypedDict, total=False):
     event_redact: Collection[str]
     event_log_batches: int
     history_sample: float
+    worker_release: str
     history_url: str
     history_expires: Seconds
     history_failed_expires: Seconds

@@ -290,7 +290,8 @@ class HistorySuite(HistoryStage):
         self.write(
             batch(
                 1,
-                event("worker-online", "w@h", host="h", pid=7, version="1", queues=["q"], slots=4, tasks={"t": ["x"]}),
+                event("worker-online", "w@h", host="h", pid=7, version="1", release="2026.11", queues=["q"], slots=4,
+                      tasks={"t": ["x"]}),
                 event("worker-heartbeat", "w@h", at=NOW + 1, host="h", pid=7, used=2, jobs={"a": NOW}),
                 event("worker-offline", "x@h", host="h", pid=8),
                 event("flow-started", "f1", name="chord", total=2),
@@ -298,7 +299,7 @@ class HistorySuite(HistoryStage):
                 event("task-failed", "b", 1, flow="f1", error="E"),
                 event("schedule-tick", "nightly", at=NOW + 2, job="a", tick=NOW),
             )
-        )
+        )  # fmt: skip
         self.write(batch(2, event("flow-ended", "f1", at=NOW + 9, state="FAILURE")))
         self.history.audit("me", "127.0.0.1", "jobs.retry", "state:failed", 3, "done")
         workers = {worker.name: worker for worker in self.history.workers()}
@@ -318,9 +319,8 @@ class HistorySuite(HistoryStage):
         (run,) = self.history.schedule_runs("nightly")
         assert (run.late, run.job, run.state) == (2.0, "a", "queued")
         assert self.history.schedule_strips(["nightly", "never"]) == {"nightly": [run], "never": []}
-        assert [(each.sort, each.name, each.first) for each in self.history.releases(NOW - 1, NOW + 1)] == [
-            ("umbel", "1", NOW)
-        ]
+        releases = {(each.sort, each.name, each.first) for each in self.history.releases(NOW - 1, NOW + 1)}
+        assert releases == {("umbel", "1", NOW), ("app", "2026.11", NOW)}
         assert self.history.releases(NOW + 1, NOW + 2) == []
         assert [(each.who, each.count) for each in self.history.audits()] == [("me", 3)]
 

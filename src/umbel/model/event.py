@@ -74,7 +74,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     task-rejected     a job that nobody can read: error, message; it is dead
     task-revoked *    reason: revoked, terminated, deleted (a dead letter); run, wait where it ran
     task-expired *    nothing
-    worker-online     host, pid, version, queues, slots, tasks (name: names of its parameters)
+    worker-online     host, pid, version, release, queues, slots, tasks (name: names of its parameters)
     worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start)
     worker-offline    host, pid
     flow-started      root, total (jobs, as far as it is known)

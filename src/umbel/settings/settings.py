@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """How many batches of events the broker keeps, each of up to 500 events and about 128 KiB; the oldest go first."""
     history_sample: Share = 1.0
     """The share of jobs that events tell of; all are counted, and those that fail or are retried are always told of."""
+    worker_release: str = ""
+    """What the app calls the version that it runs, such as a commit; the history notes when workers first had it."""
     timezone: str = "UTC"
     """The time zone of schedules that name none."""
     beat_schedule: dict[str, Any] = {}

@@ -103,6 +103,7 @@ class Bulletin:
             "host": plan.host,
             "pid": os.getpid(),
             "version": plan.version,
+            "release": plan.settings.worker_release,
             "queues": list(plan.queues),
             "slots": plan.slots * self._children.count,
         }
