@@ -75,6 +75,14 @@ async def test_picked_jobs_are_cancelled(chromium: Browser, till: Till) -> None:
             await till.stage.arecord()
             await expect(page.locator("#live .state", has_text="cancelled")).to_have_count(2)
 
+            await page.locator(f'input.pick[value="{waiting[0].id}"]').check()
+            await page.get_by_role("button", name="Delete records").click()
+            await expect(page.locator(".picked")).to_contain_text("1 picked")
+            # The question was answered with no.
+            assert browsing.wrong == ["dialog: The history forgets the picked jobs. Delete their records?"]
+            browsing.wrong.clear()
+            assert till.stage.history.job(waiting[0].id) is not None
+
 
 async def test_a_running_job_is_terminated(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
     workers = Workers(tmp_path)
