@@ -24,6 +24,7 @@ from umbel.engines.memory_log import Log
 from umbel.engines.sqlite_history import SqliteArchive
 from umbel.exceptions import HistoryError, HistoryFull
 from umbel.history import History, open_history
+from umbel.history.courtesy import Courtesy
 from umbel.history.reconciling import SILENT_SECONDS, Reconciler
 from umbel.history.recorder import Recorder, Source
 from umbel.history.recording import recording
@@ -109,6 +110,31 @@ async def test_several_recorders_write_each_batch_once(stage: Stage) -> None:
     stop.set()
     await asyncio.gather(*running)
     assert stage.history.standing().seq == 30
+
+
+async def test_a_recorder_gives_way_after_each_write_but_for_a_stop(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def long(_: Courtesy, worked: float, lag: float) -> float:
+        asked.append((worked, lag))
+        return 3_600.0
+
+    monkeypatch.setattr(Courtesy, "pause", long)
+    stage.clock.now += 7.0
+    stage.tell(1)
+    stop = asyncio.Event()
+    running = asyncio.create_task(stage.recorder().run(stop))
+    await eventually(lambda: asked)
+    stage.tell(2)
+    stop.set()
+    await running
+    assert stage.ids() == {"s1"}
+    ((worked, lag),) = asked
+    assert worked > 0
+    assert lag == 7.0
+    assert await stage.recorder().catch_up() == 1
 
 
 async def test_a_batch_that_nobody_can_read_keeps_no_other_out(stage: Stage) -> None:

@@ -1,7 +1,6 @@
 """`umbel recorder` and `umbel list FILTER`: real processes on an embedded file."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -71,8 +70,6 @@ def test_what_happened_is_recorded_whoever_was_killed(folder: Path, start: Calla
     history, app = open_history(settings), Umbel("shop", broker=settings.broker_url, set_as_current=False)
     assert umbel(folder, "list", "state:failed").returncode == 1
     first = start("recorder")
-    polite = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    eventually(lambda: os.getpriority(os.PRIO_PROCESS, first.pid) == polite, "it gives way to the workers")
     for number in range(3):
         app.send_task("tasks.buy", [number])
     worker = start("worker")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from typing import Final
 
 import click
@@ -28,15 +27,12 @@ _logger: Final = logging.getLogger("umbel.recorder")
 @click.option("-f", "--logfile", default="", help="Append the log to this file, not to stderr.")
 @click.option("--log-format", "logformat", default="auto", type=click.Choice(FORMATS),
               help="auto: text on a terminal, else json.")  # fmt: skip
-@click.option("--nice", type=click.IntRange(0, 19), default=10, show_default=True, metavar="N",
-              help="How far to give way to other processes, as nice(1) says it; 0: not at all.")  # fmt: skip
 @click.pass_obj
-def recorder(frame: Frame, /, *, loglevel: str, logfile: str, logformat: str, nice: int) -> int:
+def recorder(frame: Frame, /, *, loglevel: str, logfile: str, logformat: str) -> int:
     """Record, and answer the exit code."""
     from umbel.history.recording import record
 
     app = opened(frame)
     setup("WARNING" if frame.quiet else loglevel, logformat, logfile, False if frame.no_color else None)
-    os.nice(nice)
     asyncio.run(record(app, lambda text: _logger.info("%s.", text.capitalize())))
     return 0

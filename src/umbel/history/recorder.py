@@ -20,6 +20,7 @@ from umbel.contracts.event_log import OLDEST, EventLog, Kept
 from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, ResultStore
 from umbel.exceptions import DecodeError, HistoryError, HistoryFull, HistoryUnavailable, UmbelError
+from umbel.history.courtesy import Courtesy
 from umbel.history.ingest import Ingest
 from umbel.history.notes import CURSOR, LAG, RECORDED, TROUBLE, Notes
 from umbel.history.reconciling import AT_ONCE, Reconciler
@@ -63,6 +64,7 @@ class Recorder:
         self._retention = Retention(archive, terms, self._over.wait)
         self._key = f"{CURSOR}:{source.name}"
         self._cursor: str | None = None
+        self._courtesy = Courtesy()
         self.name = source.name
         """What is recorded: a URL without secrets."""
         self.trouble = ""
@@ -96,7 +98,7 @@ class Recorder:
                 cursor = await self._place()
                 kept = await _unless(stop, self._source.log.read(cursor, READ_BATCHES, WAIT_SECONDS))
                 if kept and not _counts_anew(cursor, kept[0].cursor):
-                    await self._written(kept)
+                    await self._written(kept, stop)
                 elif kept or (not stop.is_set() and await self._is_another(cursor)):
                     await self._begin_anew(cursor)
                 pause = 0.0
@@ -140,10 +142,14 @@ class Recorder:
             )
         return self._cursor
 
-    async def _written(self, kept: Sequence[Kept]) -> int:
-        """Write *kept*, in transactions of about 2,000 events; answers how many batches were new."""
+    async def _written(self, kept: Sequence[Kept], stop: asyncio.Event | None = None) -> int:
+        """Write *kept*, in transactions of about 2,000 events; answers how many batches were new.
+
+        Until *stop* is set it gives way to jobs in between; None: it does not.
+        """
         new = 0
         batches: list[Batch] = []
+        begun = time.process_time()
         for place, each in enumerate(kept):
             try:
                 batches.append(read(each.batch))
@@ -153,8 +159,17 @@ class Recorder:
             if last or sum(len(batch.events) for batch in batches) >= WRITE_EVENTS:
                 new += await asyncio.to_thread(self._write, batches, each.cursor)
                 self._cursor = each.cursor
-                batches = []
+                if stop is not None:
+                    await self._give_way(time.process_time() - begun, batches, stop)
+                batches, begun = [], time.process_time()
         return new
+
+    async def _give_way(self, worked: float, written: Sequence[Batch], stop: asyncio.Event) -> None:
+        lag = max((self._clock() - batch.at for batch in written), default=0.0)
+        if pause := self._courtesy.pause(worked, lag):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
 
     def _write(self, batches: Sequence[Batch], cursor: str) -> int:
         now = self._clock()
