@@ -20,7 +20,7 @@ from playwright.async_api import (
     expect,
 )
 
-from tests.servers.packages import program
+from tests.servers import chromium
 
 FLAGS: Final = (
     "--no-sandbox",
@@ -47,7 +47,7 @@ expect.set_options(timeout=DEADLINE_MS)
 @asynccontextmanager
 async def chrome() -> AsyncGenerator[Browser]:
     """One browser; the package is installed where it is missing."""
-    path = program(("chromium",), "chromium")
+    path = chromium.install()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
