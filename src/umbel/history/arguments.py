@@ -18,6 +18,8 @@ MAX_DEPTH: Final = 4
 MAX_LEAVES: Final = 32
 MAX_TEXT: Final = 128
 MASKED: Final = "***"
+_LIST: Final = msgspec.json.Decoder(list[Any])
+_MAPPING: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def hashed(value: Scalar) -> int:
@@ -38,7 +40,7 @@ def indexable(value: Any) -> bool:
 def leaves(args: str | None, kwargs: str | None, headers: str | None, parameters: Sequence[str]) -> dict[str, Scalar]:
     """Up to 32 paths with their values: ``args.0``, ``arg.<parameter>`` however it was passed, ``header.<name>``."""
     found: dict[str, Scalar] = {}
-    given = (_read(args, list[Any]), _read(kwargs, dict[str, Any]), _read(headers, dict[str, Any]))
+    given = (_read(args, _LIST), _read(kwargs, _MAPPING), _read(headers, _MAPPING))
     for path, value in _everything(*given, parameters):
         if len(found) >= MAX_LEAVES:
             break
@@ -73,10 +75,10 @@ def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
     return enumerate(items)
 
 
-def _read(told: str | None, kind: type[T]) -> T | None:
+def _read(told: str | None, decoder: msgspec.json.Decoder[T]) -> T | None:
     if not told:
         return None
     try:
-        return msgspec.json.decode(told, type=kind)
+        return decoder.decode(told)
     except (msgspec.MsgspecError, RecursionError):
         return None  # it was shortened: what is left of it is shown, and not indexed

@@ -16,7 +16,9 @@ def short(value: Any, most: int = MAX_NAME) -> str:
     """*value* as a name of at most *most* characters; empty if it is no text."""
     if not isinstance(value, str):
         return ""
-    return clean(value if len(value) <= most else value[: most - 1] + "…")
+    if len(value) > most:
+        value = value[: most - 1] + "…"
+    return clean(value) if "\0" in value else value
 
 
 def text(value: Any, most: int) -> str | None:
@@ -24,7 +26,7 @@ def text(value: Any, most: int) -> str | None:
     if not isinstance(value, str):
         return None
     if len(value) <= most:
-        return clean(value)
+        return clean(value) if "\0" in value else value
     half = most // 2
     return clean(value[:half] + LEFT_OUT.format(len(value) - 2 * half) + value[-half:])
 

@@ -26,6 +26,8 @@ ROOM_BITS: Final = 12
 """How much of a lane is left free: so many powers of two of histograms can be added before a lane is full."""
 MAX_LOSS_BYTES: Final = 16
 """How much longer lanes may be than the map; they are half as large again, too."""
+FEW: Final = 3
+"""So many buckets are always a map."""
 _FORMATS: Final = {2: "H", 4: "I", 8: "Q"}
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[int, int])
@@ -59,6 +61,8 @@ def packed(counts: Mapping[int, int]) -> bytes:
     if not counts:
         return EMPTY
     told = _encoder.encode(dict(sorted(counts.items())))
+    if len(counts) <= FEW:
+        return told
     lanes = _as_lanes(counts, 1.5 * len(told) + MAX_LOSS_BYTES)
     return told if lanes is None else lanes
 

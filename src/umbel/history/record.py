@@ -112,8 +112,7 @@ def fold(record: JobRecord, sight: Sight) -> bool:
     record.heard = sight.now
     record.task_id = record.task_id or sight.task_id
     record.queue_id = record.queue_id or sight.queue_id
-    record.eta = _latest(record, event)
-    record.crashes = max(record.crashes, number(event.body.get("crashes"), 0))
+    _counted(record, event.body)
     if event.kind == "task-sent":
         record.sent_at = min(record.sent_at, at) if record.is_sent else at
         record.is_sent = 1
@@ -164,13 +163,23 @@ def _decided(record: JobRecord, event: Event, step: Step, at: float) -> None:
     record.run_ms = milliseconds(event.body.get("run"))
 
 
+def _counted(record: JobRecord, body: dict[str, Any]) -> None:
+    """What only ever grows; a retry comes later than what was before it, so its ETA is the greater."""
+    if "priority" in body:
+        record.priority = max(record.priority, min(number(body["priority"], 0), 9))
+    if "crashes" in body:
+        record.crashes = max(record.crashes, number(body["crashes"], 0))
+    eta = real(body["eta"]) if "eta" in body else None
+    if eta is not None:
+        record.eta = eta if record.eta is None else max(record.eta, eta)
+
+
 def _given(record: JobRecord, body: dict[str, Any]) -> None:
     """What the job is: told when it was sent, and once more by events that may be all that is heard of it."""
-    record.priority = max(record.priority, min(number(body.get("priority"), 0), 9))
-    if record.expires is None:
-        record.expires = real(body.get("expires"))
+    if record.expires is None and "expires" in body:
+        record.expires = real(body["expires"])
     for name, told in _NAMED.items():
-        if getattr(record, name) is None and (found := short(body.get(told), MAX_ID)):
+        if told in body and getattr(record, name) is None and (found := short(body[told], MAX_ID)):
             setattr(record, name, None if name == "root_id" and found == record.id else found)
 
 
@@ -192,9 +201,3 @@ def _timed(record: JobRecord, event: Event, at: float) -> None:
     wait = milliseconds(body.get("wait"))
     if wait is not None:
         record.wait_ms = wait if record.wait_ms is None else min(record.wait_ms, wait)
-
-
-def _latest(record: JobRecord, event: Event) -> float | None:
-    """When it is to run: as it was sent, or as its last retry says; retries come later, so theirs is the greater."""
-    told = real(event.body.get("eta"))
-    return record.eta if told is None else told if record.eta is None else max(record.eta, told)
