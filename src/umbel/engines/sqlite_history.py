@@ -32,6 +32,10 @@ APPLICATION_ID: Final = 0x554D4248  # "UMBH", in the header of each file of this
 BUSY_SECONDS: Final = 10.0
 CACHE_KIBIBYTES: Final = 65_536
 """Of the writer: the index of arguments is written all over."""
+READER_KIBIBYTES: Final = 8_192
+"""Of each reader, of which a dashboard has several; the rest is in the cache of the operating system."""
+MAX_IDLE: Final = 4
+"""How many readers are kept for the next one who asks."""
 INSTRUCTIONS: Final = 2_000
 """After how many steps of SQLite's machine a read looks at the clock."""
 _NUMBERED: Final = re.compile(r"\$(\d+)")
@@ -111,7 +115,7 @@ class SqliteArchive:
                 connection.close()
                 raise
             connection.set_progress_handler(None)
-            self._idle.append(connection)
+            self._give_back(connection)
             return found
 
     def size(self) -> int:
@@ -119,7 +123,7 @@ class SqliteArchive:
         with self._translated():
             connection = self._taken()
             used = connection.pragma("page_count") - connection.pragma("freelist_count")
-            self._idle.append(connection)
+            self._give_back(connection)
             return int(used * connection.pragma("page_size"))
 
     def close(self) -> None:
@@ -144,7 +148,14 @@ class SqliteArchive:
             raise HistoryUnavailable(f"there is no history at {self.path} yet: start `umbel recorder`")
         connection = self._open()
         connection.pragma("query_only", 1)
+        connection.pragma("cache_size", -READER_KIBIBYTES)
         return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        if len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _open(self) -> apsw.Connection:
         if not self.path.parent.is_dir():
