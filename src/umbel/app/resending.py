@@ -12,11 +12,11 @@ import msgspec
 from umbel.admitting import Made, adispatch
 from umbel.app.app import Umbel
 from umbel.calling import process
-from umbel.exceptions import DecodeError, DuplicateJob, NotRegistered, UmbelError
+from umbel.exceptions import DecodeError, DuplicateJob, EncodeError, NotRegistered, UmbelError
 from umbel.model.job import Job
 from umbel.result import AsyncResult
 from umbel.retelling import RETRY_OF
-from umbel.wire.envelope import Envelope, decode, pack
+from umbel.wire.envelope import MAX_ENVELOPE_BYTES, Envelope, decode, encode
 from umbel.wire.ticks import NAME_HEADER, TICK_HEADER
 
 AT_ONCE: Final = 200
@@ -50,8 +50,8 @@ def next_id(action: str, job_id: str) -> str:
     return str(uuid5(uuid5(NAMESPACE_OID, action), job_id))
 
 
-def renewed(kept: Kept, action: str, now: float) -> Job:
-    """*kept* as a new job, that starts at once. Raises `Unsendable`.
+def renewed(kept: Kept, action: str, now: float, limit: int = MAX_ENVELOPE_BYTES) -> Job:
+    """*kept* as a new job, of at most *limit* bytes, that starts at once. Raises `Unsendable`.
 
     Nothing is left of what belonged to the old one: its counts, its moment, its group, the tick of its schedule. Values
     of steps stay, so that it goes on behind them.
@@ -74,7 +74,11 @@ def renewed(kept: Kept, action: str, now: float) -> Job:
         in_chord=False,
         replaced=0,
     )
-    return Job(next_id(action, kept.id), kept.queue, pack(new), kept.priority)
+    try:
+        body = encode(new, limit)
+    except EncodeError as error:
+        raise Unsendable(str(error)) from error
+    return Job(next_id(action, kept.id), kept.queue, body, kept.priority)
 
 
 async def aresend(app: Umbel, jobs: Sequence[Kept], action: str) -> list[Again]:
@@ -95,7 +99,7 @@ async def _aresend(app: Umbel, jobs: Sequence[Kept], action: str, now: float) ->
     made: list[tuple[str, str, Made]] = []
     for kept in jobs:
         try:
-            job = renewed(kept, action, now)
+            job = renewed(kept, action, now, app.conf.message_max_bytes)
             made.append((kept.id, job.id, _made(app, job)))
         except (Unsendable, NotRegistered) as error:
             answers[kept.id] = Again(kept.id, trouble=str(error))

@@ -17,7 +17,7 @@ import msgspec
 from umbel.app.app import Umbel
 from umbel.dashboard import doing
 from umbel.dashboard.doing import Outcome
-from umbel.exceptions import BrokerError, HistoryError
+from umbel.exceptions import BrokerFull, BrokerUnavailable, HistoryError
 from umbel.history import History
 from umbel.history.views import Bulk, JobRow
 from umbel.model.ids import new_session
@@ -27,7 +27,8 @@ LOOK_SECONDS: Final = 5.0
 """How often somebody looks for actions that nobody carries on."""
 FINISHED: Final = 0
 """A cursor with nothing below it."""
-_AWAY: Final = (BrokerError, HistoryError, OSError, TimeoutError)
+_AWAY: Final = (BrokerUnavailable, BrokerFull, HistoryError, OSError, TimeoutError)
+"""What is over some time: the action waits for that."""
 _logger: Final = logging.getLogger("umbel.dashboard")
 
 Audit: TypeAlias = Callable[[str, str, str, str, int, str], None]
