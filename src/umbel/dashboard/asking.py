@@ -16,6 +16,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 1_000
+NUL: Final = "The character NUL is in no name and no filter."
+"""PostgreSQL keeps no text that has one."""
 _MANY: Final = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
 
 
@@ -33,10 +35,14 @@ async def taken(request: Request, kind: type[T]) -> T:
     body = await _body(request)
     sort = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sort == "application/json":
+        if b"\\u0000" in body:
+            raise Refused(NUL)
         try:
             return msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.MsgspecError as error:
             raise _refused(error) from None
+        except RecursionError:
+            raise Refused("The JSON is nested too deeply.") from None
     if body and sort != "application/x-www-form-urlencoded":
         raise Refused("Send application/json or application/x-www-form-urlencoded.")
     try:
@@ -50,8 +56,11 @@ def _read(pairs: Sequence[tuple[str, Any]], kind: type[T]) -> T:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - a page is declared with a struct
     many = {field.encode_name for field in info.fields if isinstance(field.type, _MANY)}
+    known = {field.encode_name for field in info.fields}
     values: dict[str, Any] = {}
     for name, value in pairs:
+        if "\0" in f"{name}{value}":
+            raise Refused(NUL, name if name in known else "")
         if name in many:
             values.setdefault(name, []).append(value)
         elif value != "":  # an input that was left empty says nothing
