@@ -27,7 +27,7 @@ def whole(visit: Visit, q: str, span: str = "") -> str:
 
 
 def narrowed(q: str, field: str, value: str) -> str:
-    """*q* with ``field:value`` instead of what it says of *field*; for links, so wrong filters stay as they are."""
+    """*q* with ``field:value`` instead of what it says of *field*; a wrong filter counts as none."""
     return _changed(q, lambda terms: (*_without(terms, field), Term(field, ":", (_value(value),))))
 
 
@@ -42,20 +42,7 @@ def chosen(q: str, field: str) -> tuple[str, ...]:
     return tuple(value.text for each in terms if isinstance(each, Term) for value in each.values)
 
 
-def chips(q: str) -> list[tuple[str, str]]:
-    """Each part of *q* that must hold, as text, with what is left of *q* without it."""
-    terms = _terms(_parsed(q))
-    return [
-        (shown(And((each,))), shown(And((*terms[:place], *terms[place + 1 :])))) for place, each in enumerate(terms)
-    ]
-
-
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "narrowed": narrowed,
-    "widened": widened,
-    "chosen": chosen,
-    "chips": chips,
-}
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"narrowed": narrowed, "widened": widened, "chosen": chosen}
 """Filters of templates."""
 
 
