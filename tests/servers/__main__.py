@@ -1,4 +1,4 @@
-"""`python -m tests.servers install`: every server that the tests start, and the browser, is on this machine afterwards."""
+"""`python -m tests.servers install`: what the tests start, servers and a browser, is on this machine then."""
 
 import sys
 

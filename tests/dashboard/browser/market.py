@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,7 +15,7 @@ import msgspec
 
 from tests.dashboard.stage import Stage
 from umbel import chain, chord, group
-from umbel.contracts.history import Archive
+from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, QueueCounts
 from umbel.exceptions import Reject
 from umbel.history.sampling import Sampler
@@ -154,6 +154,17 @@ def _bulk(stage: Stage) -> str:
     return order.id
 
 
+class Open:
+    """An archive whose steps all belong to one *transaction*, for many of them."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def write(self, step: Callable[[Transaction], None]) -> None:
+        """Carry out *step*."""
+        step(self._transaction)
+
+
 class Past:
     """A day of a market that never was: the same each time, but that it ends now."""
 
@@ -178,13 +189,19 @@ class Past:
 
     def sample(self, archive: Archive) -> None:
         """Write how full the queues were in the last hours."""
-        sampler = Sampler(archive, None, cast(Inspector, None), time.time)
         depths = dict.fromkeys(("default", "mail", "payments", "images", "reports"), 20)
-        for moment in range(self._now - 3 * 3_600, self._now - SPAN, MINUTE):
-            for queue, depth in depths.items():
-                depths[queue] = max(0, depth + self._chance.randint(-9, 9))
-            counts = [QueueCounts(queue, ready=depth, running=min(4, depth)) for queue, depth in depths.items()]
-            sampler._note(counts, [False] * len(counts), float(moment))
+
+        def step(transaction: Transaction) -> None:
+            sampler = Sampler(cast(Archive, Open(transaction)), None, cast(Inspector, None), time.time)
+            recent = self._now - 65 * MINUTE
+            for moment in (*range(recent - 2 * 3_600, recent, MINUTE), *range(recent, self._now - SPAN, SPAN)):
+                for queue, depth in depths.items():
+                    most = (self._now - moment) // 20  # towards what really waits at the end
+                    depths[queue] = min(max(0, depth + self._chance.randint(-4, 4)), most)
+                counts = [QueueCounts(queue, ready=depth, running=min(4, depth)) for queue, depth in depths.items()]
+                sampler._note(counts, [False] * len(counts), float(moment))
+
+        archive.write(step)
 
     def _batch(self, source: str, events: Sequence[Event], tallies: Sequence[Tally] = (), worker: str = "") -> Batch:
         self._numbers[source] = number = self._numbers.get(source, 0) + 1

@@ -84,6 +84,29 @@ async def test_picked_jobs_are_cancelled(chromium: Browser, till: Till) -> None:
             assert till.stage.history.job(waiting[0].id) is not None
 
 
+async def test_a_full_list_stays_and_counts_what_comes(chromium: Browser, till: Till) -> None:
+    old = [(await till.pay.adelay(order)).id for order in range(3)]
+    await till.stage.arecord()
+    with served(till.stage) as address:
+        async with watched(chromium, address) as browsing:
+            page = await browsing.page("/jobs?limit=2")
+            shown = page.locator("tr[data-row] td:nth-child(3) a")
+            assert [await each.get_attribute("title") for each in await shown.all()] == [old[2], old[1]]
+            await till.stage.app.control.arevoke(old[2])
+            new = (await till.pay.adelay(3)).id
+            await till.stage.arecord()
+            await expect(page.locator("#new")).to_have_text("1 new")
+            await expect(page.locator("tr[data-row]").first).to_contain_text("cancelled")
+            assert [await each.get_attribute("title") for each in await shown.all()] == [old[2], old[1]]
+            await page.locator("#new").click()
+            await expect(shown.first).to_have_attribute("title", new)
+            await page.get_by_role("link", name="Older").click()
+            await expect(shown).to_have_count(2)
+            assert [await each.get_attribute("title") for each in await shown.all()] == [old[1], old[0]]
+            await page.get_by_role("link", name="Newer").click()
+            await expect(shown.first).to_have_attribute("title", new)
+
+
 async def test_a_running_job_is_terminated(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
     workers = Workers(tmp_path)
     try:

@@ -11,21 +11,23 @@ from playwright.async_api import Browser, Page, expect
 from tests.dashboard.browser.chrome import watched
 from tests.dashboard.browser.served import served
 from tests.dashboard.stage import Stage
-from umbel import chord, group
+from umbel import chain, chord, group
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def tasks_of(stage: Stage) -> tuple[Any, Any]:
-    """A task that works, and one that does not."""
+    """A task that works, and one that does not until its ``closed`` is False."""
 
     @stage.app.task(name="shop.pay")
     def pay(order: Any) -> Any:
         return order
 
     @stage.app.task(name="shop.refuse")
-    def refuse(order: int) -> None:
-        raise ValueError(f"order {order} is refused")
+    def refuse(order: int) -> int:
+        if getattr(refuse, "closed", True):
+            raise ValueError(f"order {order} is refused")
+        return order
 
     return pay, refuse
 
@@ -106,3 +108,24 @@ async def test_a_flow_is_drawn_moved_and_cancelled(chromium: Browser, stage: Sta
     found = await stage.app.flows.aget(handle.id)
     assert found is not None
     assert found.state == "revoked"
+
+
+async def test_a_flow_is_retried_after_a_look_at_what_would_run(chromium: Browser, stage: Stage) -> None:
+    pay, refuse = tasks_of(stage)
+    handle = await chain(pay.s(7), refuse.s(), pay.s()).adelay()
+    await stage.arun(handle.id)
+    refuse.closed = False
+    with served(stage) as address:
+        async with watched(chromium, address) as browsing:
+            page = await browsing.page(f"/flows/{handle.id}")
+            await page.get_by_role("link", name="Retry from where it failed").click()
+            await expect(page.locator("#live")).to_contain_text("2 jobs would run again")
+            await page.get_by_role("button", name="Run these again").click()
+            await page.locator("dl", has_text="Retried as").locator("a[href*='/flows/']").click()
+            state = page.locator("dl .state").first
+            await expect(state).to_have_text("running")
+            await live(page)
+            again = await stage.app.flows.aretry(handle.id)
+            await stage.arun(again.result.id)
+            await expect(state).to_have_text("succeeded")
+            assert await page.locator("#graph a.node.ok").count() == 2

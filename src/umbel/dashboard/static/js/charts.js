@@ -80,11 +80,11 @@ function ink(line, chart) {
   };
 }
 
-// The last part of a line whose span is not over: dashed, over what was drawn.
+// The last part of a line whose span is not over: dashed.
 function unfinished(chart) {
   return (u) => {
     const last = chart.times.length - 1;
-    if (!chart.unfinished || last < 1) return;
+    if (!chart.unfinished || last < 2) return;
     const { ctx } = u;
     u.series.slice(1).forEach((series, n) => {
       const [from, to] = [chart.lines[n].values[last - 1], chart.lines[n].values[last]];
@@ -157,7 +157,7 @@ function options(chart, holder, width) {
   return {
     width,
     height: HEIGHT,
-    padding: [10, 8, 0, 0],
+    padding: [10, 18, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -213,7 +213,9 @@ function nearest(chart, u) {
 
 const alike = (a, b) =>
   a.unit === b.unit && a.lines.length === b.lines.length && a.lines.every((line, n) => line.label === b.lines[n].label && line.tone === b.lines[n].tone);
-const columns = (chart) => [chart.times, ...chart.lines.map((line) => line.values)];
+// Without the part that is not over, which is dashed: see `unfinished`.
+const over = (chart, values) => (chart.unfinished && values.length > 2 ? [...values.slice(0, -1), null] : values);
+const columns = (chart) => [chart.times, ...chart.lines.map((line) => over(chart, line.values))];
 
 function draw(uPlot, holder, anew) {
   const text = holder.dataset.chart;

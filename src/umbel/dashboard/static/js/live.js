@@ -47,7 +47,8 @@ document.addEventListener("htmx:before:response", (event) => {
   const { target, response } = event.detail.ctx;
   if (target !== region) return;
   if (response.status >= 400) event.preventDefault();
-  if (response.status >= 400) show("lost");
+  if (response.status === 401) location.reload(); // the session is over: the form to log in comes up
+  else if (response.status >= 400) show("lost");
   else if (stream?.readyState === EventSource.OPEN) show("live");
 });
 document.addEventListener("htmx:error", (event) => {
