@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 SHORT: Final = 0.15
 """Below this share of idle processors others wait for one."""
-SHARE: Final = 0.1
+SHARE: Final = 0.05
 """Of one processor, is what a recorder takes then."""
 PATIENT_SECONDS: Final = 10.0
 HURRIED_SECONDS: Final = 60.0

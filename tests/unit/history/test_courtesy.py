@@ -20,8 +20,8 @@ def test_nobody_pauses_while_processors_are_idle() -> None:
     assert Courtesy(looks(Ticks(1_000, 10_000), Ticks(1_050, 10_100))).pause(0.02, 0.0) == 0.0
 
 
-def test_a_recorder_takes_a_tenth_of_a_processor_where_they_are_short() -> None:
-    assert Courtesy(looks(*BUSY)).pause(0.02, 0.0) == pytest.approx(0.18)
+def test_a_recorder_takes_a_twentieth_of_a_processor_where_they_are_short() -> None:
+    assert Courtesy(looks(*BUSY)).pause(0.02, 0.0) == pytest.approx(0.38)
 
 
 def test_it_takes_more_the_further_it_lags_and_in_the_end_all() -> None:
