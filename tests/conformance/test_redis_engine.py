@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from umbel.engines.redis_address import parse
 from umbel.engines.redis_command import Command, Word
 from umbel.exceptions import BrokerError, BrokerUnavailable
 from umbel.model.ids import new_id
-from umbel.model.job import Counts, Job
+from umbel.model.job import Counts, Delivery, Job
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing.conformance.eventually import eventually, soon
@@ -387,3 +387,33 @@ async def test_a_server_that_may_not_be_asked_who_it_is_is_served_all_the_same(
     assert await ready(broker) == 1
     await broker.aclose()
     broker.close()
+
+
+# --- waiting
+
+
+async def test_a_receiver_that_is_cancelled_with_a_token_in_its_hand_passes_it_on(
+    operator: Operator, redis_url: str
+) -> None:
+    leaver, sleeper = RedisBroker(redis_url, PATIENT), RedisBroker(redis_url, PATIENT)
+    pop, popped = leaver._engine.pop, asyncio.Event()
+
+    async def pop_and_stop(keys: Sequence[bytes], seconds: float) -> bytes | None:
+        await pop(keys, seconds)
+        popped.set()
+        await asyncio.Event().wait()
+        return None
+
+    leaver._engine.pop = pop_and_stop  # type: ignore[method-assign]
+    receiving: list[asyncio.Task[list[Delivery]]] = []
+    for number, each in enumerate((leaver, sleeper), 1):
+        await each.heartbeat([Beat(str(number))], [QUEUE], 60.0, opening=True)
+        receiving.append(asyncio.create_task(each.receive(str(number), [QUEUE], 1, wait=300.0)))
+        await eventually(lambda: f"blocked_clients:{number}".encode() in operator.do("INFO", "clients"))  # noqa: B023
+    await sleeper.asend([job()])
+    await soon(popped.wait())
+    receiving[0].cancel()
+    assert len(await soon(receiving[1])) == 1
+    for each in (leaver, sleeper):
+        await each.aclose()
+        each.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from typing import Final, TypeVar
@@ -26,11 +28,15 @@ from umbel.engines.redis_boxes import RedisBoxes
 from umbel.engines.redis_layout import EVENTS, events
 from umbel.engines.redis_log import RedisLog
 from umbel.engines.redis_opening import opened
+from umbel.exceptions import UmbelError
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
 
 T = TypeVar("T")
+
+LAST_SECONDS: Final = 1.0
+"""How long, at the end, others may take to be woken."""
 
 
 class RedisBroker:
@@ -49,6 +55,7 @@ class RedisBroker:
         self._known: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
         self._turn = count()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def schedule_store(self) -> RedisSchedules:
@@ -102,6 +109,11 @@ class RedisBroker:
 
     async def aclose(self) -> None:
         """Give back the connections of this event loop."""
+        leaving = [task for task in self._leaving if task.get_loop() is asyncio.get_running_loop()]
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
         await self._engine.aclose()
 
     async def heartbeat(
@@ -118,10 +130,14 @@ class RedisBroker:
             return deliveries
         wakes = {self._calls.place(queue) + (b"resumed" if queue in paused else b"wake"): queue for queue in queues}
         seconds = wait if next_due is None else min(wait, next_due)
-        woken = await self._engine.pop(list(wakes), seconds)
-        # A token tells which queue has something; the others are asked by the next call.
-        order = self._rotated(queues) if woken is None else [wakes[woken]]
-        deliveries, _ = await self._receive(session, order, limit, paused)
+        try:
+            woken = await self._engine.pop(list(wakes), seconds)
+            # A token tells which queue has something; the others are asked by the next call.
+            order = self._rotated(queues) if woken is None else [wakes[woken]]
+            deliveries, _ = await self._receive(session, order, limit, paused)
+        except asyncio.CancelledError:
+            self._leave(queues)
+            raise
         return deliveries
 
     async def settle(self, session: str, settlements: Sequence[Settlement]) -> list[bool]:
@@ -189,6 +205,17 @@ class RedisBroker:
     ) -> tuple[list[Delivery], float | None]:
         steps = operations.receive(self._calls, session, self._number(session), queues, limit, paused)
         return await self._do(queues, steps)
+
+    def _leave(self, queues: Sequence[str]) -> None:
+        """We no longer wait: a token that we were given meanwhile is another's."""
+        task = asyncio.get_running_loop().create_task(self._nudged(queues))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _nudged(self, queues: Sequence[str]) -> None:
+        with contextlib.suppress(UmbelError):
+            for _ in range(2):  # the first may go the way of the other, to our line; by its answer the line is gone
+                await self._do(queues, operations.nudge(self._calls, queues))
 
     def _number(self, session: str) -> int:
         """The next receive number of *session*: counted here, so that a server that lost a second repeats none."""

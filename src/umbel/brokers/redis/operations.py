@@ -97,6 +97,11 @@ def receive(
     return found, next_due
 
 
+def nudge(calls: Calls, queues: Sequence[str]) -> Steps[None]:
+    """Wake one idle receiver of each of *queues*, should there be one."""
+    yield [calls.make("nudge", queue) for queue in queues]
+
+
 def settle(calls: Calls, session: str, settlements: Sequence[Settlement], new: Collection[str]) -> Steps[list[bool]]:
     """Carry out *settlements*; one that the server cannot carry out blocks no other, and answers False."""
     answers = [False] * len(settlements)
