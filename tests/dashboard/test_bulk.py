@@ -208,3 +208,14 @@ async def test_whoever_lacks_the_right_neither_sees_nor_begins_nor_stops_it(till
     assert waiting.place == "ready"
     async with till.stage.browsing(Options(show_args=False)) as browser:
         assert "args.0:1" not in (await browser.get("/bulk/b")).text
+
+
+async def test_looking_for_something_to_do_makes_no_history(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.browsing() as browser:
+        bulks = Bulks(stage.app, stage.history, stage.history.audit)
+        bulks.start()
+        assert (await browser.get("/api/v1/jobs")).status_code == 503
+        await bulks.aclose()
+    assert not (tmp_path / "history.db").exists()
+    stage.close()

@@ -25,6 +25,8 @@ from umbel.model.ids import new_session
 STEP: Final = 1_000
 LOOK_SECONDS: Final = 5.0
 """How often somebody looks for actions that nobody carries on."""
+MAX_LOOKED: Final = 200
+"""Among how many of the newest actions one is looked for that runs."""
 FINISHED: Final = 0
 """A cursor with nothing below it."""
 _AWAY: Final = (BrokerUnavailable, BrokerFull, HistoryError, OSError, TimeoutError)
@@ -87,9 +89,14 @@ class Bulks:
 
     async def _taken(self) -> Bulk | None:
         try:
-            return await asyncio.to_thread(self._history.bulk_take, self._holder)
+            return await asyncio.to_thread(self._take)
         except HistoryError:
             return None  # a banner says so
+
+    def _take(self) -> Bulk | None:
+        # Looked at first: taking is writing, and would make a history where there is none.
+        running = any(each.state == "running" for each in self._history.bulks(limit=MAX_LOOKED))
+        return self._history.bulk_take(self._holder) if running else None
 
     async def _carry(self, bulk: Bulk) -> None:
         """Carry *bulk* out, until it is over, was stopped, or something is away; then it is taken again later."""
