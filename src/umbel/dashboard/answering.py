@@ -115,8 +115,6 @@ class Answers:
         if request.headers.get("sec-fetch-site") == "cross-site":
             # A link on another site: the browser keeps the cookie back, which it sends if this page asks again.
             response.headers["Refresh"] = "0"
-        if is_browser(request):
-            response.headers["HX-Refresh"] = "true"
         return response
 
     def _html(self, request: Request, template: str, values: Mapping[str, Any], *, partial: bool) -> Response:
