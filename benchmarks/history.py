@@ -271,8 +271,9 @@ def main() -> None:
                 spent.append(1000 * (time.process_time() - used))
             shown = (min(times), statistics.median(times), sorted(times)[-2], statistics.median(spent))
             print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown), flush=True)
-        print(f"ingest: {ingest(history, given.ingest):,.0f} events/s at most")
-        beside(history, url, given.ingest)
+        if given.ingest > 0:
+            print(f"ingest: {ingest(history, given.ingest):,.0f} events/s at most")
+            beside(history, url, given.ingest)
         history.close()
 
 

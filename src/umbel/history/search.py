@@ -21,8 +21,8 @@ from umbel.history.clauses import EVERYTHING, All, Clause, Conjunct, Except, Mea
 MAX_COMPARED: Final = 100_000
 MAX_RANGES: Final = 64
 """From how many ranges a page is merged; a filter that names more is compared instead."""
-PATIENCE_SECONDS: Final = 0.3
-"""After how long a page that is not full is given out, if there is more to compare."""
+PATIENCE_SECONDS: Final = 0.8
+"""A page that is not full is given out sooner than after this, if there is more to compare."""
 COUNTED_AT_ONCE: Final = 20_000
 """How many rows are compared between two looks at the clock."""
 COUNTING_SECONDS: Final = 1.0
@@ -88,10 +88,16 @@ def search(transaction: Transaction, meaning: Meaning, within: Bounds, limit: in
     start = time.monotonic()
     steps = {0} if clause == EVERYTHING else {min(each, MAX_COMPARED) for each in (ENOUGH, 10 * ENOUGH, MAX_COMPARED)}
     found = Found([], None, compared_all=True)
+    took, last = 0.0, 1
     for compared in sorted(steps):
+        begun = time.monotonic()
+        # What the step before took tells what this one will take: who waits goes on by the cursor instead.
+        if took and begun - start + took * compared / last > PATIENCE_SECONDS:
+            break
         found = _compared(transaction, ranges, clause, within, _Wanted(limit, what, compared))
-        if len(found.rows) >= limit or found.compared_all or time.monotonic() - start > PATIENCE_SECONDS:
-            break  # the next step takes several times as long: who waits goes on by the cursor
+        if len(found.rows) >= limit or found.compared_all:
+            break
+        took, last = time.monotonic() - begun, compared
     return found
 
 
@@ -199,16 +205,13 @@ def _seqs(transaction: Transaction, each: Range, within: Bounds, beyond: int) ->
 def _plan(transaction: Transaction, meaning: Meaning) -> tuple[list[Range], list[Conjunct]]:
     """The ranges to read, and what is left to be compared."""
     candidates = _candidates(meaning.conjuncts)
-    best: tuple[float, list[Range], tuple[Conjunct, ...]] | None = None
-    for ranges, used in candidates:
-        cost = _length(transaction, ranges) if len(candidates) > 1 else 0
-        # Of two that are long, the one that leaves less to be compared.
-        key = cost - len(used) if cost >= ENOUGH else cost
-        if best is None or key < best[0]:
-            best = (key, ranges, used)
-    if best is None:
+    if not candidates:
         return [Range("all")], list(meaning.conjuncts)
-    _, ranges, used = best
+    if len(candidates) == 1:
+        ((ranges, used),) = candidates
+    else:  # of two that are alike, the one that leaves less to be compared
+        ((top,),) = transaction.rows("search.top")
+        ranges, used = min(candidates, key=lambda each: (_length(transaction, each[0], int(top)), -len(each[1])))
     return ranges, [each for each in meaning.conjuncts if each not in used]
 
 
@@ -231,19 +234,17 @@ def _candidates(conjuncts: Sequence[Conjunct]) -> list[tuple[list[Range], tuple[
     return found
 
 
-def _length(transaction: Transaction, ranges: Sequence[Range]) -> float:
-    """About how many rows *ranges* have; only whether they are few is worth to know."""
-    total = 0
+def _length(transaction: Transaction, ranges: Sequence[Range], top: int) -> float:
+    """About how many rows *ranges* have, by how densely their newest lie below the seq *top*."""
+    total = 0.0
     for each in ranges:
-        if total >= ENOUGH:
-            break
         if each.name in ("id", "flow", "root", "parent", "retry_of"):
             total += 1  # few by their nature
-        elif _seqs(transaction, each, Bounds(), ENOUGH):
-            total += ENOUGH
+        elif beyond := _seqs(transaction, each, Bounds(), ENOUGH):
+            total += ENOUGH * max(1.0, top / max(1, top - int(beyond[0][0])))
         else:
             total += ENOUGH // 10
-    return min(total, ENOUGH)
+    return total
 
 
 def _together(rest: Sequence[Conjunct], meaning: Meaning) -> Clause:
