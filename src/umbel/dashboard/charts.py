@@ -13,7 +13,8 @@ from umbel.history.views import Point, Series
 
 Tone: TypeAlias = Literal["accent", "busy", "warn", "over", "idle", "ok", "bad"]
 Unit: TypeAlias = Literal["count", "rate", "seconds", "bytes", "share"]
-MAX_ROWS: Final = 400
+MAX_ROWS: Final = 60
+"""Of its table: pages are shown anew again and again, and should stay small."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,16 +54,27 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[Deploy, ...] = ()
 
     def rows(self) -> list[tuple[float, list[str]]]:
-        """What the table shows: each time, the newest first, with the value of every line in words."""
+        """What the table shows: the newest times, those first, with the value of every line in words."""
         say = WORDS[self.unit]
         columns = [line.values for line in self.lines]
-        found = [(at, [say(column[n]) for column in columns]) for n, at in enumerate(self.times)]
-        return found[::-1][:MAX_ROWS]
+        newest = range(len(self.times) - 1, max(-1, len(self.times) - 1 - MAX_ROWS), -1)
+        return [(self.times[n], [say(column[n]) for column in columns]) for n in newest]
+
+    def drawn(self) -> str:
+        """What the browser is told, as JSON, with no more digits than can be seen."""
+        lines = [{"label": each.label, "tone": each.tone, "filter": each.filter, "filled": each.filled,
+                  "values": [_seen(value) for value in each.values]} for each in self.lines]  # fmt: skip
+        rest = {name: getattr(self, name) for name in self.__struct_fields__ if name != "lines"}
+        return msgspec.json.encode({**rest, "lines": lines}).decode()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not any(value for line in self.lines for value in line.values)
+
+
+def _seen(value: float | None) -> float | None:
+    return value if value is None or value == int(value) else float(f"{value:.4g}")
 
 
 def rate(number: float | None) -> str:

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from umbel.dashboard.folded import folded
 from umbel.dashboard.looks import look
 from umbel.dashboard.sparks import spark
@@ -53,6 +51,16 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds // _DAY)} d" + (f" {hours} h" if hours else "")
 
 
+def age(seconds: float) -> str:
+    """How long ago, in one unit: now, 3 s ago, 12 min ago, 5 h ago, 3 d ago."""
+    if seconds < 1:
+        return "now"
+    for unit, name, below in ((1, "s", _MINUTE), (_MINUTE, "min", _HOUR), (_HOUR, "h", 2 * _DAY)):
+        if seconds < below:
+            return f"{int(seconds // unit)} {name} ago"
+    return f"{int(seconds // _DAY)} d ago"
+
+
 def moment(unix: float | None) -> str:
     """A unix time as 2026-11-27 06:12:05 UTC; nothing as a dash."""
     return DASH if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -91,11 +99,6 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"  # noqa: PLR2004
 
 
-def as_json(value: object) -> str:
-    """*value* as JSON, for an attribute that a script reads."""
-    return msgspec.json.encode(value, enc_hook=str).decode()
-
-
 def short(name: str) -> str:
     """The end of a long id, which is what differs between ids of the same moment; the whole is in the title.
 
@@ -121,6 +124,7 @@ def visible(text: str) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "duration": duration,
+    "age": age,
     "moment": moment,
     "moment_in": moment_in,
     "iso": iso,
@@ -134,5 +138,4 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "folded": folded,
     "trace": trace,
     "spark": spark,
-    "as_json": as_json,
 }
