@@ -109,6 +109,19 @@ async def test_one_runs_again_under_its_id_and_another_is_deleted(morgue: Morgue
     assert {letter.id for letter in await app.dead.alist()} == {*morgue.dead[3:], morgue.sunk}
 
 
+async def test_a_dead_letter_is_not_sent_as_another_job_beside_it(morgue: Morgue) -> None:
+    async with morgue.stage.browsing() as browser:
+        one = morgue.dead[0]
+        refused = await browser.post("/api/v1/jobs/retry", json={"ids": [one]})
+        assert (refused.status_code, "it is a dead letter" in refused.json()["error"]) == (409, True)
+        page = (await browser.get(f"/jobs/{one}")).text
+        assert "/api/v1/dead/retry" in page
+        assert "/api/v1/jobs/retry" not in page
+        await morgue.stage.app.dead.adelete(await morgue.stage.app.dead.alist(ids=(one,)))
+        assert "/api/v1/jobs/retry" in (await browser.get(f"/jobs/{one}")).text
+        assert (await browser.post("/api/v1/jobs/retry", json={"ids": [one]})).json()["count"] == 1
+
+
 async def test_all_that_are_meant_are_confirmed_and_carried_out(morgue: Morgue) -> None:
     app = morgue.stage.app
     async with morgue.stage.browsing() as browser:

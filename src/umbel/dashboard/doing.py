@@ -15,6 +15,7 @@ import msgspec
 from umbel.app.app import Umbel
 from umbel.app.resending import Again, Kept, aresend
 from umbel.app.revoking import Stopped
+from umbel.contracts.powers import Inspector
 from umbel.exceptions import UmbelError
 from umbel.history import History
 from umbel.history.states import ENDED
@@ -23,6 +24,7 @@ from umbel.history.views import JobRow
 AT_ONCE: Final = 100
 """How many envelopes, of up to 256 KiB, are in memory at once."""
 _OVER: Final = frozenset({*ENDED, "unknown"})
+_BURIED: Final = "it is a dead letter: have that run again"
 _NOT_KEPT: Final = "its envelope is not kept: it was too large, arguments of it are secret, or it was recorded in part"
 
 
@@ -48,9 +50,18 @@ async def _retried(app: Umbel, history: History, rows: Sequence[JobRow], action:
     over = [row for row in rows if row.state in _OVER]
     kept = await asyncio.to_thread(history.envelopes, [row.id for row in over])
     answers = [Again(row.id, trouble=f"it is {row.state}: it has not ended") for row in rows if row.state not in _OVER]
-    answers += [Again(row.id, trouble=_NOT_KEPT) for row in over if row.id not in kept]
-    jobs = [Kept(row.id, row.queue, row.priority, kept[row.id]) for row in over if row.id in kept]
+    buried = {row.id for row in over if row.state == "dead" and await _is_buried(app, row)}
+    answers += [Again(each, trouble=_BURIED) for each in buried]
+    answers += [Again(row.id, trouble=_NOT_KEPT) for row in over if row.id not in kept and row.id not in buried]
+    sent = [row for row in over if row.id in kept and row.id not in buried]
+    jobs = [Kept(row.id, row.queue, row.priority, kept[row.id]) for row in sent]
     return answers + await aresend(app, jobs, action)
+
+
+async def _is_buried(app: Umbel, row: JobRow) -> bool:
+    """Whether the engine has *row* among its dead letters: sent anew, it would be there twice."""
+    broker = app.broker
+    return isinstance(broker, Inspector) and (await broker.alocate(row.id, row.queue or None)).place == "dead"
 
 
 async def cancel(app: Umbel, jobs: Sequence[tuple[str, str]], *, signal: str = "") -> Outcome:
