@@ -102,6 +102,8 @@ class Redaction:
         """Whether a positional argument is hidden for the name of its parameter."""
         found = self._hiding.get(sketch.names)
         if found is None:
+            if len(self._hiding) >= _MAX_NAMES:
+                self._hiding.clear()
             found = self._hiding[sketch.names] = any(map(self._named, sketch.names))
         return found or bool(sketch.hidden)
 
