@@ -6,7 +6,7 @@ The engine is the truth about a flow while it knows it; what it has forgotten is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,7 @@ from umbel.app.seat import inspector
 from umbel.canvas.drawing import Drawing
 from umbel.canvas.rerun import Again, next_id
 from umbel.dashboard.engine import ask
-from umbel.dashboard.flow_graph import ENDED, FAILED, Graph, Node, graph_of, nodes_of, nodes_of_jobs
+from umbel.dashboard.flow_graph import ENDED, FAILED, Counted, Graph, Node, counted, graph_of, nodes_of, nodes_of_jobs
 from umbel.dashboard.page import Missing, Page, Refused
 from umbel.dashboard.pages.jobs import masked
 from umbel.dashboard.visit import Visit
@@ -129,9 +129,9 @@ async def show(visit: Visit, asked: FlowsAsked) -> Flows:
         told, oldest = {view.id for view in views}, views[-1].seen if more else 0.0
         rows += [_row(each.id, None, each) for each in known.values() if each.id not in told and each.created >= oldest]
     rows = sorted((row for row in rows if asked.state in ("", row.state)), key=lambda row: -(row.started or 0.0))
-    counted = await _counted(visit, rows)
+    rows_counted = await _counted(visit, rows)
     older = f"{views[-1].seen}/{views[-1].id}" if more else None
-    return Flows(counted, older, tuple(each for each in (blank, silent) if each))
+    return Flows(rows_counted, older, tuple(each for each in (blank, silent) if each))
 
 
 async def show_one(visit: Visit, asked: FlowAsked) -> FlowPage:
@@ -173,6 +173,15 @@ async def _graph(visit: Visit, flow: str) -> tuple[Graph | None, str]:
     return await ask(visit, ("flow", flow_of(flow)), FRESH_SECONDS, make)
 
 
+async def _counts(visit: Visit, flow: str) -> Counted | None:
+    async def make() -> Counted | None:
+        info = await visit.app.flows.aget(flow)
+        return None if info is None else await visit.read(counted, info)
+
+    found, _ = await ask(visit, ("counts of a flow", flow), FRESH_SECONDS, make)
+    return found
+
+
 async def _view(visit: Visit, graph: Graph | None, asked: str) -> tuple[FlowView | None, str]:
     """What the history has of the flow of *graph*, or of the one that has the id *asked*, or a job with it."""
 
@@ -187,18 +196,18 @@ async def _view(visit: Visit, graph: Graph | None, asked: str) -> tuple[FlowView
 async def _counted(visit: Visit, rows: Sequence[FlowRow]) -> tuple[FlowRow, ...]:
     """*rows* with how far the engine says that those have come that run; the history has its counts from events."""
     running = [row.id for row in rows if row.known and row.state == "running"][:COUNTED]
-    found = await asyncio.gather(*(_graph(visit, each) for each in running))
-    graphs: Mapping[str, Graph] = {graph.info.id: graph for graph, _ in found if graph is not None}
+    found = await asyncio.gather(*(_counts(visit, each) for each in running))
+    counts = {it.info.id: it for it in found if it is not None}
     return tuple(
         msgspec.structs.replace(row, total=it.total, done=it.done, failed=it.failed, state=it.info.state)
-        if (it := graphs.get(row.id)) is not None
+        if (it := counts.get(row.id)) is not None
         else row
         for row in rows
     )
 
 
 async def _retried(visit: Visit, flow_id: str) -> str | None:
-    found, _ = await _graph(visit, next_id(flow_id))
+    found = await _counts(visit, next_id(flow_id))
     return None if found is None else found.info.id
 
 
@@ -214,7 +223,7 @@ def _row(flow_id: str, view: FlowView | None, info: FlowInfo | None) -> FlowRow:
     states = {} if view is None else view.states
     state = info.state if info is not None else view.state if view is not None else "unknown"
     total = (view.total if view is not None else None) or (info.total if info is not None else None)
-    counted = view is not None
+    recorded = view is not None
     done = sum(n for name, n in states.items() if name in ENDED)
     return FlowRow(
         id=flow_id,
@@ -224,8 +233,8 @@ def _row(flow_id: str, view: FlowView | None, info: FlowInfo | None) -> FlowRow:
         started=info.created if info is not None else view.started if view is not None else None,
         ended=info.ended if info is not None else view.finished if view is not None else None,
         total=total,
-        done=total if state == "succeeded" else done if counted else None,
-        failed=sum(n for name, n in states.items() if name in FAILED) if counted else None,
+        done=total if state == "succeeded" else done if recorded else None,
+        failed=sum(n for name, n in states.items() if name in FAILED) if recorded else None,
         known=info is not None,
     )
 
