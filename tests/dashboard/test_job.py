@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
 from tests.dashboard.shop import Shop
 from tests.dashboard.stage import Stage
+from umbel.dashboard.access.user import User
+from umbel.dashboard.filters import whole
 from umbel.dashboard.options import Options
+from umbel.dashboard.pages import job as job_page
+from umbel.dashboard.station import Station
+from umbel.dashboard.visit import Visit
+from umbel.history import FilterError
 
 
 async def test_a_job_is_shown_with_its_arguments_attempts_and_traceback(visitor: httpx.AsyncClient, shop: Shop) -> None:
@@ -105,3 +112,18 @@ async def test_a_result_is_hidden_from_whoever_may_not_see_it(shop: Shop) -> Non
         told = (await browser.get(f"/api/v1/jobs/{shop.paid[2]}")).json()
         assert told["hidden"] == ["args", "kwargs", "headers"]
         assert (told["args"], told["python"]) == (None, "")
+
+
+async def test_whoever_may_see_neither_arguments_nor_results_sees_and_finds_none(shop: Shop) -> None:
+    station = Station(shop.stage.app, Options(), shop.stage.history)
+    visit = Visit(station, User("guest"), frozenset({"jobs.view"}))
+    found = await job_page.show(visit, job_page.Asks(shop.paid[2]))
+    assert found.hidden == ("args", "kwargs", "headers", "result")
+    assert (found.args, found.kwargs, found.headers, found.result, found.python) == (None, None, None, None, "")
+    assert found.row is not None
+    assert (found.row.args, found.row.kwargs) == ("", "")
+    reader = Visit(station, User("reader"), frozenset({"jobs.view", "jobs.view_args"}))
+    assert whole(reader, "args.0:1") == "args.0:1"
+    for user, q in ((visit, "args.0:1"), (visit, "word"), (reader, "word")):
+        with pytest.raises(FilterError, match="hidden"):
+            whole(user, q)
