@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 
 from tests.dashboard.stage import Stage
 from tests.dashboard.test_overview import line, read
+from umbel.dashboard.pages.errors import MAX_TRACEBACK
+from umbel.model.event import Batch, Event
 
 
 async def test_errors_that_differ_in_their_numbers_are_one_group(visitor: httpx.AsyncClient) -> None:
@@ -33,6 +37,28 @@ async def test_a_group_tells_where_it_comes_from_and_one_error_in_full(visitor: 
     page = await visitor.get(f"/errors/{group['id']}")
     assert "raise ValueError" in page.text
     assert f"q=group%3A{group['id']}+state%3Afailed" in page.text
+
+
+async def test_of_a_traceback_without_end_the_end_is_shown(stage: Stage) -> None:
+    now = time.time()
+    long = (
+        "Traceback (most recent call last):\n"
+        + '  File "/srv/shop.py", line 7, in pay\n' * 10_000
+        + "OSError: the last"
+    )
+    body = {"error": "OSError", "message": "the last", "traceback": long, "run": 0.1, "wait": 0.1}
+    events = (
+        Event("task-sent", now, "j1", "shop.pay", "default"),
+        Event("task-failed", now, "j1", "shop.pay", "default", 1, body),
+    )
+    stage.history.ingest([Batch("somebody", 1, now, events)])
+    async with stage.browsing() as client:
+        told = await read(client, "/errors/1")
+        assert told["shortened"]
+        assert len(told["sample"]["attempt"]["traceback"]) == MAX_TRACEBACK
+        page = await client.get("/errors/1")
+        assert "OSError: the last" in page.text
+        assert "Only the end of its traceback" in page.text
 
 
 async def test_a_group_that_is_not_there_is_missing(visitor: httpx.AsyncClient) -> None:

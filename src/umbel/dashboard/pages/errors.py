@@ -31,6 +31,8 @@ SHOWN: Final[dict[Shown, tuple[Status, ...]]] = {
 """Which statuses each choice shows; none: all."""
 MAX_GROUPS: Final = 100
 SHOWN_JOBS: Final = 20
+MAX_TRACEBACK: Final = 64 * 1024
+"""How many characters of a traceback are shown: its end, which tells more than its beginning."""
 
 
 class ErrorsAsked(Windowed, frozen=True, kw_only=True):
@@ -56,7 +58,10 @@ class ErrorAsked(Windowed, frozen=True, kw_only=True):
 
 
 class ErrorPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One group: how often it came in *window*, where, the newest jobs that have it, and one error in full."""
+    """One group: how often it came in *window*, where, the newest jobs that have it, and one error as a *sample*.
+
+    *shortened*: only the last 64 Ki characters of its traceback are here; its job has all.
+    """
 
     window: Window
     group: ErrorGroup
@@ -64,6 +69,7 @@ class ErrorPage(msgspec.Struct, frozen=True, kw_only=True):
     spread: ErrorSpread
     jobs: tuple[JobRow, ...]
     sample: ErrorSample | None
+    shortened: bool = False
 
 
 async def show(visit: Visit, asked: ErrorsAsked) -> Errors:
@@ -90,14 +96,21 @@ def _told(history: History, number: int, window: Window) -> ErrorPage | None:
     group = history.error(number, window.start, window.end)
     if group is None:
         return None
+    sample = history.error_sample(number)
     return ErrorPage(
         window=window,
         group=group,
         chart=_chart(group, window),
         spread=history.error_spread(number),
         jobs=history.jobs(f"group:{number}", limit=SHOWN_JOBS).rows,
-        sample=history.error_sample(number),
+        sample=None if sample is None else _short(sample),
+        shortened=sample is not None and len(sample.attempt.traceback) > MAX_TRACEBACK,
     )
+
+
+def _short(sample: ErrorSample) -> ErrorSample:
+    end = sample.attempt.traceback[-MAX_TRACEBACK:]
+    return msgspec.structs.replace(sample, attempt=msgspec.structs.replace(sample.attempt, traceback=end))
 
 
 def _chart(group: ErrorGroup, window: Window) -> Chart:
