@@ -11,6 +11,7 @@ import pytest
 from tests.dashboard.people import PASSWORD, guarded
 from tests.dashboard.stage import HOST, OURS, Stage
 from umbel.dashboard import User, asgi
+from umbel.dashboard.access.passwords import hashed_token
 from umbel.dashboard.options import Options, options_of
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
@@ -52,7 +53,7 @@ async def test_over_tls_the_cookie_is_of_this_host_alone(stage: Stage) -> None:
     assert "domain" not in cookie.lower()
 
 
-@pytest.mark.parametrize("name", ["operator", "nobody", "", "\x00", "x" * 5_000])
+@pytest.mark.parametrize("name", ["operator", "nobody", "", "\u202e", "x" * 5_000])
 async def test_a_wrong_password_is_refused_in_the_same_words_for_everybody(stage: Stage, name: str) -> None:
     async with stage.browsing(guarded()) as client:
         answer = await log_in(client, name, "wrong")
@@ -122,12 +123,14 @@ async def test_the_application_says_who_comes(stage: Stage) -> None:
         name = request.headers.get("x-session")
         return User(name, "operator") if name else None
 
-    transport = httpx.ASGITransport(asgi(stage.app, resolve_user=who), client=("203.0.113.9", 1))
+    users = {"ci": {"token": hashed_token("token-ci")}}
+    transport = httpx.ASGITransport(asgi(stage.app, resolve_user=who, users=users), client=("203.0.113.9", 1))
     async with httpx.AsyncClient(transport=transport, base_url=HOST, headers=OURS) as client:
         known = await client.get("/queues", headers={"X-Session": "ada"})
         unknown = await client.get("/queues")
+        program = await client.get("/queues", headers={"Authorization": "Bearer token-ci"})
         silent = await client.post("/api/v1/queues/pause", headers={"X-Session": "ada", "Sec-Fetch-Site": "cross-site"})
-    assert [each.status_code for each in (known, unknown, silent)] == [200, 401, 403]
+    assert [each.status_code for each in (known, unknown, program, silent)] == [200, 401, 200, 403]
 
 
 @pytest.mark.parametrize("prefix", ["/umbel", "/a/b"])

@@ -57,21 +57,21 @@ class Identity:
         """Who sends *request*. Raises `Denied` if nobody knows him."""
         origin = self.origin(request)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if self._options.resolve_user is not None:
-            return Known(await self._resolved(request), origin)
-        if kind.lower() == "bearer" and self._options.guarded:
-            return Known(self._of_token(token.strip(), origin), origin, ambient=False)
         if not self._options.guarded:
             return self._local(origin)
+        by_token = kind.lower() == "bearer"
+        user = await self._resolved(request)
+        if user is not None:
+            return Known(user, origin, ambient=not by_token)  # pages of other sites cannot have that header sent
+        if by_token:
+            return Known(self._of_token(token.strip(), origin), origin, ambient=False)
         return self._of_proxy(request, origin) or self._of_session(request, origin)
 
-    async def _resolved(self, request: Request) -> User:
-        assert self._options.resolve_user is not None  # noqa: S101 - asked just before
+    async def _resolved(self, request: Request) -> User | None:
+        if self._options.resolve_user is None:
+            return None
         found = self._options.resolve_user(request)
-        user = await found if inspect.isawaitable(found) else found
-        if not isinstance(user, User):
-            raise Denied(401, "Log in to see this.")
-        return user
+        return await found if inspect.isawaitable(found) else found
 
     def _of_token(self, token: str, origin: Origin) -> User:
         self.demand_patience(origin)

@@ -62,3 +62,20 @@ async def test_a_page_whose_session_ends_asks_to_log_in(chromium: Browser, close
         await expect(page.get_by_role("button", name="Pause", exact=True)).to_have_count(1)
         await browsing.context.clear_cookies()
         await expect(page.locator("h1")).to_have_text("Log in")
+
+
+async def test_a_link_of_another_site_finds_him_logged_in(chromium: Browser, closed: str) -> None:
+    context = await chromium.new_context()
+    try:
+        page = await context.new_page()
+        await page.goto(f"{closed}/queues")
+        await page.fill("input[name=name]", "viewer")
+        await page.fill("input[name=password]", PASSWORD)
+        await page.click("main button[type=submit]")
+        await expect(page.locator("h1")).to_have_text("Queues")
+        await page.goto(closed.replace("127.0.0.1", "localhost"))  # another site to the browser
+        await expect(page.locator("h1")).to_have_text("Log in")
+        await page.evaluate("(address) => { location.href = address; }", f"{closed}/queues")
+        await expect(page.locator("h1")).to_have_text("Queues")
+    finally:
+        await context.close()
