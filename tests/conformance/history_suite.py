@@ -24,6 +24,8 @@ HOSTILE = (
     "%s{0}$1?1",
     "x" * 70_000,
     "a/b?c#d",
+    'back\\slash "quoted" {a,b} \\\\"',
+    "NULL",
 )
 
 

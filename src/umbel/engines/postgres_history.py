@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from umbel.engines.postgres_address import Address
+from umbel.engines.postgres_arrays import array
 from umbel.engines.postgres_errors import again, lost, missing, plainly
 from umbel.engines.statements import statements
 from umbel.exceptions import HistoryError, HistoryFull, HistorySlow, HistoryUnavailable, ImproperlyConfigured
@@ -50,7 +51,7 @@ class PostgresTransaction:
     def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
         """All rows by one statement, which takes a column a value."""
         if rows:
-            self.ask(self._texts[name], [list(column) for column in zip(*rows, strict=True)])
+            self.ask(self._texts[name], [array(column) for column in zip(*rows, strict=True)])
 
     def text(self, name: str) -> str:
         """The text of *name*."""
