@@ -9,7 +9,7 @@ NUMBERS: Final = frozenset({int})
 
 
 def array(column: Sequence[object]) -> str:
-    """*column* of numbers, texts or bytes, each maybe None, as the text of an array, for ``$1::text[]`` and the like."""
+    """*column* of numbers, texts or bytes, each maybe None, as the text of an array, for ``$1::text[]`` and such."""
     items: Iterable[str] = map(str, column) if {type(each) for each in column} <= NUMBERS else map(_item, column)
     return f"{{{','.join(items)}}}"
 
