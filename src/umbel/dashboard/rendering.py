@@ -45,8 +45,9 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update({**FILTERS, **figures.FILTERS, **filters.FILTERS, **job_wording.FILTERS})
-        given: dict[str, Any] = {"url": self.url, "asset": assets.url, "now": time.time, "pages": pages}
-        self._environment.globals.update(given, plot=plot, PLACES=PLACES, fresh_id=new_id)
+        given: dict[str, Any] = {"url": self.url, "asset": assets.url, "now": time.time, "fresh_id": new_id}
+        given |= {"plot": plot, "pages": pages, "PLACES": PLACES}
+        self._environment.globals.update(given)
 
     def url(self, path: str, **query: Any) -> str:
         """The address of *path* with *query*; None and empty values are left out, lists are repeated."""
