@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Beat, Ended, Kind, Reclaimed, SessionDead
-from umbel.contracts.claims import Answer, ClaimStore, Pointer, Verdict
+from umbel.contracts.claims import Answer, ClaimStore, NoteKeeper, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.ids import new_session
@@ -217,6 +217,26 @@ class ClaimEssentials:
         assert set(since) == {"task"}
         await self.claims.unparked(QUEUE, since)
         assert await self.claims.parked([QUEUE, OTHER], {"task"}) == [{}, {}]
+
+    async def test_the_last_note_of_the_holder_is_shown_until_the_job_is_over(self) -> None:
+        assert isinstance(self.claims, NoteKeeper)
+        session, mine = await self.held()
+        assert (await self.claims.alocate("job", QUEUE)).note == b""
+        theirs, stale = delivery("job", 2), delivery("other")
+        notes = [(mine, b"one"), (theirs, b"no"), (stale, b"no"), (mine, b"\x00two\xff")]
+        assert await self.claims.note(session, notes) == [True, False, False, True]
+        assert await self.claims.note(await self.open(), [(mine, b"no")]) == [False]
+        assert await self.settle(session, Verdict(mine, "retry", generation=1)) == [True]
+        assert await self.claims.note(session, [(mine, b"no")]) == [False]
+        assert {self.claims.locate("job", queue).note for queue in (QUEUE, None)} == {b"\x00two\xff"}
+        await self.claim(session, Pointer("job", 1), number=2)
+        await self.claims.reclaim([QUEUE], LEASE, [Ended(session)])
+        assert await self.claims.note(session, [(theirs, b"dead")]) == [False]
+        session = await self.open()
+        assert (await self.claim(session, Pointer("job", 1)))[0].verdict == "ours"
+        assert (await self.claims.alocate("job", QUEUE)).note == b"\x00two\xff"
+        assert await self.settle(session, Verdict(mine, "end", ttl=60.0, generation=2, parcel=PARCEL)) == [True]
+        assert (await self.claims.alocate("job", QUEUE)).note == b""
 
     async def test_a_marked_job_of_a_lapsed_session_is_charged_a_crash_once(self) -> None:
         session, mine = await self.held()

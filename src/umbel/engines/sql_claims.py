@@ -60,6 +60,7 @@ JOBS: Final = sa.Table(
     sa.Column("doom", sa.String(8), nullable=False, comment="why it must not run any more"),
     sa.Column("copies", sa.Boolean, nullable=False, comment="there may be more than one message"),
     sa.Column("parcel", _BYTES, comment="what is still to be published"),
+    sa.Column("note", _BYTES, comment="the last word of its holder on its progress"),
     sa.Column("expires", sa.BigInteger, nullable=False),
     sa.Index("umbel_claim_jobs_held", "queue", "session"),
 )
@@ -72,7 +73,7 @@ PARKED: Final = sa.Table(
 )
 NEW_JOB: Final[Row] = {
     "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
-    "marked": False, "doom": "", "copies": False, "parcel": None,
+    "marked": False, "doom": "", "copies": False, "parcel": None, "note": None,
 }  # fmt: skip
 
 _CHANGED: Final = tuple(name for name in JOBS.c.keys() if name not in ("queue", "id"))  # noqa: SIM118 - not a dict
@@ -242,6 +243,12 @@ def mark(connection: sa.Connection, queue: str, job_id: str, session: str, taken
     """Mark a job; tells whether *session* has it under the number *taken*."""
     mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.session == session, JOBS.c.number == taken)
     return connection.execute(sa.update(JOBS).where(*mine).values(marked=True, place="ready")).rowcount == 1
+
+
+def note(connection: sa.Connection, queue: str, job_id: str, session: str, taken: int, text: bytes) -> bool:
+    """Keep *text* with a job; tells whether *session* has it under the number *taken*."""
+    mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.session == session, JOBS.c.number == taken)
+    return connection.execute(sa.update(JOBS).where(*mine).values(note=text)).rowcount == 1
 
 
 def tidy(connection: sa.Connection, queue: str, now: int, most: int) -> None:

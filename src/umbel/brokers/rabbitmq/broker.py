@@ -53,7 +53,6 @@ class RabbitMQBroker:
         self._claims = claims
         if isinstance(claims, NoteKeeper):
             self.note_store: NoteStore = claims
-            self.powers |= {Power.NOTES}
         if isinstance(claims, MailboxHolder):
             self.mailbox: Mailbox = claims.mailbox
             self.powers |= {Power.MAILBOX}

@@ -83,6 +83,12 @@ class SqlClaims:
         """Note durably that *delivery* is about to start alone."""
         return await self._run(lambda line: verbs.mark(line, session, delivery))
 
+    async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Keep what the holders of jobs note of their progress; see `NoteKeeper`."""
+        if not notes:
+            return []
+        return await self._run(lambda line: verbs.note(line, session, notes))
+
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Free what ended and lapsed sessions had; at most 200 jobs a call."""
         milliseconds = int(lease * 1000)

@@ -120,6 +120,17 @@ def mark(connection: Connection, session: str, delivery: Delivery) -> bool:
     )
 
 
+def note(connection: Connection, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+    """Keep *notes* with their jobs; of a delivery that is named twice the last one."""
+    here = tables.hold_open(connection, session, {delivery.queue for delivery, _ in notes})
+    answers = [False] * len(notes)
+    for place in sorted(range(len(notes)), key=lambda each: (notes[each][0].queue, notes[each][0].id)):
+        delivery, text = notes[place]
+        if delivery.queue in here:
+            answers[place] = tables.note(connection, delivery.queue, delivery.id, session, delivery.number, text)
+    return answers
+
+
 def close(connection: Connection, now: int, queue: str, ended: Ended, lease: int, most: int) -> int:
     """Declare *ended* dead and free what it has, at most *most*; answers how many."""
     if not tables.close(connection, queue, ended.session, now + lease):
@@ -163,7 +174,8 @@ def locate(connection: Connection, now: int, job_id: str, queue: str | None) -> 
             and (not recorded or job["place"] == "dead")
         ):
             place: Place = "running" if job["session"] is not None else job["place"]
-            return Location(place, name, job["retries"], "" if place == "dead" else job["doom"])
+            doomed: Doom = "" if place == "dead" else job["doom"]
+            return Location(place, name, job["retries"], doomed, bytes(job["note"] or b""))
         doom = doom or ("" if job is None else job["doom"])
     return Location("ended", queue or "") if recorded else Location(SOMEWHERE, queue or "", doom=doom)
 
@@ -211,7 +223,7 @@ def _carry(connection: Connection, now: int, queue: str, done: Sequence[tuple[An
             ttl = max(1, int(verdict.ttl * 1000))
             expires = now + (max(ttl, DAY) if job["copies"] else ttl)  # another message may come late
             records.append({"id": job["id"], "expires": expires, "owner": "", "value": verdict.record})
-            job.update(place="ended" if verdict.kind == "end" else "dead", expires=now + MONTH)
+            job.update(place="ended" if verdict.kind == "end" else "dead", expires=now + MONTH, note=None)
             if verdict.kind == "end" and not job["parcel"]:
                 dropped.append(job["id"])
             continue

@@ -1,0 +1,26 @@
+"""RabbitMQ with its claims in a SQL database: what that keeps beside the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.patient import PATIENT
+from umbel.brokers.rabbitmq import intake
+from umbel.brokers.rabbitmq.broker import RabbitMQBroker
+from umbel.claims.sql import connect as claims_at
+from umbel.testing.conformance.noting import NoteConformance
+
+
+class TestNotes(NoteConformance):
+    url: str
+    claims_url: str
+
+    @pytest.fixture(autouse=True)
+    def _server(self, rabbitmq_url: str, postgres_results_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url, self.claims_url = rabbitmq_url, postgres_results_url
+        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
+
+    def make(self, clock: Callable[[], float]) -> RabbitMQBroker:
+        return RabbitMQBroker(self.url, PATIENT, claims_at(self.claims_url, PATIENT, clock))
