@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 from starlette.applications import Starlette
@@ -42,8 +43,7 @@ class Site:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._gate = Gate(station)
-        self._assets = Assets(station.options.prefix)
-        renderer = Renderer(station.options.prefix, self._assets, NAVIGATION)
+        self._assets, renderer = _looks(station.options.prefix)
         self._answers = Answers(renderer, login=self._gate.identity.accounts.with_passwords)
         self._auditor = Auditor(station)
         self.live: Final = Live(station, self._gate)
@@ -129,6 +129,13 @@ class Site:
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(found.content, media_type=found.kind, headers=headers)
         return Response(found.packed, media_type=found.kind, headers=headers | {"Content-Encoding": "gzip"})
+
+
+@lru_cache(maxsize=8)
+def _looks(prefix: str) -> tuple[Assets, Renderer]:
+    """Files and templates of all dashboards at *prefix* in this process: to compile those takes a while."""
+    assets = Assets(prefix)
+    return assets, Renderer(prefix, assets, NAVIGATION)
 
 
 async def alive(_: Request) -> Response:
