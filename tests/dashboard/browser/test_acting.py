@@ -110,12 +110,13 @@ async def test_a_full_list_stays_and_counts_what_comes(chromium: Browser, till: 
 async def test_a_running_job_is_terminated(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
     workers = Workers(tmp_path)
     try:
-        workers.start(
+        started = workers.start(
             "--processes=1",
             app="told_tasks",
             UMBEL_TEST_BROKER=stage.app.conf.broker_url,
             UMBEL_TEST_HEARD=str(tmp_path / "heard"),
         )
+        await asyncio.to_thread(started.wait_ready)
         job = stage.app.send_task("told_tasks.async", (str(tmp_path / "door"),))
         await asyncio.to_thread(stage.until, lambda: job.state == "HALF")
         await stage.arecord()
