@@ -19,6 +19,7 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.event_log import MemoryEventLog
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.event_log import Kept, number_in
+from umbel.contracts.powers import Record
 from umbel.engines.memory import Space
 from umbel.engines.memory_log import Log
 from umbel.engines.sqlite_history import SqliteArchive
@@ -314,6 +315,17 @@ async def test_what_was_not_heard_of_is_looked_for_where_the_jobs_are(stage: Sta
     assert detail is not None
     assert (detail.job.error, detail.attempts[0].message, detail.job.run) == ("shop.Refused", "no", 2.0)
     assert await reconciler.sweep() == 0
+
+
+async def test_the_end_of_a_revived_job_is_found_out_with_the_attempt_that_it_was(stage: Stage) -> None:
+    told = [event("task-started", "a", 3), event("task-dead", "a", 4), event("task-sent", "a", revived=True)]
+    stage.history.ingest([batch(1, *told)])
+    result = record.encode(Result("SUCCESS", done=stage.clock() + 9))
+    await stage.store.put([Record("a", "orders", result, 10_000.0)])
+    stage.clock.now += SILENT_SECONDS + 20
+    assert await Reconciler(stage.archive, stage.broker, stage.store, stage.clock).sweep() == 1
+    (row,) = stage.history.jobs().rows
+    assert (row.state, row.attempt) == ("succeeded", 5)
 
 
 async def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 -- keeping: how the history is kept right and small.
 
 -- name: silent
--- $1 not heard of since, $2 how many; jobs that are not over
-select j.seq, j.id, coalesce(n.name, ''), j.state, j.attempt from job j left join name n on n.id = j.queue_id
+-- $1 not heard of since, $2 how many; jobs that are not over, with the attempts of this life of theirs
+select j.seq, j.id, coalesce(n.name, ''), j.state, j.attempt - j.past from job j left join name n on n.id = j.queue_id
 where j.grade = 0 and j.heard < $1 order by j.heard limit $2
 
 -- name: correct
