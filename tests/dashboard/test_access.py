@@ -12,8 +12,8 @@ import pytest
 from tests.dashboard.people import ROLES, SITUATIONS, Way, cookie, filled, guarded, ways
 from tests.dashboard.stage import HOST, Stage
 from umbel.dashboard import site as site_module
+from umbel.dashboard.access.rights import RIGHTS, rights_of
 from umbel.dashboard.access.rights import ROLES as RIGHTS_OF
-from umbel.dashboard.access.rights import rights_of
 from umbel.dashboard.answering import API
 from umbel.dashboard.options import Options
 from umbel.dashboard.page import Done, Missing
@@ -65,6 +65,7 @@ def expected(way: Way, who: str, situation: str) -> int:
 
 def test_viewers_change_nothing_and_a_dashboard_that_is_read_only_neither() -> None:
     changing = {action.right for action in ACTIONS}
+    assert {each.right for each in (*SHOWN, *ACTIONS)} <= set(RIGHTS)
     assert changing & RIGHTS_OF["viewer"] == set()
     assert changing & rights_of("admin", read_only=True) == set()
     assert RIGHTS_OF["viewer"] < RIGHTS_OF["operator"] < RIGHTS_OF["admin"]

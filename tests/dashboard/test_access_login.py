@@ -156,8 +156,10 @@ async def test_mounted_in_an_application_it_lives_under_its_prefix(stage: Stage,
 async def test_a_proxy_may_take_the_prefix_away_or_leave_it(stage: Stage) -> None:
     async with stage.browsing(Options(prefix="/umbel")) as client:
         answers = [await client.get(path) for path in ("/umbel/queues", "/queues", "/umbel/livez", "/umbelx")]
-    assert [each.status_code for each in answers] == [200, 200, 200, 404]
+        answers.append(await client.get("/umbel/jobs?q=(("))
+    assert [each.status_code for each in answers] == [200, 200, 200, 404, 400]
     assert 'href="/umbel/queues"' in answers[1].text
+    assert 'action="/umbel/jobs"' in answers[-1].text
 
 
 @pytest.mark.parametrize(

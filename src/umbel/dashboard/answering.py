@@ -96,7 +96,8 @@ class Answers:
         elif problem.status == UNKNOWN and self._login:
             response = self._asked_to_log_in(request)
         else:
-            values = {"problem": problem, "page": None, "visit": visit, "banners": ()}
+            here = path_of(request)
+            values = {"problem": problem, "page": None, "visit": visit, "banners": (), "here": here}
             response = self._html(request, "problem.html", values, partial=False)
         response.status_code = problem.status
         response.headers.update(error.headers if isinstance(error, Denied) else {})

@@ -67,7 +67,7 @@ def serve(station: Station, address: Address, said: Callable[[str], object]) -> 
     listening = _listening(address, guarded=station.options.guarded)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it does otherwise is said by us
     config = uvicorn.Config(
-        site(station), log_config=None, access_log=False, ws="none", lifespan="on", proxy_headers=False,
+        site(station), http="h11", log_config=None, access_log=False, ws="none", lifespan="on", proxy_headers=False,
         server_header=False, timeout_graceful_shutdown=END_SECONDS, h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )  # fmt: skip
     try:
