@@ -110,13 +110,15 @@ class Bulks:
 
     async def _walk(self, bulk: Bulk) -> None:
         cursor = bulk.cursor
+        why: tuple[str, ...] = ()
         while cursor != FINISHED:
             step = await self._step(bulk, cursor)
             cursor = step.cursor
+            why = step.outcome.reasons if step.outcome.left else why
             moved = {"done": step.outcome.done, "failed": step.outcome.left, "cursor": cursor}
             if not await asyncio.to_thread(self._history.bulk_step, bulk.id, self._holder, **moved):
                 return
-        await self._end(bulk)
+        await self._end(bulk, why=why)
 
     async def _step(self, bulk: Bulk, cursor: int | None) -> Step:
         if bulk.what.startswith("dead."):
@@ -128,12 +130,13 @@ class Bulks:
         outcome = await _VERBS[bulk.what](self._app, self._history, bulk, rows) if rows else Outcome(0)
         return Step(outcome, FINISHED if page.cursor is None else page.cursor)
 
-    async def _end(self, bulk: Bulk, trouble: str = "") -> None:
+    async def _end(self, bulk: Bulk, trouble: str = "", why: tuple[str, ...] = ()) -> None:
         with suppress(HistoryError):
             await asyncio.to_thread(self._history.bulk_end, bulk.id, self._holder, trouble)
             now = await asyncio.to_thread(self._history.bulk, bulk.id)
+            done, left = (0, 0) if now is None else (now.done, now.failed)
             outcome = f"failed: {trouble}" if trouble else "finished"
-            done = 0 if now is None else now.done
+            outcome += f", {left} left out, such as: {'; '.join(why)}" if left and why else ""
             await asyncio.to_thread(self._audit, bulk.who, bulk.origin, f"bulk.{bulk.what}", bulk.filter, done, outcome)
 
 
