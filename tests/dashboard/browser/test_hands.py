@@ -10,6 +10,7 @@ from tests.dashboard.browser.market import Market
 from tests.dashboard.browser.served import served
 from tests.dashboard.stage import Stage
 from umbel.dashboard.live import stream
+from umbel.dashboard.options import Options
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -147,3 +148,22 @@ async def test_a_page_that_gets_no_stream_asks_again_and_again(
             await expect(page.locator("#signal")).to_have_attribute("data-signal", "polling")
             async with page.expect_request(lambda request: request.headers.get("hx-request-type") == "partial"):
                 pass
+
+
+async def test_everything_stays_under_the_prefix_of_a_dashboard(chromium: Browser, stage: Stage) -> None:
+    await stage.app.asend_task("shop.pay", (1,))
+    await stage.arecord()
+    with served(stage, Options(prefix="/umbel")) as address:
+        async with watched(chromium, f"{address}/umbel") as browsing:
+            page = await browsing.page("/jobs")
+            await expect(page.locator("#signal")).to_have_attribute("data-signal", "live")
+            link = page.locator("tbody tr a").first
+            assert (await link.get_attribute("href") or "").startswith("/umbel/")
+            await link.click()
+            await page.wait_for_url(lambda url: url != f"{address}/umbel/jobs")
+            await press(page, "t", "g", "q")
+            await page.wait_for_url("**/umbel/queues")
+            assert await theme_of(page) == "light"
+            await page.get_by_role("button", name="Pause", exact=True).click()
+            await expect(page.locator("td .state")).to_have_text("paused")
+            assert [each["path"] for each in await browsing.context.cookies()] == ["/umbel"]
