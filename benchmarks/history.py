@@ -15,6 +15,7 @@ import random
 import statistics
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -28,6 +29,7 @@ from umbel.history.archives import archive_at
 from umbel.history.arguments import hashed
 from umbel.history.counters import Counters
 from umbel.history.histogram import packed
+from umbel.history.ingest import ZLIB_LEVEL
 from umbel.history.names import Names, Naming
 from umbel.history.states import CODES
 from umbel.model.event import Batch, Event, Tally
@@ -118,7 +120,7 @@ class Generator:
             self._end, change, 0, None,
         )  # fmt: skip
         kwargs = f'{{"user":{{"id":{user}}},"lang":"{lang}","total":{total},"text":"{TEXT[:400]}"}}'
-        envelope = chance.randbytes(250)
+        envelope = zlib.compress(chance.randbytes(250), ZLIB_LEVEL)
         return row, (seq, 1, envelope, f"[{seq}]", kwargs, None, "null", msgspec.msgpack.encode(pairs)), pairs
 
     def _figures(self, transaction: Transaction, names: dict[str, list[int]]) -> None:

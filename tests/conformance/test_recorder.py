@@ -116,10 +116,10 @@ async def test_several_recorders_write_each_batch_once(stage: Stage) -> None:
 async def test_a_recorder_gives_way_after_each_write_but_for_a_stop(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[float, float]] = []
+    asked: list[tuple[int, float, float]] = []
 
-    def long(_: Courtesy, worked: float, lag: float) -> float:
-        asked.append((worked, lag))
+    def long(_: Courtesy, events: int, took: float, lag: float) -> float:
+        asked.append((events, took, lag))
         return 3_600.0
 
     monkeypatch.setattr(Courtesy, "pause", long)
@@ -132,9 +132,9 @@ async def test_a_recorder_gives_way_after_each_write_but_for_a_stop(
     stop.set()
     await running
     assert stage.ids() == {"s1"}
-    ((worked, lag),) = asked
-    assert worked > 0
-    assert lag == 7.0
+    ((written, took, lag),) = asked
+    assert (written, lag) == (1, 7.0)
+    assert took > 0
     assert await stage.recorder().catch_up() == 1
 
 

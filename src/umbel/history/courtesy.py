@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 SHORT: Final = 0.15
 """Below this share of idle processors others wait for one."""
-SHARE: Final = 0.05
-"""Of one processor, is what a recorder takes then."""
+EVENTS_A_SECOND: Final = 2_000
+"""How many a recorder writes then."""
 PATIENT_SECONDS: Final = 10.0
 HURRIED_SECONDS: Final = 60.0
-"""How far the history may lag until a recorder takes more, and all that it can get: the log is bounded."""
-MAX_PAUSE_SECONDS: Final = 1.0
+"""How far the history may lag until a recorder writes more, and all that it can: the log is bounded."""
+MAX_PAUSE_SECONDS: Final = 3.0
 _STAT: Final = Path("/proc/stat")
 _IDLE: Final = slice(3, 5)
 _ALL: Final = slice(0, 8)
@@ -47,8 +47,8 @@ class Courtesy:
         self._look = look
         self._before = look()
 
-    def pause(self, worked: float, lag: float) -> float:
-        """For how many seconds to do nothing after *worked* seconds of a processor; *lag* is that of the history."""
+    def pause(self, events: int, took: float, lag: float) -> float:
+        """For how many seconds to do nothing after *events* were written in *took* seconds; *lag*: of the history."""
         now, before = self._look(), self._before
         self._before = now
         if now is None or before is None or lag >= HURRIED_SECONDS:
@@ -56,5 +56,4 @@ class Courtesy:
         if now.all == before.all or (now.idle - before.idle) / (now.all - before.all) >= SHORT:
             return 0.0
         hurry = max(0.0, (lag - PATIENT_SECONDS) / (HURRIED_SECONDS - PATIENT_SECONDS))
-        share = SHARE + (1.0 - SHARE) * hurry
-        return min(MAX_PAUSE_SECONDS, worked * (1.0 - share) / share)
+        return min(MAX_PAUSE_SECONDS, max(0.0, (1.0 - hurry) * events / EVENTS_A_SECOND - took))

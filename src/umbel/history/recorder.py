@@ -149,7 +149,7 @@ class Recorder:
         """
         new = 0
         batches: list[Batch] = []
-        begun = time.process_time()
+        begun = time.monotonic()
         for place, each in enumerate(kept):
             try:
                 batches.append(read(each.batch))
@@ -160,13 +160,13 @@ class Recorder:
                 new += await asyncio.to_thread(self._write, batches, each.cursor)
                 self._cursor = each.cursor
                 if stop is not None:
-                    await self._give_way(time.process_time() - begun, batches, stop)
-                batches, begun = [], time.process_time()
+                    await self._give_way(time.monotonic() - begun, batches, stop)
+                batches, begun = [], time.monotonic()
         return new
 
-    async def _give_way(self, worked: float, written: Sequence[Batch], stop: asyncio.Event) -> None:
+    async def _give_way(self, took: float, written: Sequence[Batch], stop: asyncio.Event) -> None:
         lag = max((self._clock() - batch.at for batch in written), default=0.0)
-        if pause := self._courtesy.pause(worked, lag):
+        if pause := self._courtesy.pause(sum(len(batch.events) for batch in written), took, lag):
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await stop.wait()
