@@ -42,13 +42,14 @@ def begin(transaction: Transaction, order: Order, now: float) -> Bulk:
     return found
 
 
-def take(transaction: Transaction, bulk_id: str | None, holder: str, now: float) -> Bulk | None:
-    """Let *holder* carry *bulk_id* out, or any that nobody does (None); None if there is nothing to do."""
-    if bulk_id is None:
-        loose = transaction.rows("acting.loose", now)
-        if not loose:
-            return None
-        bulk_id = str(loose[0][0])
+def loose(transaction: Transaction, now: float) -> str | None:
+    """The id of the oldest action that is to be carried out, and that nobody does; None if there is none."""
+    found = transaction.rows("acting.loose", now)
+    return str(found[0][0]) if found else None
+
+
+def take(transaction: Transaction, bulk_id: str, holder: str, now: float) -> Bulk | None:
+    """Let *holder* carry *bulk_id* out; None if it has ended, or somebody else does."""
     taken = transaction.rows("acting.take", bulk_id, holder, now + LEASE_SECONDS, now)
     return one(transaction, bulk_id) if taken else None
 

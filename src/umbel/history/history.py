@@ -253,7 +253,9 @@ class History:
         None if there is none, it has ended, or another one has it. The lease is of 30 s; each step renews it.
         """
         now = self._clock()
-        return self._archive.write(lambda step: bulk.take(step, bulk_id, holder, now))
+        # Read first: who looks for something to do every few seconds must not keep a recorder from writing.
+        wanted = self._read(lambda step: bulk.loose(step, now)) if bulk_id is None else bulk_id
+        return None if wanted is None else self._archive.write(lambda step: bulk.take(step, wanted, holder, now))
 
     def bulk_step(self, bulk_id: str, holder: str, *, done: int, failed: int, cursor: int | None) -> bool:
         """Note so many more jobs, and the *cursor* of the page; answers whether to go on: not if it was stopped."""
