@@ -109,6 +109,7 @@ if (topics) {
     else if (!paused) open();
   });
   addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => event.persisted && open());
   document.addEventListener("umbel:done", () => setTimeout(refresh));
   open();
 } else {
