@@ -102,6 +102,20 @@ async def test_bodies_that_are_no_forms_are_refused(caller: httpx.AsyncClient) -
     assert wrong == []
 
 
+@pytest.mark.parametrize("form", [True, False])
+async def test_absurd_values_are_done_nothing_with(stage: Stage, form: bool) -> None:
+    wrong: list[str] = []
+    async with stage.browsing() as client:
+        for action, value in product(ACTIONS, ABSURD):
+            for name in (field.encode_name for field in msgspec.structs.fields(action.takes)):
+                given = {**filled(action.takes), name: value}
+                to = API + action.path
+                answer = await (client.post(to, data=given) if form else client.post(to, json=given))
+                if answer.status_code not in {200, 400, 404, 409}:
+                    wrong.append(f"{action.path} {name}={value[:30]!r}: {answer.status_code} {answer.text[:200]}")
+    assert wrong == []
+
+
 async def test_a_body_that_is_too_large_is_not_read(caller: httpx.AsyncClient) -> None:
     read = 0
 
