@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
 from umbel.history.views import Order
 
@@ -144,7 +146,9 @@ class ActingSuite(HistoryStage):
         assert self.history.error_sample(group.id) is None
         assert self.history.error_spread(999).counted == 0
 
-    def test_errors_are_counted_over_any_window(self) -> None:
+    @pytest.mark.parametrize("most", [200_000, 0])
+    def test_errors_are_counted_over_any_window(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        monkeypatch.setattr("umbel.history.groups.MAX_ROWS", most)
         day = 86_400
         told = [event("task-failed", f"j{n}", 1, NOW - n * day, error="E", message="m") for n in range(10)]
         self.write(batch(1, *told))

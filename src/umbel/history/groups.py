@@ -24,19 +24,23 @@ SPARKS: Final = 60
 """About how many counts over time a group in a list has."""
 POINTS: Final = 400
 MAX_GROUPS: Final = 1_000
+MAX_ROWS: Final = 200_000
+"""How many minutes of groups are read at most; if there may be more, a window is read by the hour."""
 MAX_COUNTED: Final = 5_000
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """From *start* to *end*, which is read by units: minutes or hours."""
+    """From *start* to *end*, read by units: minutes or hours. *groups* is how many groups came since *start*."""
 
     start: float
     end: float
+    groups: int = 0
 
     @property
     def unit(self) -> int:
         """Seconds."""
-        return MINUTE if self.end - self.start <= BY_HOUR_SECONDS else HOUR
+        length = self.end - self.start
+        return MINUTE if length <= BY_HOUR_SECONDS and self.groups * length / MINUTE <= MAX_ROWS else HOUR
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -56,6 +60,7 @@ def listed(
     transaction: Transaction, labels: Labels, stretch: Stretch, limit: int, statuses: Sequence[Status]
 ) -> list[ErrorGroup]:
     """The groups with the most errors in *stretch*; of these *statuses*, if any are given."""
+    stretch = _measured(transaction, stretch)
     counts = {int(group): int(n) for group, n in transaction.rows(stretch.named("error_counts"), *stretch.bounds)}
     if statuses:
         meant = {int(group) for (group,) in transaction.among("reading.groups_with", list(statuses))}
@@ -76,6 +81,7 @@ def listed(
 
 def one(transaction: Transaction, labels: Labels, group: int, stretch: Stretch) -> ErrorGroup | None:
     """One group, with its counts over time."""
+    stretch = _measured(transaction, stretch)
     rows = transaction.among("reading.error_groups", [group])
     if not rows:
         return None
@@ -113,6 +119,11 @@ def sample(transaction: Transaction, labels: Labels, group: int) -> ErrorSample 
 def triage(transaction: Transaction, group: int, status: Status, who: str, now: float) -> bool:
     """Give *group* a status; answers whether there is such a group."""
     return bool(transaction.rows("acting.triage", group, status, short(who), now))
+
+
+def _measured(transaction: Transaction, stretch: Stretch) -> Stretch:
+    ((groups,),) = transaction.rows("reading.groups_since", stretch.start)
+    return msgspec.structs.replace(stretch, groups=int(groups))
 
 
 def _group(

@@ -83,6 +83,10 @@ select error_id, sum(n) from error_minute where minute >= $1 and minute <= $2 gr
 -- $1 first hour, $2 last hour
 select error_id, sum(n) from error_hour where hour >= $1 and hour <= $2 group by error_id
 
+-- name: groups_since
+-- $1 a moment; answers how many groups of errors came then or later
+select count(*) from error where last_seen >= $1
+
 -- name: error_spread
 -- $1 group, $2 among how many of its jobs
 select task_id, queue_id, worker_id, count(*) from (
