@@ -1,6 +1,6 @@
 """Whoever has settled one of the last jobs of a flow looks whether the flow has ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,12 +12,14 @@ from umbel.telling import Teller
 from umbel.worker.child import ends
 from umbel.worker.child.ends import LOOKS, Ends
 
+WELL: FlowState = "succeeded"
+
 
 class Flows:
     """Stands for a store of flows: answers their *states*, or that it is *away*."""
 
     def __init__(self) -> None:
-        self.states: dict[str, FlowState] = {}
+        self.states: Mapping[str, FlowState] = {}
         self.away = False
         self.asked: list[list[str]] = []
 
@@ -102,7 +104,7 @@ async def test_an_outage_forgets_no_flow(flows: Flows, told: Told, found: Ends) 
 
 async def test_many_flows_are_asked_for_in_portions(flows: Flows, told: Told, found: Ends) -> None:
     names = [f"flow {number}" for number in range(2 * ends.AT_ONCE + 1)]
-    flows.states = dict.fromkeys(names, "succeeded")
+    flows.states = dict.fromkeys(names, WELL)
     for name in names:
         found.settled(part(name, END))
     await found.look()
@@ -114,7 +116,7 @@ async def test_no_more_flows_are_looked_after_than_there_is_room_for(
     flows: Flows, told: Told, found: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ends, "MAX_FLOWS", 2)
-    flows.states = dict.fromkeys("abc", "succeeded")
+    flows.states = dict.fromkeys("abc", WELL)
     for name in "abca":
         found.settled(part(name, END))
     await found.look()
