@@ -1,6 +1,6 @@
 """Whoever has settled one of the last jobs of a flow looks whether the flow has ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,16 +12,19 @@ from umbel.telling import Teller
 from umbel.worker.child import ends
 from umbel.worker.child.ends import LOOKS, Ends
 
-WELL: FlowState = "succeeded"
-
 
 class Flows:
     """Stands for a store of flows: answers their *states*, or that it is *away*."""
 
     def __init__(self) -> None:
-        self.states: Mapping[str, FlowState] = {}
+        self.states: dict[str, FlowState] = {}
         self.away = False
         self.asked: list[list[str]] = []
+
+    def stand(self, names: Iterable[str], state: FlowState) -> None:
+        """All flows of *names* are in *state*."""
+        for name in names:
+            self.states[name] = state
 
     async def inputs(self, pages: Sequence[Page]) -> list[Standing | None]:
         if self.away:
@@ -93,7 +96,8 @@ async def test_a_flow_that_runs_is_looked_for_a_few_times_after_each_settle(flow
 
 
 async def test_an_outage_forgets_no_flow(flows: Flows, told: Told, found: Ends) -> None:
-    flows.states, flows.away = {"a": "succeeded"}, True
+    flows.stand("a", "succeeded")
+    flows.away = True
     found.settled(part("a", END))
     for _ in range(LOOKS + 2):
         await found.look()
@@ -104,7 +108,7 @@ async def test_an_outage_forgets_no_flow(flows: Flows, told: Told, found: Ends) 
 
 async def test_many_flows_are_asked_for_in_portions(flows: Flows, told: Told, found: Ends) -> None:
     names = [f"flow {number}" for number in range(2 * ends.AT_ONCE + 1)]
-    flows.states = dict.fromkeys(names, WELL)
+    flows.stand(names, "succeeded")
     for name in names:
         found.settled(part(name, END))
     await found.look()
@@ -116,7 +120,7 @@ async def test_no_more_flows_are_looked_after_than_there_is_room_for(
     flows: Flows, told: Told, found: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ends, "MAX_FLOWS", 2)
-    flows.states = dict.fromkeys("abc", WELL)
+    flows.stand("abc", "succeeded")
     for name in "abca":
         found.settled(part(name, END))
     await found.look()
