@@ -30,7 +30,7 @@ class Flows:
         if self.away:
             raise BrokerUnavailable("away")
         self.asked.append([page.flow for page in pages])
-        states = [self.states.get(page.flow) for page in pages]
+        states: list[FlowState | None] = [self.states.get(page.flow) for page in pages]
         return [None if state is None else Standing(state, None, None, []) for state in states]
 
 
