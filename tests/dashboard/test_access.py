@@ -160,6 +160,7 @@ async def test_headers_of_every_kind_of_answer(stage: Stage) -> None:
         "x-content-type-options": "nosniff",
         "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
     }
     own = ("content-length", "content-type")
     for answer in answers:
