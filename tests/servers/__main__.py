@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.servers import mariadb, postgres, prometheus, rabbitmq, redis
+from tests.servers import chromium, mariadb, postgres, prometheus, rabbitmq, redis
 
 USAGE = "usage: python -m tests.servers install"
 
@@ -11,8 +11,8 @@ def main(arguments: list[str]) -> None:
     """Do as the command line says; end with a sentence if it says something else."""
     if arguments != ["install"]:
         sys.exit(USAGE)
-    for server in (redis, mariadb, postgres, rabbitmq, prometheus):
-        server.install()
+    for each in (redis, mariadb, postgres, rabbitmq, prometheus, chromium):
+        each.install()
 
 
 if __name__ == "__main__":
