@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 import pytest
@@ -42,7 +42,7 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def listening(address: str, query: str, last: str = "") -> AsyncIterator[Listener]:
+async def listening(address: str, query: str, last: str = "") -> AsyncGenerator[Listener]:
     """Somebody who hears of changes at *address*."""
     headers = {"Last-Event-ID": last} if last else {}
     async with (
@@ -90,7 +90,8 @@ async def test_what_is_no_topic_is_refused(browser: httpx.AsyncClient, query: st
 async def test_too_many_streams_are_refused_for_a_while(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_STREAMS", 1)
     with served(stage) as address:
-        async with listening(address, "topics=queues") as listener, httpx.AsyncClient() as client:
+        patient = httpx.AsyncClient(timeout=DEADLINE_SECONDS)
+        async with listening(address, "topics=queues") as listener, patient as client:
             await listener.next()
             answer = await client.get(f"{address}/live?topics=jobs")
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 MAX_DEPTH: Final = 12
 MAX_PARTS: Final = 200
@@ -41,20 +41,20 @@ def folded(text: str | None) -> Node | None:
 
 
 def _node(key: str, value: Any, depth: int) -> Node:
-    match value:
-        case dict() if value and depth < MAX_DEPTH:
-            items = list(value.items())
-            return Node(key, "object", f"{{{len(items)}}}", _parts(items, depth))
-        case list() if value and depth < MAX_DEPTH:
-            items = [(str(n), each) for n, each in enumerate(value)]
-            return Node(key, "list", f"[{len(items)}]", _parts(items, depth))
-        case _Number():
-            return Node(key, "number", str(value))
-        case str():
-            rest = len(value) - MAX_TEXT
-            return Node(key, "text", value if rest <= 0 else f"{value[:MAX_TEXT]}… {rest} more characters")
-        case _:
-            return Node(key, "word", _word(value))
+    if isinstance(value, _Number):
+        return Node(key, "number", str(value))
+    if isinstance(value, str):
+        rest = len(value) - MAX_TEXT
+        return Node(key, "text", value if rest <= 0 else f"{value[:MAX_TEXT]}… {rest} more characters")
+    if value and depth < MAX_DEPTH and isinstance(value, dict | list):
+        return _folder(key, cast("dict[str, Any] | list[Any]", value), depth)
+    return Node(key, "word", _word(value))
+
+
+def _folder(key: str, value: dict[str, Any] | list[Any], depth: int) -> Node:
+    if isinstance(value, dict):
+        return Node(key, "object", f"{{{len(value)}}}", _parts(list(value.items()), depth))
+    return Node(key, "list", f"[{len(value)}]", _parts([(str(n), each) for n, each in enumerate(value)], depth))
 
 
 def _parts(items: list[tuple[str, Any]], depth: int) -> tuple[Node, ...]:

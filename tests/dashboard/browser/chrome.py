@@ -109,14 +109,17 @@ async def watched(browser: Browser, address: str, **options: Any) -> AsyncGenera
         await context.close()
 
 
-async def barriers(page: Page, rules: Sequence[str] = ()) -> list[str]:
-    """What axe-core finds serious in *page*, by all its *rules* or some.
+async def barriers(page: Page, rules: Sequence[str] = (), within: str = "#main") -> list[str]:
+    """What axe-core finds serious in a part of *page*, by all its *rules* or some.
 
     It comes in past the policy of the page, as the tools of a browser do.
     """
-    await page.evaluate(_axe())
+    if not await page.evaluate("Boolean(window.axe?.run)"):
+        await page.evaluate(_axe())
     only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(STANDARDS)}
-    found = await page.evaluate("(only) => axe.run({resultTypes: ['violations'], runOnly: only})", only)
+    place = {"include": [within], "exclude": [".chart details table"]}  # long, and all alike
+    options = {"resultTypes": ["violations"], "runOnly": only}
+    found = await page.evaluate("([place, options]) => axe.run(place, options)", [place, options])
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for each in found["violations"]

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -70,7 +70,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Market]:
+def opened(folder: Path) -> Generator[Market]:
     """A market in *folder*, with a worker that lives as long."""
     stage = Stage(folder)
     past = Past(stage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,7 +21,7 @@ DEADLINE_SECONDS: Final = 30.0
 
 
 @contextmanager
-def served(stage: Stage, options: Options | None = None) -> Iterator[str]:
+def served(stage: Stage, options: Options | None = None) -> Generator[str]:
     """The address at which the dashboard of *stage* answers meanwhile."""
     listener = socket.create_server(("127.0.0.1", 0))
     station = Station(stage.app, options or Options(), History(stage.archive))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -98,7 +98,7 @@ class Pulse:
         return await self._station.shared("newest change", LOOKED_SECONDS, look)
 
     @contextmanager
-    def watch(self, topics: Sequence[str], change: int) -> Iterator[Watcher]:
+    def watch(self, topics: Sequence[str], change: int) -> Generator[Watcher]:
         """Watch *topics* for somebody who has seen *change*."""
         watcher = Watcher(topics, change, self._clock())
         self._watchers.add(watcher)
