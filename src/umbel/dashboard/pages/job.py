@@ -119,7 +119,7 @@ async def _recorded(visit: Visit, asks: Asks, found: JobDetail) -> Job:
         headers=_value(found.headers, asks, "headers") if args else None,
         result=_value(found.result, asks, "result") if results else None,
         hidden=(*(() if args else ("args", "kwargs", "headers")), *(() if results else ("result",))),
-        moments=_moments(found),
+        moments=moments_of(found),
         attempts=_attempts(found.attempts, asks.attempt),
         parent=found.parent,
         parent_id=found.parent_id,
@@ -185,9 +185,10 @@ def _attempts(attempts: Sequence[Attempt], wanted: int) -> tuple[Attempt, ...]:
     return tuple(each if each.number in shown else msgspec.structs.replace(each, traceback="") for each in attempts)
 
 
-def _moments(found: JobDetail) -> tuple[Moment, ...]:
+def moments_of(found: JobDetail) -> tuple[Moment, ...]:
+    """What happened to a job, in order; it was sent before all else, whatever the clock of its sender said."""
     row = found.job
-    told = [Moment(row.sent, "sent")]
+    told = []
     if row.eta is not None:
         told.append(Moment(row.eta, "due"))
     if row.started is not None:
@@ -198,7 +199,7 @@ def _moments(found: JobDetail) -> tuple[Moment, ...]:
     ]
     if row.finished is not None and not any(each.finished == row.finished for each in found.attempts):
         told.append(Moment(row.finished, row.state))
-    return tuple(sorted(told, key=lambda moment: moment.at))
+    return Moment(row.sent, "sent"), *sorted(told, key=lambda moment: moment.at)
 
 
 def _unsendable(found: JobDetail) -> str:
