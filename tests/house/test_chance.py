@@ -10,7 +10,8 @@ PRIVATE = {"Random", "SystemRandom"}
 
 
 def test_nobody_draws_from_the_programs_random() -> None:
-    assert [found for source in sources() for found in drawn(source.tree, source)] == []
+    named = (source for source in sources() if "random" in source.text)  # to read all the others takes seconds
+    assert [found for source in named for found in drawn(source.tree, source)] == []
 
 
 @pytest.mark.parametrize(
