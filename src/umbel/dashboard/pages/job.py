@@ -188,7 +188,7 @@ def _attempts(attempts: Sequence[Attempt], wanted: int) -> tuple[Attempt, ...]:
 def moments_of(found: JobDetail) -> tuple[Moment, ...]:
     """What happened to a job, in order; it was sent before all else, whatever the clock of its sender said."""
     row = found.job
-    told = []
+    told: list[Moment] = []
     if row.eta is not None:
         told.append(Moment(row.eta, "due"))
     if row.started is not None:
