@@ -136,45 +136,39 @@ async def _rates(visit: Visit) -> Sequence[Totals]:
 def _row(
     now: QueueNow, workers: Sequence[WorkerRow], view: QueueView | None, rate: Totals | None, paused: bool | None
 ) -> QueueRow:
-    sent, ended = _per_second(rate)
-    return QueueRow(
-        name=now.queue,
-        ready=now.ready,
-        delayed=now.delayed,
-        held=now.held,
-        running=now.running,
-        parked=now.parked,
-        dead=now.dead,
-        oldest=now.oldest_seconds,
-        paused=paused,
-        workers=tuple(
-            sorted({each.worker for each in workers if any(now.queue in child.queues for child in each.children)})
-        ),
-        sent=sent,
-        ended=ended,
-        drained=_drained(now.ready, sent, ended),
-        ready_hour=_hour(view),
-    )
+    serving = {each.worker for each in workers if any(now.queue in child.queues for child in each.children)}
+    row = _counted(now.queue, now, now.oldest_seconds, paused, view, rate)
+    return msgspec.structs.replace(row, workers=tuple(sorted(serving)))
 
 
 def _seen(view: QueueView, rate: Totals | None) -> QueueRow:
     """A queue as the history saw it last."""
-    last = view.last
+    return _counted(view.name, view.last, view.last.oldest, view.last.paused, view, rate)
+
+
+def _counted(
+    name: str,
+    counts: QueueNow | QueueSample,
+    oldest: float | None,
+    paused: bool | None,
+    view: QueueView | None,
+    rate: Totals | None,
+) -> QueueRow:
     sent, ended = _per_second(rate)
     return QueueRow(
-        name=view.name,
-        ready=last.ready,
-        delayed=last.delayed,
-        held=last.held,
-        running=last.running,
-        parked=last.parked,
-        dead=last.dead,
-        oldest=last.oldest,
-        paused=last.paused,
+        name=name,
+        ready=counts.ready,
+        delayed=counts.delayed,
+        held=counts.held,
+        running=counts.running,
+        parked=counts.parked,
+        dead=counts.dead,
+        oldest=oldest,
+        paused=paused,
         workers=(),
         sent=sent,
         ended=ended,
-        drained=_drained(last.ready, sent, ended),
+        drained=_drained(counts.ready, sent, ended),
         ready_hour=_hour(view),
     )
 
