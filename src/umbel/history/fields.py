@@ -50,7 +50,7 @@ def field_of(term: Term) -> Field:
     found = FIELDS.get(term.field) or (ARGUMENT if _ARGUMENT.fullmatch(term.field) else None)
     if found is None:
         near = get_close_matches(term.field, FIELDS, 1)
-        cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(FIELDS)}, arg.<name>, header.<name>"
+        cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(FIELDS)}, arg.<name>, header.<name>."
         raise Wrong(f'there is no field {term.field!r}: {cure} A text to search for is put in "quotes".')
     if term.op not in found.operators:
         raise Wrong(f"{term.field} is compared by {' '.join(found.operators)}, not by {term.op}")
