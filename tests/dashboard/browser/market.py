@@ -177,11 +177,15 @@ class Past:
     def write(self) -> None:
         """Write it into the history."""
         batches = [self._batch("w-" + node, [self._online(node)], worker=node) for node in NODES]
-        recent = self._now - 90 * MINUTE
-        for moment in (*range(self._now - DAY, recent, MINUTE), *range(recent, self._now, SPAN)):
-            span = MINUTE if moment < recent else SPAN
-            tallies = [self._tally(task, moment, span) for task in TASKS]
-            batches.append(self._batch("shop", [], [each for each in tallies if each is not None]))
+        recent, near = self._now - 90 * MINUTE, self._now - 6 * 3_600
+        for begin, end, span in (
+            (self._now - DAY, near, 5 * MINUTE),
+            (near, recent, MINUTE),
+            (recent, self._now, SPAN),
+        ):
+            for moment in range(begin, end, span):
+                tallies = [self._tally(task, moment, span) for task in TASKS]
+                batches.append(self._batch("shop", [], [each for each in tallies if each is not None]))
         jobs = [list(self._jobs(minute)) for minute in range(recent, self._now, MINUTE)]
         batches += [self._batch("w-web-1", each, worker="web-1") for each in jobs]
         batches += [self._batch("w-" + node, [self._beat(node)], worker=node) for node in NODES]
