@@ -43,11 +43,15 @@ class Source:
         return f"{self.path.relative_to(ROOT)}:{node.lineno}: {what}"
 
 
-@cache
 def sources(*folders: str) -> tuple[Source, ...]:
-    """Read every Python file below *folders* of the repository, those of the package if none is named."""
-    paths = (path for folder in folders or ("src",) for path in sorted((ROOT / folder).rglob("*.py")))
-    return tuple(Source(path, path.read_text()) for path in paths)
+    """Give every Python file below *folders* of the repository, those of the package if none is named."""
+    return tuple(source for folder in folders or ("src",) for source in _below(folder))
+
+
+@cache
+def _below(folder: str) -> tuple[Source, ...]:
+    """Read the files of one folder once, so that each has one syntax tree, whoever asks for it."""
+    return tuple(Source(path, path.read_text()) for path in sorted((ROOT / folder).rglob("*.py")))
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -16,7 +16,8 @@ def test_no_file_is_a_drawer() -> None:
 
 
 def test_no_class_has_an_empty_word_in_its_name() -> None:
-    classes = ((s, node) for s in sources(*EVERYWHERE) for node in ast.walk(s.tree) if isinstance(node, ast.ClassDef))
+    named = (s for s in sources(*EVERYWHERE) if re.search("Base|Abstract|Manager|Helper|Mixin", s.text))
+    classes = ((s, node) for s in named for node in ast.walk(s.tree) if isinstance(node, ast.ClassDef))
     assert [source.at(node, node.name) for source, node in classes if EMPTY_WORDS.search(node.name)] == []
 
 
