@@ -90,7 +90,8 @@ class Regulation:
         """
         pace = self.pace(conf)
         # One whose rate is any for now may get another one while it runs: it is counted all the same.
-        counted = self._interval is not None and not conf.worker_disable_rate_limits
+        default = None if self._per_key else conf.task_default_rate_limit
+        counted = (self._interval is not None or default is not None) and not conf.worker_disable_rate_limits
         limited = counted or pace != _ANY or self._turn is not None
         if not limited and self.unique is None:
             return NOTHING
@@ -274,7 +275,8 @@ def shown(task: Options, conf: Settings) -> str:
         return ""
     given = {option: getattr(task, option) for option in _SHOWN}
     if given["rate_limit"] is None:
-        given["rate_limit"] = conf.task_default_rate_limit
+        default = conf.task_default_rate_limit
+        given["rate_limit"] = f"{default:g}" if isinstance(default, float) else default
     if given["unique"] is True:
         given["unique"] = "done"
     if callable(given["fair_key"]):

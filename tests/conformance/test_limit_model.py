@@ -131,7 +131,7 @@ def suite(tmp_path: Path) -> Iterator[Suite]:
 
 
 ALIVE = "and not exists (select 1 from job where job.id = ?2 and job.queue = ?1 and state in (0, 1))"
-HELD_COUNT = "+ (select count(*) from job where queue = ?1 and state = 5)"
+HELD_COUNT = "+ (select count(*) from (select 1 from job where queue = ?1 and state = 5 limit ?2))"
 TWINS = [
     ("prune", "state in (0, 1)", "state = 1", "a_job_whose_session_died_keeps_its_place", ()),
     ("prune", "and state in (0, 1)", "", "a_job_that_is_over_leaves_its_place_if_nobody_tells_so", ("park",)),

@@ -88,7 +88,7 @@ def holds(stage: Stage, name: str = NAME) -> tuple[int, int, int]:
     """How many jobs of a limit are out, in, and in one of its lines."""
     runs = f"{PREFIX}runs:{name}"
     lines = sum(stage.do("ZCARD", key) for key in stage.do("KEYS", f"{PREFIX.replace('{', '[{]')}line:*:{name}*"))
-    return stage.do("ZCOUNT", runs, 0, 0), stage.do("ZCOUNT", runs, 1, 1), lines
+    return stage.do("ZCOUNT", runs, "-inf", 0), stage.do("ZCOUNT", runs, 1, 1), lines
 
 
 # --- a queue in every state
@@ -182,7 +182,7 @@ def scenarios(stage: Stage) -> dict[str, Scenario]:
     ask = asking("s1", Entry(entered("a1"), taking("a")), Entry(entered("p1", 2), taking("p"), Unique("other")))
     over = settling("s1", Settlement(entered("a1"), "end", record=b"r", ttl=60.0))
     retried = settling("s1", Settlement(entered("a1"), "retry", delay=5.0, counts=Counts(1)))
-    adjusted = ["task", pace_word(Pace(concurrency=3))]
+    adjusted = ["task", pace_word(Pace(concurrency=3)), ""]
     return {
         "admit": Scenario("admit", Stage.fresh, admission(stage, *ADMITTED), 20, are_admitted),
         "enter": Scenario("enter", limited, ask, 8, have_asked),
@@ -381,6 +381,13 @@ async def test_a_full_server_refuses_to_admit_and_does_all_the_rest(launch: Call
     await broker.aclose()
     broker.close()
     stage.close()
+
+
+def test_an_adjustment_reaches_many_limits_in_one_call(broker: RedisBroker) -> None:
+    keys = [Limit("task", str(number), None, Pace(concurrency=1)) for number in range(120)]
+    broker.limit_store.admit([each for key in keys for each in under(key, f"{key.key}a", f"{key.key}b")])
+    broker.limit_store.adjust(QUEUE, "task", Pace(concurrency=2))
+    assert {standing.out for _, standing in broker.limit_store.limits(QUEUE, "", 200)} == {0, 2}
 
 
 def test_a_queue_that_is_bounded_takes_thousands_or_none(broker: RedisBroker) -> None:

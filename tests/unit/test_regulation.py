@@ -231,6 +231,15 @@ def test_the_default_rate_is_for_tasks_that_name_none(app: Umbel) -> None:
     assert [shown(task, app.conf) for task in (plain, free)] == ["rate_limit=10/s", "rate_limit=0"]
 
 
+def test_a_default_that_allows_any_rate_has_all_tasks_counted(app: Umbel) -> None:
+    plain = app.task(name="plain")(simple)
+    before = app.conf.regulates
+    app.conf.task_default_rate_limit = 0
+    assert (before, app.conf.regulates) == (False, True)
+    assert standing(app, plain, "a").limit == Limit("plain")
+    assert shown(plain, app.conf) == "rate_limit=0"
+
+
 def test_rates_count_for_nothing_where_they_are_disabled(app: Umbel) -> None:
     app.conf.worker_disable_rate_limits = True
     rated = app.task(name="rated", rate_limit=1)(simple)

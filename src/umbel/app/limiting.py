@@ -83,8 +83,8 @@ class Limiting:
         found = regulation_of(self._seat.tasks[task], self._seat.conf)
         if found is None:
             raise ImproperlyConfigured(
-                f"{task} has no limits, so nobody counts its jobs: give it rate_limit=0, which allows any rate until "
-                "another one is set"
+                f"{task} has no limits, so nobody counts its jobs: give it rate_limit=0, or all tasks "
+                "task_default_rate_limit=0, which allow any rate until another one is set"
             )
         return found
 

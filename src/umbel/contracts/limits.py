@@ -9,8 +9,12 @@ receives a job under a limit asks with `enter` before it runs it, and tells with
   is held before anybody received it, so only such a flood leaves the others' turn untouched.
 * **Out** is what a limit has released and nobody entered; **in** is what entered and did not leave. A limit releases
   while ``out + in < concurrency`` (if it has one), while its next start is due (if it has an interval) and fewer than
-  ``max(burst, 0.1 s / interval)`` are out, and for a turn only while none of it is out. An interval counts from the
-  moment of the release; a limit that comes late may catch up by one interval or 0.1 s, whichever is more, not by more.
+  ``max(burst, 0.1 s / interval)`` are out. An interval counts from the moment of the release; a limit that comes late
+  may catch up by one interval or 0.1 s, whichever is more, not by more.
+* **A turn** has one out at a time. When k of those of it that were out enter in one call, the same call releases more
+  of it until 2 k are out, as long as fewer than 16 jobs of the limit are. So a turn that is alone is served as fast as
+  workers ask for its jobs, and yet only twice as many are out as they took at once; a job of a turn of which none is
+  out waits for one round at most: what is out by then, which are 16 jobs, or one of each turn if there are more turns.
 * **Who releases**: every verb of a limit what it makes room for, and `Broker.receive` and `reclaim` what has fallen
   due, as they make delayed jobs ready. So a `receive` that waits wakes when a limit falls due, and one of those that
   wait learns of it when `admit` or `enter` holds a job that has to wait for it. `Reclaimed.next_due` tells it, too, and

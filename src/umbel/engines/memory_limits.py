@@ -16,19 +16,22 @@ CATCH_UP_SECONDS: Final = 0.1
 """How far a limit with short intervals may fall behind and make up for it; also how much may be out ahead."""
 FULL_ROUND: Final = 200
 """The most jobs that one limit releases in one step."""
+AHEAD: Final = 16
+"""While fewer jobs of a limit are out, turns whose jobs start at once may have more than one of them."""
 _ROUNDING: Final = 1e-6
 
 
 class Turn:
     """The held jobs of one turn of a limit, by level; *out* are those released that nobody entered.
 
-    *is_next* tells that it is in the ring of its limit.
+    *is_next* tells that it is in the ring of its limit, *started* how many that were out entered in this step.
     """
 
     def __init__(self, name: str | None) -> None:
         self.name = name
         self.levels: dict[int, OrderedDict[str, None]] = {}
         self.out = 0
+        self.started = 0
         self.is_next = False
 
     def add(self, job_id: str, level: int) -> None:
@@ -42,9 +45,11 @@ class Turn:
         if not jobs:
             del self.levels[level]
 
-    def may_release(self) -> bool:
-        """Whether it has a job for which it is its turn."""
-        return bool(self.levels) and (self.name is None or not self.out)
+    def may_release(self, out: int) -> bool:
+        """Whether it has a job for which it is its turn, while *out* jobs of its limit are out."""
+        if not self.levels or self.name is None or not self.out:
+            return bool(self.levels)
+        return out < AHEAD and self.out < 2 * self.started
 
     def jobs(self) -> Iterator[str]:
         """Its held jobs in order."""
@@ -68,13 +73,13 @@ class Gate:
 
     def join(self, turn: Turn) -> None:
         """Let *turn* be the last of the round, if it has a job to release and is not in it."""
-        if turn.may_release() and not turn.is_next:
+        if turn.may_release(self.out) and not turn.is_next:
             turn.is_next = True
             self.ring.append(turn)
 
     def next_turn(self) -> Turn | None:
         """Whose turn it is: the first of the round that has something to release."""
-        while self.ring and not self.ring[0].may_release():
+        while self.ring and not self.ring[0].may_release(self.out):
             self.ring.popleft().is_next = False
         return self.ring[0] if self.ring else None
 
@@ -125,6 +130,7 @@ class Limits:
         self.places: dict[str, Placed] = {}
         self.keepers: OrderedDict[str, Keeper] = OrderedDict()
         self._stirred: dict[Gate, None] = {}
+        self._started: list[tuple[Gate, Turn]] = []
         self._alarms: list[tuple[float, int, Gate]] = []
         self._order = 0
 
@@ -152,6 +158,7 @@ class Limits:
         if place is not None and place.entered and place.retries == retries:
             return True
         if place is not None:
+            self._note_start(place)
             self.leave(job_id)
         gate = self._gate(limit, now)
         pace = self.pace(gate)
@@ -163,6 +170,11 @@ class Limits:
         self.places[job_id] = Placed(gate, None, True, retries)
         gate.entered += 1
         return True
+
+    def _note_start(self, place: Placed) -> None:
+        if place.turn is not None:
+            place.turn.started += 1
+            self._started.append((place.gate, place.turn))
 
     def leave(self, job_id: str) -> None:
         """Forget the place of a job that is over, if it has one."""
@@ -206,12 +218,17 @@ class Limits:
             gate = heapq.heappop(self._alarms)[2]
             gate.alarm = 0.0
             self._stirred[gate] = None
+        for gate, turn in self._started:
+            gate.join(turn)
         jobs: list[str] = []
         while self._stirred and len(jobs) < limit:
             gate = next(iter(self._stirred))
             jobs += self._release(gate, now, limit - len(jobs))
             if len(jobs) < limit:
                 del self._stirred[gate]
+        for _, turn in self._started:
+            turn.started = 0
+        self._started.clear()
         return jobs
 
     def next_due(self) -> float | None:

@@ -24,7 +24,8 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
 
     *key* is what the caller counts by ("" counts the whole task). *turn*, unless None, is whose turn it is: among the
     jobs of one limit each turn has one job ready at a time, and the turns follow each other round and round, so a
-    turn with many jobs does not keep another one waiting.
+    turn with many jobs does not keep another one waiting. While there are few turns, those whose jobs start as soon as
+    they are ready have some more, see `contracts.limits`.
     """
 
     task: str

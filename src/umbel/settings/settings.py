@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
             super().__setattr__(name, value)
             origins[name] = origin
             if name in _REGULATING:
-                vars(self)["regulates"] = any(getattr(self, each) for each in _REGULATING)
+                vars(self)["regulates"] = self.task_default_rate_limit is not None or bool(self.task_queue_max_length)
             if pinned:
                 fixed[name] = origin
         for name in read.keys() & (TRANSPORT | TABLES):

@@ -55,6 +55,16 @@ def test_a_rate_that_is_set_counts_at_once_and_until_it_is_cleared(app: Umbel, c
     assert next(app.queues.limits("default")).held == 0
 
 
+def test_any_task_can_be_slowed_down_if_the_settings_say_so_beforehand(app: Umbel, clock: VirtualClock) -> None:
+    app.conf.task_default_rate_limit = 0
+    task = app.task(name="plain")(nothing)
+    task.delay_many([()] * 4)
+    assert clock.run() == 4
+    assert app.control.rate_limit("plain", "1/m") == ["default"]
+    task.delay_many([()] * 4)
+    assert clock.run() + clock.advance("1m") == 2
+
+
 async def test_keys_are_shown_apart_and_a_rate_is_for_all_of_them(app: Umbel) -> None:
     task = app.task(name="apart", rate_limit=0, rate_limit_key="tenant", fair_key="tenant")(nothing)
     task.delay_many([("a",), ("a",), ("b",)])

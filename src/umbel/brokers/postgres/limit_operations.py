@@ -88,10 +88,11 @@ def enter(session: str, entries: Sequence[Entry], now: str | None) -> Operation[
     keyed = [(each.delivery.queue, each.unique, each.delivery.id) for each in entries]
     locks = _locks(limits, keyed)
     turns = plain(limit_packing.has_turn(limit) for _, limit in limits)
+    turning = packing.keys(each.delivery.id for each in entries if limit_packing.has_turn(each.limit))
     replies = yield [
         *locks,
         SQL("enter.enter", session, *limit_packing.entering(entries), now, turns),
-        *_releases(limits, now),
+        *_releases(limits, now, turning),
     ]
     rows, *released = replies[len(locks) :]
     answers = ["lost"] * len(entries)
@@ -117,7 +118,7 @@ def tend(queues: Sequence[str], now: str | None, most: int = MOST_TENDED) -> Ope
         *_, rows = yield [
             SQL("limits.steer"),
             SQL("limits.relock", counters),
-            SQL("release.release", counters, each, now),
+            SQL("release.release", counters, each, now, "{}"),
         ]
         released, rung = _count(rows), _rung(rows)
     (((next_due,),),) = yield [SQL("limits.outlook", names, now)]
@@ -183,9 +184,9 @@ def _locks(limits: Limits, keyed: Sequence[tuple[str, Unique | None, str]]) -> l
     ]
 
 
-def _releases(limits: Limits, now: str | None) -> list[Query]:
+def _releases(limits: Limits, now: str | None, entered: str = "{}") -> list[Query]:
     counters = {limit_packing.counter(queue, limit): None for queue, limit in limits if limit is not None}
-    return [SQL("release.release", plain(counters), MOST_RELEASED, now)] if counters else []
+    return [SQL("release.release", plain(counters), MOST_RELEASED, now, entered)] if counters else []
 
 
 def _forgotten(counters: str, jobs: str, now: str | None) -> Operation[Command, Tended]:
@@ -193,7 +194,7 @@ def _forgotten(counters: str, jobs: str, now: str | None) -> Operation[Command, 
         SQL("limits.steer"),
         SQL("limits.relock", counters),
         SQL("release.forget", counters, jobs, now),
-        SQL("release.release", counters, MOST_RELEASED, now),
+        SQL("release.release", counters, MOST_RELEASED, now, "{}"),
     ]
     return Tended(_count(rows), _rung(rows))
 

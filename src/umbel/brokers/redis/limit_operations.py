@@ -70,7 +70,9 @@ def leave(calls: Calls, left: Sequence[tuple[str, Limit, str]]) -> Steps[None]:
 def adjust(calls: Calls, queue: str, task: str, pace: Pace | None) -> Steps[None]:
     """Let the limits of *task* allow *pace*; the name of the queue is known from then on."""
     word = "" if pace is None else pace_word(pace)
-    yield [calls.register([queue]), calls.make("adjust", queue, (task, word))]
+    _, last = yield [calls.register([queue]), calls.make("adjust", queue, (task, word, ""))]
+    while last:
+        (last,) = yield [calls.make("adjust", queue, (task, word, last))]
 
 
 def limits(calls: Calls, queue: str, after: str, limit: int) -> Steps[list[tuple[str, Standing]]]:

@@ -83,7 +83,7 @@ def _measure(connection: Connection, new: Sequence[Admission]) -> str:
         if each.max_length:
             lengths[each.job.queue] = min(each.max_length, lengths.get(each.job.queue, each.max_length))
     for queue, length in lengths.items():
-        [(there,)] = connection.execute(LIMITS["length"], (queue,)).fetchall()
+        [(there,)] = connection.execute(LIMITS["length"], (queue, length)).fetchall()
         if there + sum(each.job.queue == queue for each in new) > length:
             return f"queue {queue!r} has {there} jobs, and may have {length}"
     return ""

@@ -15,6 +15,8 @@ LIMITS: Final = statements("umbel.brokers.sqlite.queries", "limits.sql")
 CATCH_UP_MS: Final = 100.0
 """How far a limit with short intervals may fall behind and make up for it; also how much may be out ahead."""
 MAX_RELEASED: Final = 200
+AHEAD: Final = 16
+"""While fewer jobs of a limit are out, turns whose jobs start at once may have more than one of them."""
 _ROUNDING_MS: Final = 0.001
 
 
@@ -86,6 +88,8 @@ class Gates:
         self.released = 0
         self._gates: dict[int, Gate] = {}
         self._names: dict[tuple[str, str, str], int] = {}
+        self._started: dict[int, Counter[int]] = {}
+        """By limit, how many jobs that were out entered, of each turn."""
 
     # --- in and out
 
@@ -127,6 +131,7 @@ class Gates:
             self._connection.execute(LIMITS["enter"], (queue, job_id, retries))
             gate.outside -= 1
             self._come_back(gate, place[1])
+            self._started.setdefault(gate.key, Counter())[place[1]] += 1
         else:
             if place is not None:
                 self.forget("forget", queue, job_id)
@@ -222,13 +227,24 @@ class Gates:
         return released, None
 
     def _next(self, gate: Gate) -> tuple[int, int] | None:
-        """The key of the turn whose turn it is, and that of its next job."""
+        """The key of the turn whose turn it is, and that of its next job; first of those of which none is out."""
         while (row := self._connection.execute(LIMITS["next"], (gate.queue, gate.key)).fetchone()) is not None:
             turn, seq = row
             if seq is not None:
                 return turn, seq
             self._connection.execute(LIMITS["pass"], (turn,))
             self._connection.execute(LIMITS["drop_turn"], (turn,))
+        return self._next_ahead(gate) if gate.outside < AHEAD else None
+
+    def _next_ahead(self, gate: Gate) -> tuple[int, int] | None:
+        """The same for the turns whose jobs have just started, in turns: until twice as many are out."""
+        started = self._started.get(gate.key, Counter())
+        for turn, count in list(started.items()):
+            del started[turn]
+            row = self._connection.execute(LIMITS["next_of"], (gate.queue, gate.key, turn, 2 * count)).fetchone()
+            if row is not None:
+                started[turn] = count  # behind the others
+                return turn, row[0]
         return None
 
 

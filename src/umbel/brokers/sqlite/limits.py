@@ -78,6 +78,7 @@ class SqliteLimits:
 
     def _adjusting(self, queue: str, task: str, pace: Pace | None) -> Callable[[Connection], Counter[str]]:
         def step(connection: Connection) -> Counter[str]:
+            operations.name_queues(connection, [queue])
             if pace is None:
                 connection.execute(LIMITS["unadjust"], (queue, task))
             else:

@@ -9,6 +9,7 @@ import pytest
 
 from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.capabilities import Power
+from umbel.contracts.powers import Inspector
 from umbel.model.job import Counts
 from umbel.model.limit import Limit, Pace
 from umbel.testing.conformance.eventually import soon
@@ -266,6 +267,8 @@ class AdjustingConformance(LimitStage):
         await self.adjust(Pace(interval=0.25, burst=2))
         (found,) = await self.standings()
         assert (found.limit.task, found.pace, found.adjusted) == (TASK, Pace(interval=0.25, burst=2), True)
+        assert isinstance(self.broker, Inspector)
+        assert QUEUE in await self.broker.queues()
         await self.admit("a", limit=at_once(4, "key"))
         listed = [each for each in await self.standings() if each.limit.key == "key"]
         assert [(each.pace, each.adjusted, each.limit.pace) for each in listed] == [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
 
 from umbel.contracts.capabilities import Power
+from umbel.contracts.limits import Entry
 from umbel.model.limit import Limit, Pace
 from umbel.testing.conformance.job_stage import ends
 from umbel.testing.conformance.limit_stage import TASK, LimitStage, names
@@ -20,6 +22,13 @@ class TurnConformance(LimitStage):
 
     power: ClassVar = Power.LIMITS
 
+    async def start(self, session: str, most: int = 50) -> list[str]:
+        """Receive, and start in one call all that was received; the turn of each is the letter its id begins with."""
+        deliveries = await self.take(session, most)
+        answers = await self.limiter.enter(session, [Entry(each, turn_of(each.id[0])) for each in deliveries])
+        assert answers == ["run"] * len(deliveries)
+        return [each.id for each in deliveries]
+
     async def test_each_turn_has_one_job_ready_at_a_time(self) -> None:
         await self.admit("a1", "a2", "a3", limit=turn_of("a"))
         await self.admit("b1", "b2", limit=turn_of("b"))
@@ -29,7 +38,46 @@ class TurnConformance(LimitStage):
     async def test_the_next_of_a_turn_is_ready_when_one_has_started(self) -> None:
         await self.admit("a1", "a2", "a3", limit=turn_of("a"))
         await self.entered("a1", turn_of("a"))
-        assert await self.is_ready("a2")
+        assert await self.is_ready("a2", "a3")
+
+    async def test_a_turn_that_is_alone_has_twice_as_many_ready_as_have_started_at_once(self) -> None:
+        await self.admit(*names("a", 70), limit=turn_of("a"))
+        session = await self.open()
+        assert [len(await self.start(session)) for _ in range(7)] == [1, 2, 4, 8, 16, 16, 16]
+
+    async def test_a_turn_whose_jobs_start_one_by_one_has_two_of_them_ready(self) -> None:
+        await self.admit(*names("a", 60), limit=turn_of("a"))
+        session = await self.open()
+        assert [len(await self.start(session)) for _ in range(4)] == [1, 2, 4, 8]
+        for _ in range(17):
+            await self.start(session, 1)
+        assert await self.numbers() == (26, 2, 32)
+
+    async def test_two_turns_share_what_is_ready(self) -> None:
+        await self.admit(*names("a", 60), limit=turn_of("a"))
+        await self.admit(*names("b", 60), limit=turn_of("b"))
+        session = await self.open()
+        for _ in range(4):
+            await self.start(session)
+        started = await self.start(session)
+        assert len(started) == 16
+        assert Counter(each[0] for each in started) == {"a": 8, "b": 8}
+
+    async def test_a_turn_that_is_alone_keeps_a_new_one_waiting_for_sixteen_jobs(self) -> None:
+        await self.admit(*names("a", 60), limit=turn_of("a"))
+        session = await self.open()
+        for _ in range(5):
+            await self.start(session)
+        await self.admit("b", limit=turn_of("b"))
+        assert (await self.start(session))[16] == "b"
+
+    async def test_of_many_turns_each_has_one_job_ready(self) -> None:
+        turns = "abcdefghijklmnopqrst"
+        for turn in turns:
+            await self.admit(*names(turn, 3), limit=turn_of(turn))
+        session = await self.open()
+        assert len(await self.start(session, 4)) == 4
+        assert sorted(each[0] for each in await self.start(session)) == list(turns)
 
     async def test_a_single_job_waits_for_no_flood(self) -> None:
         await self.admit(*names("a", 60), limit=turn_of("a"))

@@ -115,12 +115,15 @@ turned as (
     ) as waiting
     on conflict do nothing
 ),
+inside as materialized (
+    select passing as turn, count(*)::int4 as number from judged
+    where not entered and (verdict = 'run' and valid or place in (select place from spent))
+    group by passing
+),
 freed as (
-    update umbel.turn set free = true, place = nextval('umbel.job_seq')
-    where not free and id = any(array(
-        select passing from judged
-        where not entered and (verdict = 'run' and valid or place in (select place from spent))
-    ))
+    update umbel.turn set
+        outside = greatest(0, outside - inside.number), free = outside <= inside.number, place = nextval('umbel.job_seq')
+    from inside where turn.id = inside.turn and turn.id = any(array(select turn from inside)) and not turn.free
 ),
 started as (
     update umbel.holder set job = judged.id, name = judged.shown, started = true, until = case

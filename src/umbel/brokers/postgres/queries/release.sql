@@ -1,16 +1,18 @@
 -- release: make ready what limits hold, as far as they allow; and forget what is over
 
 -- name: release
--- $1 limits, which this transaction has locked; $2 how many jobs of each at most, $3 now or null. A turn of whose jobs none is
--- held any more goes. Answers ids of those that were released with their queues, and (null, queue) once for each limit that has
--- to be looked after at a time.
+-- $1 limits, which this transaction has locked; $2 how many jobs of each at most, $3 now or null; $4 jobs of which some entered
+-- in this transaction. A turn of whose jobs none is held any more goes. Answers ids of those that were released with their
+-- queues, and (null, queue) once for each limit that has to be looked after at a time.
 --
--- One job of each free turn, in the order of their places, and more only of those that have no turn. One more is looked for
--- than may be released: so it is known whether there is something to wait for. Only what can be released at some time for
--- certain has a time: what waits for a job to end is released by whoever hears of that.
+-- One job of each free turn, in the order of their places, and more only of those that have no turn; then (ahead) of turns whose
+-- jobs have just entered, until twice as many are out, or 16 jobs of the limit. One more is looked for than may be released:
+-- so it is known whether there is something to wait for. Only what can be released at some time for certain has a time: what
+-- waits for a job to end is released by whoever hears of that.
 with moment as materialized (select coalesce($3::timestamptz, now()) as now),
 room as materialized (
     select counter.id, counter.queue, pace.every, pace.burst, since.base, counter.next, counter.due, counter.waiting,
+        counter.released,
         pace.concurrency > 0 as bounded, pace.concurrency - counter.entered - counter.released as places,
         greatest(pace.burst, case when pace.every > 0 then ceil(0.1 / pace.every) end) - counter.released as ahead,
         umbel.room(moment.now, since.base, pace.every, pace.burst, pace.concurrency, counter.released, counter.entered, $2::int4)
@@ -24,12 +26,21 @@ room as materialized (
     cross join lateral (select umbel.base(moment.now, counter.due, counter.waiting, pace.every, pace.burst) as base) as since
     where counter.id = any($1::uuid[])
 ),
+started as materialized (
+    select counter, turn, count(*) as number from umbel.pass where job = any($4::uuid[]) and entered group by counter, turn
+),
 turns as materialized (
-    select room.id as counter, room.queue, room.free, turn.id as turn, turn.place, turn.solo
+    select room.id as counter, room.queue, room.free, room.released, turn.id as turn, turn.place, turn.solo, true as is_free,
+        case when turn.solo then least(16, coalesce(2 * started.number, 1)) else room.free + 1 end as most
     from room cross join lateral (
         select turn.id, turn.place, turn.solo from umbel.turn where turn.counter = room.id and turn.free
         order by turn.place limit room.free + 1
     ) as turn
+    left join started on started.counter = room.id and started.turn = turn.id
+    union all
+    select room.id, room.queue, room.free, room.released, turn.id, turn.place, true, false, least(16, 2 * started.number) - turn.outside
+    from room join started on started.counter = room.id join umbel.turn on turn.id = started.turn
+    where not turn.free and turn.outside < least(16, 2 * started.number)
 ),
 found as materialized (
     select turns.*, job.id, row_number() over (partition by turns.counter, turns.turn order by job.level, job.seq) as nth
@@ -37,16 +48,17 @@ found as materialized (
         select job.id, job.level, job.seq from umbel.job
         where job.queue = turns.queue and job.counter = turns.counter and job.turn = turns.turn and job.state = 4
         order by job.level, job.seq
-        limit case when turns.solo then 1 else turns.free + 1 end
+        limit turns.most
         for no key update skip locked
     ) as job
 ),
 ranked as materialized (
-    select found.*, row_number() over (partition by counter order by nth, place) as rank from found
+    select said.*, row_number() over (partition by counter order by ahead, nth, place) as rank
+    from (select found.*, solo and (nth > 1 or not is_free) as ahead from found) as said
 ),
 chosen as materialized (
     select sorted.*, nextval('umbel.job_seq') as seq
-    from (select * from ranked where rank <= free order by rank) as sorted
+    from (select * from ranked where rank <= free and (not ahead or released + rank <= 16) order by rank) as sorted
 ),
 moved as (
     update umbel.job set state = 0, run_at = moment.now, seq = chosen.seq, delayed = false
@@ -55,16 +67,21 @@ moved as (
 passed as (
     insert into umbel.pass(job, counter, turn, entered) select id, counter, turn, false from chosen
     on conflict (job) do nothing
-    returning counter
+    returning counter, turn
 ),
 turned as (
-    update umbel.turn set place = last.seq, free = not turn.solo
-    from (select turn, max(seq) as seq from chosen group by turn) as last
+    update umbel.turn set
+        place = last.seq, free = not turn.solo or turn.outside + last.number = 0,
+        outside = case when turn.solo then turn.outside + last.number else 0 end
+    from (
+        select turn, max(seq) as seq, (select count(*)::int4 from passed where passed.turn = chosen.turn) as number
+        from chosen group by turn
+    ) as last
     where turn.id = last.turn and turn.id = any(array(select turn from chosen))
 ),
 empty as materialized (
     select counter, turn from turns
-    where turn not in (select turn from found) and (
+    where is_free and turn not in (select turn from found) and (
         select true from umbel.job
         where job.queue = turns.queue and job.counter = turns.counter and job.turn = turns.turn and job.state = 4 limit 1
     ) is null
@@ -82,7 +99,7 @@ known as materialized (
         then room.base + sums.started * room.every * interval '1 second' else room.due end as later
     from room cross join lateral (
         select (select count(*)::int4 from chosen where chosen.counter = room.id) as started,
-            exists (select from ranked where ranked.counter = room.id and ranked.rank > ranked.free) as more,
+            exists (select from ranked where ranked.counter = room.id and ranked.rank > ranked.free and not ahead) as more,
             exists (select from empty where empty.counter = room.id) as empty
     ) as sums
 ),
@@ -118,8 +135,10 @@ counted as (
     ) as sums
     where counter.id = sums.counter and counter.id = any($1::uuid[])
 ),
+gone as materialized (select turn, count(*)::int4 as number from over where not entered group by turn),
 freed as (
-    update umbel.turn set free = true, place = nextval('umbel.job_seq')
-    where not free and id = any(array(select turn from over where not entered))
+    update umbel.turn set
+        outside = greatest(0, outside - gone.number), free = outside <= gone.number, place = nextval('umbel.job_seq')
+    from gone where turn.id = gone.turn and turn.id = any(array(select turn from gone)) and not turn.free
 )
 select count(*)::int4 from over

@@ -12,7 +12,7 @@ for _, name in ipairs(redis.call('ZRANGE', prefix .. 'limits', first, '+', 'BYLE
     facts[1],
     redis.call('HGET', prefix .. 'limits:adjusted', string.sub(name, from, from + length - 1)),
     tonumber(facts[2] or 0),
-    redis.call('ZCOUNT', prefix .. 'runs:' .. name, 0, 0),
+    redis.call('ZCOUNT', prefix .. 'runs:' .. name, '-inf', 0),
     redis.call('ZCOUNT', prefix .. 'runs:' .. name, 1, 1),
     redis.call('ZCARD', prefix .. 'turns:' .. name),
   }

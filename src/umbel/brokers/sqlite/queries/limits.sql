@@ -59,6 +59,12 @@ select key, (
 )
 from limit_turn where gate = ?2 and waits = 1 order by position limit 1
 
+-- name: next_of
+-- ?1 queue, ?2 limit, ?3 turn, ?4 number; answers the key of the job that leaves the turn next, if fewer are out
+select seq from job where queue = ?1 and gate = ?2 and turn = ?3 and state = 5
+    and (select outside from limit_turn where key = ?3) < ?4
+order by level, position limit 1
+
 -- name: wait
 -- ?1 turn, ?2 position; it is the last of the round if none of its jobs is out, or if it is nobody's
 update limit_turn set waits = 1, position = ?2 where key = ?1 and waits = 0 and (outside = 0 or name is null)
@@ -68,14 +74,14 @@ update limit_turn set waits = 1, position = ?2 where key = ?1 and waits = 0 and 
 update limit_turn set outside = outside + 1, position = ?2, waits = name is null where key = ?1
 
 -- name: returned
--- ?1 turn, ?2 position, ?3 queue; one of its jobs is out no longer, and if it has more it is the last of the round; answers
--- whether it has
+-- ?1 turn, ?2 position, ?3 queue; one of its jobs is out no longer, and if it was the only one and the turn has more it is the
+-- last of the round; answers whether it has or another one is out
 update limit_turn set outside = outside - 1, position = ?2,
-    waits = exists (
+    waits = (outside = 1 or name is null) and exists (
         select 1 from job
         where job.queue = ?3 and job.gate = limit_turn.gate and job.turn = limit_turn.key and job.state = 5
     )
-where key = ?1 returning waits
+where key = ?1 returning waits or outside > 0
 
 -- name: pass
 -- ?1 turn; it has no job to release
@@ -136,10 +142,12 @@ update job set state = ?2, position = ?3, gate = ?4, turn = ?5, session = null, 
 where seq = ?1
 
 -- name: length
--- ?1 queue; answers how many of its jobs have not ended
-select (select count(*) from job where queue = ?1 and state = 0) + (select count(*) from job where queue = ?1 and state = 1)
-    + (select count(*) from job where queue = ?1 and state = 3) + (select count(*) from job where queue = ?1 and state = 4)
-    + (select count(*) from job where queue = ?1 and state = 5)
+-- ?1 queue, ?2 limit; answers how many of its jobs have not ended, of each state at most so many
+select (select count(*) from (select 1 from job where queue = ?1 and state = 0 limit ?2))
+    + (select count(*) from (select 1 from job where queue = ?1 and state = 1 limit ?2))
+    + (select count(*) from (select 1 from job where queue = ?1 and state = 3 limit ?2))
+    + (select count(*) from (select 1 from job where queue = ?1 and state = 4 limit ?2))
+    + (select count(*) from (select 1 from job where queue = ?1 and state = 5 limit ?2))
 
 -- name: keeper
 -- ?1 queue, ?2 key, ?3 now; answers id, until, started of the job that has it

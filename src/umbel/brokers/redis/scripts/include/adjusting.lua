@@ -1,5 +1,6 @@
 -- includes: limiting
--- adjusting: limits of a task go by what has been adjusted, at most `limit` a call; `from` is the last one that does.
+-- adjusting: limits of a task go by what has been adjusted, at most `limit` a call; `from` is the last one that does. Answers the
+-- last one that does now, if there may be more.
 local function adjusting(prefix, limits, task, from, limit)
   local first = #task .. ':' .. task
   local names = redis.call(
@@ -14,4 +15,5 @@ local function adjusting(prefix, limits, task, from, limit)
   else
     redis.call('HDEL', prefix .. 'limits:sweeping', task)
   end
+  return #names == limit and names[#names] or ''
 end

@@ -2,8 +2,9 @@
 -- What is kept of limits. A limit L is named "<bytes of its task>:<task><key>"; a turn T is empty, or "+" and its name.
 --   limits            ZSET of the limits that have jobs or an adjustment; scores are 0, so it is in the order of names
 --   limit:L           HASH: pace "concurrency interval_ms burst", next (when its next start is due), held (how many);
---                     +turn -> the job of that turn which is out
---   runs:L            ZSET of the jobs that it released: score 0 while they are out, 1 when they have entered
+--                     +turn -> the number of that turn, as long as jobs of it are out
+--   runs:L            ZSET of the jobs that it released: score 1 when they have entered; while they are out, the number of
+--                     their turn below 0, or 0 if they have none
 --   line:<bytes of L>:LT   ZSET of the held jobs of one turn, <level><id> in their order
 --   turns:L           ZSET of the turns that have held jobs, in the order of their turns; inf while one of theirs is out
 --   holding           ZSET of all held jobs, <level><id> in their order
@@ -17,7 +18,7 @@
 -- together. Order of writes: a job is counted, then has its new place, then leaves its old one. A cut leaves a job that
 -- is counted too often or stands in two places: it repeats, or is swept.
 local function limiting(prefix, quiet)
-  local LATE_MS, LEVEL = 100, 2 ^ 45
+  local LATE_MS, LEVEL, AHEAD = 100, 2 ^ 45, 16
   local limited, holding, watched = prefix .. 'limited', prefix .. 'holding', prefix .. 'limits:watched'
   local due, state = prefix .. 'limits:due', prefix .. 'limits:state'
   local verb, met, order, number, adjusted = { unique = unique_keys(prefix), released = 0 }, {}, {}, nil, nil
@@ -104,7 +105,7 @@ local function limiting(prefix, quiet)
       limit = {
         name = name, key = key, runs = prefix .. 'runs:' .. name, turns = prefix .. 'turns:' .. name,
         pace = pace or facts[1] or '0 0 1', next = tonumber(facts[2] or 0), held = tonumber(facts[3] or 0),
-        known = facts[1] and table.concat(facts, ' '), more = 0, more_out = 0, outs = {},
+        known = facts[1] and table.concat(facts, ' '), more = 0, more_out = 0, outs = {}, numbers = {}, started = {}, ahead = {},
         runs_new = {}, runs_gone = {}, outs_new = {}, freed = {}, turns_moved = {}, turns_gone = {},
       }
       limit.is_listed = facts[1] and limit.held >= 0
@@ -130,7 +131,7 @@ local function limiting(prefix, quiet)
   end
 
   local function out(limit)
-    limit.base_out = limit.base_out or redis.call('ZCOUNT', limit.runs, 0, 0)
+    limit.base_out = limit.base_out or redis.call('ZCOUNT', limit.runs, '-inf', 0)
     return limit.base_out + limit.more_out
   end
 
@@ -160,13 +161,19 @@ local function limiting(prefix, quiet)
     end
   end
 
+  -- Note the number of a turn, as it is kept, and how many of its jobs are out; not those that a cut left among them.
+  local function count_out(limit, turn, number)
+    local count, ids = 0, tonumber(number) and redis.call('ZRANGE', limit.runs, -number, -number, 'BYSCORE') or {}
+    for _, text in ipairs(#ids > 0 and redis.call('HMGET', limited, unpack(ids)) or {}) do
+      count = count + (string.sub(text or '', 1, 1) == 'o' and 1 or 0)
+    end
+    limit.outs[turn], limit.numbers[turn] = count, count > 0 and number or nil
+    return count
+  end
+
   -- Whether a job of the turn is out.
   local function is_out(limit, turn)
-    if turn ~= '' and limit.outs[turn] == nil then
-      local id = redis.call('HGET', limit.key, turn)
-      limit.outs[turn] = id and string.sub(redis.call('HGET', limited, id) or '', 1, 1) == 'o'
-    end
-    return limit.outs[turn]
+    return turn ~= '' and (limit.outs[turn] or count_out(limit, turn, redis.call('HGET', limit.key, turn))) > 0
   end
 
   -- Whether a job may have a place of the limit at once; if so, it has to be given it. `turn`: it is to be out, not to enter.
@@ -181,12 +188,15 @@ local function limiting(prefix, quiet)
 
   -- A job is out.
   function verb.release(limit, turn, level, id)
-    add(limit.runs_new, 0, id)
-    limit.more, limit.more_out = limit.more + 1, limit.more_out + 1
     if turn ~= '' then
-      add(limit.outs_new, turn, id)
-      limit.outs[turn] = true
+      if not limit.numbers[turn] then
+        limit.numbers[turn] = next_number()
+        add(limit.outs_new, turn, limit.numbers[turn])
+      end
+      limit.outs[turn] = (limit.outs[turn] or 0) + 1
     end
+    add(limit.runs_new, turn == '' and 0 or -limit.numbers[turn], id)
+    limit.more, limit.more_out = limit.more + 1, limit.more_out + 1
     todo.ready[level] = todo.ready[level] or {}
     table.insert(todo.ready[level], id)
     add(todo.watched, now, id)
@@ -214,8 +224,9 @@ local function limiting(prefix, quiet)
       add(todo.watched, now, id)
       limit.more = limit.more + 1
     elseif string.sub(text, 1, 1) == 'o' then
-      add(limit.freed, turn, id)
+      table.insert(limit.freed, turn)
       limit.more_out = limit.more_out - 1
+      limit.started[turn] = (limit.started[turn] or 0) + 1
     end
     add(limit.runs_new, 1, id)
     keep(id, write_text('i', level, retries, limit, turn))
@@ -227,7 +238,7 @@ local function limiting(prefix, quiet)
     local limit = verb.of(name)
     limit.more, limit.is_stirred = limit.more - 1, true
     if place == 'o' then
-      add(limit.freed, turn, id)
+      table.insert(limit.freed, turn)
       limit.more_out = limit.more_out - 1
     end
     table.insert(limit.runs_gone, id)
@@ -263,20 +274,19 @@ local function limiting(prefix, quiet)
 
   verb.read = read_text
 
-  -- The next of these turns may follow: a job of them is out no more.
+  -- The next of these turns may follow: if none of their jobs is out any more.
   local function free(limit)
-    if #limit.freed == 0 then
-      return
+    local turns, met_here, scores, gone = {}, { [''] = true }, {}, {}
+    for _, turn in ipairs(limit.freed) do
+      turns[#turns + 1] = not met_here[turn] and turn or nil
+      met_here[turn] = true
     end
-    local turns, scores, gone = {}, {}, {}
-    for i = 1, #limit.freed, 2 do
-      turns[#turns + 1] = limit.freed[i]
-    end
-    for i, id in ipairs(redis.call('HMGET', limit.key, unpack(turns))) do
-      if turns[i] ~= '' and id == limit.freed[2 * i] then
+    for i, number in ipairs(#turns > 0 and redis.call('HMGET', limit.key, unpack(turns)) or {}) do
+      if count_out(limit, turns[i], number) == 0 then
         add(scores, next_number(), turns[i])
         gone[#gone + 1] = turns[i]
-        limit.outs[turns[i]] = false
+      elseif limit.started[turns[i]] then
+        table.insert(limit.ahead, turns[i])
       end
     end
     if #gone > 0 then
@@ -289,8 +299,8 @@ local function limiting(prefix, quiet)
   local function write_runs(limit)
     in_pieces(zrem, limit.runs, limit.runs_gone)
     if #limit.runs_new > 0 then
-      in_pieces(zadd, limit.runs, limit.runs_new)
       in_pieces(hset, limit.key, limit.outs_new)
+      in_pieces(zadd, limit.runs, limit.runs_new)
       limit.has_runs = true
     end
     if #limit.runs_new + #limit.runs_gone > 0 then
@@ -352,19 +362,19 @@ local function limiting(prefix, quiet)
       if limit.is_stirred and #limit.runs_gone > 0 then
         redis.call('ZADD', due, now, limit.name) -- until it has been tended
       end
-      free(limit)
       write_runs(limit)
+      free(limit)
     end
     write_places()
     leave_places()
     anew()
   end
 
-  -- The first held jobs of some turns, as many as may be needed; line.texts has what is kept of them.
+  -- The first held jobs of some turns, as many as may be needed, and what is kept of them.
   local function first_of(limit, turns, want)
     local lines, ids = {}, {}
     for _, turn in ipairs(turns) do
-      local last = turn == '' and want or 1
+      local last = turn == '' and want or limit.started[turn] and math.min(want, AHEAD) or 1
       local line = redis.call('ZRANGE', line_of(limit, turn), 0, last)
       line.at, line.is_whole = 1, #line <= last
       lines[turn] = line
@@ -393,35 +403,42 @@ local function limiting(prefix, quiet)
     for i = 1, #heads, 2 do
       queue[#queue + 1] = heads[i + 1] ~= 'inf' and heads[i] or nil
     end
+    local goes_on, free_ones, at = #queue == want, #queue, 1
+    for _, turn in ipairs(limit.ahead) do
+      queue[#queue + 1] = turn
+    end
     if not queue[1] or why == 'early' then
       return queue[1] and limit.next
     end
-    local goes_on, at = #queue == want, 1
     local lines, texts = first_of(limit, queue, want)
     while queue[at] do
-      local turn = queue[at]
+      local turn, is_ahead = queue[at], at > free_ones and queue[at] ~= ''
       local line = lines[turn]
       local member = line[line.at]
+      local id = string.sub(member or '', 2)
       why = blocked(limit)
-      if why == 'early' then
+      if is_ahead and not (member and out(limit) < AHEAD and limit.outs[turn] < 2 * limit.started[turn]) then
+        line = nil -- as many of this one are out as may be; the others go on
+      elseif why == 'early' then
         return limit.next
       elseif verb.released >= budget then
         return not why and now or nil
-      elseif why and not (member and redis.call('ZSCORE', limit.runs, string.sub(member, 2))) then
+      elseif why and not (member and redis.call('ZSCORE', limit.runs, id)) then
         return nil -- but one that is counted although it is held was counted before a cut: it needs no more room
-      end
-      line.at = line.at + 1
-      local rest = line[line.at] ~= nil or line.is_whole and false or nil
-      if not member then
+      elseif not member then
         table.insert(limit.turns_gone, turn)
-      elseif string.sub(texts[string.sub(member, 2)] or '', 1, 1) == 'h' then
-        start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
-        verb.release(limit, turn, string.sub(member, 1, 1), string.sub(member, 2))
-        leave_line(limit, turn, member, turn == '' and next_number() or 'inf', rest)
-        queue[#queue + 1] = turn == '' and rest and turn or nil
-      else -- it is not held any more, or never was: left by a cut
-        leave_line(limit, turn, member, next_number(), rest)
-        goes_on = true
+      else
+        line.at = line.at + 1
+        local rest = line[line.at] ~= nil or line.is_whole and false or nil
+        if string.sub(texts[id] or '', 1, 1) == 'h' then
+          start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
+          verb.release(limit, turn, string.sub(member, 1, 1), id)
+          leave_line(limit, turn, member, turn == '' and next_number() or 'inf', rest)
+          queue[#queue + 1] = (turn == '' or limit.started[turn]) and rest and turn or nil
+        else -- it is not held any more, or never was: left by a cut
+          leave_line(limit, turn, member, is_ahead and 'inf' or next_number(), rest)
+          goes_on = true
+        end
       end
       at = at + 1
     end
