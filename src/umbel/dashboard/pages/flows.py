@@ -34,6 +34,8 @@ FRESH_SECONDS: Final = 0.9
 SHOWN_JOBS: Final = 200
 SHOWN_AGAIN: Final = 100
 SHOWN_TASKS: Final = 4
+MAX_MOMENT: Final = 1e11
+"""Unix seconds; later than any flow."""
 
 
 class FlowRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +65,16 @@ class FlowsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def place(self) -> dict[str, Any]:
         """What the history is asked for besides. Raises `Refused`."""
+        if not self.before:
+            return {}
         seen, _, flow = self.before.partition("/")
         try:
-            return {"before": (float(seen), flow)} if self.before else {}
+            at = float(seen)
         except ValueError:
-            raise Refused("before is what older said of the page above.", "before") from None
+            at = -1.0
+        if not 0 <= at < MAX_MOMENT:
+            raise Refused("before is what older said of the page above.", "before")
+        return {"before": (at, flow)}
 
 
 class Flows(msgspec.Struct, frozen=True):
