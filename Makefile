@@ -27,6 +27,7 @@ demo: $(INSTALLED)  ## start a worker, send jobs and watch them run; SERVE=1: in
 
 test: $(INSTALLED)  ## every test
 	@$(SERVERS) install
+	@$(BIN)/python -m compileall -q -j 0 src  # once, and not in each of the many processes that tests start
 	@$(PYTEST) $(PARALLEL) tests
 
 unit: $(INSTALLED)  ## the quick tests, no server

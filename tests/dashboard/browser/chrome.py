@@ -118,7 +118,7 @@ async def barriers(page: Page, rules: Sequence[str] = (), within: str = "#main")
         await page.evaluate(_axe())
     only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(STANDARDS)}
     place = {"include": [within], "exclude": [".chart details table"]}  # long, and all alike
-    options = {"resultTypes": ["violations"], "runOnly": only}
+    options = {"resultTypes": ["violations"], "runOnly": only, "preload": False}  # that is for films and sounds
     found = await page.evaluate("([place, options]) => axe.run(place, options)", [place, options])
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
