@@ -12,6 +12,8 @@ from umbel.exceptions import TaskError
 
 MAX_TRACEBACK_CHARACTERS: Final = 64 * 1024
 MAX_MESSAGE_CHARACTERS: Final = 16 * 1024
+NOTE_CHARACTERS: Final = 64
+"""Room for the words on what is left out: a text that keeps to the limit with them is not cut once more, wrongly."""
 MAX_CHAIN: Final = 8
 _PLAIN: Final = (str, int, float, bool, type(None))
 _MIN_INT: Final = -(2**63)
@@ -129,5 +131,5 @@ def _traceback(exception: BaseException) -> str:
         return f"{type(exception).__qualname__} (traceback cannot be shown)"
     if len(text) <= MAX_TRACEBACK_CHARACTERS:
         return text
-    half = MAX_TRACEBACK_CHARACTERS // 2
+    half = (MAX_TRACEBACK_CHARACTERS - NOTE_CHARACTERS) // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

@@ -132,7 +132,8 @@ def test_an_exception_that_cannot_be_shown_is_still_captured() -> None:
 def test_long_messages_and_tracebacks_are_cut() -> None:
     failure = caught(ValueError("x" * 10 * MAX_TRACEBACK_CHARACTERS))
     assert len(failure.message) == MAX_MESSAGE_CHARACTERS
-    assert len(failure.traceback) < MAX_TRACEBACK_CHARACTERS + 100
+    assert "characters left out" in failure.traceback
+    assert len(failure.traceback) <= MAX_TRACEBACK_CHARACTERS  # or who reads it cuts it again, with another number
     assert sum(len(str(each)) for each in failure.args) <= MAX_MESSAGE_CHARACTERS
 
 
