@@ -100,7 +100,9 @@ async def test_one_runs_again_under_its_id_and_another_is_deleted(morgue: Morgue
         again = {"ids": [morgue.dead[0]], "action": "a"}
         clicks = await asyncio.gather(*(browser.post("/api/v1/dead/retry", json=again) for _ in range(2)))
         assert [each.json()["ids"] for each in clicks] == [[morgue.dead[0]]] * 2
-        assert (await browser.post("/api/v1/dead/delete", json={"ids": morgue.dead[1:3]})).json()["count"] == 2
+        assert (await browser.post("/api/v1/dead/delete", json={"ids": morgue.dead[1:3]})).json()["field"] == "typed"
+        deleted = await browser.post("/api/v1/dead/delete", json={"ids": morgue.dead[1:3], "typed": "delete"})
+        assert deleted.json()["count"] == 2
         gone = await browser.post("/api/v1/dead/retry", json={"ids": morgue.dead[1:2]})
         assert (gone.status_code, "any more" in gone.json()["error"]) == (404, True)
     morgue.closed = False

@@ -177,10 +177,16 @@ async def test_deleting_forgets_the_record_and_not_the_job(till: Till) -> None:
     waiting = till.pay.delay(1)
     await till.stage.arecord()
     async with till.stage.browsing() as browser:
+        for typed in ({}, {"typed": "Delete"}):
+            refused = await act(browser, "/jobs/delete", ids=[waiting.id], **typed)
+            assert (refused.status_code, refused.json()["field"]) == (400, "typed")
+        assert till.stage.history.job(waiting.id) is not None
         for _ in range(2):  # a slow double click
-            assert (await act(browser, "/jobs/delete", ids=[waiting.id], action="one")).json()["count"] == 1
+            done = await act(browser, "/jobs/delete", ids=[waiting.id], typed="delete", action="one")
+            assert done.json()["count"] == 1
         assert till.stage.history.job(waiting.id) is None
-        assert (await act(browser, "/jobs/delete", ids=[waiting.id], action="another")).status_code == 404
+        gone = await act(browser, "/jobs/delete", ids=[waiting.id], typed="delete", action="another")
+        assert gone.status_code == 404
     assert waiting.place == "ready"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from umbel.dashboard.actions.bulk import SLACK, SLACK_JOBS, Id, ordered
-from umbel.dashboard.actions.jobs import Act, Ids
+from umbel.dashboard.actions.jobs import Act, Deleted, Ids, confirmed
 from umbel.dashboard.bulk import Options
 from umbel.dashboard.page import Action, Done, Missing, Refused
 from umbel.dashboard.pages.dead import Meant, counted, must_type
@@ -47,12 +47,13 @@ async def retry(visit: Visit, takes: Letters) -> Done:
     return await _done(visit, takes, "retry", "will run again")
 
 
-async def delete(visit: Visit, takes: Letters) -> Done:
+async def delete(visit: Visit, takes: Deleted) -> Done:
     """Delete dead letters for ever."""
+    confirmed(takes)
     return await _done(visit, takes, "delete", "deleted")
 
 
-async def _done(visit: Visit, takes: Letters, what: str, told: str) -> Done:
+async def _done(visit: Visit, takes: Letters | Deleted, what: str, told: str) -> Done:
     dead = visit.app.dead
 
     async def act() -> list[str]:
@@ -98,7 +99,7 @@ def _letters(count: int) -> str:
     return "1 dead letter" if count == 1 else f"{count} dead letters"
 
 
-def _target(takes: Letters) -> str:
+def _target(takes: Letters | Deleted) -> str:
     shown = " ".join(takes.ids[:MAX_TARGET])
     return shown if len(takes.ids) <= MAX_TARGET else f"{shown} and {len(takes.ids) - MAX_TARGET} more"
 
@@ -112,7 +113,7 @@ _retry_all: Final[Doing] = partial(begin, what="retry")
 _delete_all: Final[Doing] = partial(begin, what="delete")
 ACTIONS: Final = (
     Action(path="/dead/retry", right="dead.retry", do=retry, target=_target, takes=Letters),
-    Action(path="/dead/delete", right="dead.delete", do=delete, target=_target, takes=Letters),
+    Action(path="/dead/delete", right="dead.delete", do=delete, target=_target, takes=Deleted),
     Action(path="/dead/all/retry", right="dead.retry", do=_retry_all, target=_words, takes=All),
     Action(path="/dead/all/delete", right="dead.delete", do=_delete_all, target=_words, takes=All),
 )

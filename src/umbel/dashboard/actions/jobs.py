@@ -18,6 +18,7 @@ from umbel.model.ids import new_id, valid_id
 MAX_IDS: Final = 1_000
 MAX_TARGET: Final = 20
 REPEATED_SECONDS: Final = 30.0
+DELETE: Final = "delete"
 Ids: TypeAlias = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 Act: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
 Signal: TypeAlias = Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL"]
@@ -36,6 +37,17 @@ class Terminate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: Ids
     action: Act = msgspec.field(default_factory=new_id)
     signal: Signal = "SIGTERM"
+
+
+class Deleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`Some`, and the word ``delete`` as somebody *typed* it, for what is deleted is gone."""
+
+    ids: Ids
+    typed: str = ""
+    action: Act = msgspec.field(default_factory=new_id)
+
+
+Named: TypeAlias = Some | Terminate | Deleted
 
 
 async def retry(visit: Visit, takes: Some) -> Done:
@@ -62,8 +74,15 @@ async def terminate(visit: Visit, takes: Terminate) -> Done:
     return await _cancelled(visit, takes, takes.signal)
 
 
-async def delete(visit: Visit, takes: Some) -> Done:
+def confirmed(takes: Deleted) -> None:
+    """Raise `Refused` unless it was typed that something is to be deleted."""
+    if takes.typed != DELETE:
+        raise Refused(f"Type {DELETE} to confirm it.", "typed")
+
+
+async def delete(visit: Visit, takes: Deleted) -> Done:
     """Have the history forget jobs. The jobs themselves are not touched."""
+    confirmed(takes)
     found = await _once(visit, "delete", takes, lambda: doing.delete(visit.history, takes.ids))
     if not found.done:
         raise Missing("The history has none of these jobs.")
@@ -82,7 +101,7 @@ async def _cancelled(visit: Visit, takes: Some | Terminate, signal: str = "") ->
     return Done(f"Cancelled {_jobs(found.done)}{told}.", found.done)
 
 
-async def _once(visit: Visit, what: str, takes: Some | Terminate, act: Callable[[], Awaitable[Outcome]]) -> Outcome:
+async def _once(visit: Visit, what: str, takes: Named, act: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """What *act* answers; who asks the same again within a moment, as by a double click, gets the same answer."""
     return await visit.station.acts.get((what, takes.action, takes.ids), REPEATED_SECONDS, act)
 
@@ -106,7 +125,7 @@ def _left(found: Outcome) -> str:
     return f"; {found.left} not: {'; '.join(found.reasons)}" if found.left else ""
 
 
-def _target(takes: Some | Terminate) -> str:
+def _target(takes: Named) -> str:
     shown = " ".join(takes.ids[:MAX_TARGET])
     return shown if len(takes.ids) <= MAX_TARGET else f"{shown} and {len(takes.ids) - MAX_TARGET} more"
 
@@ -115,5 +134,5 @@ ACTIONS: Final = (
     Action(path="/jobs/retry", right="jobs.retry", do=retry, target=_target, takes=Some),
     Action(path="/jobs/cancel", right="jobs.cancel", do=cancel, target=_target, takes=Some),
     Action(path="/jobs/terminate", right="jobs.terminate", do=terminate, target=_target, takes=Terminate),
-    Action(path="/jobs/delete", right="jobs.delete", do=delete, target=_target, takes=Some),
+    Action(path="/jobs/delete", right="jobs.delete", do=delete, target=_target, takes=Deleted),
 )

@@ -100,7 +100,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("umbel:shown", counted);
 document.addEventListener("umbel:picked", counted);
 document.addEventListener("umbel:done", (event) => {
-  if (!event.target.closest?.("[data-picked]")) return;
+  if (!event.target.closest?.("[data-picked], [data-clears]")) return;
   for (const each of boxes()) each.checked = false;
   counted();
 });
