@@ -36,11 +36,11 @@ _MARKS: Final = {code: chr(0x2400 + code) if code < ord(" ") else f"<U+{code:04X
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min or 5 d 6 h; nothing as a dash."""
+    """Seconds as 0.4 ms, 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min or 5 d 6 h; nothing as a dash."""
     if seconds is None:
         return DASH
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.1f} ms" if 0 < seconds < 0.01 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004 - likewise
     if seconds < _MINUTE:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - three digits are enough
     for unit, name, below, part in ((_MINUTE, "min", _HOUR, "s"), (_HOUR, "h", _DAY, "min")):

@@ -28,6 +28,7 @@ function colour(name, opacity = 1) {
 
 // --- words
 function duration(seconds) {
+  if (seconds > 0 && seconds < 0.01) return `${Math.round(seconds * 10000) / 10} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 6) / 10} min`;
