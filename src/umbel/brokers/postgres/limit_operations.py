@@ -87,17 +87,15 @@ def enter(session: str, entries: Sequence[Entry], now: str | None) -> Operation[
     limits = [(each.delivery.queue, each.limit) for each in entries]
     keyed = [(each.delivery.queue, each.unique, each.delivery.id) for each in entries]
     locks = _locks(limits, keyed)
-    turns = plain(limit_packing.has_turn(limit) for _, limit in limits)
     turning = packing.keys(each.delivery.id for each in entries if limit_packing.has_turn(each.limit))
-    replies = yield [
-        *locks,
-        SQL("enter.enter", session, *limit_packing.entering(entries), now, turns),
-        *_releases(limits, now, turning),
-    ]
-    rows, *released = replies[len(locks) :]
+    parts = list(limit_packing.apart(entries))
+    asked = [_asks(session, entries[part], now) for part in parts]
+    replies = yield [*locks, *asked, *_releases(limits, now, turning)]
+    told, released = replies[len(locks) :][: len(asked)], replies[len(locks) + len(asked) :]
     answers = ["lost"] * len(entries)
-    for place, answer in rows:
-        answers[place - 1] = answer
+    for part, rows in zip(parts, told, strict=True):
+        for place, answer in rows:
+            answers[part.start + place - 1] = answer
     return Entered(answers, _rung(*released))
 
 
@@ -164,6 +162,11 @@ def limits(queue: str, after: str, limit: int) -> Operation[Command, list[tuple[
     """A page of the limits of *queue*."""
     (rows,) = yield [SQL("limits.show", queue, str(limit), *limit_packing.position(after))]
     return [limit_packing.standing(row) for row in rows]
+
+
+def _asks(session: str, part: Sequence[Entry], now: str | None) -> Query:
+    turns = plain(limit_packing.has_turn(each.limit) for each in part)
+    return SQL("enter.enter", session, *limit_packing.entering(part), now, turns)
 
 
 def _locks_of(queue: str, part: Sequence[Admission]) -> list[Query]:

@@ -93,6 +93,20 @@ def admitting(part: Sequence[Admission]) -> tuple[object, ...]:
     )
 
 
+def apart(entries: Sequence[Entry]) -> Iterator[slice]:
+    """Parts of *entries*, in which none is refused, or let run, for what another one of its part does to their key."""
+    start, kept = 0, dict[str, bool]()
+    for place, each in enumerate(entries):
+        if each.unique is None:
+            continue
+        key, alone = unique_key(each.delivery.queue, each.unique), _keeps_others_from_running(each.unique)
+        if key in kept and (alone or kept[key]):
+            yield slice(start, place)
+            start, kept = place, {}
+        kept[key] = alone or kept.get(key, False)
+    yield slice(start, len(entries))
+
+
 def entering(entries: Sequence[Entry]) -> tuple[object, ...]:
     """The arrays of entries: id, number, limit, turn, key, whether it keeps others from running, seconds, doomed."""
     keyed = [each.unique for each in entries]
@@ -101,7 +115,7 @@ def entering(entries: Sequence[Entry]) -> tuple[object, ...]:
         plain(counter(each.delivery.queue, each.limit) for each in entries),
         plain(turn(each.delivery.queue, each.limit) for each in entries),
         plain(unique_key(each.delivery.queue, each.unique) for each in entries),
-        plain(unique is not None and (unique.seconds > 0 or unique.scope == "done") for unique in keyed),
+        plain(unique is not None and _keeps_others_from_running(unique) for unique in keyed),
         plain(0.0 if unique is None else unique.seconds for unique in keyed),
         plain(bool(each.delivery.counts.doom) for each in entries),
     )
@@ -121,6 +135,10 @@ def standing(row: tuple[Any, ...]) -> tuple[str, Standing]:
     limit = Limit(task, text, pace=Pace(concurrency, every, burst))
     pace = Pace(now[0], now[1], now[2])
     return json.dumps([task, start, identity]), Standing(limit, pace, adjusted, held, out, entered, turns)
+
+
+def _keeps_others_from_running(unique: Unique) -> bool:
+    return unique.seconds > 0 or unique.scope == "done"
 
 
 def _made(*names: str) -> str:

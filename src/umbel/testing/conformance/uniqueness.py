@@ -9,7 +9,7 @@ import pytest
 
 from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.capabilities import Power
-from umbel.contracts.limits import Admission, LimitHolder
+from umbel.contracts.limits import Admission, Entry, LimitHolder
 from umbel.model.job import Counts, Job
 from umbel.model.limit import Unique
 from umbel.testing.conformance.job_stage import ends
@@ -137,6 +137,37 @@ class UniqueConformance(LimitStage):
             assert await self.enter(session, second, unique=DONE) == ["taken:job"]
         assert await self.enter(session, first, unique=DONE) == ["run"]
         assert await self.end(session, second, record=b"ignored") == [True]
+
+    @pytest.mark.parametrize("unique", [DONE, MINUTE])
+    async def test_of_those_that_ask_in_one_call_the_first_that_runs_has_the_key(self, unique: Unique) -> None:
+        await self.send("a", "b", "c")
+        session = await self.open()
+        first, second, third = await self.take(session)
+        refused = f"taken:{first.id}"
+        for _ in range(2):
+            answers = await self.enter(session, first, second, third, unique=unique)
+            assert answers == ["run", refused, refused]
+
+    async def test_one_that_asks_and_is_held_takes_no_key_from_those_that_ask_with_it(self) -> None:
+        limit = at_once(1)
+        await self.admit("running", limit=limit)
+        await self.entered("running", limit)
+        await self.send("a", "b", "c")
+        session = await self.open()
+        first, second, third = await self.take(session)
+        entries = [Entry(first, limit, DONE), Entry(second, limit, DONE), Entry(third, None, DONE)]
+        for _ in range(2):
+            assert await self.limiter.enter(session, entries) == ["held", "held", "run"]
+        assert await self.held(first.id, second.id)
+
+    async def test_whoever_has_the_key_runs_though_another_one_asks_before_it_in_one_call(self) -> None:
+        await self.admit("job", unique=DONE)
+        session = await self.open()
+        holder = await self.take_one(session, "job")
+        await self.send("other")
+        other = await self.take_one(session, "other")
+        for _ in range(2):
+            assert await self.enter(session, other, holder, unique=DONE) == ["taken:job", "run"]
 
     async def test_a_job_whose_key_is_taken_takes_no_place(self) -> None:
         limit = one_every(60)

@@ -5,7 +5,8 @@
 -- keeps others from running, $8 seconds to keep it (0: until it has ended), $9 whether the delivery tells that it is doomed;
 -- $10 now or null; $11 of each, whether it has a turn of its own. Answers places (from 1) of those that were ours, or are held by now, with "run", "held" or "taken:" and the
 -- id that has the key.
--- What is held is behind all that is held of its limit; the next statement releases it if it can.
+-- What is held is behind all that is held of its limit; the statement that follows releases it if it can. Two that may be in each
+-- other's way by a unique key are asked for by two statements: the second sees whether the first runs and so has the key.
 with moment as materialized (select coalesce($10::timestamptz, now()) as now),
 alive as materialized (
     select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
@@ -24,11 +25,7 @@ ours as materialized (
 known as materialized (
     select ours.*, pass.counter as passed, pass.turn as passing, pass.entered,
         case when pass.entered then pass.retries >= ours.retries else pass.counter = ours.counter
-            or ours.counter = '00000000-0000-0000-0000-000000000000' end as valid, coalesce(rival.name, case
-            when ours.alone and not ours.told and ours.key <> '00000000-0000-0000-0000-000000000000'
-                and row_number() over (partition by ours.key, ours.alone, ours.told order by ours.place) > 1
-            then first_value(ours.shown) over (partition by ours.key, ours.alone, ours.told order by ours.place)
-        end) as rival
+            or ours.counter = '00000000-0000-0000-0000-000000000000' end as valid, rival.name as rival
     from ours
     left join lateral (select * from umbel.pass where pass.job = ours.id limit 1) as pass on true
     left join lateral (
