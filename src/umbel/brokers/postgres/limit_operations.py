@@ -92,10 +92,15 @@ def enter(session: str, entries: Sequence[Entry], now: str | None) -> Operation[
     asked = [_asks(session, entries[part], now) for part in parts]
     replies = yield [*locks, *asked, *_releases(limits, now, turning)]
     told, released = replies[len(locks) :][: len(asked)], replies[len(locks) + len(asked) :]
-    answers = ["lost"] * len(entries)
+    answers, others = ["lost"] * len(entries), dict[str, None]()
     for part, rows in zip(parts, told, strict=True):
         for place, answer in rows:
-            answers[part.start + place - 1] = answer
+            if place:
+                answers[part.start + place - 1] = answer
+            else:
+                others[answer] = None
+    if others:  # whose locks could not be taken in order before
+        released.append((yield from _released(plain(others), MOST_RELEASED, now)))
     return Entered(answers, _rung(*released))
 
 
@@ -113,11 +118,7 @@ def tend(queues: Sequence[str], now: str | None, most: int = MOST_TENDED) -> Ope
     if due:
         counters = plain(row[0] for row in due)
         each = str(max(1, most // len(due)))
-        *_, rows = yield [
-            SQL("limits.steer"),
-            SQL("limits.relock", counters),
-            SQL("release.release", counters, each, now, "{}"),
-        ]
+        rows = yield from _released(counters, each, now)
         released, rung = _count(rows), _rung(rows)
     (((next_due,),),) = yield [SQL("limits.outlook", names, now)]
     return Tended(released, rung, None if next_due is None else max(0.0, next_due))
@@ -190,6 +191,13 @@ def _locks(limits: Limits, keyed: Sequence[tuple[str, Unique | None, str]]) -> l
 def _releases(limits: Limits, now: str | None, entered: str = "{}") -> list[Query]:
     counters = {limit_packing.counter(queue, limit): None for queue, limit in limits if limit is not None}
     return [SQL("release.release", plain(counters), MOST_RELEASED, now, entered)] if counters else []
+
+
+def _released(counters: str, most: str, now: str | None) -> Operation[Command, Rows]:
+    release = SQL("release.release", counters, most, now, "{}")
+    replies = yield [SQL("limits.steer"), SQL("limits.relock", counters), release]
+    rows: Rows = replies[-1]
+    return rows
 
 
 def _forgotten(counters: str, jobs: str, now: str | None) -> Operation[Command, Tended]:

@@ -247,6 +247,15 @@ class PlaceConformance(LimitStage):
         await self.finish(*(await self.entered("a", ONE)), ONE)
         assert await self.held("d", "e")
 
+    @pytest.mark.parametrize("before", [ONE, Limit("task", turn="a")])
+    async def test_a_job_that_enters_under_another_limit_gives_its_place_to_others(self, before: Limit) -> None:
+        other = at_once(1, "other")
+        await self.admit("a", "b", "c", limit=before)
+        session = await self.open()
+        for job_id, answer in (("a", "run"), ("b", "held")):
+            assert await self.enter(session, await self.take_one(session, job_id), limit=other) == [answer]
+        assert await self.is_ready("c")
+
     async def test_delayed_jobs_wait_as_ever_and_ask_when_they_are_received(self) -> None:
         await self.admit("a", "b", limit=ONE, delay=5)
         assert [each.place for each in [await self.located("a"), await self.located("b")]] == ["delayed"] * 2

@@ -3,10 +3,11 @@
 -- name: enter
 -- $1 session; per entry: $2 id, $3 receive number, $4 limit (zeros: none), $5 turn, $6 unique key (zeros: none), $7 whether it
 -- keeps others from running, $8 seconds to keep it (0: until it has ended), $9 whether the delivery tells that it is doomed;
--- $10 now or null; $11 of each, whether it has a turn of its own. Answers places (from 1) of those that were ours, or are held by now, with "run", "held" or "taken:" and the
--- id that has the key.
--- What is held is behind all that is held of its limit; the statement that follows releases it if it can. Two that may be in each
--- other's way by a unique key are asked for by two statements: the second sees whether the first runs and so has the key.
+-- $10 now or null; $11 of each, whether it has a turn of its own. Answers places (from 1) of those that were ours, or are held by
+-- now, with "run", "held" or "taken:" and the id that has the key; and place 0 with each limit that is not given, but has room
+-- now for others, since a job was out or in under it: it is due at once.
+-- What is held is behind all that is held of its limit; the statement that follows releases it if it can. Two that may be in
+-- each other's way by a unique key are asked for by two statements: the second sees whether the first runs and has the key.
 with moment as materialized (select coalesce($10::timestamptz, now()) as now),
 alive as materialized (
     select queue from umbel.session where id = $1::uuid and ended is null order by queue for key share
@@ -87,8 +88,9 @@ counted as (
         due = coalesce((
             select room.base + sums.started * room.every * interval '1 second' from room
             where room.id = counter.id and sums.started > 0 and room.every > 0
-        ), counter.due)
-    from (
+        ), counter.due),
+        next = case when counter.id = any($4::uuid[]) then counter.next else moment.now end
+    from moment, (
         select counter, sum(released)::int4 as released, sum(entered)::int4 as entered, sum(started) as started from (
             select passed as counter, -1 as released, 1 as entered, 0 as started from judged
             where verdict = 'run' and valid and not judged.entered
@@ -97,6 +99,7 @@ counted as (
         ) as changes group by counter
     ) as sums
     where counter.id = sums.counter and counter.id = any(array(select counter from judged union all select passed from judged))
+    returning counter.id
 ),
 held as (
     update umbel.job set
@@ -137,3 +140,5 @@ union all
 select given.place::int4, 'held' from unnest($2::uuid[]) with ordinality as given(id, place)
 where given.place not in (select place from ours)
     and (select true from umbel.job where job.id = given.id and job.state + 0 = 4 limit 1)
+union all
+select 0, id::text from counted where id <> all($4::uuid[])
