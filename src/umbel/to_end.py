@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
@@ -25,16 +24,6 @@ _this: Final = _Thread()
 def belongs_to(loop: asyncio.AbstractEventLoop) -> None:
     """Let the coroutines of this thread, one that runs tasks, run in *loop*: there are the connections of the child."""
     _this.loop = loop
-
-
-@contextmanager
-def guest_of(loop: asyncio.AbstractEventLoop) -> Generator[None]:
-    """Let the coroutines of this thread run in *loop*, of another thread, for this block."""
-    before, _this.loop = _this.loop, loop
-    try:
-        yield
-    finally:
-        _this.loop = before
 
 
 def to_end(coroutine: Coroutine[Any, Any, T], leave: Callable[[], Awaitable[object]] | None = None) -> T:

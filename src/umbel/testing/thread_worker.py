@@ -17,7 +17,6 @@ from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_session
 from umbel.model.presence import RunningJob
-from umbel.to_end import guest_of
 from umbel.worker.child.child import Child
 from umbel.worker.messages import Interrupt, Why
 from umbel.worker.options import ChildOptions
@@ -95,12 +94,6 @@ class ThreadWorker:
         self._started.wait()
         self._raise()
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Where it runs, once it has started."""
-        assert self._loop is not None
-        return self._loop
-
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Finish what runs, hand back the rest. Raises what it died of, or `RuntimeError` if that takes longer."""
         if self._loop is not None and self._child is not None:
@@ -161,9 +154,7 @@ def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_sl
     running = ThreadWorker(app, _options(app, chosen, threads, async_slots))
     running.start()
     try:
-        # What this thread asks of the app is asked where the worker's connections are: on leaving it would close them.
-        with guest_of(running.loop):
-            yield
+        yield
     finally:
         running.stop()
 
