@@ -28,12 +28,11 @@ from umbel import Umbel
 app = Umbel("slain", broker=os.environ["UMBEL_TEST_BROKER"])
 
 def born() -> None:
-    with open("births", "a+") as births:
-        births.write("x")
-        births.flush()
-        births.seek(0)
-        if len(births.read()) <= 12:
-            os.kill(os.getpid(), signal.SIGKILL)
+    births = os.open("births", os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    os.write(births, b"x")
+    if os.lseek(births, 0, os.SEEK_CUR) <= 12:  # where its own letter ends: which of the children it is
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(births)
 
 os.register_at_fork(after_in_child=born)
 """

@@ -64,6 +64,7 @@ class Child:
         """The jobs for whose sake it was killed, and what they end with."""
         self._frozen: float | None = None
         self._plan = plan
+        self._reporting = plan.events
         self._channel = channel
         self._process = -1
         self._killer: asyncio.TimerHandle | None = None
@@ -137,8 +138,10 @@ class Child:
         self._tell(limit)
 
     def report(self, *, on: bool) -> None:
-        """Have it tell of its jobs in events from now on, or no longer."""
-        self._tell(Report(on))
+        """Have it tell of its jobs in events from now on, or no longer; nothing is said that it knows."""
+        if on != self._reporting:
+            self._reporting = on
+            self._tell(Report(on))
 
     def doom(self, job: str, doom: Doom) -> None:
         """Kill it for the sake of *job*, which ends by *doom*; nobody is charged for that."""
