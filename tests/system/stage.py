@@ -47,9 +47,10 @@ class Stage:
         """Send a job ``work`` for each of *seconds*, in one batch."""
         return self._work.delay_many([(each,) for each in seconds])
 
-    def wait_started(self, *results: AsyncResult[Any], times: int = 1) -> None:
+    def wait_started(self, *results: AsyncResult[Any], times: int = 1, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until each of those jobs has started *times* times."""
-        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), "the jobs have started")
+        what = "the jobs have started"
+        eventually(lambda: all(self.ledger.starts()[each.id] >= times for each in results), what, seconds)
 
     def wait_succeeded(self, results: Iterable[AsyncResult[Any]], seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until each of *results* is there; raises what a job raised, and `TimeoutError` for one that is lost."""

@@ -167,7 +167,7 @@ def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -
     for process in tree:  # each child is in a group of its own
         process.suspend()
     other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
-    stage.wait_started(*results, times=2)
+    stage.wait_started(*results, times=2, seconds=LONG)  # RabbitMQ hands out again when it misses the frozen ones
     values = [result.get(timeout=LONG) for result in results]
     for process in tree:
         process.resume()
