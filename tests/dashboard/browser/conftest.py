@@ -20,14 +20,14 @@ async def chromium() -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its worker is a thread of this process, which tests elsewhere would meet
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     """An app with a day of history, and a worker that runs a job; tests only look at it."""
     with opened(tmp_path_factory.mktemp("market")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(market: Market) -> Iterator[str]:
     """Where the dashboard of `market` answers."""
     with served(market.stage) as found:
