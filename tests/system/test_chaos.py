@@ -60,6 +60,7 @@ class Hunt:
         """Kill one supervisor, and with it all of its worker; start another worker."""
         place = self._random.randrange(len(self._workers))
         worker = self._workers[place]
+        worker.forkserver().suspend()  # so that nobody is born who is not in the list
         tree = worker.tree()
         worker.kill()
         self.killed |= {process.pid: time.time() for process in tree}
@@ -162,12 +163,14 @@ def test_a_hog_that_outlasts_three_leases_runs_once(stage: Stage, hog: str) -> N
 def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -> None:
     frozen = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     tree, old = frozen.tree(), {child.pid for child in frozen.children()}
-    results = [stage.send("work", 2.0) for _ in range(2)]
+    release = stage.folder / "release"
+    results = [stage.send("hold", str(release)) for _ in range(2)]
     stage.wait_started(*results)
     for process in tree:  # each child is in a group of its own
         process.suspend()
     other = stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
     stage.wait_started(*results, times=2, seconds=LONG)  # RabbitMQ hands out again when it misses the frozen ones
+    release.touch()
     values = [result.get(timeout=LONG) for result in results]
     for process in tree:
         process.resume()
@@ -213,9 +216,9 @@ def test_a_redis_that_is_killed_five_times_under_load_loses_nothing(
                 accepted += [result.id for result in stage.work_many([0.001] * 50)]
             server.kill()
             server.restart()
-            probe = stage.send("work", 0.0)
-            # Everything sent before is ahead of it in the queue, so ask the ledger for any new start.
+            # Everything sent before a probe is ahead of it in the queue, so ask the ledger for any new start.
             seen = len(stage.ledger.lines())
+            probe = stage.send("work", 0.0)
             eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", LEASE + PROMPT)  # noqa: B023
             accepted.append(probe.id)
         wait_ended(stage, len(accepted), LONG)
