@@ -5,7 +5,7 @@ import pytest
 from umbel.exceptions import ImproperlyConfigured
 from umbel.settings import Settings
 from umbel.worker.options import WorkerOptions
-from umbel.worker.sizing import Sizing, checked_pool, resolve, usable_cpus
+from umbel.worker.sizing import Sizing, autoscale_limits, checked_pool, resolve, usable_cpus
 
 
 def sized(settings: Settings | None = None, **given: int | str) -> Sizing:
@@ -79,3 +79,14 @@ def test_the_quota_of_the_control_group_limits_the_cpus(tmp_path: Path, quota: s
 
 def test_without_a_control_group_the_affinity_counts(tmp_path: Path) -> None:
     assert usable_cpus(tmp_path) >= 1
+
+
+@pytest.mark.parametrize(("text", "limits"), [("10,3", (10, 3)), ("10", (10, 1)), ("10,0", (10, 1))])
+def test_autoscale_keeps_one_child_at_least(text: str, limits: tuple[int, int]) -> None:
+    assert autoscale_limits(text) == limits
+
+
+@pytest.mark.parametrize("text", ["3,-1", "-3,-5", "0", "1,2", "many", "3,2,1", ""])
+def test_autoscale_with_bounds_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="MAX,MIN"):
+        autoscale_limits(text)

@@ -57,10 +57,9 @@ class Limiting:
 
         By default it is the queue of the task, and all in which it has jobs under a limit.
         """
+        interval = None if rate is None else rate_interval(rate, "rate")
         regulation = self._regulation(task)
-        pace = None
-        if rate is not None:
-            pace = Pace(regulation.pace(self._seat.conf).concurrency, rate_interval(rate, "rate"))
+        pace = None if interval is None else Pace(regulation.pace(self._seat.conf).concurrency, interval)
         store = self._store(f"limiting {task}")
         found = [checked_queue(queue) for queue in queues] or await self._queues_of(task, store)
         for queue in found:

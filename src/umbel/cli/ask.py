@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app
 from umbel.exceptions import ImproperlyConfigured, TimeoutError, UmbelError, UnknownResult
 from umbel.result import AsyncResult
@@ -23,12 +23,12 @@ _MOMENTS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%
 @click.option("-k", "--kwargs", default="{}", metavar="JSON", help="An object: the keyword arguments.")
 @click.option("--queue", help="The queue to send to.")
 @click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="Higher is more urgent.")
-@click.option("--countdown", type=click.FloatRange(min=0), metavar="SECONDS", help="Start this much later.")
+@click.option("--countdown", type=Seconds(), metavar="SECONDS", help="Start this much later.")
 @click.option("--eta", type=click.DateTime(_MOMENTS), help="Do not start before this moment; UTC if it has no zone.")
-@click.option("--expires", type=click.FloatRange(min=0), metavar="SECONDS", help="Do not start later than this.")
+@click.option("--expires", type=Seconds(), metavar="SECONDS", help="Do not start later than this.")
 @click.option("--task-id", metavar="ID", help="The id of the job; sending it twice is sending it once.")
 @click.option("--wait", is_flag=True, help="Wait for the result, and print it as JSON instead of the id.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait: no longer than this.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="With --wait: no longer than this.")
 @click.pass_obj
 def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **given: Any) -> int:
     """Send it; answers the exit code."""
@@ -51,7 +51,7 @@ def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **giv
     cls=Command, help="Show the result of the job ID as JSON. A job that failed shows its error; exit code 1."
 )
 @click.argument("job_id", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait this long for it.")
+@click.option("--timeout", type=Seconds(), default=0.0, metavar="SECONDS", help="Wait this long for it.")
 @click.option("--traceback", is_flag=True, help="Show the traceback of a job that failed.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Show state, place, error and traceback, too, as JSON.")
 @click.pass_obj

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from umbel.cli.app_name import app_name
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.loglevel import checked_level
 from umbel.log import FORMATS
 from umbel.worker.options import WorkerOptions
@@ -26,7 +26,7 @@ once. SIGHUP reads the app's code again.
 @click.option("-f", "--logfile", default="", help="Append the log to this file, not to stderr.")
 @click.option("--log-format", "logformat", default="auto", type=click.Choice(FORMATS),
               help="auto: text on a terminal, else json.")  # fmt: skip
-@click.option("--max-interval", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+@click.option("--max-interval", type=Seconds(above=True), metavar="SECONDS",
               help="Look for new schedules that often, at least every 10 seconds.")  # fmt: skip
 @click.option("-s", "--schedule", hidden=True, help="Celery's file of schedules: the broker keeps them.")
 @click.option("-S", "--scheduler", hidden=True, help="Celery's scheduler classes: the broker keeps schedules.")

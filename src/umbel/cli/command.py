@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, cast
 
 import click
 
 from umbel.exceptions import ImproperlyConfigured
+
+_NEGATIVE: Final = re.compile(r"-\.?\d")
+_MARK: Final = "\0"  # no word of a command line has one
 
 
 class Frame(NamedTuple):  # no Struct: `umbel --help` does without msgspec
@@ -78,3 +84,41 @@ class Command(click.Command):
         frame.enter()
         ctx.obj = frame
         return super().invoke(ctx)
+
+
+class Seconds(click.FloatRange):
+    """The type of an option that is a finite number of seconds, 0 or more; above 0 with *above*."""
+
+    def __init__(self, *, above: bool = False) -> None:
+        super().__init__(min=0, min_open=above)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number that *value* is."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{found} is not a finite number of seconds.", param, ctx)
+        return found
+
+
+class Worded(Command):
+    """A command whose arguments may be negative numbers, which click would take for options it does not know."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; a word such as ``-1`` is an argument unless it is the value of the option before it."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option) and not each.is_flag]
+        valued = {name for each in options for name in each.opts}
+        marked, before = list[str](), ""
+        for word in args:
+            marked.append(_MARK + word if _NEGATIVE.match(word) and before not in valued else word)
+            before = word
+        rest = super().parse_args(ctx, marked)
+        ctx.params = {name: _unmarked(value) for name, value in ctx.params.items()}
+        return rest
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, tuple):
+        return tuple(_unmarked(each) for each in cast("Iterable[Any]", value))
+    return value

@@ -11,7 +11,7 @@ import msgspec
 
 from umbel.app.events import Occurrence, Patterns
 from umbel.cli.asking import json_option, opened
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.contracts.event_log import NOW, OLDEST
 
 HELP: Final = """Show what happens to jobs, flows, schedules and workers, as it happens, until Ctrl-C.
@@ -31,7 +31,7 @@ _MAX_CHARACTERS: Final = 300
 @click.option("--worker", default="", metavar="PATTERN", help="By the name of the worker that says it.")
 @click.option("--all", "from_oldest", is_flag=True, help="Begin with the oldest that the broker still keeps.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="End after so many events.")
-@click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so long.")
+@click.option("-t", "--timeout", type=Seconds(), metavar="SECONDS", help="End after so long.")
 @json_option
 @click.pass_obj
 def events(

@@ -1,4 +1,4 @@
-"""`umbel flows`: list, show, revoke and retry flows."""
+"""`umbel flows`: list, show, revoke, retry and repeat flows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 
 from umbel.app.flows import FlowInfo, Flows
 from umbel.brokers import connect
-from umbel.cli.command import Command, Frame
+from umbel.canvas.rerun import Again
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
 from umbel.contracts.broker import Broker
@@ -27,6 +28,12 @@ RETRY: Final = """Run what did not succeed of the flow ID again, in a new flow t
 
 Values of jobs that have succeeded are taken over. Records never change, so the jobs have new ids; that of the new flow
 is printed. Of a flow that was retried before, the newest retry is meant; one that runs or has succeeded is only told.
+"""
+
+REPEAT: Final = """Run all of the flow ID again, from its first step, as a new flow whose id is printed.
+
+The flow must have ended, and the history must have all of its jobs. They start at once, with the arguments that they
+had; what has succeeded runs again, too.
 """
 
 
@@ -104,7 +111,7 @@ def revoke(frame: Frame, /, *, flow: str) -> int:
 @flows.command(cls=Command, help=RETRY)
 @_flow
 @click.option("--dry-run", is_flag=True, help="Only show what would run again.")
-@click.option("--expires", type=float, metavar="SECONDS", help="After that no job starts any more.")
+@click.option("--expires", type=Seconds(), metavar="SECONDS", help="After that no job starts any more.")
 @_json
 @click.pass_obj
 def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, as_json: bool) -> int:
@@ -119,12 +126,44 @@ def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, a
         return 0
     will = "would run" if dry_run else "run"
     frame.say(f"flow {found.of}: jobs that {will} again: {len(found.jobs):,}, values taken over: {found.kept:,}")
-    counts = Counter((job.task, job.queue) for job in found.jobs)
     if dry_run:
-        click.echo("\n".join(table(["TASK", "QUEUE", "JOBS"], [[*place, count] for place, count in counts.items()])))
+        _say_which(found.jobs)
     else:
         click.echo(found.id)
     return 0
+
+
+@flows.command(cls=Command, help=REPEAT)
+@_flow
+@click.option("--dry-run", is_flag=True, help="Only show what would run.")
+@_json
+@click.pass_obj
+def repeat(frame: Frame, /, *, flow: str, dry_run: bool, as_json: bool) -> int:
+    """Repeat it; answers the exit code."""
+    from umbel.history import open_history
+
+    if frame.broker:
+        settings = read_settings(frame)
+        opened, history = _opened(frame), open_history(settings)
+    else:
+        app = open_app(frame)
+        opened, history = app.flows, open_history(app.conf, app.main)
+    found = opened.repeat(flow, history, dry_run=dry_run)
+    if as_json:
+        told = {"id": found.id, "of": found.of, "started": not dry_run, "jobs": found.jobs}
+        click.echo(msgspec.json.encode(told).decode())
+        return 0
+    frame.say(f"flow {found.of}: jobs that {'would run' if dry_run else 'run'} again: {len(found.jobs):,}")
+    if dry_run:
+        _say_which(found.jobs)
+    else:
+        click.echo(found.id)
+    return 0
+
+
+def _say_which(jobs: list[Again]) -> None:
+    counts = Counter((job.task, job.queue) for job in jobs)
+    click.echo("\n".join(table(["TASK", "QUEUE", "JOBS"], [[*place, count] for place, count in counts.items()])))
 
 
 def _unknown(flow: str) -> ImproperlyConfigured:

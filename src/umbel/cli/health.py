@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.exceptions import ImproperlyConfigured
 from umbel.worker.address import probe_address
 
@@ -33,7 +33,7 @@ broker itself is away. With --ready: that it receives jobs now. Say where to loo
 @click.option("--file", "path", envvar="UMBEL_HEALTH_FILE", show_envvar=True, default="", help="Read this file.")
 @click.option("--ready", is_flag=True, help="Ask whether it receives jobs.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One line of JSON: asked, ok, reason.")
-@click.option("-t", "--timeout", type=click.FloatRange(min=0, min_open=True), default=2.0, help="Seconds to wait.")
+@click.option("-t", "--timeout", type=Seconds(above=True), default=2.0, help="Seconds to wait.")
 @click.pass_obj
 def health(frame: Frame, /, *, at: str, path: str, ready: bool, as_json: bool, timeout: float) -> int:
     """Ask, say why not, and answer the exit code."""

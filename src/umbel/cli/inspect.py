@@ -10,7 +10,7 @@ import click
 from umbel.app.inspection import Inspect
 from umbel.app.orders import TELLING
 from umbel.cli.asking import agreed, force_option, json_option, names, opened, outlined, show_json
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Frame, Seconds, Worded
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
@@ -78,12 +78,12 @@ _RATE: Final = "rate_limit"
 
 _destination: Final = click.option("-d", "--destination", default="", metavar="NAME,…", help="Only these workers.")
 _timeout: Final = click.option(
-    "-t", "--timeout", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="SECONDS",
+    "-t", "--timeout", type=Seconds(), default=1.0, show_default=True, metavar="SECONDS",
     help="How long to wait for answers, at most.",
 )  # fmt: skip
 
 
-@click.command(cls=Command, help=INSPECT)
+@click.command(cls=Worded, help=INSPECT)
 @click.argument("verb", metavar="VERB")
 @click.argument("words", nargs=-1, metavar="[ID|ARGUMENT...]")
 @_destination
@@ -101,7 +101,7 @@ def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     return _answered(asked.command(verb, **_own(app, verb, "inspect", words, _ASKING)), as_json=as_json)
 
 
-@click.command(cls=Command, help=CONTROL)
+@click.command(cls=Worded, help=CONTROL)
 @click.argument("verb", metavar="VERB")
 @click.argument("words", nargs=-1, metavar="[N|QUEUE|TASK|ARGUMENT…]")
 @_destination
@@ -159,8 +159,8 @@ def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
         most, least = autoscale_limits(",".join(words))
         return {"max": most, "min": least}
     if verb in _NUMBERS:
-        if words and not (len(words) == 1 and words[0].isdecimal()):
-            raise ImproperlyConfigured(f"{verb} takes a number, not {' '.join(words)!r}")
+        if words and not (len(words) == 1 and words[0].isdecimal() and int(words[0])):
+            raise ImproperlyConfigured(f"{verb} takes a number of children above 0, not {' '.join(words)!r}")
         return {"n": int(words[0]) if words else 1}
     if len(words) != (verb in _QUEUES):
         raise ImproperlyConfigured(f"{verb} {'needs a queue' if verb in _QUEUES else 'takes nothing'}")
@@ -170,13 +170,16 @@ def _arguments(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _limits(words: tuple[str, ...]) -> dict[str, Any]:
+    task, *limits = words or ("",)
+    why = f"{' '.join(words)!r} are {len(words)} words"
     try:
-        task, *limits = words
-        soft, hard = (None, *map(float, limits))[-2:] if limits else (None, None)
-        checked_limits(soft, hard)
+        if 1 <= len(words) <= len(("TASK", "SOFT", "HARD")):
+            soft, hard = (None, *map(float, limits))[-2:] if limits else (None, None)
+            checked_limits(soft, hard)
+            return {"task_name": task, "soft": soft, "hard": hard}
     except ValueError as error:
-        raise ImproperlyConfigured(f"time_limit takes TASK [SOFT] HARD, both in seconds: {error}") from error
-    return {"task_name": task, "soft": soft, "hard": hard}
+        why = str(error)
+    raise ImproperlyConfigured(f"time_limit takes TASK [SOFT] HARD, both in seconds: {why}")
 
 
 def _rate(frame: Frame, words: tuple[str, ...], destination: str, *, as_json: bool) -> int:

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from umbel.cli.app_name import app_name
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.loglevel import checked_level
 from umbel.cli.operating import apply_events, apply_include, apply_settings, daemon_of, operating, told_in_vain
 from umbel.log import FORMATS
@@ -42,8 +42,8 @@ the rest goes back to its queue. The same signal again, or SIGQUIT: at once.
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME: Final = re.compile(r"[^\s,@][^\s,]*")
 _count: Final = click.IntRange(min=1)
-_seconds: Final = click.FloatRange(min=0)
-_limit: Final = click.FloatRange(min=0, min_open=True)
+_seconds: Final = Seconds()
+_limit: Final = Seconds(above=True)
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:

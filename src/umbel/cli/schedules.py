@@ -11,7 +11,7 @@ import msgspec
 
 from umbel.app.schedules import Schedules, ScheduleView
 from umbel.brokers import connect
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
 from umbel.exceptions import ImproperlyConfigured
@@ -75,12 +75,12 @@ def show(frame: Frame, /, *, name: str, as_json: bool) -> int:
 @click.option("-k", "--kwargs", default="{}", metavar="JSON", help="An object: the keyword arguments.")
 @click.option("--queue", help="The queue to send to.")
 @click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="Higher is more urgent.")
-@click.option("--expires", type=click.FloatRange(min=0), metavar="SECONDS", help="How long after its tick it starts.")
+@click.option("--expires", type=Seconds(), metavar="SECONDS", help="How long after its tick it starts.")
 @click.option("--timezone", metavar="ZONE", help="Of wall-clock rules; by default that of the app.")
 @click.option("--misfire", type=click.Choice(["once", "skip", "all"]), help="What becomes of missed ticks.")
-@click.option("--grace", type=click.FloatRange(min=0), metavar="SECONDS", help="No tick runs that is later.")
+@click.option("--grace", type=Seconds(), metavar="SECONDS", help="No tick runs that is later.")
 @click.option("--overlap", type=click.Choice(["allow", "skip", "queue"]), help="While the last job has not ended.")
-@click.option("--jitter", type=click.FloatRange(min=0), metavar="SECONDS", help="Spread starts over so much.")
+@click.option("--jitter", type=Seconds(), metavar="SECONDS", help="Spread starts over so much.")
 @click.option("--start", metavar="MOMENT", help="No tick before this.")
 @click.option("--end", metavar="MOMENT", help="No tick after this.")
 @click.option("--replace", is_flag=True, help="Edit the schedule if there is one of that name.")

@@ -79,12 +79,12 @@ def autoscale_limits(text: str) -> tuple[int, int]:
     """
     most, _, least = text.partition(",")
     try:
-        found = int(most), max(int(least or 0), 1)
+        found = int(most), int(least or 0)
     except ValueError:
         found = (0, 0)
-    if not found[0] >= found[1] >= 1:
+    if not found[0] >= max(found[1], 1) or found[1] < 0:
         raise ImproperlyConfigured(f"--autoscale is {text!r}: give MAX,MIN, such as 10,3")
-    return found
+    return found[0], max(found[1], 1)
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
