@@ -10,10 +10,14 @@ from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import intake
 from umbel.brokers.rabbitmq.broker import RabbitMQBroker
 from umbel.claims.sql import connect as claims_at
+from umbel.testing.conformance.event_log import EventLogConformance
+from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.noting import NoteConformance
 
 
-class TestNotes(NoteConformance):
+class InPostgres:
+    """Empty servers for each test; every client has connections of its own."""
+
     url: str
     claims_url: str
 
@@ -24,3 +28,15 @@ class TestNotes(NoteConformance):
 
     def make(self, clock: Callable[[], float]) -> RabbitMQBroker:
         return RabbitMQBroker(self.url, PATIENT, claims_at(self.claims_url, PATIENT, clock))
+
+
+class TestNotes(InPostgres, NoteConformance):
+    pass
+
+
+class TestMailbox(InPostgres, MailboxConformance):
+    pass
+
+
+class TestEvents(InPostgres, EventLogConformance):
+    pass

@@ -85,21 +85,30 @@ def test_a_job_that_is_killed_at_its_hard_limit_is_not_run_again(stage: Stage) -
 
 
 @pytest.mark.parametrize("scheme", ["db+postgresql", "postgresql"])
-def test_claims_in_a_database_keep_a_job_whose_child_is_killed(
+def test_claims_in_a_database_keep_a_job_whose_child_is_killed_and_carry_orders(
     rabbitmq_url: str, postgres_url: str, postgres_results_url: str, tmp_path: Path, scheme: str
 ) -> None:
     backend = postgres_results_url if scheme == "db+postgresql" else postgres_url
     stage = Stage(rabbitmq_url, tmp_path, backend)
     try:
         worker = stage.start().wait_ready()
-        held = stage.send("work", 1.0)
+        release = tmp_path / "release"
+        held = stage.send("hold", str(release))
         stage.wait_started(held)
         stage.runner(worker, held).kill()
         others = stage.work_many([0.0] * 50)
+        stage.wait_started(held, times=2)
+        release.touch()
         assert held.get(timeout=100) > 0
         assert all(each.get(timeout=100) > 0 for each in others)
         assert stage.ledger.starts()[held.id] == 2
         assert {stage.ledger.starts()[each.id] for each in others} == {1}
+        hog = stage.send("work", 300.0)
+        stage.wait_started(hog)
+        assert list(stage.app.control.inspect(timeout=60).ping().values()) == [{"ok": "pong"}]
+        hog.revoke(terminate=True)
+        with pytest.raises(TaskRevokedError):
+            hog.get(timeout=100)
     finally:
         stage.end()
 

@@ -78,9 +78,17 @@ SQLITE: Final = MEMORY | {Power.PROCESSES}
 REDIS: Final = SQLITE | {Power.HOSTS}
 POSTGRES: Final = REDIS | {Power.TRANSACTIONS}
 RABBITMQ_ALONE: Final = frozenset({Power.PROCESSES, Power.HOSTS})
-RABBITMQ: Final = RABBITMQ_ALONE | {Power.LEASES, Power.SENT_ONCE, Power.PUSHED_RESULTS, Power.DOOM, Power.NOTES}
+RABBITMQ: Final = RABBITMQ_ALONE | {
+    Power.LEASES,
+    Power.SENT_ONCE,
+    Power.PUSHED_RESULTS,
+    Power.DOOM,
+    Power.NOTES,
+    Power.MAILBOX,
+    Power.EVENTS,
+}
 """With a claim store beside it; alone it has fewer."""
-RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES, Power.MAILBOX, Power.EVENTS}
+RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES}
 """With a claim store that is one Redis server."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(

@@ -38,7 +38,7 @@ class EventLog(Protocol):
 
         "" begins with the oldest that is kept, "$" with what comes from now on. A cursor whose batch is gone already
         goes on with the oldest, and so does one that this log cannot have given. Waiting does not poll more than four
-        times a second. May answer an empty list early.
+        times a second, but for its beginning. May answer an empty list early.
         """
         ...
 

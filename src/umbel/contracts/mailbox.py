@@ -44,8 +44,8 @@ class Mailbox(Protocol):
     def hear(self, box: str, after: int, wait: float) -> list[Letter]:
         """The messages of *box* numbered above *after*, in order; waits up to *wait* seconds for the first.
 
-        Waiting does not poll more than once a second, and costs nothing while nothing comes. May answer an empty list
-        early.
+        Waiting costs nothing while nothing comes; an engine that can wake nobody looks four times a second, and at
+        first more often. May answer an empty list early.
         """
         ...
 

@@ -21,35 +21,35 @@ METADATA: Final = sa.MetaData()
 Row = Mapping[str, Any]
 
 # Ids are ASCII; by default MySQL would take "a" and "A" for the same id.
-_ID: Final = sa.String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
-_NAME: Final = sa.String(255).with_variant(
+ID: Final = sa.String(255).with_variant(mysql.VARCHAR(255, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+NAME: Final = sa.String(255).with_variant(
     mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
 )
-_BYTES: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+BYTES: Final = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 QUEUES: Final = sa.Table(
     "umbel_claim_queues",
     METADATA,
-    sa.Column("queue", _ID, primary_key=True),
+    sa.Column("queue", ID, primary_key=True),
     sa.Column("seen", sa.BigInteger, nullable=False, comment="when a supervisor was last here, unix time in ms"),
     sa.Column("hold", sa.BigInteger, nullable=False, comment="until when no session is declared dead"),
 )
 SESSIONS: Final = sa.Table(
     "umbel_claim_sessions",
     METADATA,
-    sa.Column("queue", _ID, primary_key=True),
-    sa.Column("session", _ID, primary_key=True),
+    sa.Column("queue", ID, primary_key=True),
+    sa.Column("session", ID, primary_key=True),
     sa.Column("deadline", sa.BigInteger, nullable=False, comment="> 0: open until then; else being emptied"),
     sa.Column("number", sa.BigInteger, nullable=False, comment="of its last receive"),
-    sa.Column("info", _BYTES, nullable=False),
+    sa.Column("info", BYTES, nullable=False),
     sa.Column("gone", sa.BigInteger, comment="since when it has nothing any more"),
 )
 JOBS: Final = sa.Table(
     "umbel_claim_jobs",
     METADATA,
-    sa.Column("queue", _ID, primary_key=True),
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("session", _ID, comment="who has it, under which number"),
+    sa.Column("queue", ID, primary_key=True),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("session", ID, comment="who has it, under which number"),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False, comment="of the message that stands for it"),
     sa.Column("place", sa.String(8), nullable=False, comment="empty until it came back"),
@@ -59,16 +59,16 @@ JOBS: Final = sa.Table(
     sa.Column("marked", sa.Boolean, nullable=False),
     sa.Column("doom", sa.String(8), nullable=False, comment="why it must not run any more"),
     sa.Column("copies", sa.Boolean, nullable=False, comment="there may be more than one message"),
-    sa.Column("parcel", _BYTES, comment="what is still to be published"),
-    sa.Column("note", _BYTES, comment="the last word of its holder on its progress"),
+    sa.Column("parcel", BYTES, comment="what is still to be published"),
+    sa.Column("note", BYTES, comment="the last word of its holder on its progress"),
     sa.Column("expires", sa.BigInteger, nullable=False),
     sa.Index("umbel_claim_jobs_held", "queue", "session"),
 )
 PARKED: Final = sa.Table(
     "umbel_claim_parked",
     METADATA,
-    sa.Column("queue", _ID, primary_key=True),
-    sa.Column("task", _NAME, primary_key=True),
+    sa.Column("queue", ID, primary_key=True),
+    sa.Column("task", NAME, primary_key=True),
     sa.Column("times", sa.BigInteger, nullable=False),
 )
 NEW_JOB: Final[Row] = {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from typing import Final
 
 from umbel.contracts.event_log import NOW, Kept, number_in
+from umbel.engines.polling import apolled
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_file import Connection
 from umbel.engines.statements import statements
@@ -35,13 +34,9 @@ class SqliteEventLog:
     async def read(self, after: str, limit: int, wait: float) -> list[Kept]:
         """What comes after the cursor *after*; see `EventLog.read`."""
         start = number_in(await self.end() if after == NOW else after)
-        end = time.monotonic() + wait
-        while True:
-            found = await self._engine.submit_read(lambda connection: _read(connection, start, limit))
-            left = end - time.monotonic()
-            if found or left <= 0:
-                return found
-            await asyncio.sleep(min(left, POLLING_SECONDS))
+        return await apolled(
+            lambda: self._engine.submit_read(lambda connection: _read(connection, start, limit)), wait, POLLING_SECONDS
+        )
 
     async def end(self) -> str:
         """The cursor of the newest batch; see `EventLog.end`."""

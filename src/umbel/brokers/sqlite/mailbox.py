@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from typing import Final
 
 from umbel.contracts.mailbox import MAX_HEARD, Letter
+from umbel.engines.polling import apolled, polled
 from umbel.engines.sqlite import Durability, SqliteEngine
 from umbel.engines.sqlite_bells import MAIL, Bells
 from umbel.engines.sqlite_file import Connection
@@ -58,7 +57,7 @@ class SqliteMailbox:
             return found
         bell = self._bells.make(MAIL, [box])
         if bell is None:
-            return self._poll(box, after, wait)
+            return polled(lambda: self._heard(box, after), wait, POLLING_SECONDS)
         with bell:
             # Look once more: what was told before the bell was up rang nobody.
             if found := self._heard(box, after):
@@ -73,28 +72,12 @@ class SqliteMailbox:
             return found
         bell = self._bells.make(MAIL, [box])
         if bell is None:
-            return await self._apoll(box, after, wait)
+            return await apolled(lambda: self._aheard(box, after), wait, POLLING_SECONDS)
         with bell:
             if found := await self._aheard(box, after):
                 return found
             await bell.heard(wait)
         return await self._aheard(box, after)
-
-    def _poll(self, box: str, after: int, wait: float) -> list[Letter]:
-        end = time.monotonic() + wait
-        while True:
-            found, left = self._heard(box, after), end - time.monotonic()
-            if found or left <= 0:
-                return found
-            time.sleep(min(left, POLLING_SECONDS))
-
-    async def _apoll(self, box: str, after: int, wait: float) -> list[Letter]:
-        end = time.monotonic() + wait
-        while True:
-            found, left = await self._aheard(box, after), end - time.monotonic()
-            if found or left <= 0:
-                return found
-            await asyncio.sleep(min(left, POLLING_SECONDS))
 
     def _heard(self, box: str, after: int) -> list[Letter]:
         return self._engine.read(lambda connection: _hear(connection, self._clock.wall(), box, after))

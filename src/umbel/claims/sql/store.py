@@ -9,6 +9,8 @@ from typing import Final, TypeVar
 
 from umbel.claims.sessions import merged
 from umbel.claims.sql import verbs
+from umbel.claims.sql.event_log import SqlEventLog
+from umbel.claims.sql.mailbox import SqlMailbox
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
@@ -28,13 +30,16 @@ MAX_FREED: Final = 200
 class SqlClaims:
     """`ClaimStore` in one database, beside the records that `umbel.stores.sql` reads there.
 
-    *clock* answers unix seconds and is for tests: it replaces the server's clock in every decision.
+    It keeps notes, boxes and the log of events. *clock* answers unix seconds and is for tests: it replaces the server's
+    clock in every decision.
     """
 
     def __init__(self, engine: SqlEngine, deadline: float, clock: Callable[[], float] | None = None) -> None:
         self._engine = engine
         self._threads = Threads(engine.name, deadline)
         self._clock = clock
+        self.mailbox = SqlMailbox(engine, self._threads, self._now)
+        self.event_log = SqlEventLog(engine, self._threads)
 
     async def heartbeat(
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
