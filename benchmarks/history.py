@@ -94,8 +94,8 @@ class Generator:
             found += [(path, value, seq) for path, value in pairs]
             minutes.setdefault(int(sent) // 60 * 60, []).append(seq)
         transaction.many("ingest.new_jobs", rows)
-        transaction.many("ingest.bodies", bodies)
-        transaction.many("ingest.put_args", sorted(found))
+        transaction.many("ingest.new_bodies", bodies)
+        transaction.many("ingest.new_args", sorted(found))
         for minute, each in minutes.items():
             transaction.rows("ingest.minute", minute, each[0], each[-1])
         counters.save()

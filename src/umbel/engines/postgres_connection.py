@@ -71,7 +71,7 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
             return [cursor.fetchall() if cursor.description else []]
         failure: BaseException | None = None
         cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
-        with _leaving(lambda: failure), self.pipeline() as pipeline:
+        with leaving(lambda: failure), self.pipeline() as pipeline:
             try:
                 self.execute(_BEGIN)
                 cursors += [self.execute(query.statement, query.values, binary=True) for query in command]
@@ -115,7 +115,7 @@ class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
             return [await cursor.fetchall() if cursor.description else []]
         failure: BaseException | None = None
         cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
-        with _leaving(lambda: failure):
+        with leaving(lambda: failure):
             async with self.pipeline() as pipeline:
                 try:
                     await self.execute(_BEGIN)
@@ -227,7 +227,7 @@ def _changes() -> dict[int, str]:
 
 
 @contextmanager
-def _leaving(failure: Callable[[], BaseException | None]) -> Generator[None]:
+def leaving(failure: Callable[[], BaseException | None]) -> Generator[None]:
     """Raise *failure*, if there was one in the block, and not what its end then stumbled over."""
     try:
         yield

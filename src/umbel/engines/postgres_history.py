@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import psycopg
 
 from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_arrays import array
+from umbel.engines.postgres_connection import leaving
 from umbel.engines.postgres_errors import again, lost, missing, plainly
 from umbel.engines.statements import statements
 from umbel.exceptions import HistoryError, HistoryFull, HistorySlow, HistoryUnavailable, ImproperlyConfigured
@@ -26,10 +28,18 @@ _FULL: Final = frozenset({"53100", "53200", "53000"})
 _TOO_SLOW: Final = "57014"
 _TRIES: Final = 5
 READ: Final = "session.read"
+_READ, _WRITE, _COMMIT = b"begin isolation level repeatable read", b"begin", b"commit"
+_COMMENT: Final = re.compile(r"^--.*\n", re.MULTILINE)
+_ANSWERS: Final = re.compile(r"select\b|with\b|.*\breturning\b", re.DOTALL)
+"""Statements that answer something."""
 
 
 class PostgresTransaction:
-    """Statements on one connection, see `umbel.contracts.history.Transaction`."""
+    """Statements on one connection, see `umbel.contracts.history.Transaction`.
+
+    They go through a pipeline: only one that answers something is waited for, and with it those before it. On a busy
+    machine each wait costs as much as many statements.
+    """
 
     def __init__(self, line: psycopg.Connection[tuple[Any, ...]], texts: dict[str, str]) -> None:
         self._line = line
@@ -41,17 +51,25 @@ class PostgresTransaction:
         return False
 
     def rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
-        """What the statement *name* answers."""
-        return self.ask(self._texts[name], values)
+        """What the statement *name* answers; one that answers nothing is not waited for."""
+        text = self._texts[name]
+        if _ANSWERS.match(text):
+            return self.ask(text, values)
+        self.tell(name, *values)
+        return []
 
     def among(self, name: str, wanted: Sequence[str] | Sequence[int], *values: object) -> list[tuple[Any, ...]]:
         """The same, with the set *wanted* first, as an array."""
-        return self.ask(self._texts[name], [list(wanted), *values])
+        return self.rows(name, array(wanted), *values)
 
     def many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
-        """All rows by one statement, which takes a column a value."""
+        """All rows by one statement, which takes a column a value; it is not waited for."""
         if rows:
-            self.ask(self._texts[name], [array(column) for column in zip(*rows, strict=True)])
+            self.tell(name, *(array(column) for column in zip(*rows, strict=True)))
+
+    def tell(self, name: str, *values: object) -> None:
+        """Carry out the statement *name*; what it answers is not waited for, and what goes wrong is raised later."""
+        self._line.execute(self._texts[name].encode(), values)
 
     def text(self, name: str) -> str:
         """The text of *name*."""
@@ -63,8 +81,7 @@ class PostgresTransaction:
 
     def ask(self, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """What a composed statement answers."""
-        cursor = self._line.execute(text.encode(), values)
-        return cursor.fetchall() if cursor.description else []
+        return self._line.execute(text.encode(), values).fetchall()
 
 
 class PostgresArchive:
@@ -85,7 +102,7 @@ class PostgresArchive:
         """Run *step* while no other recorder writes; tries again after a deadlock or a lost connection."""
 
         def locked(transaction: PostgresTransaction) -> T:
-            transaction.rows("session.lock", LOCK)
+            transaction.tell("session.lock", LOCK)
             return step(transaction)
 
         return self._run(locked, WRITE_SECONDS, "session.write")
@@ -133,12 +150,21 @@ class PostgresArchive:
         begin: str,
     ) -> T:
         transaction = PostgresTransaction(line, self._texts)
-        # A page is made of several statements: they see one state.
-        line.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if begin == READ else None
-        with line.transaction():
-            # For this transaction alone: behind a pooler the next one may be another session.
-            transaction.rows(begin, f"{int(seconds * 1000)}ms")
-            return step(transaction)
+        failure: BaseException | None = None
+        found: list[T] = []
+        with leaving(lambda: failure), line.pipeline() as pipeline:
+            try:
+                # A page is made of several statements: they see one state. What is set is set for this transaction
+                # alone: behind a pooler the next one may be another session.
+                line.execute(_READ if begin == READ else _WRITE)
+                transaction.tell(begin, f"{int(seconds * 1000)}ms")
+                found.append(step(transaction))
+                line.execute(_COMMIT)
+                pipeline.sync()
+            except BaseException as error:  # noqa: BLE001 - raised by `leaving`
+                line.pgconn.finish()  # or psycopg would wait once more, and log, to leave the pipeline in good order
+                failure = error
+        return found[0]
 
     def _taken(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._pid != os.getpid():
@@ -216,7 +242,7 @@ def _texts(package: str) -> dict[str, str]:
         stem, _, dialect = file.name.removesuffix(".sql").partition(".")
         if file.name.endswith(".sql") and dialect in ("", "postgres"):
             for name, text in statements(package, f"sql/{file.name}").items():
-                found[f"{stem}.{name}"] = text
+                found[f"{stem}.{name}"] = _COMMENT.sub("", text)
     return found
 
 

@@ -22,20 +22,23 @@ def admitted(transaction: Transaction, naming: Naming, batches: Sequence[Batch],
     for batch in batches:
         if batch.number > 0 and 0 < batch.version <= VERSION:
             by_source.setdefault(short(batch.source), []).append(batch)
+    known = _known(transaction, list(by_source))
+    rows: list[tuple[object, ...]] = []
     for source, told in by_source.items():
-        fresh += _of_source(transaction, source, told, now)
+        upto = known.get(source, 0)
+        new = _of_source(transaction, source, told, upto, now)
         newest = max(told, key=lambda batch: batch.number)
-        dropped = sum(max(0, batch.dropped) for batch in fresh if short(batch.source) == source)
-        worker = naming("worker", short(newest.worker))
-        upto = max(newest.number, _upto(transaction, source))
-        transaction.rows("ingest.put_source", source, upto, worker, dropped, now)
+        dropped = sum(max(0, batch.dropped) for batch in new)
+        rows.append((source, max(newest.number, upto), naming("worker", short(newest.worker)), dropped, now))
+        fresh += new
+    transaction.many("ingest.put_sources", rows)
     return fresh
 
 
-def _of_source(transaction: Transaction, source: str, told: Sequence[Batch], now: float) -> list[Batch]:
-    """The new ones among what one source has told, in the order of their numbers."""
+def _of_source(transaction: Transaction, source: str, told: Sequence[Batch], known: int, now: float) -> list[Batch]:
+    """The new ones among what one source has told, in the order of their numbers; *known* is its greatest number."""
     fresh: list[Batch] = []
-    upto = known = _upto(transaction, source)
+    upto = known
     for batch in sorted(told, key=lambda batch: batch.number):
         if batch.number > upto:
             if batch.number > upto + 1:
@@ -48,9 +51,9 @@ def _of_source(transaction: Transaction, source: str, told: Sequence[Batch], now
     return fresh
 
 
-def _upto(transaction: Transaction, source: str) -> int:
-    found = transaction.rows("ingest.source", source)
-    return int(found[0][0]) if found else 0
+def _known(transaction: Transaction, sources: Sequence[str]) -> dict[str, int]:
+    found = transaction.among("ingest.sources", sources) if sources else []
+    return {str(source): int(upto) for source, upto in found}
 
 
 def _filled(transaction: Transaction, source: str, number: int) -> bool:

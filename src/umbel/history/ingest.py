@@ -100,6 +100,8 @@ class _Writing:
         self._minutes: dict[int, tuple[int, int]] = {}
         self._before: dict[str, tuple[Any, ...]] = {}
         self._flows = FlowCounts()
+        self._known = 0
+        """The greatest seq of a job that was there before."""
 
     def write(self, batches: Sequence[Batch]) -> None:
         """Write what *batches*, all new, tell."""
@@ -123,7 +125,9 @@ class _Writing:
             self._old[record.id] = record
             self._before[record.id] = _given(record)
         missing = [job_id for job_id in ids if job_id not in self._old]
-        seqs = dict(zip(missing, self._counters.take("seq", len(missing)), strict=True))
+        taken = self._counters.take("seq", len(missing))
+        self._known = taken.start - 1
+        seqs = dict(zip(missing, taken, strict=True))
         failing = [self._old[each.event.id].seq for each in sights if each.error_id and each.event.id in self._old]
         failed = failed_before(self._transaction, failing)
         counts = ErrorCounts()
@@ -220,7 +224,9 @@ class _Writing:
         many("ingest.change_jobs", [_changing(record) for record in self._old.values()])
         given = [_given(record) for record in self._old.values()]
         many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
-        many("ingest.bodies", [_body_row(seq, body) for seq, body in sorted(self._bodies.items())])
+        bodies = [_body_row(seq, body) for seq, body in sorted(self._bodies.items())]
+        many("ingest.new_bodies", [row for row in bodies if row[0] > self._known])
+        many("ingest.bodies", [row for row in bodies if row[0] <= self._known])
         many("ingest.put_attempts", list(self._attempts.values()))
         self._flows.enter_all(changed)
         self._flows.save(self._transaction, self._now)
@@ -243,7 +249,9 @@ class _Writing:
             pairs = [(self._naming("path", path), arguments.hashed(value)) for path, value in leaves.items()]
             rows += [(path, value, seq) for path, value in pairs]
             told[seq].pairs = msgspec.msgpack.encode(pairs) if pairs else None
-        self._transaction.many("ingest.put_args", sorted(rows))
+        rows.sort()
+        self._transaction.many("ingest.new_args", [row for row in rows if row[2] > self._known])
+        self._transaction.many("ingest.put_args", [row for row in rows if row[2] <= self._known])
 
 
 def _body_row(seq: int, body: Body) -> list[Any]:

@@ -8,6 +8,10 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id = any($1::text[])
 
+-- name: sources
+-- $1 sources; answers them with their greatest numbers
+select id, upto from source where id = any($1::text[])
+
 -- name: names
 -- $1 names of the sort $2; answers them with their ids
 select name, id from name where sort = $2 and name = any($1::text[])
@@ -25,11 +29,19 @@ select task_id, parameters from signature where task_id = any($1::int8[])
 select seq, n from attempt where seq = any($1::int8[]) and error_id is not null
 
 -- name: rollups
--- $1 buckets of the span $2; answers their rows for the tasks $3, of which 0 stands for all queues
+-- $1 buckets, each times 100,000 and its span; answers their rows for the tasks $2, of which 0 stands for all queues
 select
-    task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
-from rollup where span = $2 and bucket = any($1::int8[])
-    and task_id = any($3::int8[])
+    r.span, r.task_id, r.queue_id, r.bucket, r.sent, r.succeeded, r.failed, r.retried, r.revoked, r.dead, r.waits,
+    r.runs
+from unnest($1::int8[]) as wanted (value) cross join rollup r
+where r.span = wanted.value % 100000 and r.bucket = wanted.value / 100000 and r.task_id = any($2::int8[])
+
+-- name: put_sources
+-- source, its greatest number, its worker, events that it dropped since the last time, now
+insert into source (id, upto, worker_id, dropped, seen)
+select * from unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::float8[])
+on conflict (id) do update set upto = excluded.upto, dropped = source.dropped + excluded.dropped, seen = excluded.seen,
+    worker_id = case when excluded.worker_id > 0 then excluded.worker_id else source.worker_id end
 
 -- name: put_names
 -- id, sort, name
@@ -85,6 +97,14 @@ from unnest(
 )
 where job.seq = new.seq
 
+-- name: new_bodies
+-- seq, attempt, envelope, args, kwargs, headers, result, pairs: of new jobs. To look for rows that are there already
+-- would cost as much again
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+select * from unnest(
+    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[]
+)
+
 -- name: bodies
 -- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
 insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
@@ -113,6 +133,11 @@ on conflict (seq, n) do update set
     run_ms = excluded.run_ms, wait_ms = excluded.wait_ms, error_id = excluded.error_id, error = excluded.error,
     message = excluded.message, traceback = excluded.traceback
 where excluded.level > attempt.level or (excluded.level = attempt.level and excluded.at < attempt.at)
+
+-- name: new_args
+-- path, value, seq: of new jobs
+insert into arg (path_id, value, seq)
+select * from unnest($1::int8[], $2::int8[], $3::int8[])
 
 -- name: put_args
 -- path, value, seq

@@ -7,16 +7,6 @@ select name, value from counter
 -- $1 a counter, $2 its value
 update counter set value = $2 where name = $1
 
--- name: source
--- $1 a source; answers its greatest number
-select upto from source where id = $1
-
--- name: put_source
--- $1 source, $2 its greatest number, $3 its worker, $4 events that it dropped since the last time, $5 now
-insert into source (id, upto, worker_id, dropped, seen) values ($1, $2, $3, $4, $5)
-on conflict (id) do update set upto = excluded.upto, dropped = source.dropped + excluded.dropped, seen = excluded.seen,
-    worker_id = case when excluded.worker_id > 0 then excluded.worker_id else source.worker_id end
-
 -- name: gap
 -- $1 source, $2 number; answers the gap that the number is in
 select first, last, at, opening from gap where source = $1 and first <= $2 and last >= $2

@@ -8,6 +8,10 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id in (select value from json_each($1))
 
+-- name: sources
+-- $1 sources; answers them with their greatest numbers
+select id, upto from source where id in (select value from json_each($1))
+
 -- name: names
 -- $1 names of the sort $2; answers them with their ids
 select name, id from name where sort = $2 and name in (select value from json_each($1))
@@ -25,11 +29,18 @@ select task_id, parameters from signature where task_id in (select value from js
 select seq, n from attempt where seq in (select value from json_each($1)) and error_id is not null
 
 -- name: rollups
--- $1 buckets of the span $2; answers their rows for the tasks $3, of which 0 stands for all queues
+-- $1 buckets, each times 100,000 and its span; answers their rows for the tasks $2, of which 0 stands for all queues
 select
-    task_id, queue_id, bucket, sent, succeeded, failed, retried, revoked, dead, waits, runs
-from rollup where span = $2 and bucket in (select value from json_each($1))
-    and task_id in (select value from json_each($3))
+    r.span, r.task_id, r.queue_id, r.bucket, r.sent, r.succeeded, r.failed, r.retried, r.revoked, r.dead, r.waits,
+    r.runs
+from json_each($1) as wanted cross join rollup r
+where r.span = wanted.value % 100000 and r.bucket = wanted.value / 100000 and r.task_id in (select value from json_each($2))
+
+-- name: put_sources
+-- source, its greatest number, its worker, events that it dropped since the last time, now
+insert into source (id, upto, worker_id, dropped, seen) values ($1, $2, $3, $4, $5)
+on conflict (id) do update set upto = excluded.upto, dropped = source.dropped + excluded.dropped, seen = excluded.seen,
+    worker_id = case when excluded.worker_id > 0 then excluded.worker_id else source.worker_id end
 
 -- name: put_names
 -- id, sort, name
@@ -65,6 +76,11 @@ update job set
     flow_id = $9, root_id = $10, parent_id = $11, retry_of = $12, schedule = $13
 where seq = $1
 
+-- name: new_bodies
+-- seq, attempt, envelope, args, kwargs, headers, result, pairs: of new jobs
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
 -- name: bodies
 -- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
 insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
@@ -88,6 +104,10 @@ on conflict (seq, n) do update set
     run_ms = excluded.run_ms, wait_ms = excluded.wait_ms, error_id = excluded.error_id, error = excluded.error,
     message = excluded.message, traceback = excluded.traceback
 where excluded.level > attempt.level or (excluded.level = attempt.level and excluded.at < attempt.at)
+
+-- name: new_args
+-- path, value, seq: of new jobs
+insert into arg (path_id, value, seq) values ($1, $2, $3)
 
 -- name: put_args
 -- path, value, seq
