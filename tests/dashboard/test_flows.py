@@ -143,6 +143,35 @@ async def test_a_flow_goes_on_where_it_failed_after_a_look_at_what_would_run(sta
         assert (await read(client, f"/flows/{new}"))["flow"]["state"] == "succeeded"
 
 
+async def test_all_of_a_flow_runs_again_after_a_look_at_it_and_both_flows_name_each_other(stage: Stage) -> None:
+    tasks = parcels(stage)
+    handle = await chord(group(tasks["label"].s(n) for n in range(2)), tasks["pack"].s()).adelay()
+    await stage.arun(handle.id)
+    async with stage.browsing() as client:
+        told = await read(client, f"/flows/{handle.id}?again=true")
+        assert [(job["task"], job["count"]) for job in told["repeating"]["jobs"]] == [
+            ("shop.label", 2),
+            ("shop.pack", 1),
+        ]
+        page = await client.get(f"/flows/{handle.id}?again=true")
+        assert f'name="action" value="{told["action"]}"' in page.text
+        asked = {"flow": handle.id, "action": told["action"]}
+        dry = (await client.post("/api/v1/flows/repeat", json={**asked, "dry_run": True})).json()
+        assert (dry["count"], dry["ids"]) == (3, [])
+        done, twice = [(await client.post("/api/v1/flows/repeat", json=asked)).json() for _ in range(2)]
+        (new,) = done["ids"]
+        assert (twice["ids"], done["page"]) == ([new], f"/flows/{new}")
+        running = await read(client, f"/flows/{new}?again=true")
+        assert "has not ended" in running["repeating"]["refused"]
+    await stage.arun(f"{new[:28]}00000004")
+    async with stage.browsing() as client:
+        old, repeated = await read(client, f"/flows/{told['flow']['id']}"), await read(client, f"/flows/{new}")
+        assert (old["repeats"], repeated["origin"], repeated["rest"]) == ([new], old["flow"]["id"], False)
+        assert repeated["flow"]["state"] == "succeeded"
+        assert "Runs again" in (await client.get(f"/flows/{new}")).text
+        assert told["action"] != old["action"]  # the next click is another act
+
+
 async def test_names_are_shown_and_never_obeyed(stage: Stage) -> None:
     wicked = '<script>alert(1)</script>"\u202e'
 

@@ -1,4 +1,4 @@
-"""Flows: `app.flows` lists what runs and ran, shows it as a graph, revokes it, and retries what failed."""
+"""Flows: `app.flows` lists what runs and ran, shows it as a graph, revokes it, retries what failed, and repeats it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import msgspec
 from umbel.asking import Source
 from umbel.canvas import drawing, plan
 from umbel.canvas.boxes import Box, boxes
+from umbel.canvas.repeating import Keeper, Repeat, repeat, whole
 from umbel.canvas.rerun import Again, Asked, Begin, Find, Read, Rerun, Terms, rerun
 from umbel.canvas.seams import Place
 from umbel.canvas.send import flow_store
 from umbel.canvas.tally import Tally, tally
 from umbel.contracts.flows import FlowStore
 from umbel.engines.operation import adrive, drive
+from umbel.exceptions import FlowError
 from umbel.model.flow import FlowState, FlowView, Progress
-from umbel.model.ids import flow_of
+from umbel.model.ids import flow_of, new_id
 from umbel.options import When, moment
 from umbel.result import AsyncResult
 
@@ -103,6 +105,31 @@ class Retried:
         return f"<{type(self).__name__}: {self.id} of {self.of}, {len(self.jobs)} jobs>"
 
 
+class Repeated:
+    """The flow *id*, which is the flow *of* from its first step; *jobs* are all of its jobs, with the ids they had."""
+
+    def __init__(self, made: Repeat, source: Source) -> None:
+        """Made by `Flows.repeat`."""
+        self.id = made.id
+        self.of = made.of
+        self.jobs: list[Again] = made.jobs
+        self._last = made.last
+        self._source = source
+
+    @property
+    def results(self) -> list[AsyncResult[Any]]:
+        """The handles of the jobs that no other one waits for."""
+        return [AsyncResult(job_id, self._source, flow=self.id) for job_id in self._last]
+
+    @property
+    def result(self) -> AsyncResult[Any]:
+        """The handle of the last of them: of a chain or chord that is the only one."""
+        return self.results[-1]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id} of {self.of}, {len(self.jobs)} jobs>"
+
+
 class Flows:
     """The flows of the app's broker. A job's id will do for the flow's, unless it was given one of its own.
 
@@ -159,6 +186,44 @@ class Flows:
         steps = rerun(flow, self._terms(dry_run, expires))
         return self._retried(await adrive(steps, lambda asked: self._aanswer(store, asked)))
 
+    def repeat(self, flow: str, history: Keeper, *, dry_run: bool = False, action: str = "") -> Repeated:
+        """Start *flow*, which has ended, anew from its first step, as a new flow: all of its jobs run again.
+
+        They have the arguments that *history* recorded them with (`umbel.history.open_history`), start at once, and
+        expire no more; of a retry all of the flow is meant that was retried. With *dry_run* nothing is started. What is
+        asked twice with the same *action*, the name of one deliberate act, is started once.
+
+        Raises `FlowError` when it runs, or *history* has not all of its jobs as they were sent; and `HistoryError`.
+        """
+        store = self._store
+        _must_have_ended(store.flow(flow_of(flow), None))
+        kept = whole(history, flow)
+        _must_have_ended(store.flow(kept.id, None))
+        made, begin = repeat(kept, action or new_id(), self._terms(False, None))
+        if not dry_run:
+            store.start(begin.flow, iter(begin.jobs))
+            self._begun(begin)
+        return Repeated(made, cast("Source", self._host))
+
+    async def arepeat(self, flow: str, history: Keeper, *, dry_run: bool = False, action: str = "") -> Repeated:
+        """The async twin of `repeat`; *history* is read in a thread."""
+        import asyncio  # a producer without a loop has no use for it
+
+        store = self._store
+        _must_have_ended(await store.aflow(flow_of(flow), None))
+        kept = await asyncio.to_thread(whole, history, flow)
+        _must_have_ended(await store.aflow(kept.id, None))
+        made, begin = await asyncio.to_thread(repeat, kept, action or new_id(), self._terms(False, None))
+        if not dry_run:
+            await store.astart(begin.flow, iter(begin.jobs))
+            self._begun(begin)
+        return Repeated(made, cast("Source", self._host))
+
+    def _begun(self, begin: Begin) -> None:
+        self._started(begin)
+        if self._host.teller is not None:
+            self._host.teller.sent([job for node, job in begin.jobs if not node])
+
     def _revoked(self, flow: str, now: bool) -> bool:
         if now and self._host.teller is not None:
             self._host.teller.ended_flow(flow, "", "revoked")
@@ -202,6 +267,11 @@ class Flows:
 
     def _queues(self, queues: Sequence[str]) -> Sequence[str]:
         return tuple(queues) or (self._host.conf.task_default_queue,)
+
+
+def _must_have_ended(view: FlowView | None) -> None:
+    if view is not None and view.ended is None:
+        raise FlowError(f"flow {view.id} has not ended: only one that has is repeated")
 
 
 def _info(view: FlowView) -> FlowInfo:

@@ -21,6 +21,7 @@ from umbel.exceptions import DecodeError, FlowError
 from umbel.model.flow import Flow, FlowView, Input, Join, Node, Page, Part, Standing
 from umbel.model.ids import derived_flow_id, flow_of, member_id
 from umbel.model.job import Job
+from umbel.retelling import RETRY_OF
 from umbel.wire import values
 from umbel.wire.envelope import Envelope, decode, pack
 from umbel.wire.flow import MAX_KEPT_BYTES, decode_cause
@@ -29,6 +30,8 @@ PAGE: Final = 1000
 """How many inputs of a node are read at once."""
 NODES: Final = 32
 """Of how many nodes."""
+REST_OF: Final = "umbel_rest_of"
+"""The header that names the flow of which a rerun is what was left."""
 
 
 class Find(msgspec.Struct, frozen=True):
@@ -116,12 +119,13 @@ def rerun(flow: str, terms: Terms) -> Operation[Asked, Rerun]:
     for each in lost:
         if each.envelope.task == AWAIT:
             inner += yield from _replacement(each, terms)
-    begin = Begin(_flow(new, view, lost, terms), [(each.part.needs, _job(each, new, terms)) for each in lost], inputs)
+    jobs = [(each.part.needs, _job(each, view.id, new, terms)) for each in lost]
+    begin = Begin(_flow(new, view, lost, terms), jobs, inputs)
     if not terms.dry:
         yield begin
-    jobs = [Again(each.id, each.was, each.envelope.task, each.queue) for each in lost]
-    jobs += [job for one in inner for job in one.jobs]
-    return Rerun(new, view.id, jobs, len(inputs) + sum(one.kept for one in inner), _last(lost))
+    again = [Again(each.id, each.was, each.envelope.task, each.queue) for each in lost]
+    again += [job for one in inner for job in one.jobs]
+    return Rerun(new, view.id, again, len(inputs) + sum(one.kept for one in inner), _last(lost))
 
 
 def next_id(flow: str) -> str:
@@ -230,11 +234,12 @@ def _flow(new: str, view: FlowView, lost: Collection[_Lost], terms: Terms) -> Fl
     return Flow(new, view.home, tuple(nodes), plan.encode(places), terms.ttl, terms.expires)
 
 
-def _job(lost: _Lost, new: str, terms: Terms) -> Job:
+def _job(lost: _Lost, old: str, new: str, terms: Terms) -> Job:
     """The job as it is sent again: at once, for moments that were meant for the first time have passed."""
     envelope = msgspec.structs.replace(
         lost.envelope,
         part=msgspec.structs.replace(lost.part, flow=new),
+        headers={**(lost.envelope.headers or {}), RETRY_OF: lost.was, REST_OF: old},
         created=terms.now,
         origin=process.origin,
         eta=None,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.contracts.history import Transaction
+from umbel.history import kept_flows
 from umbel.history.jobs import job_rows, seconds
 from umbel.history.labels import Labels
 from umbel.history.states import name_of
@@ -121,7 +122,8 @@ def flow(transaction: Transaction, labels: Labels, flow_id: str) -> FlowView | N
         return None
     # Its own events may be lost; its jobs name it all the same.
     found = _flow(transaction, rows[0] if rows else (flow_id, "", None, None, "unknown", None, None, 0.0))
-    return msgspec.structs.replace(found, jobs=jobs)
+    origin, repeats = kept_flows.origin(transaction, flow_id), kept_flows.repeats(transaction, flow_id)
+    return msgspec.structs.replace(found, jobs=jobs, origin=origin, repeats=repeats)
 
 
 def gaps(transaction: Transaction, now: float) -> tuple[Gap, ...]:

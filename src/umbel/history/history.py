@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal, TypeVar
 
+from umbel.canvas.repeating import MAX_JOBS, KeptFlow, KeptJob
 from umbel.contracts.history import Archive, Transaction
-from umbel.history import boards, bulk, charts, groups, jobs
+from umbel.history import boards, bulk, charts, groups, jobs, kept_flows
 from umbel.history.bounds import short, text
 from umbel.history.depths import Depths, depths
 from umbel.history.gauge import Gauge
@@ -201,6 +202,22 @@ class History:
     def flow(self, flow_id: str) -> FlowView | None:
         """One flow with its jobs."""
         return self._read(lambda step: boards.flow(step, self._labels, flow_id))
+
+    def kept_flow(self, flow: str) -> KeptFlow | None:
+        """What the flow with the id *flow*, or that of a job, consisted of: `app.flows.repeat` runs it again.
+
+        None if it is not known; of one with more than 100,000 jobs not all are read.
+        """
+        found = self._read(lambda step: kept_flows.head(step, flow))
+        if found is None:
+            return None
+        kept: list[KeptJob] = []
+        after: int | None = 0
+        while after is not None and len(kept) <= MAX_JOBS:
+            place = self._read(partial(kept_flows.page, labels=self._labels, flow=found.id, after=after))
+            kept += place.jobs
+            after = place.after
+        return KeptFlow(found.id, found.state, found.total, kept)
 
     def standing(self) -> Standing:
         """How the history itself is: its size, what it lacks, and when it was last written; cheap enough for each page.

@@ -337,7 +337,10 @@ class ScheduleRun(msgspec.Struct, frozen=True):
 
 
 class FlowView(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow; *states* counts its jobs, also those whose records are gone. *seen* is when it was last heard of."""
+    """A flow; *states* counts its jobs, also those whose records are gone. *seen* is when it was last heard of.
+
+    *origin* is the flow that it repeats or goes on from; *repeats* are those that do so with it, the newest first.
+    """
 
     id: str
     name: str
@@ -349,6 +352,8 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, int]
     seen: float
     jobs: tuple[JobRow, ...] = ()
+    origin: str | None = None
+    repeats: tuple[str, ...] = ()
 
 
 class Gap(msgspec.Struct, frozen=True):

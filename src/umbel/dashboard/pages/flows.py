@@ -6,6 +6,7 @@ The engine is the truth about a flow while it knows it; what it has forgotten is
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -86,10 +87,11 @@ class Flows(msgspec.Struct, frozen=True):
 
 
 class FlowAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The flow *id*, or that of a job of it; with *preview* also what a retry would run."""
+    """The flow *id*, or that of a job of it; with *preview* also what a retry would run, with *again* what a repeat."""
 
     id: Annotated[str, msgspec.Meta(max_length=255)]
     preview: bool = False
+    again: bool = False
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -104,10 +106,29 @@ class Preview(msgspec.Struct, frozen=True):
     refused: str = ""
 
 
+class Runs(msgspec.Struct, frozen=True):
+    """*count* jobs of one *task* that would run on *queue*."""
+
+    task: str
+    queue: str
+    count: int
+
+
+class Repeating(msgspec.Struct, frozen=True):
+    """A repeat of the flow *of* that was not started: all its *count* jobs would run. *refused* says why it cannot."""
+
+    of: str = ""
+    jobs: tuple[Runs, ...] = ()
+    count: int = 0
+    refused: str = ""
+
+
 class FlowPage(msgspec.Struct, frozen=True, kw_only=True):
     """One flow: its graph, and its newest jobs. *drawing* says where its nodes are drawn; None if there is none.
 
     *states* counts its jobs as the history knows them. *retried* is the id of the flow that goes on where it failed,
+    *repeats* are those that run all of it again, the newest first; *origin* is the flow that it repeats or, if it is
+    the *rest* of one, goes on from. *action* is what a repeat takes as its action, so that two clicks are one.
     *trouble* says who cannot tell, and why.
     """
 
@@ -118,6 +139,11 @@ class FlowPage(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[JobRow, ...]
     retried: str | None
     preview: Preview | None
+    repeating: Repeating | None = None
+    repeats: tuple[str, ...] = ()
+    origin: str | None = None
+    rest: bool = False
+    action: str = ""
     trouble: tuple[str, ...] = ()
 
 
@@ -153,14 +179,22 @@ async def show_one(visit: Visit, asked: FlowAsked) -> FlowPage:
     if graph is not None:
         row = msgspec.structs.replace(row, total=graph.total, done=graph.done, failed=graph.failed)
     failed = graph is not None and graph.info.ended is not None and graph.info.state != "succeeded"
+    kin, origin = (view.repeats, view.origin) if view is not None else ((), None)
+    later = next_id(flow_id)
+    repeats = tuple(each for each in kin if each != later)
     return FlowPage(
         flow=row,
         nodes=nodes_of_jobs(flow_id, jobs) if graph is None else nodes_of(graph, jobs),
         drawing=None if graph is None else graph.drawing,
         states={} if view is None else view.states,
         jobs=masked(visit, jobs[:SHOWN_JOBS]),
-        retried=await _retried(visit, flow_id) if failed else None,
+        retried=later if later in kin else await _retried(visit, flow_id) if failed else None,
         preview=await _preview(visit, flow_id) if asked.preview and visit.may("flows.retry") else None,
+        repeating=await _repeating(visit, flow_id) if asked.again and visit.may("flows.retry") else None,
+        repeats=repeats,
+        origin=origin,
+        rest=origin is not None and next_id(origin) == flow_id,
+        action=" ".join((flow_id, *repeats[:1])),
         trouble=tuple(each for each in (silent, blank) if each),
     )
 
@@ -224,6 +258,15 @@ async def _preview(visit: Visit, flow_id: str) -> Preview:
     except FlowError as error:
         return Preview(refused=str(error))
     return Preview(tuple(found.jobs[:SHOWN_AGAIN]), len(found.jobs), found.kept)
+
+
+async def _repeating(visit: Visit, flow_id: str) -> Repeating:
+    try:
+        found = await visit.app.flows.arepeat(flow_id, visit.history, dry_run=True)
+    except FlowError as error:
+        return Repeating(refused=str(error))
+    counts = Counter((job.task, job.queue) for job in found.jobs)
+    return Repeating(found.of, tuple(Runs(*place, n) for place, n in counts.items())[:SHOWN_AGAIN], len(found.jobs))
 
 
 def _row(flow_id: str, view: FlowView | None, info: FlowInfo | None) -> FlowRow:

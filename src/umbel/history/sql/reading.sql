@@ -170,6 +170,26 @@ select seq, id, task_id, queue_id, worker_id, state, attempt, crashes, priority,
     wait_ms, run_ms, error_id, flow_id, retry_of, progress, change
 from job where flow_id = $1 order by seq desc limit $2
 
+-- name: flow_of_job
+-- $1 id of a job; answers its flow
+select flow_id from job where id = $1 and flow_id is not null
+
+-- name: flow_kept
+-- $1 flow, $2 seq, $3 how many; its jobs behind that seq with what they can be sent again with
+select j.seq, j.id, j.task_id, j.queue_id, b.envelope from job j left join job_body b on b.seq = j.seq
+where j.flow_id = $1 and j.seq > $2 order by j.seq limit $3
+
+-- name: flow_origin
+-- $1 flow; answers the flow of the job that its first one repeats
+select j.flow_id from job j
+where j.id = (select f.retry_of from job f where f.flow_id = $1 order by f.seq limit 1) and j.flow_id is not null
+
+-- name: flow_repeats
+-- $1 flow, $2 how many; answers the flows of jobs that repeat its first one
+select j.flow_id from job j
+where j.retry_of = (select f.id from job f where f.flow_id = $1 order by f.seq limit 1) and j.flow_id is not null
+order by j.seq desc limit $2
+
 -- name: gaps
 -- $1 found before, $2 how many; those that were not closed, the newest first
 select source, first, last, at, opening, closed from gap where closed is null and at <= $1 order by at desc limit $2

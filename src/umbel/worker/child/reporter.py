@@ -271,6 +271,8 @@ class Reporter:
         if envelope is None:
             return b""
         body.update(self.teller.described(envelope))
+        if envelope.replaced:
+            return b""  # what it was when it was sent has been told: it is sent again as that
         return self.teller.sealed(envelope.task, delivery.envelope)
 
     def _started(self, journal: Journal, subject: tuple[Delivery, RunningJob], at: float, tell: bool) -> Event | None:
