@@ -83,6 +83,12 @@ def position(connection: sa.Connection) -> int:
     return _last(connection, LETTERS.name)
 
 
+def has_more(connection: sa.Connection, box: str, after: int) -> bool:
+    """Whether there is a letter in *box* above *after*, expired or not: all that who listens asks while none is."""
+    found = sa.select(LETTERS.c.number).where(LETTERS.c.box == box, LETTERS.c.number > after)
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def hear(connection: sa.Connection, box: str, after: int, now: int, most: int) -> list[tuple[int, bytes]]:
     """Numbers and messages of *box* above *after* that have not expired by *now*, up to *most*."""
     mine = (LETTERS.c.box == box, LETTERS.c.number > after, LETTERS.c.expires > now)

@@ -64,4 +64,6 @@ class SqlMailbox:
         return step
 
     def _heard(self, connection: Connection, box: str, after: int) -> list[Letter]:
+        if not sql_letters.has_more(connection, box, after):
+            return []
         return [Letter(*row) for row in sql_letters.hear(connection, box, after, self._now(connection), MAX_HEARD)]
