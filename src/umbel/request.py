@@ -89,6 +89,8 @@ class Request(Circumstances):
     """What it has said, if it has."""
     began: float = 0.0
     """When the run began, by ``time.perf_counter``."""
+    received: float = 0.0
+    """The unix time at which its process received the job; 0 if it runs in place."""
     completing: bool = False
     """Whether `complete_in` was carried out; its transaction may be open yet, or undone."""
     follow_ups: tuple[Job, ...] = ()

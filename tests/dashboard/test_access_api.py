@@ -26,6 +26,8 @@ from umbel.dashboard.page import Nothing
 from umbel.dashboard.routes import ACTIONS, PAGES, SHOWN
 from umbel.dashboard.site import site
 from umbel.dashboard.station import Station
+from umbel.worker.supervisor.health import Verdict
+from umbel.worker.supervisor.health_server import HealthServer
 
 ABSURD = ("99999999999999999999999999", "-1", "0", "1e999", "nan", "\x00", "x" * 5_000, "\u202e\u2028", "' OR 1=1 --")
 BODIES: tuple[tuple[bytes, str], ...] = (
@@ -170,6 +172,18 @@ async def test_big_integers_come_through_exactly(stage: Stage) -> None:
         page = await client.get(f"/jobs/{job.id}")
     assert str(number) in told.text
     assert str(number) in page.text
+
+
+async def test_without_prometheuss_client_both_who_give_out_metrics_say_what_to_install(
+    caller: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.dashboard.exporting.installed", lambda: False)
+    told = await caller.get("/metrics")
+    server = HealthServer(("", 0), lambda: Verdict(True, True))
+    head, _, body = (await server.metrics()).partition(b"\r\n\r\n")
+    assert (told.status_code, head.split()[1]) == (501, b"501")
+    assert told.content.strip() == body.strip()
+    assert b'pip install "umbel[prometheus]"' in body
 
 
 async def test_autoscalers_are_told_the_backlog_and_scrapers_the_metrics(caller: httpx.AsyncClient) -> None:

@@ -12,6 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
+# Imported here: else a thread imports one of them while pytest rewrites another.
+import umbel.brokers.postgres
+import umbel.brokers.redis
+import umbel.brokers.sqlite
+import umbel.stores.postgres
+import umbel.stores.redis
+import umbel.stores.sqlite  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from tests.system.harness import eventually
 from umbel import Context, Graph, Umbel, chord, group
 from umbel.canvas.repeating import KeptFlow

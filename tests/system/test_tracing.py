@@ -112,8 +112,8 @@ def test_a_job_is_one_trace_from_its_call_to_its_end(spans: Spans) -> None:
     assert len(traces) == 4
     for names in (sorted(span.name for span in found) for found in traces.values()):
         assert names in (
-            ["create add", "inner", "process add", "send default"],
-            ["create aadd", "inner", "process aadd", "send default"],
+            ["create add", "inner", "process add", "receive default", "send default"],
+            ["create aadd", "inner", "process aadd", "receive default", "send default"],
         )
     assert spans.orphans() == []
 
@@ -142,6 +142,31 @@ def test_spans_tell_what_the_conventions_ask_for(spans: Spans) -> None:
     assert ran.parent is not None
     assert ran.parent.span_id == ids(created)[1]
     assert [link.context.span_id for link in ran.links] == [ids(created)[1]]
+
+
+def test_between_queue_and_run_a_job_is_received(spans: Spans) -> None:
+    with worker(spans.app, threads=1):
+        result = spans.stumble.delay()
+        assert result.get(timeout=SECONDS) == 3
+    received, ran = spans.named("receive default"), spans.named("process stumble")
+    (created,) = spans.named("create stumble")
+    assert [span.kind for span in received] == [SpanKind.CLIENT] * 3
+    for arrival, run in zip(received, ran, strict=True):
+        assert arrival.parent is not None
+        assert arrival.parent.span_id == ids(created)[1]
+        assert [link.context.span_id for link in arrival.links] == [ids(created)[1]]
+        assert None not in (arrival.start_time, arrival.end_time, run.start_time)
+        assert (created.end_time or 0) <= (arrival.start_time or 0) <= (arrival.end_time or 0)
+        assert (arrival.end_time or 0) - 10**9 < (run.start_time or 0)
+    told = dict(received[0].attributes or {})
+    assert str(told.pop("messaging.client.id")).startswith("umbel@")
+    assert told == {
+        "messaging.system": "umbel",
+        "messaging.operation.name": "receive",
+        "messaging.operation.type": "receive",
+        "messaging.destination.name": "default",
+        "messaging.message.id": result.id,
+    }
 
 
 def test_the_trace_and_the_baggage_of_the_caller_go_on_in_the_worker(spans: Spans) -> None:

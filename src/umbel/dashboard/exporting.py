@@ -15,7 +15,9 @@ from umbel.dashboard.answering import API, problem_of
 from umbel.dashboard.gate import Gate
 from umbel.dashboard.openapi import described
 from umbel.dashboard.station import Station
+from umbel.telemetry.availability import installed
 from umbel.telemetry.metrics import aexposition
+from umbel.worker.reading import CURE
 
 METRICS: Final = "/metrics"
 FRESH_SECONDS: Final = 2.0
@@ -42,6 +44,8 @@ class Exports:
 
         try:
             await self._gate.admit(request, "jobs.view", changing=False)
+            if not installed():
+                return PlainTextResponse(f"{CURE}\n", 501)
             page, kind = await self._station.shared("metrics", FRESH_SECONDS, make)
         except Exception as error:  # noqa: BLE001 - each becomes an answer
             return _refused(error)

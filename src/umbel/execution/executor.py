@@ -42,7 +42,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     """A delivery that may be run: its envelope is decoded and its task is known here.
 
     *args* are the arguments if they are not those of the envelope: what a flow gives comes before them. With an
-    *ending* the task does not run any more: its hooks are told.
+    *ending* the task does not run any more: its hooks are told. *received* is the unix time at which it came here.
     """
 
     delivery: Delivery
@@ -50,6 +50,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     task: AnyTask
     args: msgspec.Raw | None = None
     ending: Failed | None = None
+    received: float = 0.0
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +130,7 @@ class Executor:
         if ending is None:
             if task is None:
                 return Finished(delivery, Parked(envelope.task), envelope.task)
-            return Run(delivery, envelope, task)
+            return Run(delivery, envelope, task, received=now)
         if isinstance(ending, Failed) and delivery.counts.doom and task is not None and task.hooks:
             return Run(delivery, envelope, task, ending=ending)
         told = errbacks(delivery, envelope, ending.failure, now) if isinstance(ending, Failed) else ()
@@ -256,6 +257,7 @@ class Executor:
             return Failed(capture(error), dead=True)
         request = Request(task, run.delivery, run.envelope, args, kwargs, self._hostname)
         request.desk, request.notebook, request.began = self.desk, self.notebook, began
+        request.received = run.received
         running.set(request)
         if self.track_started if task.track_started is None else task.track_started:
             started(request)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Final
 
 from umbel.worker.reading import Exporter, Reading
-
-CURE: Final = "metrics need a package that is not installed here: pip install 'umbel[prometheus]'"
 
 
 def installed() -> bool:

@@ -16,8 +16,8 @@ from umbel.exceptions import ImproperlyConfigured, UmbelError
 from umbel.history.history import History
 from umbel.model import presence
 from umbel.model.presence import Presence
-from umbel.telemetry.availability import CURE, installed
-from umbel.worker.reading import QueueReading, read_queues
+from umbel.telemetry.availability import installed
+from umbel.worker.reading import CURE, QueueReading, read_queues
 
 ANSWER_SECONDS: Final = 5.0
 """How long broker and history may take together."""

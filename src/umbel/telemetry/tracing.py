@@ -31,6 +31,7 @@ Parenting = Literal["child", "link"]
 FLUSH_MILLISECONDS: Final = 5_000
 """How long, at the end of a process, the exporter may take for what is left."""
 MAX_LINKS: Final = 128
+NANOSECONDS: Final = 1_000_000_000
 _logger: Final = logging.getLogger("umbel.telemetry")
 _UID: Final = "umbel.telemetry.tracing"
 _OPEN: Final = "umbel_open_span"
@@ -150,6 +151,8 @@ class _Tracing:
         headers = _texts(request.headers)
         caller = propagate.extract(headers, Context() if headers else contexts.get_current())
         called = trace.get_current_span(caller).get_span_context()
+        if called.is_valid and request.received:
+            self._received(request, caller, Link(called))
         apart = self._parenting == "link" and called.is_valid
         span = self._tracer.start_span(
             f"{names.PROCESS} {request.task}",
@@ -159,6 +162,26 @@ class _Tracing:
             links=[Link(called)] if called.is_valid else [],
         )
         setattr(request, _OPEN, (span, contexts.attach(trace.set_span_in_context(span, caller))))
+
+    def _received(self, request: Request, caller: Context, link: Link) -> None:
+        """From when the job came to this process to the begin of its run: what lies before, it spent in the queue."""
+        attributes: dict[str, str] = {
+            names.SYSTEM: names.UMBEL,
+            names.OPERATION: names.RECEIVE,
+            names.OPERATION_TYPE: names.RECEIVE,
+            names.DESTINATION: request.queue,
+            names.MESSAGE_ID: request.id,
+            names.CLIENT_ID: request.hostname,
+        }
+        span = self._tracer.start_span(
+            f"{names.RECEIVE} {request.queue}",
+            caller,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            links=[link],
+            start_time=int(request.received * NANOSECONDS),
+        )
+        span.end()
 
     def retried(self, request: Request, reason: object, **_: Any) -> None:
         """The run has failed and another one follows."""

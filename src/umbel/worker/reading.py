@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,9 @@ from umbel.contracts.powers import Inspector
 from umbel.exceptions import DecodeError
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
 from umbel.worker.figures import Line, Timings
+
+CURE: Final = 'metrics need a package that is not installed here: pip install "umbel[prometheus]"'
+"""What whoever asks for metrics is told where prometheus_client is missing, with status 501."""
 
 
 class QueueReading(msgspec.Struct, frozen=True, kw_only=True):

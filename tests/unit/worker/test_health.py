@@ -212,7 +212,7 @@ async def test_metrics_are_given_out_as_they_were_written() -> None:
 async def test_without_the_package_that_writes_metrics_the_endpoint_tells_the_cure() -> None:
     told = await HealthServer(("", 0), good).metrics()
     assert told.startswith(b"HTTP/1.1 501 ")
-    assert b"pip install 'umbel[prometheus]'" in told
+    assert b'pip install "umbel[prometheus]"' in told
 
 
 async def test_metrics_that_cannot_be_written_are_no_end_of_the_endpoint() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from umbel.exceptions import ImproperlyConfigured
+from umbel.worker.reading import CURE
 from umbel.worker.supervisor.health import Verdict
 
 MAX_REQUEST_BYTES: Final = 4096
@@ -22,7 +23,6 @@ MAX_CONNECTIONS: Final = 32
 MAX_SCRAPES: Final = 8
 """Who reads metrics may take long over it: so many may at a time, which leaves room for probes."""
 METRICS: Final = b"/metrics"
-CURE: Final = "metrics need a package that is not installed here: pip install 'umbel[prometheus]'"
 _TEXT: Final = "text/plain; charset=utf-8"
 _REASONS: Final = {
     200: "OK",
