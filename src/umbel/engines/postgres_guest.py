@@ -1,4 +1,4 @@
-"""Commands in a transaction of the user's own: on a connection of psycopg, of asyncpg, or of SQLAlchemy over them.
+"""Commands in a transaction of the user's own: on a connection of psycopg or asyncpg, of SQLAlchemy or of Django.
 
 The statements become part of that transaction; nothing is committed, repeated or translated here.
 """
@@ -18,7 +18,7 @@ from umbel.engines.postgres_values import Blobs, BlobsDumper
 from umbel.exceptions import ImproperlyConfigured
 
 _TEXT: Final = re.compile(r"(\$\d+)::(?!bytea)")
-_WELCOME: Final = "a connection of psycopg 3, or a Connection or Session of SQLAlchemy over it"
+_WELCOME: Final = "a connection of psycopg 3, or over it a Connection or Session of SQLAlchemy, or Django's connection"
 _AWELCOME: Final = (
     "an asynchronous connection of psycopg 3 or asyncpg, or an AsyncConnection or AsyncSession of SQLAlchemy over them"
 )
@@ -90,8 +90,16 @@ def _is_sqlalchemy(connection: object) -> bool:
     return type(connection).__module__.partition(".")[0] == "sqlalchemy" or hasattr(connection, "get_bind")
 
 
+def _is_django(connection: object) -> bool:
+    # `django.db.connection` is a proxy that tells nothing of its type.
+    return hasattr(connection, "in_atomic_block") and hasattr(connection, "ensure_connection")
+
+
 def _driver(connection: Any) -> object:
-    """What is below SQLAlchemy's connection or session, or *connection* itself."""
+    """What is below SQLAlchemy's connection or session, or below Django's, or *connection* itself."""
+    if _is_django(connection):
+        connection.ensure_connection()
+        return connection.connection
     if not _is_sqlalchemy(connection) or hasattr(connection, "run_sync"):
         return connection
     if callable(connection.connection):  # a session makes its connection when it is asked for it
