@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from tests.dashboard.browser.served import served
 from tests.dashboard.people import cookie, guarded
 from tests.dashboard.stage import Stage
+from umbel.contracts.history import Transaction
 from umbel.dashboard.live import stream
 from umbel.dashboard.live.pulse import Pulse, Watcher
 from umbel.dashboard.live.topics import TOPICS
 from umbel.dashboard.options import Options
 from umbel.dashboard.station import Station
+from umbel.history.notes import LAG, Notes
 
 DEADLINE_SECONDS = 30.0
 
@@ -175,3 +178,16 @@ def test_a_watcher_is_told_at_most_so_often_and_nothing_is_forgotten() -> None:
     watcher._due.clear()
     watcher.notice(7, 100.0 + 4 * least)
     assert watcher._due == set()
+
+
+async def test_pages_say_how_far_the_history_is_behind(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("umbel.dashboard.banners.FRESH_SECONDS", 0.0)
+    await stage.arecord()
+    async with stage.browsing() as client:
+        for lag, told in (("95.0", True), ("3.0", False)):
+            stage.archive.write(partial(_lag, lag))
+            assert ("1 min 35 s behind" in (await client.get("/jobs")).text) == told
+
+
+def _lag(seconds: str, step: Transaction) -> None:
+    Notes(step).put(LAG, seconds)

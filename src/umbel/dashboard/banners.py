@@ -6,10 +6,12 @@ import time
 from typing import Final
 
 from umbel.dashboard.station import Station
+from umbel.dashboard.wording import duration
 from umbel.exceptions import HistoryError
 from umbel.history.views import Standing
 
 FRESH_SECONDS: Final = 5.0
+BEHIND_SECONDS: Final = 30.0
 LATE_SECONDS: Final = 60.0
 """A history that was not written for so long has no recorder."""
 
@@ -27,7 +29,7 @@ async def banners(station: Station) -> tuple[str, ...]:
     own = station.recording.trouble if station.recording is not None else ""
     told = [f"Nothing is recorded here, jobs go on: {own}"] if own else []
     if isinstance(found, str):
-        return (*told, found)
+        return (*told, found[:1].upper() + found[1:])
     return (*told, *_of(found, recording=station.recording is not None, own=own))
 
 
@@ -35,6 +37,8 @@ def _of(standing: Standing, *, recording: bool, own: str) -> list[str]:
     told = [f"The history is not written: {standing.trouble}"] if standing.trouble not in ("", own) else []
     if not recording:
         told.extend(_unrecorded(standing))
+    if standing.lag is not None and standing.lag > BEHIND_SECONDS:
+        told.append(f"The history is {duration(standing.lag)} behind: what happened since is not shown yet.")
     lost = sum(gap.last - gap.first + 1 for gap in standing.gaps if not gap.opening)
     if lost:
         told.append(f"{lost} batches of events did not come: figures of that time are too low.")

@@ -8,6 +8,7 @@ from playwright.async_api import Browser, expect
 from tests.dashboard.browser.chrome import watched
 from tests.dashboard.browser.served import served
 from tests.dashboard.stage import Stage
+from umbel.history.notes import TROUBLE, Notes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,3 +36,28 @@ async def test_a_new_job_reaches_the_screen_and_the_reader_keeps_what_he_holds(c
             await expect(page.locator(f'tr:focus a[title="{first.id}"]')).to_have_count(1)
             assert [await each.is_checked() for each in await picked.all()] == [False, True]
             assert await page.locator(f'a[title="{second.id}"]').count() == 1
+
+
+async def test_a_page_opened_too_soon_gets_its_name_and_its_notices_as_they_become_known(
+    chromium: Browser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.dashboard.banners.FRESH_SECONDS", 0.1)
+
+    @stage.app.task(name="shop.pack")
+    def pack(order: int) -> int:
+        return order
+
+    job = (await pack.aapply_async((1,), countdown=3_600)).id
+    with served(stage) as address:
+        async with watched(chromium, address) as browsing:
+            page = await browsing.page(f"/jobs/{job}")
+            await expect(page.locator("#signal")).to_have_attribute("data-signal", "live")
+            await expect(page.locator("h1")).to_have_text("Job")
+            await expect(page.locator("#banners")).to_contain_text("There is no history at")
+            await stage.arecord()
+            await expect(page.locator("h1")).to_have_text("shop.pack", timeout=20_000)
+            assert await page.title() == "shop.pack · Umbel"
+            await expect(page.locator("#banners .banner")).to_have_count(0, timeout=20_000)
+            stage.archive.write(lambda step: Notes(step).put(TROUBLE, "the disk is full"))
+            await expect(page.locator("#banners")).to_contain_text("the disk is full", timeout=20_000)
+            assert await page.locator("#told").count() == 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from umbel.dashboard.banners import banners
 from umbel.dashboard.live.topics import TOPICS
 from umbel.dashboard.station import Station
 from umbel.exceptions import HistoryError
@@ -55,6 +56,11 @@ class Watcher:
         if self._due:
             self._ringing.set()
 
+    def call(self) -> None:
+        """Have him look again at all that he watches: something has changed that belongs to no topic."""
+        self._due.update(self.topics)
+        self._ringing.set()
+
     async def next(self, seconds: float) -> tuple[str, ...]:
         """The topics that have changed, as soon as there is one; none after *seconds*, and none when it is over."""
         with suppress(TimeoutError):
@@ -80,6 +86,7 @@ class Pulse:
         self._clock = clock
         self._watchers: set[Watcher] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._notices: tuple[str, ...] | None = None
 
     @property
     def watchers(self) -> int:
@@ -117,9 +124,17 @@ class Pulse:
     async def _look(self) -> None:
         while self._watchers:
             change, now = await self.newest(), self._clock()
+            noticed = await self._noticed()
             for watcher in self._watchers:
                 watcher.notice(change, now)
+                if noticed:
+                    watcher.call()
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def _noticed(self) -> bool:
+        """Whether what is to be known of the history has changed: if it is not written, it has no change to tell."""
+        before, self._notices = self._notices, await banners(self._station)
+        return before is not None and before != self._notices
 
     def _newest(self) -> int:
         return self._station.history.jobs(limit=1).change

@@ -22,6 +22,22 @@ function show(state) {
   signal.firstElementChild.textContent = WORDS[state];
 }
 
+// With the region comes what stands above it: how the page is called now, and what is to be known of the history.
+function retitle() {
+  const told = document.getElementById("told");
+  if (!told) return;
+  const [title, ...notes] = told.children;
+  const head = document.querySelector(".head h1");
+  if (head.textContent !== title.textContent) {
+    head.textContent = title.textContent;
+    document.title = `${title.textContent} · Umbel`;
+  }
+  const banners = document.getElementById("banners");
+  const words = (those) => Array.from(those, (each) => each.textContent).join("\n");
+  if (words(banners.children) !== words(notes)) banners.replaceChildren(...notes);
+  told.remove();
+}
+
 async function refresh() {
   if (running) {
     again = true;
@@ -32,6 +48,7 @@ async function refresh() {
     // A list that is full says where it is found as it is now, so that new rows push none out.
     const address = region.querySelector("[data-address]")?.dataset.address ?? location.pathname + location.search;
     await window.htmx.ajax("GET", address, { target: "#live", swap: "innerMorph" });
+    retitle();
     document.dispatchEvent(new CustomEvent("umbel:shown"));
   } finally {
     setTimeout(() => {
