@@ -67,6 +67,14 @@ def test_workers_are_asked_and_running_jobs_tell_and_are_ended_by_the_claim_stor
     assert (saying.info["current"], saying.info["total"]) == (1, 2)
     assert control.inspect(timeout=60).ping() == {"one@here": {"ok": "pong"}}
     assert "ledger_tasks.work" in control.inspect(timeout=60).registered()["one@here"]
+    waiting = stage.app.send_task("ledger_tasks.work", args=(0.0,), queue="nobody")  # held by no worker
+    active = {job["id"]: job for job in control.inspect(timeout=60).active()["one@here"]}
+    assert {job_id: job["name"] for job_id, job in active.items()} == {
+        saying.id: "ledger_tasks.say", listening.id: "ledger_tasks.watch",
+    }  # fmt: skip
+    assert active[saying.id]["worker_pid"] in [line.pid for line in stage.ledger.lines() if line.job == saying.id]
+    assert waiting.id not in active
+    assert control.inspect(timeout=60).reserved() == {"one@here": []}
     listening.revoke()  # it is told, and ends by itself
     assert listening.get(timeout=100) == 1
     saying.revoke(terminate=True)
@@ -106,6 +114,8 @@ def test_claims_in_a_database_keep_a_job_whose_child_is_killed_and_carry_orders(
         hog = stage.send("work", 300.0)
         stage.wait_started(hog)
         assert list(stage.app.control.inspect(timeout=60).ping().values()) == [{"ok": "pong"}]
+        ((running,),) = stage.app.control.inspect(timeout=60).active().values()
+        assert (running["id"], running["args"]) == (hog.id, [300.0])
         hog.revoke(terminate=True)
         with pytest.raises(TaskRevokedError):
             hog.get(timeout=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -9,7 +10,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel.app.orders import Orders, Told
-from umbel.app.seat import Seat, inspector, job_store, waited
+from umbel.app.seat import Seat, inspector, job_store, mailbox, waited
+from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.jobs import JobStore, Listed
 from umbel.contracts.powers import SessionInfo
 from umbel.exceptions import DecodeError
@@ -18,6 +20,7 @@ from umbel.model.presence import Presence
 from umbel.states import Place
 from umbel.wire import values
 from umbel.wire.envelope import decode
+from umbel.wire.letters import HELD
 
 MAX_SHOWN: Final = 1_000
 """The most jobs of one kind that are shown of a queue."""
@@ -80,6 +83,7 @@ class Inspect:
 
     async def arevoked(self) -> Replies:
         """The async twin of `revoked`."""
+        job_store(self._seat, "showing what is revoked and runs")
         held = await self._jobs_held()
         return self._shaped({node: [job.id for job, _ in jobs if job.counts.doom] for node, jobs in held.items()})
 
@@ -194,6 +198,8 @@ class Inspect:
 
     async def _jobs_held(self) -> dict[str, list[tuple[Listed, Child]]]:
         """The jobs that each node holds, with the child that does."""
+        if Power.JOBS not in powers_of(self._seat.broker):
+            return await self._jobs_told()
         jobs = job_store(self._seat, "showing what runs")
         children = {child.session: child for child in await self._children(started=True)}
         held: dict[str, list[tuple[Listed, Child]]] = {child.node: [] for child in children.values()}
@@ -202,6 +208,21 @@ class Inspect:
                 child = children.get(job.session)
                 if child is not None:
                     held[child.node].append((job, child))
+        return held
+
+    async def _jobs_told(self) -> dict[str, list[tuple[Listed, Child]]]:
+        """The same where the broker knows only who holds which ids: children tell what these jobs are.
+
+        A child that does not answer in time may hold them yet: what its last heartbeat told is shown.
+        """
+        mailbox(self._seat, "showing what runs")
+        asked = (self._children(started=True), self._orders.ask(HELD, {}, self._to, self._timeout))
+        children, told = await asyncio.gather(*asked)
+        jobs = _jobs_of(told)
+        held: dict[str, list[tuple[Listed, Child]]] = {child.node: [] for child in children}
+        for child in children:
+            mine = jobs.get((child.node, child.presence.child), _last_known(child))
+            held[child.node] += [(mine[job_id], child) for job_id in child.held if job_id in mine]
         return held
 
     async def _children(self, *, started: bool) -> list[Child]:
@@ -243,6 +264,23 @@ def _started_of(told: Iterable[Told]) -> dict[str, Started]:
     return found
 
 
+def _jobs_of(told: Iterable[Told]) -> dict[tuple[str, int], dict[str, Listed]]:
+    """What the children of each node, by their process, tell that they hold."""
+    found: dict[tuple[str, int], dict[str, Listed]] = {}
+    for one in told:
+        with suppress(msgspec.ValidationError):
+            for child, answer in msgspec.convert(one.value, dict[str, list[Listed] | Item]).items():
+                if isinstance(answer, list):  # not an error
+                    found[one.worker, int(child)] = {job.id: job for job in answer}
+    return found
+
+
+def _last_known(child: Child) -> dict[str, Listed]:
+    """What is known of the jobs that *child* holds, where it tells nothing."""
+    tasks = {job.id: job.task for job in child.presence.running}
+    return {each: Listed(each, "", "running", 0, b"", "", task=tasks.get(each, "")) for each in child.held}
+
+
 def _queues_of(children: Iterable[Child]) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for child in children:
@@ -258,7 +296,7 @@ def _state(place: Place, *, started: bool) -> str:
 
 def _item(job: Listed, child: Child | None) -> Item:
     """A job with Celery's keys."""
-    item: Item = {"id": job.id, "name": "", "args": [], "kwargs": {}, "type": ""}
+    item: Item = {"id": job.id, "name": job.task, "args": [], "kwargs": {}, "type": job.task}
     try:
         envelope = decode(job.envelope, len(job.envelope))
         item |= {"name": envelope.task, "type": envelope.task}

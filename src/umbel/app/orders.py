@@ -12,7 +12,7 @@ from umbel.contracts.powers import Inspector
 from umbel.exceptions import DecodeError, ImproperlyConfigured
 from umbel.model import presence
 from umbel.model.ids import new_id
-from umbel.wire.letters import BOX, Answer, Order, decode_answer, encode
+from umbel.wire.letters import BOX, HELD, Answer, Order, decode_answer, encode
 
 Reply: TypeAlias = dict[str, Any]
 Node: TypeAlias = tuple[str, str, int]
@@ -32,7 +32,7 @@ TELLING: Final = frozenset(
         "disable_events",
     }
 )
-ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started"})
+ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started", HELD})
 ORDER_SECONDS: Final = 60.0
 """How late an order that wants no answer may be obeyed, by a worker that could not hear it before."""
 

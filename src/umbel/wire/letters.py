@@ -12,6 +12,8 @@ BOX: Final = "control"
 """The box in which all workers of a broker hear orders."""
 DOOM: Final = "doom"
 """The order to look for jobs that were revoked; its arguments are those of `Doomed`."""
+HELD: Final = "held"
+"""The order to tell which jobs each child holds: a list of `umbel.contracts.jobs.Listed` by its process id."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -135,7 +135,7 @@ class Moment(msgspec.Struct, frozen=True, tag=True):
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
-    """To a child: run the command *name* of the app, and answer under this *number*."""
+    """To a child: run the command *name* of the app, or tell what it holds, and answer under this *number*."""
 
     number: int
     name: str

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from umbel import Umbel, group
@@ -13,15 +14,16 @@ from umbel.app import revoking
 from umbel.app.revoking import Stopped
 from umbel.brokers.memory.jobs import MemoryJobs
 from umbel.contracts.broker import Beat, Settlement
-from umbel.contracts.jobs import JobHolder, JobStore
+from umbel.contracts.capabilities import MEMORY, Power
+from umbel.contracts.jobs import JobHolder, JobStore, Listed
 from umbel.contracts.mailbox import MailboxHolder
 from umbel.contracts.powers import Record
 from umbel.exceptions import BrokerUnavailable, ImproperlyConfigured, TaskRevokedError, UmbelError
 from umbel.model import presence
 from umbel.model.job import Counts, Delivery
-from umbel.model.presence import Presence
+from umbel.model.presence import Presence, RunningJob
 from umbel.result import AsyncResult
-from umbel.wire.letters import BOX, Answer, Doomed, decode_order, encode, read_doomed
+from umbel.wire.letters import BOX, HELD, Answer, Doomed, decode_order, encode, read_doomed
 
 SESSION = "session-1"
 OTHER = "session-2"
@@ -292,6 +294,24 @@ async def worker(app: Umbel, name: str, session: str, value: Any) -> asyncio.Tas
     return asyncio.create_task(answer())
 
 
+async def answers(app: Umbel, values: dict[str, Any]) -> asyncio.Task[None]:
+    """A worker w0, whose sessions are open, that answers orders with *values*, by their verbs."""
+    assert isinstance(app.broker, MailboxHolder)
+    mailbox = app.broker.mailbox
+    after = await mailbox.aposition(BOX)
+
+    async def answer() -> None:
+        nonlocal after
+        while True:
+            for letter in await mailbox.ahear(BOX, after, 5):
+                after = letter.number
+                order = decode_order(letter.message)
+                reply = Answer(worker="w0", host="host", pid=7, value=values[order.verb])
+                await mailbox.atell(order.reply, [encode(reply)], 60)
+
+    return asyncio.create_task(answer())
+
+
 async def test_all_living_workers_are_heard_and_nobody_is_waited_for_longer(app: Umbel) -> None:
     answering = [await worker(app, f"w{number}", f"s{number}", {"ok": "pong"}) for number in range(2)]
     before = time.monotonic()
@@ -327,6 +347,33 @@ async def test_active_and_reserved_are_told_apart_by_what_has_started(app: Umbel
     assert reserved["id"] in (one.id, other.id)
     answering.cancel()
     again.cancel()
+
+
+async def test_where_the_broker_shows_no_jobs_children_tell_what_those_are_that_they_hold(
+    app: Umbel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.broker, "powers", MEMORY - {Power.JOBS}, raising=False)
+    one, other, third = [await app.asend_task("add", (1, number)) for number in range(3)]
+    started = {"s0": {"pid": 8, "jobs": {one.id: 12.5}}, "s1": {"pid": 9, "jobs": {}}}
+    told = presence.encode(Presence("w0", "host", 7, 8, 1, 1, 0.0, ("default",)))
+    silent = Presence("w0", "host", 7, 9, 1, 1, 0.0, ("default",), (RunningJob(third.id, "add", 1.0),))
+    await app.broker.heartbeat([Beat("s0", told), Beat("s1", presence.encode(silent))], ["default"], 60, opening=True)
+    first, second = await app.broker.receive("s0", ["default"], 2, wait=0)
+    await app.broker.receive("s1", ["default"], 1, wait=0)
+    ended = Listed("ended", "default", "running", 6, first.envelope, "")
+    jobs = [Listed(each.id, "default", "running", 6, each.envelope, "") for each in (first, second)]
+    held = msgspec.to_builtins({"8": [*jobs, ended], "9": {"error": "no answer"}}, builtin_types=(bytes,))
+    answering = await answers(app, {"started": started, HELD: held})
+    inspect = app.control.inspect(timeout=30)
+    (active,) = (await inspect.aactive())["w0"]
+    assert (active["id"], active["args"], active["time_start"], active["worker_pid"]) == (one.id, [1, 0], 12.5, 8)
+    reserved, unknown = (await inspect.areserved())["w0"]
+    assert (reserved["id"], reserved["args"], reserved["worker_pid"]) == (other.id, [1, 1], 8)
+    assert (unknown["id"], unknown["name"], unknown["args"], unknown["worker_pid"]) == (third.id, "add", [], 9)
+    for listing in (inspect.arevoked(), inspect.ascheduled()):
+        with pytest.raises(ImproperlyConfigured, match="shows and stops single jobs"):
+            await listing
+    answering.cancel()
 
 
 async def test_delayed_and_revoked_jobs_are_read_from_the_broker(app: Umbel) -> None:

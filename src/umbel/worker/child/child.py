@@ -19,6 +19,7 @@ from umbel.execution.executor import Finished
 from umbel.execution.limits import Limits
 from umbel.execution.moments import Moments
 from umbel.execution.runners import Gate
+from umbel.model.outcome import Crashed, Parked, Released, Retried
 from umbel.signals import worker_process_init, worker_process_shutdown
 from umbel.stores.referring import ReferringStore
 from umbel.worker.board import Board
@@ -55,6 +56,8 @@ from umbel.worker.messages import (
 )
 from umbel.worker.options import ChildOptions
 
+_GOES_ON: Final = frozenset({Retried, Crashed, Released, Parked})
+"""Outcomes after which the job is to run again, here or elsewhere."""
 SWITCH_SECONDS: Final = 0.002
 """How long one thread may keep the others waiting; the loop must receive and settle while a task computes."""
 
@@ -134,11 +137,11 @@ class Child:
         announcing.add_done_callback(self._announcing.discard)
 
     def obey(self, order: Command, answer: Callable[[Obeyed], Awaitable[None]]) -> None:
-        """Run a command of the app, beside what runs."""
+        """Run a command of the app, or tell what is held, beside what runs."""
 
         async def obeyed() -> None:
             with contextlib.suppress(ChannelClosed):
-                await answer(await obey(self._app, order, self._worker))
+                await answer(await obey(self._app, order, self._worker, self._consumer.held))
 
         self._obeying.add(obeying := asyncio.ensure_future(obeyed()))
         obeying.add_done_callback(self._obeying.discard)
@@ -178,11 +181,15 @@ class Child:
         self._switch.settled(batch, answers)
         if self._counting is not None:
             self._counting.settled(batch, answers)
+        ended = 0
         for finished, ours in zip(batch, answers, strict=True):
             if ours:
+                ended += finished.outcome.__class__ not in _GOES_ON
                 log.ended(finished.task, finished.delivery.id, finished.outcome)
             else:
                 log.refused(finished.task, finished.delivery.id)
+        if self._consumer.pulse is not None:
+            self._consumer.pulse.end(ended)
 
 
 def run(app: Umbel, options: ChildOptions, channel: socket.socket, board: Board) -> int:

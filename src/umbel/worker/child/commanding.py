@@ -1,4 +1,7 @@
-"""Commanding: runs the app's own commands in this child, beside its jobs. Whatever they do, there is an answer."""
+"""Commanding: what a child is ordered itself, which is to run commands of the app, or to tell what it holds.
+
+It goes on beside its jobs. Whatever commands do, there is an answer.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,35 @@ import contextlib
 import inspect
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from umbel.app.app import Umbel
 from umbel.app.commands import State
+from umbel.contracts.jobs import Listed
+from umbel.model.job import Delivery
+from umbel.wire.letters import HELD
 from umbel.worker.messages import Command, Obeyed
 
 MAX_BYTES: Final = 256 * 1024
-"""The longest answer of one child."""
+"""The longest answer of one command."""
+MAX_HELD: Final = 1_000
+"""The most jobs that a child tells of."""
+MAX_ENVELOPES: Final = 128 * 1024
+"""The most bytes of envelopes with them; jobs beyond are told of without."""
 
 _logger: Final = logging.getLogger("umbel.worker")
 
 
-async def obey(app: Umbel, order: Command, worker: str) -> Obeyed:
-    """Run *order*: a function in a thread, a coroutine in this loop."""
+async def obey(app: Umbel, order: Command, worker: str, held: Mapping[str, Delivery]) -> Obeyed:
+    """Run *order*: a function in a thread, a coroutine in this loop; *held* is what this child holds, by id."""
+    if order.name == HELD:
+        return Obeyed(order.number, value=_listed(held))
     known = app.commands.get(order.name)
     if known is None:
         return Obeyed(order.number, unknown=True)
@@ -39,6 +52,16 @@ async def obey(app: Umbel, order: Command, worker: str) -> Obeyed:
     except (Exception, SystemExit) as error:
         _logger.warning("the command %s failed: %s: %s", order.name, type(error).__name__, error, exc_info=True)
         return Obeyed(order.number, error=f"{type(error).__name__}: {error}")
+
+
+def _listed(held: Mapping[str, Delivery]) -> list[Listed]:
+    left = MAX_ENVELOPES
+    found: list[Listed] = []
+    for one in islice(held.values(), MAX_HELD):
+        envelope = one.envelope if len(one.envelope) <= left else b""
+        left -= len(envelope)
+        found.append(Listed(one.id, one.queue, "running", one.level, envelope, "", one.counts))
+    return found
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:

@@ -6,11 +6,15 @@ import sys
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
 from umbel import Umbel
 from umbel.app.commands import State
-from umbel.worker.child.commanding import MAX_BYTES, obey
+from umbel.contracts.jobs import Listed
+from umbel.model.job import Delivery
+from umbel.wire.letters import HELD
+from umbel.worker.child.commanding import MAX_BYTES, MAX_HELD, obey
 from umbel.worker.messages import Command, Obeyed
 
 
@@ -44,7 +48,7 @@ def app() -> Umbel:
 
 
 async def asked(app: Umbel, name: str, **arguments: Any) -> Obeyed:
-    return await obey(app, Command(7, name, arguments), "w1@here")
+    return await obey(app, Command(7, name, arguments), "w1@here", {})
 
 
 async def test_a_function_runs_beside_the_loop_and_a_coroutine_in_it(app: Umbel) -> None:
@@ -70,6 +74,18 @@ async def test_whatever_goes_wrong_is_the_answer(app: Umbel, how: str, error: st
 
 async def test_arguments_that_it_does_not_take_are_told(app: Umbel) -> None:
     assert "TypeError" in (await asked(app, "awaited", m=2)).error
+
+
+async def test_what_it_holds_is_told_and_what_is_too_long_without_its_envelope(app: Umbel) -> None:
+    held = {each: Delivery(each, "mail", 3, 1, each.encode() * times) for each, times in (("a", 9), ("b", 10**6))}
+    answer = await obey(app, Command(7, HELD), "w1@here", held)
+    assert msgspec.convert(msgspec.to_builtins(answer.value), list[Listed]) == [
+        Listed("a", "mail", "running", 3, b"a" * 9, ""),
+        Listed("b", "mail", "running", 3, b"", ""),
+    ]
+    assert len(msgspec.msgpack.encode(answer)) < MAX_BYTES
+    many = {str(number): Delivery(str(number), "mail", 3, 1, b"x" * 1000) for number in range(2 * MAX_HELD)}
+    assert len((await obey(app, Command(7, HELD), "w1@here", many)).value) == MAX_HELD
 
 
 async def test_a_command_that_nobody_knows_is_unknown(app: Umbel) -> None:
