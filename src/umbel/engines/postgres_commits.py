@@ -55,8 +55,11 @@ class Commits:
 
     def close(self) -> None:
         """End the thread; what it waited for is found by those who wait for work."""
-        thread = self._thread
-        if thread is not None and self._pid == os.getpid():
+        if self._pid != os.getpid():
+            return
+        with self._lock:  # one that is in the making is not there yet
+            thread = self._thread
+        if thread is not None:
             self._closing.set()
             thread.join()
 

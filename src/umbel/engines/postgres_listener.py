@@ -175,9 +175,10 @@ class Hearing:
 
     def close(self) -> None:
         """End the thread."""
-        thread = self._thread
+        with self._lock:  # one that is in the making is not there yet
+            thread = self._thread
+            self._closing = thread is not None
         if thread is not None:
-            self._closing = True
             self._prod()
             thread.join()
             self._closing = False

@@ -97,6 +97,7 @@ class Lane:
         self._file = file
         self._begin = begin
         self._lock = threading.Lock()
+        self._door = threading.Lock()
         self._connection: apsw.Connection | None = None
         self._identity = (0, 0)
         self._log = -1
@@ -116,21 +117,20 @@ class Lane:
 
     def submit(self, work: Work[Any]) -> None:
         """Run *work* on the lane's own thread."""
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="umbel-sqlite", daemon=True)
-                    self._thread.start()
-        self._submitted.put(work)
+        with self._door:  # nothing comes in behind the sign to stop: nobody would see it
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="umbel-sqlite", daemon=True)
+                self._thread.start()
+            self._submitted.put(work)
 
     def close(self) -> None:
         """Finish what was submitted and close the connection; the next use opens it again."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self._submitted.put(None)
-            thread.join()
+        with self._door:
+            if self._thread is not None and self._thread is not threading.current_thread():
+                self._submitted.put(None)
+                self._thread.join()
+                self._thread = None
         with self._lock:
-            self._thread = None
             self._disconnect()
 
     def abandon(self) -> None:

@@ -82,10 +82,11 @@ class Hearing:
 
     def close(self) -> None:
         """End the thread; one that is still needed, because others of this process wait, starts anew."""
-        thread, bell = self._thread, self._bell
+        with self._lock:  # one that is in the making is not there yet
+            thread, bell = self._thread, self._bell
+            self._closing = thread is not None
         if thread is None:
             return
-        self._closing = True
         if bell is not None:
             self._bells.nudge(bell)
         thread.join()

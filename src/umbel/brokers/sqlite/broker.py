@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import WeakSet
 
 from umbel.brokers.sqlite import ageing, gates, inspector, nodes, operations, sessions
 from umbel.brokers.sqlite.event_log import SqliteEventLog
@@ -53,6 +54,7 @@ class SqliteBroker:
         self._clock = Clock(clock)
         self._bells = Bells(file.folder)
         self._lifeline = Lifeline(file.folder)
+        self._holders: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._known: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._turn = 0
@@ -107,13 +109,19 @@ class SqliteBroker:
 
     def close(self) -> None:
         """Close the file in this process. Sessions that it opened count as dead; the next use opens the file again."""
+        self._holders.clear()
         self._engine.close()
         self._bells.close()
         self._lifeline.release()
 
     async def aclose(self) -> None:
-        """The same as `close`: one connection serves all threads and event loops of the process."""
-        self.close()
+        """Give back what this event loop has. One connection serves all of the process, so the last loop closes it.
+
+        Loops that opened no session do not count: what they need is opened again, but a session would be dead.
+        """
+        self._holders.discard(asyncio.get_running_loop())
+        if all(loop.is_closed() for loop in self._holders):
+            self.close()
 
     def _fresh(self, jobs: Sequence[Job]) -> set[str]:
         return {job.queue for job in jobs} - self._known
@@ -137,6 +145,8 @@ class SqliteBroker:
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
     ) -> list[bool]:
         """Renew or open sessions; see `Broker.heartbeat`."""
+        if opening:
+            self._holders.add(asyncio.get_running_loop())
         beat = sessions.open_sessions if opening else sessions.renew
         return await self._engine.submit(
             lambda connection: beat(connection, self._terms(lease), beats, queues), durable=Durability.NONE
