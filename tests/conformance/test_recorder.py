@@ -25,7 +25,7 @@ from umbel.engines.memory_log import Log
 from umbel.engines.sqlite_history import SqliteArchive
 from umbel.exceptions import HistoryError, HistoryFull
 from umbel.history import History, open_history
-from umbel.history.courtesy import Courtesy
+from umbel.history.courtesy import Backlog, Courtesy
 from umbel.history.reconciling import SILENT_SECONDS, Reconciler
 from umbel.history.recorder import Recorder, Source
 from umbel.history.recording import recording
@@ -116,13 +116,15 @@ async def test_several_recorders_write_each_batch_once(stage: Stage) -> None:
 async def test_a_recorder_gives_way_after_each_write_but_for_a_stop(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, float, float]] = []
+    asked: list[tuple[float, float, Backlog]] = []
 
-    def long(_: Courtesy, events: int, took: float, lag: float) -> float:
-        asked.append((events, took, lag))
+    def long(_: Courtesy, took: float, ran: float, backlog: Backlog) -> float:
+        asked.append((took, ran, backlog))
         return 3_600.0
 
     monkeypatch.setattr(Courtesy, "pause", long)
+    monkeypatch.setattr(Courtesy, "short", lambda _: True)
+    stage.source = msgspec.structs.replace(stage.source, bound=4)
     stage.clock.now += 7.0
     stage.tell(1)
     stop = asyncio.Event()
@@ -132,10 +134,33 @@ async def test_a_recorder_gives_way_after_each_write_but_for_a_stop(
     stop.set()
     await running
     assert stage.ids() == {"s1"}
-    ((written, took, lag),) = asked
-    assert (written, lag) == (1, 7.0)
-    assert took > 0
+    ((took, ran, backlog),) = asked
+    assert backlog == (7.0, 0.0)
+    assert took >= ran > 0
     assert await stage.recorder().catch_up() == 1
+
+
+async def test_where_processors_are_short_little_is_written_at_once_and_all_of_it_in_the_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.history.recorder.LITTLE_EVENTS", 2)
+    asked: list[float | None] = []
+
+    def none(_: Courtesy, took: float, ran: float, backlog: Backlog) -> float:
+        asked.append(backlog.fill)
+        return 0.0
+
+    monkeypatch.setattr(Courtesy, "pause", none)
+    monkeypatch.setattr(Courtesy, "short", lambda _: True)
+    stage.source = msgspec.structs.replace(stage.source, bound=4)
+    stage.tell(*range(1, 6))
+    stop = asyncio.Event()
+    running = asyncio.create_task(stage.recorder().run(stop))
+    await eventually(lambda: len(asked) == 3)
+    stop.set()
+    await running
+    assert asked == [0.75, 0.25, 0.0]
+    assert len(stage.ids()) == 5
 
 
 async def test_a_batch_that_nobody_can_read_keeps_no_other_out(stage: Stage) -> None:

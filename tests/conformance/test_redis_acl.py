@@ -150,7 +150,7 @@ class TestStore(ResultStoreConformance):
 def test_a_worker_has_no_right_that_no_script_needs() -> None:
     ours = scripts(FOLDER, (each.stem for folder in (FOLDER, SHARED) for each in folder.glob("*.lua")))
     ours |= scripts(STORE_FOLDER, (each.stem for each in STORE_FOLDER.glob("*.lua")))
-    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop", *BOXES}
+    assert set(re.findall(r"\+(\S+)", rules("worker"))) == ours | BESIDE_SCRIPTS | {"blpop", "xinfo|stream", *BOXES}
 
 
 def test_a_producer_has_no_right_that_sending_and_reading_results_do_not_need() -> None:

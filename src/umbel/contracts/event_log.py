@@ -48,6 +48,15 @@ class EventLog(Protocol):
 
 
 @runtime_checkable
+class CountedLog(Protocol):
+    """A log that counts its batches, so that a reader can tell how far it is behind."""
+
+    async def count(self) -> int | None:
+        """How many batches were ever added; None if there are none yet, or the server does not tell."""
+        ...
+
+
+@runtime_checkable
 class EventLogHolder(Protocol):
     """A broker that keeps a log of events."""
 

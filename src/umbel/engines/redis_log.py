@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from umbel.engines.redis_command import Command, Word
 from umbel.engines.redis_jobs import milliseconds
 from umbel.engines.redis_opening import AnyEngine
+from umbel.exceptions import BrokerError
 
 K = TypeVar("K")
 
@@ -57,6 +58,14 @@ class RedisLog(Generic[K]):
         """The cursor of the newest batch; see `EventLog.end`."""
         (found,) = await self._engine.acall([Command((b"XREVRANGE", self._key, b"+", b"-", b"COUNT", 1))])
         return found[0][0].decode() if found else ""
+
+    async def count(self) -> int | None:
+        """How many batches were ever added; None if there are none yet, or the server, before 7.0, does not tell."""
+        try:
+            (found,) = await self._engine.acall([Command((b"XINFO", b"STREAM", self._key))])
+        except BrokerError:
+            return None
+        return found.get(b"entries-added") if isinstance(found, dict) else None
 
     def _kept(self, reply: Any) -> list[K]:
         found: dict[bytes, list[tuple[bytes, list[bytes]]]] = self._engine.accepted([reply])[0] or {}

@@ -117,6 +117,11 @@ def end(connection: sa.Connection) -> int:
     return _last(connection, EVENTS.name)
 
 
+def count(connection: sa.Connection) -> int:
+    """How many batches were ever added to the log."""
+    return connection.scalar(sa.select(COUNTERS.c.nth).where(COUNTERS.c.name == EVENTS.name)) or 0
+
+
 def _numbered(connection: sa.Connection, name: str, count: int) -> tuple[int, int]:
     """Take *count* numbers for rows of *name*; answers the last number before them, and how many there were.
 

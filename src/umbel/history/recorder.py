@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,8 @@ from umbel.contracts.event_log import OLDEST, EventLog, Kept
 from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, ResultStore
 from umbel.exceptions import DecodeError, HistoryError, HistoryFull, HistoryUnavailable, UmbelError
-from umbel.history.courtesy import Courtesy
+from umbel.history.behind import Behind
+from umbel.history.courtesy import Backlog, Courtesy
 from umbel.history.ingest import Ingest
 from umbel.history.notes import CURSOR, LAG, RECORDED, TROUBLE, Notes
 from umbel.history.reconciling import AT_ONCE, Reconciler
@@ -32,7 +33,8 @@ from umbel.retelling import read
 READ_BATCHES: Final = 16
 """How many batches, of about 128 KiB, are in the memory of a recorder at once."""
 WRITE_EVENTS: Final = 2_000
-"""About how many events share a transaction."""
+LITTLE_EVENTS: Final = 500
+"""About how many events share a transaction, and how many when processors are short."""
 WAIT_SECONDS: Final = 1.0
 RECONCILE_SECONDS: Final = 60.0
 PRUNE_SECONDS: Final = 60.0
@@ -50,6 +52,19 @@ class Source(msgspec.Struct, frozen=True):
     log: EventLog
     inspector: Inspector | None = None
     store: ResultStore | None = None
+    bound: int = 1_000
+    """About how many batches its log keeps."""
+
+
+class Written(NamedTuple):
+    """A write: how many batches it *took* from the log, how many were *new*, how far they lag, and what it cost."""
+
+    took: int
+    new: int
+    lag: float
+    seconds: float
+    ran: float
+    """For how many of the *seconds* a processor was ours."""
 
 
 class Recorder:
@@ -65,6 +80,7 @@ class Recorder:
         self._key = f"{CURSOR}:{source.name}"
         self._cursor: str | None = None
         self._courtesy = Courtesy()
+        self._behind = Behind(source.log, source.bound)
         self.name = source.name
         """What is recorded: a URL without secrets."""
         self.trouble = ""
@@ -97,6 +113,8 @@ class Recorder:
             try:
                 cursor = await self._place()
                 kept = await _unless(stop, self._source.log.read(cursor, READ_BATCHES, WAIT_SECONDS))
+                if len(kept) < READ_BATCHES:
+                    await self._behind.reached(len(kept))
                 if kept and not _counts_anew(cursor, kept[0].cursor):
                     await self._written(kept, stop)
                 elif kept or (not stop.is_set() and await self._is_another(cursor)):
@@ -121,6 +139,7 @@ class Recorder:
     async def _begin_anew(self, cursor: str) -> None:
         _logger.warning("The log of events is not the one that it was: it is read from its start.")
         self._cursor = await asyncio.to_thread(self._begun_anew, cursor)
+        self._behind.lost()
 
     def _begun_anew(self, cursor: str) -> str:
         now = self._clock()
@@ -148,25 +167,39 @@ class Recorder:
         Until *stop* is set it gives way to jobs in between; None: it does not.
         """
         new = 0
-        batches: list[Batch] = []
-        begun = time.monotonic()
-        for place, each in enumerate(kept):
-            try:
-                batches.append(read(each.batch))
-            except DecodeError as error:
-                _logger.warning("A batch of events is left out: %s", error)
-            last = place == len(kept) - 1
-            if last or sum(len(batch.events) for batch in batches) >= WRITE_EVENTS:
-                new += await asyncio.to_thread(self._write, batches, each.cursor)
-                self._cursor = each.cursor
-                if stop is not None:
-                    await self._give_way(time.monotonic() - begun, batches, stop)
-                batches, begun = [], time.monotonic()
+        while kept:
+            most = LITTLE_EVENTS if stop is not None and self._courtesy.little() else WRITE_EVENTS
+            written = await asyncio.to_thread(self._write_some, kept, most)
+            self._cursor = kept[written.took - 1].cursor
+            self._behind.passed(written.took)
+            new += written.new
+            kept = kept[written.took :]
+            if stop is not None:
+                await self._give_way(written, stop)
         return new
 
-    async def _give_way(self, took: float, written: Sequence[Batch], stop: asyncio.Event) -> None:
-        lag = max((self._clock() - batch.at for batch in written), default=0.0)
-        if pause := self._courtesy.pause(sum(len(batch.events) for batch in written), took, lag):
+    def _write_some(self, kept: Sequence[Kept], most: int) -> Written:
+        """Write about *most* events of *kept* in one transaction."""
+        begun, ran = time.monotonic(), time.thread_time()
+        batches: list[Batch] = []
+        took = events = 0
+        while took < len(kept) and events < most:
+            try:
+                batches.append(read(kept[took].batch))
+            except DecodeError as error:
+                _logger.warning("A batch of events is left out: %s", error)
+            else:
+                events += len(batches[-1].events)
+            took += 1
+        new = self._write(batches, kept[took - 1].cursor)
+        lag = max((self._clock() - batch.at for batch in batches), default=0.0)
+        return Written(took, new, lag, time.monotonic() - begun, time.thread_time() - ran)
+
+    async def _give_way(self, written: Written, stop: asyncio.Event) -> None:
+        if not self._courtesy.short():
+            return
+        backlog = Backlog(written.lag, await self._behind.fill())
+        if pause := self._courtesy.pause(written.seconds, written.ran, backlog):
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await stop.wait()

@@ -91,4 +91,4 @@ def source_of(seat: Seat) -> Source:
     if not isinstance(broker, EventLogHolder):
         raise ImproperlyConfigured(f"{type(broker).__name__} says that it keeps events, and has no event_log")
     inspector = broker if isinstance(broker, Inspector) else None
-    return Source(name, broker, broker.event_log, inspector, seat.store)
+    return Source(name, broker, broker.event_log, inspector, seat.store, seat.conf.event_log_batches)

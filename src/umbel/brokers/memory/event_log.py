@@ -47,6 +47,10 @@ class MemoryEventLog:
         """The cursor of the newest batch; see `EventLog.end`."""
         return str(self._space.log.last or "")
 
+    async def count(self) -> int:
+        """How many batches were ever added."""
+        return self._space.log.last
+
     def _after(self, start: int, limit: int) -> list[Kept]:
         return [Kept(str(number), batch) for number, batch in self._space.log.read(start, limit)]
 

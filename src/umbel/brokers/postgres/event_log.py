@@ -63,6 +63,10 @@ class PostgresEventLog:
         """The cursor of the newest batch; see `EventLog.end`."""
         return await adrive(_end(), self._engine.acall)
 
+    async def count(self) -> int:
+        """How many batches were ever added; see `CountedLog`."""
+        return await adrive(_count(), self._engine.acall)
+
 
 def _append(batches: Sequence[bytes], bound: int) -> Operation[Command, None]:
     lock = SQL("events.lock", str(LOGS), str(number(mail(BOX))))
@@ -72,6 +76,11 @@ def _append(batches: Sequence[bytes], bound: int) -> Operation[Command, None]:
 def _read(start: int, limit: int) -> Operation[Command, list[Kept]]:
     (rows,) = yield [SQL("events.read", str(start), str(min(limit, MAX_READ)))]
     return [Kept(str(place), batch) for place, batch in rows]
+
+
+def _count() -> Operation[Command, int]:
+    (rows,) = yield [SQL("events.count")]
+    return int(rows[0][0]) if rows else 0
 
 
 def _end() -> Operation[Command, str]:

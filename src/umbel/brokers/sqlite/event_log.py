@@ -42,6 +42,10 @@ class SqliteEventLog:
         """The cursor of the newest batch; see `EventLog.end`."""
         return str(await self._engine.submit_read(_last) or "")
 
+    async def count(self) -> int:
+        """How many batches were ever added."""
+        return await self._engine.submit_read(_last)
+
 
 def _append(connection: Connection, batches: Sequence[bytes], bound: int) -> None:
     connection.executemany(EVENTS["append"], [(batch,) for batch in batches])

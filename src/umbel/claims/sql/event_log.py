@@ -48,3 +48,7 @@ class SqlEventLog:
     async def end(self) -> str:
         """The cursor of the newest batch; see `EventLog.end`."""
         return str(await self._threads.acall(self._engine.run, sql_letters.end) or "")
+
+    async def count(self) -> int:
+        """How many batches were ever added."""
+        return await self._threads.acall(self._engine.run, sql_letters.count)

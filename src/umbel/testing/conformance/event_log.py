@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power
-from umbel.contracts.event_log import NOW, OLDEST, EventLog, EventLogHolder, Kept
+from umbel.contracts.event_log import NOW, OLDEST, CountedLog, EventLog, EventLogHolder, Kept
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.stage import BrokerStage
 
@@ -94,6 +94,19 @@ class EventLogConformance(BrokerStage):
         assert await self.log.end() == found[-1].cursor
         await self.append(b"three")
         assert batches_of(await self.read(found[-1].cursor)) == [b"three"]
+
+    async def test_it_tells_how_many_were_ever_added(self) -> None:
+        await self.append(b"one", b"two")
+        before = await self._added()
+        await self.append(b"three")
+        await self.append(b"four", b"five")
+        assert await self._added() == before + 3
+
+    async def _added(self) -> int:
+        assert isinstance(self.log, CountedLog)
+        found = await self.log.count()
+        assert found is not None
+        return found
 
     async def test_large_batches_arrive_whole(self) -> None:
         batch = bytes(range(256)) * 2048

@@ -28,6 +28,10 @@ from newest, unnest($1::bytea[]) with ordinality as given(batch, nth)
 -- answers the number of the newest batch, if there is one
 select number from umbel.event_batch order by number desc limit 1
 
+-- name: count
+-- answers how many batches were ever added, if there is one
+select nth from umbel.event_batch order by number desc limit 1
+
 -- name: read
 -- $1 a number, $2 how many; answers numbers and batches behind it, or the oldest if there is no number that high
 select number, batch from umbel.event_batch
