@@ -56,9 +56,9 @@ format: $(INSTALLED)  ## let ruff format and repair what it can
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: $(INSTALLED)  ## measure, and write the results
+bench: $(INSTALLED)  ## measure, and write the results; ONLY=flows,events: these parts; MINUTES=34: as much as fits
 	@$(SERVERS) install
-	@$(BIN)/python -m benchmarks --write
+	@$(BIN)/python -m benchmarks --write $(if $(ONLY),--part $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES))
 
 clean:  ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

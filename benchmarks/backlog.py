@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from benchmarks import drain
+from benchmarks.clock import tell
 from benchmarks.contenders import UMBEL, Contender
 from benchmarks.metrics import Summary
 from benchmarks.passes import MEGABYTE
@@ -38,12 +39,13 @@ def measure(contender: Contender, servers: Servers, jobs: int) -> Backlog:
     """Drain small backlogs, then a part of *jobs* queued beside *jobs* delayed ones."""
     assert contender.name == UMBEL
     with staged(contender, Mode("def", results=True), servers) as stage:
-        print(f"backlog: {TIMES} times {SMALL:,} jobs", flush=True)
+        tell(f"backlog: {TIMES} times {SMALL:,} jobs")
         rates, memory_small = _small(stage)
         stage.clear()
-        print(f"backlog: sending {jobs:,} delayed and {jobs:,} queued jobs", flush=True)
+        tell(f"backlog: sending {jobs:,} delayed and {jobs:,} queued jobs")
         stage.drive("delayed", jobs)
         stage.drive("fill", jobs)
+        tell("backlog: running some of them")
         large, memory_large = _large(stage, int(jobs * MEASURED))
     return Backlog(jobs, jobs, Summary.of(rates), large, memory_small, memory_large)
 

@@ -60,7 +60,6 @@ def _without_values(name: str, packages: tuple[str, ...]) -> Contender:
 
 CONTENDERS = (
     Contender(UMBEL, UMBEL, (), "late", has_bulk=True, has_async=True),
-    Contender("umbel-silent", UMBEL, (), "late", has_bulk=True, has_async=True, variant="silent"),
     Contender("celery", "celery", CELERY, "early", variant="early"),
     Contender("celery-late", "celery", CELERY, "late", variant="late"),
     Contender("celery-solo", "celery", CELERY, "late", variant="solo", workers=2),

@@ -9,7 +9,7 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -17,6 +17,7 @@ from statistics import median
 import psutil
 
 from benchmarks import drain
+from benchmarks.clock import tell
 from benchmarks.contenders import CONTENDERS, UMBEL
 from benchmarks.probe import Probe
 from benchmarks.process_tree import ProcessTree
@@ -74,6 +75,43 @@ def _used() -> float:
     return found
 
 
+@dataclass(frozen=True)
+class Governed:
+    """With limits and control, by round: what is kept of the rate, and how many times the worker's CPU it takes."""
+
+    kept: list[float]
+    cpu: list[float]
+
+
+def measure(servers: Servers, rounds: int, jobs: int) -> Governed:
+    """Take turns."""
+    contender = next(one for one in CONTENDERS if one.name == UMBEL)
+    governed = Governed([], [])
+    with staged(contender, Mode("def", results=True), servers) as stage:
+        for number in range(rounds):
+            order = (False, True) if number % 2 else (True, False)
+            found = {each: turn(stage, jobs, governed=each) for each in order}
+            governed.kept.append(found[True].rate / found[False].rate)
+            governed.cpu.append(found[True].cpu / found[False].cpu)
+            tell(f"plain {found[False]}, with limits and control {found[True]}")
+    return governed
+
+
+def lines(found: Governed) -> list[str]:
+    """What was measured, for the report."""
+    return [
+        "Plain jobs beside the same ones with a soft and a hard time limit each, while a client asks each second what",
+        f"runs and revokes {REVOKED_A_SECOND} jobs a second; {len(found.kept)} rounds.",
+        "",
+        f"* rate kept: {_told(found.kept)}",
+        f"* CPU of the worker: {_told(found.cpu)}",
+    ]
+
+
+def _told(parts: Sequence[float]) -> str:
+    return f"{median(parts):.1%} ({min(parts):.1%} to {max(parts):.1%})"
+
+
 @contextmanager
 def controlling(stage: Stage) -> Generator[None]:
     """For the length of the block, look and revoke as a busy operator would."""
@@ -105,18 +143,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=20_000)
     given = parser.parse_args(arguments)
-    contender = next(one for one in CONTENDERS if one.name == UMBEL)
-    rates: list[float] = []
-    costs: list[float] = []
-    with Servers() as servers, staged(contender, Mode("def", results=True), servers) as stage:
-        for number in range(given.rounds):
-            order = (False, True) if number % 2 else (True, False)
-            found = {governed: turn(stage, given.jobs, governed=governed) for governed in order}
-            rates.append(found[True].rate / found[False].rate)
-            costs.append(found[True].cpu / found[False].cpu)
-            print(f"plain {found[False]}, with limits and control {found[True]}", flush=True)
-    print(f"rate kept: {median(rates):.1%} ({min(rates):.1%} to {max(rates):.1%})")
-    print(f"CPU of the worker: {median(costs):.1%} ({min(costs):.1%} to {max(costs):.1%})")
+    with Servers() as servers:
+        print("\n".join(lines(measure(servers, given.rounds, given.jobs))))
     return 0
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.clock import tell
 from benchmarks.contenders import Contender
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +30,7 @@ def prepare(contender: Contender, *, fresh: bool) -> None:
     wanted = " ".join(contender.packages)
     if not fresh and stamp.exists() and stamp.read_text() == wanted:
         return
-    print(f"installing {contender.environment}: {wanted}", flush=True)
+    tell(f"installing {contender.environment}: {wanted}")
     _run([sys.executable, "-m", "venv", "--clear", str(FOLDER / contender.environment)])
     pip = [interpreter(contender), "-m", "pip", "install", "--quiet", "--upgrade", "--disable-pip-version-check"]
     _run([*pip, *_with_prereleases(contender), *contender.packages])

@@ -18,15 +18,14 @@ from statistics import median
 import psutil
 
 from benchmarks import drain
-from benchmarks.contenders import CONTENDERS, REDIS, SQLITE, UMBEL, Contender
-from benchmarks.options import Options
+from benchmarks.clock import tell
+from benchmarks.contenders import CONTENDERS, REDIS, SQLITE, UMBEL
 from benchmarks.servers import Servers
 from benchmarks.stage import Mode, Stage, staged
 
 WAYS = ("off", "on", "recorded")
 """Without events, with them, and with a recorder that reads them."""
 NAMES = {REDIS: UMBEL, SQLITE: "umbel-sqlite"}
-MORE_ROUNDS = 2  # than other measurements take: it is a small difference
 RECORDER = ("-m", "umbel", "-A", "benchmarks.peers.umbel_app:app", "-q", "recorder")
 READY_SECONDS = 20.0
 PARTS: tuple[str, ...] = ("worker", "broker", "recorder")
@@ -67,13 +66,6 @@ def measure(servers: Servers, engines: Sequence[str], rounds: int, jobs: int) ->
     return costs
 
 
-def run(contenders: Sequence[Contender], servers: Servers, asked: Options) -> list[Cost]:
-    """Measure those of the engines whose contenders take part, if that is asked for."""
-    names = {contender.name for contender in contenders}
-    engines = [engine for engine, name in NAMES.items() if name in names] if "events" in asked.metrics else []
-    return measure(servers, engines, asked.rounds + MORE_ROUNDS, asked.watched)
-
-
 def _cost(engine: str, way: str, found: Sequence[dict[str, Turn]]) -> Cost:
     kept = tuple(each[way].rate / each["off"].rate for each in found)
     cpu = {part: median(each[way].cpu[part] for each in found) for part in PARTS}
@@ -100,7 +92,7 @@ def turn(stage: Stage, engine: str, way: str, jobs: int) -> Turn:
         each.unlink()
     took = Turn(engine, way, rate, {part: 1e6 * (used[part] - begun[part]) / jobs for part in PARTS})
     cpu = ", ".join(f"{part} {value:.1f}" for part, value in took.cpu.items())
-    print(f"events  {engine:<7} {way:<9} {rate:8,.0f} jobs/s   CPU a job (µs): {cpu}", flush=True)
+    tell(f"events  {engine:<7} {way:<9} {rate:8,.0f} jobs/s   CPU a job (µs): {cpu}")
     return took
 
 

@@ -1,58 +1,73 @@
 """Whole flows on Redis, from the call to the last value: groups, chords and chains of no-op jobs; their memory."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from benchmarks.contenders import REDIS, UMBEL, Contender
-from benchmarks.metrics import FLOWS, METRICS, Book
+from benchmarks.clock import tell
+from benchmarks.contenders import UMBEL, Contender
+from benchmarks.metrics import Book
 from benchmarks.options import Options
 from benchmarks.passes import MEGABYTE
 from benchmarks.process_tree import ProcessTree
+from benchmarks.rounds import said
 from benchmarks.servers import Servers
-from benchmarks.stage import ContenderFailed, Mode, Stage, staged
+from benchmarks.stage import ContenderFailed, Mode, staged
 
 NAMES = ("umbel", "celery-late", "celery-solo")
+SLOW = frozenset({"celery"})  # their flows take minutes: they run in the first round only
 STEPS = 10  # a chain has so many times fewer steps than a group has members
 LARGER = 10  # times the members, to see what memory they take
 SAMPLE = 0.1  # seconds
 MODE = Mode("def", results=True)
+After = Callable[[int], bool]
 
 
 @dataclass(frozen=True)
 class Held:
-    """Memory, in bytes, with a chord of *members*: the most of the client (RSS) and of the worker (PSS, sampled)."""
+    """A chord of *members*: the most memory of the client (RSS, bytes) and of the worker (PSS, bytes, sampled).
+
+    *seconds* is how long it took to its value.
+    """
 
     members: int
     client: int
     worker: int
+    seconds: float
+
+    @property
+    def each(self) -> float:
+        """Microseconds that a member took."""
+        return 1e6 * self.seconds / self.members
 
 
-def run(contenders: list[Contender], servers: Servers, asked: Options, book: Book) -> None:
-    """Let each contender that has flows run them, round after round; values go to *book*."""
-    taking_part = [replace(one, part="flows") for one in contenders if one.name in NAMES and one.engine == REDIS]
-    if asked.metrics.isdisjoint(FLOWS):
-        return
+def run(contenders: Iterable[Contender], servers: Servers, asked: Options, book: Book, after: After) -> None:
+    """Let each contender that has flows run them, round after round; values go to *book*.
+
+    *after* each round it is asked whether there may be another.
+    """
+    taking_part = [replace(one, part="flows") for one in contenders if one.name in NAMES]
     for turn in range(1, asked.rounds + 1):
         for contender in taking_part if turn % 2 else taking_part[::-1]:
+            if turn > 1 and contender.environment in SLOW:
+                continue
             try:
                 measured = _one(contender, servers, asked)
             except ContenderFailed as error:
                 book.fail(contender.name, "flows", str(error))
-                print(f"{contender.name}, flows: {error}", flush=True)
+                tell(f"{contender.name}, flows: {error}")
                 continue
             book.enter(contender.name, turn, measured)
-            values = "  ".join(f"{name} {value:,.{METRICS[name].digits}f}" for name, value in measured.items())
-            print(f"flows  round {turn}  {contender.name:<15} {values}", flush=True)
+            tell(f"flows  round {turn}  {contender.name:<15} {said(measured)}")
+        if not after(turn):
+            return
 
 
-def memory(servers: Servers, contenders: list[Contender], asked: Options) -> list[Held]:
+def memory(servers: Servers, contenders: Iterable[Contender], asked: Options) -> list[Held]:
     """What a chord takes, and one of many more members; each with a worker and a client of its own."""
-    ours = next((replace(one, part="flows") for one in contenders if one.name == UMBEL), None)
-    if ours is None or "flow-memory" not in asked.metrics:
-        return []
-    return [_held(ours, servers, asked.members * times) for times in (1, LARGER)]
+    ours = [replace(one, part="flows") for one in contenders if one.name == UMBEL]
+    return [_held(one, servers, asked.members * times) for one in ours for times in (1, LARGER)]
 
 
 def _one(contender: Contender, servers: Servers, asked: Options) -> dict[str, float]:
@@ -81,16 +96,11 @@ def _held(contender: Contender, servers: Servers, members: int) -> Held:
     with staged(contender, MODE, servers) as stage, stage.worker() as (tree, _):
         stage.drive("chain", 10)
         with _peak(tree) as most:
-            client = _client(stage, members)
-        found = Held(members, client, max(most))
-    print(f"memory of a chord of {members:,}: client {found.client:,}, worker {found.worker:,}", flush=True)
+            chord = stage.drive("chord", members)
+        _check(chord["value"][1], members)
+        found = Held(members, int(chord["peak"]), max(most), float(chord["seconds"]))
+    tell(f"flows  a chord of {members:,}: {found}")
     return found
-
-
-def _client(stage: Stage, members: int) -> int:
-    measured = stage.drive("chord", members)
-    _check(measured["value"][1], members)
-    return int(measured["peak"])
 
 
 @contextmanager
@@ -119,9 +129,12 @@ def _check(value: object, wanted: int) -> None:
 
 def lines(found: Sequence[Held]) -> list[str]:
     """The memory as a Markdown table."""
-    rows = [f"| {one.members:,} | {one.client / MEGABYTE:.1f} | {one.worker / MEGABYTE:.1f} |" for one in found]
+    rows = [
+        f"| {one.members:,} | {one.client / MEGABYTE:.1f} | {one.worker / MEGABYTE:.1f} | {one.each:.0f} |"
+        for one in found
+    ]
     return [
-        "| members of a chord | most of the client (RSS), MB | most of the worker (PSS), MB |",
-        "|---|---|---|",
+        "| members of a chord | most of the client (RSS), MB | most of the worker (PSS), MB | time a member, µs |",
+        "|---|---|---|---|",
         *rows,
     ]

@@ -2,18 +2,14 @@
 
 import os
 import platform
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 
-def lines(servers: Sequence[str]) -> list[str]:
-    """Date, processor, memory, kernel and the versions of *servers* as a Markdown list."""
+def lines() -> list[str]:
+    """Processor, memory, kernel and Python."""
     return [
-        f"* {datetime.now(UTC):%Y-%m-%d}",
-        f"* {_processor()}, {os.cpu_count()} cores, {_memory():.0f} GB of memory",
-        f"* {platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
-        *(f"* {server}" for server in servers),
+        f"{_processor()}, {os.cpu_count()} cores, {_memory():.0f} GB of memory",
+        f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
     ]
 
 

@@ -1,13 +1,13 @@
 """What is measured, and the book in which every value is kept."""
 
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One thing that is measured: a column. *off* metrics are taken with results off."""
+    """One thing that is measured: a column of a table."""
 
     title: str
     higher_is_better: bool = True
@@ -33,22 +33,15 @@ METRICS = {
     "flow-chord": Metric("chord, to its value, s", higher_is_better=False, digits=3),
     "flow-body": Metric("chord, last member to body, ms", higher_is_better=False, digits=1),
     "flow-chain": Metric("chain, to its value, s", higher_is_better=False, digits=3),
-    "flow-memory": Metric("memory of flows, MB", higher_is_better=False, digits=1),
-    "ticks": Metric("schedules while workers are killed"),
-    "events": Metric("what watching costs"),
 }
 """By name; those that end in ``-off`` are measured with results off, ``flow-`` are of whole flows."""
 
 GIVE_UP = 2
 """Failures after which a contender has no further turn in that mode."""
 
-FLOWS = tuple(name for name in METRICS if name.startswith("flow-") and name != "flow-memory")
+FLOWS = tuple(name for name in METRICS if name.startswith("flow-"))
 RESULTS_OFF = tuple(name for name in METRICS if name.endswith("-off"))
-RESULTS_ON = tuple(
-    name
-    for name in METRICS
-    if not name.endswith("-off") and not name.startswith("flow-") and name not in ("ticks", "events")
-)
+RESULTS_ON = tuple(name for name in METRICS if name not in FLOWS + RESULTS_OFF)
 
 
 @dataclass(frozen=True)
@@ -67,39 +60,49 @@ class Summary:
 
 @dataclass
 class Book:
-    """Values by metric, contender and round; and what went wrong."""
+    """Values by metric, contender and round; and what went wrong, by what was tried."""
 
-    _values: dict[tuple[str, str], dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
-    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
 
     def enter(self, contender: str, turn: int, measured: dict[str, float]) -> None:
         """Keep what *contender* did in round *turn*."""
         for metric, value in measured.items():
-            self._values[metric, contender][turn] = value
+            self.values.setdefault(metric, {}).setdefault(contender, {})[turn] = value
 
     def fail(self, contender: str, what: str, error: str) -> None:
         """Note that *contender* could not do *what*."""
-        self.failures[f"{contender}, {what}"].append(error)
+        self.failures.setdefault(f"{contender}, {what}", []).append(error)
 
     def gave_up(self, contender: str, what: str) -> bool:
         """Whether *contender* failed too often to try again."""
         return len(self.failures.get(f"{contender}, {what}", ())) >= GIVE_UP
 
+    def add(self, other: "Book") -> None:
+        """Take in what *other* has."""
+        for metric, contenders in other.values.items():
+            self.values.setdefault(metric, {}).update(contenders)
+        self.failures.update(other.failures)
+
+    def turns(self, metric: str, contender: str) -> dict[int, float]:
+        """Its values by round."""
+        return self.values.get(metric, {}).get(contender, {})
+
     def summary(self, metric: str, contender: str) -> Summary | None:
         """Median and spread, if there is a value."""
-        values = list(self._values.get((metric, contender), {}).values())
+        values = list(self.turns(metric, contender).values())
         return Summary.of(values) if values else None
 
-    def ratio(self, metric: str, contender: str, other: str) -> Summary | None:
+    def ratio(self, metric: str, contender: str, other: str, metric_of_other: str = "") -> Summary | None:
         """How many times better *contender* is than *other*, from the rounds in which both were measured."""
-        mine, theirs = self._values.get((metric, contender), {}), self._values.get((metric, other), {})
+        mine, theirs = self.turns(metric, contender), self.turns(metric_of_other or metric, other)
         pairs = [(mine[turn], theirs[turn]) for turn in mine.keys() & theirs.keys()]
         if not pairs:
             return None
         higher = METRICS[metric].higher_is_better
         return Summary.of([one / two if higher else two / one for one, two in pairs])
 
-    def best(self, metric: str, among: list[str]) -> str | None:
+    def best(self, metric: str, among: Iterable[str]) -> str | None:
         """The contender of *among* with the best median."""
         found = [(summary.middle, name) for name in among if (summary := self.summary(metric, name))]
         if not found:

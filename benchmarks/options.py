@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
+from benchmarks.contenders import CONTENDERS
 from benchmarks.metrics import METRICS
 
 
@@ -10,11 +11,15 @@ from benchmarks.metrics import METRICS
 class Options:
     """One run. *seconds* is how long one measurement should take, *calls* how many round trips are timed.
 
-    Groups have *members*, chains a tenth of that; schedules tick for *ticking* seconds;
-    *watched* jobs are drained at a time to see what events cost.
+    Of the *minutes* that *parts* may take together each has its share: a round that would not end within it is not
+    begun, and once all are over no part is. The backlog has *backlog* jobs, groups have *members*, chains a tenth of
+    that; schedules tick for *ticking* seconds; *watched* jobs are drained at a time to see what events cost, *governed*
+    to see what control costs.
     """
 
+    parts: tuple[str, ...]
     rounds: int
+    minutes: float
     seconds: float
     calls: int
     only: frozenset[str]
@@ -23,19 +28,62 @@ class Options:
     members: int
     ticking: int
     watched: int
+    governed: int
     write: bool
     fresh: bool
+    quick: bool
 
 
-def parse(arguments: list[str]) -> Options:
-    """Read the command line."""
+def parse(arguments: list[str], parts: tuple[str, ...]) -> Options:
+    """Read the command line; ends with a sentence if it cannot be."""
+    parser = _parser(parts)
+    given = parser.parse_args(arguments)
+    quick = bool(given.quick)
+    if quick and given.write:
+        parser.error("what is measured with --quick is not written into RESULTS.md")
+    chosen = {part for one in given.part for part in one.split(",") if part}
+    if chosen - set(parts):
+        parser.error(f"no part is named {', '.join(sorted(chosen - set(parts)))}; there are {', '.join(parts)}")
+    return Options(
+        parts=tuple(part for part in parts if part in chosen or not chosen),
+        rounds=1 if quick else given.rounds,
+        minutes=given.minutes,
+        seconds=0.5 if quick else 1.5,
+        calls=50 if quick else 200,
+        only=frozenset(given.only),
+        metrics=frozenset(given.metric) or frozenset(METRICS),
+        backlog=50_000 if quick else 1_000_000,
+        members=500 if quick else 10_000,
+        ticking=8 if quick else 60,
+        watched=10_000 if quick else 60_000,
+        governed=5_000 if quick else 40_000,
+        write=given.write,
+        fresh=given.fresh,
+        quick=quick,
+    )
+
+
+def _parser(parts: tuple[str, ...]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Umbel beside its peers.")
     parser.add_argument(
-        "--quick", action="store_true", help="one short round and a small backlog, to see that it works"
+        "--part",
+        action="append",
+        default=[],
+        metavar="NAME,…",
+        help=f"only this, beside what was found before; may be repeated: {', '.join(parts)}",
     )
+    parser.add_argument("--quick", action="store_true", help="one short round of all, to see that it works")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all contenders (default 3)")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="only this contender; may be repeated"
+        "--minutes", type=float, default=float("inf"), help="leave out rounds that would make it take longer"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=sorted(one.name for one in CONTENDERS),
+        help="only this contender; may be repeated",
     )
     parser.add_argument(
         "--metric",
@@ -45,27 +93,6 @@ def parse(arguments: list[str]) -> Options:
         choices=sorted(METRICS),
         help="only this metric; may be repeated",
     )
-    parser.add_argument(
-        "--backlog",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="at the end, with a million jobs queued and a million delayed",
-    )
     parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
     parser.add_argument("--fresh", action="store_true", help="install every contender again, at its latest version")
-    given = parser.parse_args(arguments)
-    quick = bool(given.quick)
-    backlog = 100_000 if quick else 1_000_000
-    return Options(
-        rounds=1 if quick else given.rounds,
-        seconds=1.0 if quick else 3.0,
-        calls=100 if quick else 400,
-        only=frozenset(given.only),
-        metrics=frozenset(given.metric) or frozenset(METRICS),
-        backlog=backlog if given.backlog else 0,
-        members=1_000 if quick else 10_000,
-        ticking=8 if quick else 60,
-        watched=10_000 if quick else 60_000,
-        write=given.write,
-        fresh=given.fresh,
-    )
+    return parser

@@ -9,6 +9,7 @@ from benchmarks.servers import Servers
 from benchmarks.stage import ContenderFailed, Mode, Stage, staged
 
 COUNTED = 10_000  # jobs queued to see what one takes
+LEAST = 500  # jobs a measurement
 MEGABYTE = 1e6
 
 
@@ -30,7 +31,7 @@ class Sizes:
             "drain": found.get("def", found.get("async")),
         }
         share = {"enqueue": 0.5, "bulk": 0.4, "drain": 1.0}
-        sizes = {name: max(1_000, round(rate * seconds * share[name], -2)) for name, rate in rates.items() if rate}
+        sizes = {name: max(LEAST, round(rate * seconds * share[name], -2)) for name, rate in rates.items() if rate}
         return replace(self, **{name: int(size) for name, size in sizes.items()})
 
 

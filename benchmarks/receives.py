@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import psycopg
 
+from benchmarks.clock import tell
 from benchmarks.contenders import POSTGRES
 from benchmarks.servers import Servers
 from umbel.brokers import connect
@@ -70,7 +71,7 @@ def measure(servers: Servers, jobs: int) -> Receives:
     """Measure both, one after the other, on a new database each."""
     found: list[Taken] = []
     for number in (0, jobs):
-        print(f"receives: {number:,} jobs done, {number:,} queued", flush=True)
+        tell(f"receives: {number:,} jobs done, {number:,} queued")
         servers.clear(POSTGRES)
         url = servers.broker(POSTGRES, Path())
         broker = connect(url, Settings())

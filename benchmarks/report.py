@@ -2,77 +2,80 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from benchmarks import backlog, events, flows, machine, receives, ticks
-from benchmarks.backlog import Backlog
-from benchmarks.contenders import LOOP, POSTGRES, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
-from benchmarks.events import Cost
-from benchmarks.flows import Held
+from benchmarks import backlog, bars, control, events, flows, receives, ticks
+from benchmarks.contenders import CONTENDERS, LOOP, POSTGRES, RABBITMQ, REDIS, SQLITE, UMBEL, Contender
+from benchmarks.findings import Findings, together
 from benchmarks.metrics import FLOWS, METRICS, RESULTS_OFF, RESULTS_ON, Book, Summary
-from benchmarks.receives import Receives
-from benchmarks.ticks import Ticked
 
 BASELINE = "late"  # the variant of Celery that promises the same
 PLACE = re.compile(r"((redis|amqp|postgresql)://\S+|(/[\w.+@-]+){2,})")
+TITLES = {
+    REDIS: "On Redis, results stored",
+    SQLITE: "On SQLite, results stored",
+    RABBITMQ: "On RabbitMQ, results in Redis",
+    POSTGRES: "On PostgreSQL, results stored where the contender can",
+}
 HEADER = """# Results
 
 Written by `make bench`: every contender at its latest version in an environment of its own, at the fastest settings
-that its documentation names (see the head of each file in `peers/`), two worker processes, one private Redis, in turns
-in one run. Jobs are no-op tasks that return a number; they are counted from inside the task. A cell is the median of
-the rounds and, where there are several, the least and the most. *late*: a job leaves the broker after it ran, so a
-crash loses nothing; *early*: before."""
+that its documentation names (see the head of each file in `peers/`), two worker processes, the same private server, in
+turns in one run. Jobs are no-op tasks that return a number; they are counted from inside the task. How many are sent
+follows how fast a contender is, so that each measurement takes some seconds. A cell is the median of the rounds and,
+where they differ, the least and the most. *late*: a job leaves the broker after it ran, so a crash loses nothing;
+*early*: before. `make bench ONLY=flows,events` measures parts again and leaves the others as they were."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """All that a report tells."""
-
-    book: Book
-    contenders: Sequence[Contender]
-    versions: dict[str, dict[str, str]]
-    servers: Sequence[str]
-    rounds: int
-    backlog: Backlog | None
-    receives: Receives | None
-    members: int
-    held: Sequence[Held]
-    ticked: Sequence[Ticked]
-    watched: Sequence[Cost]
-
-
-def markdown(found: Findings) -> str:
-    """The whole report."""
-    on_redis = [contender for contender in found.contenders if contender.engine == REDIS]
-    on_sqlite = [contender for contender in found.contenders if contender.engine == SQLITE]
-    on_rabbitmq = [contender for contender in found.contenders if contender.engine == RABBITMQ]
-    on_postgres = [contender for contender in found.contenders if contender.engine == POSTGRES]
-    parts = [HEADER, "\n".join([*machine.lines(found.servers), f"* rounds: {found.rounds}"]), _versions(found)]
-    parts += _section("On Redis, results stored", found.book, on_redis, RESULTS_ON)
-    parts += _section("On Redis, results off", found.book, on_redis, RESULTS_OFF)
-    parts += _section("On SQLite, results stored", found.book, on_sqlite, RESULTS_ON)
-    parts += _section("On RabbitMQ, results in Redis", found.book, on_rabbitmq, RESULTS_ON)
-    parts += _section("On PostgreSQL, results stored where the contender can", found.book, on_postgres, RESULTS_ON)
-    parts += _ratios("How many times better Umbel is, on Redis", found.book, on_redis)
-    parts += _ratios("How many times better Umbel is, on RabbitMQ", found.book, on_rabbitmq)
-    parts += _ratios("How many times better Umbel is, on PostgreSQL", found.book, on_postgres)
-    parts += _limit(found.book)
-    sizes = f"{found.members:,} members, {found.members // flows.STEPS:,} steps"
-    parts += _section(f"Flows on Redis: {sizes}", found.book, on_redis, FLOWS)
-    if found.held:
-        parts += ["## Memory of flows", "\n".join(flows.lines(found.held))]
-    if found.ticked:
-        parts += ["## Schedules while processes are killed", "\n".join(ticks.lines(found.ticked))]
-    if found.watched:
-        parts += ["## What watching costs", "\n".join(events.lines(found.watched))]
-    if found.backlog is not None:
-        parts += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
-    if found.receives is not None:
-        parts += ["## A receive on PostgreSQL", "\n".join(receives.lines(found.receives))]
+def markdown(parts: Sequence[Findings], missing: Sequence[str]) -> str:
+    """The whole report on *parts*; what is *missing* was not measured."""
+    found = together(parts)
+    told = [HEADER, "\n".join(f"* {line}" for line in [*found.machine, *found.servers])]
+    told += [_parts(parts, missing), _versions(found), "## Bars", "\n".join(bars.lines(found))]
+    for engine, title in TITLES.items():
+        contenders = [contender for contender in CONTENDERS if contender.engine == engine]
+        told += _section(title, found.book, contenders, RESULTS_ON)
+        told += _section(f"On {engine}, results off", found.book, contenders, RESULTS_OFF)
+        told += _ratios(f"How many times better Umbel is, on {engine}", found.book, contenders)
+        told += _limit(found.book) if engine == REDIS else []
+    told += _others(found)
     if found.book.failures:
         notes = [f"* {what}, {len(errors)}x: {_told(errors[-1])}" for what, errors in found.book.failures.items()]
-        parts += ["## What went wrong", "\n".join(notes)]
-    return "\n\n".join(parts) + "\n"
+        told += ["## What went wrong", "\n".join(notes)]
+    return "\n\n".join(told) + "\n"
+
+
+def _others(found: Findings) -> list[str]:
+    """What is not a contest of engines."""
+    contenders = [contender for contender in CONTENDERS if contender.name in flows.NAMES]
+    sizes = f"{found.members:,} members, {found.members // flows.STEPS:,} steps"
+    told = _section(f"Flows on Redis: {sizes}", found.book, contenders, FLOWS)
+    told += ["Celery's were measured in the first round only: they take it minutes."] if told else []
+    told += _ratios("How many times better Umbel's flows are", found.book, contenders, FLOWS)
+    if found.held:
+        told += ["## Memory of flows", "\n".join(flows.lines(found.held))]
+    if found.ticked:
+        told += ["## Schedules while processes are killed", "\n".join(ticks.lines(found.ticked))]
+    if found.watched:
+        told += ["## What watching costs", "\n".join(events.lines(found.watched))]
+    if found.governed is not None:
+        told += ["## What control costs", "\n".join(control.lines(found.governed))]
+    if found.backlog is not None:
+        told += ["## With a backlog", "\n".join(backlog.lines(found.backlog))]
+    if found.receives is not None:
+        told += ["## A receive on PostgreSQL", "\n".join(receives.lines(found.receives))]
+    return told
+
+
+def _parts(parts: Sequence[Findings], missing: Sequence[str]) -> str:
+    """When each part was measured, and how much of it."""
+    table = [_row("part", "begun, UTC", "took, s", "load of the machine before", "rounds"), _row(*["---"] * 5)]
+    for each in parts:
+        begun = f"{datetime.fromtimestamp(each.began, UTC):%Y-%m-%d %H:%M}"
+        rounds = str(each.done) if each.complete else f"{each.done} of {each.rounds}: **incomplete**"
+        table.append(_row(each.part, begun, f"{each.seconds:.0f}", f"{each.load:.1f}", rounds))
+    table += [_row(part, "not measured", "", "", "") for part in missing]
+    return "\n".join(table)
 
 
 def _versions(found: Findings) -> str:
@@ -101,7 +104,9 @@ def _section(title: str, book: Book, contenders: Sequence[Contender], metrics: S
     return [f"## {title}", "\n".join(table)]
 
 
-def _ratios(title: str, book: Book, contenders: Sequence[Contender]) -> list[str]:
+def _ratios(
+    title: str, book: Book, contenders: Sequence[Contender], metrics: Sequence[str] = RESULTS_ON + RESULTS_OFF
+) -> list[str]:
     """A table: a row a metric, Umbel against Celery and against the best peer; above 1 is better."""
     ours = next((one.name for one in contenders if one.environment == UMBEL and one.name != LOOP), UMBEL)
     peers = [one for one in contenders if one.environment != UMBEL]
@@ -110,11 +115,11 @@ def _ratios(title: str, book: Book, contenders: Sequence[Contender]) -> list[str
     heads = [f"than {baseline}"] if baseline else []
     heads += ["than the best that settles late", "than the best"]
     table = [_row("", *heads), _row(*["---"] * (1 + len(heads)))]
-    for name, metric in METRICS.items():
+    for name in metrics:
         best = book.best(name, [one.name for one in peers])
         if book.summary(name, ours) is None or best is None:
             continue
-        title_cell = metric.title + (", results off" if name in RESULTS_OFF else "")
+        title_cell = METRICS[name].title + (", results off" if name in RESULTS_OFF else "")
         cells = [_versus(book, name, ours, baseline, named=False)] if baseline else []
         cells += [_versus(book, name, ours, other) for other in (book.best(name, late), best)]
         table.append(_row(title_cell, *cells))

@@ -1,11 +1,12 @@
 """All contenders in turns, round after round, so that a slow minute of the machine falls on everybody."""
 
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmarks import passes
+from benchmarks.clock import tell
 from benchmarks.contenders import Contender
-from benchmarks.metrics import METRICS, RESULTS_OFF, RESULTS_ON, Book
+from benchmarks.metrics import METRICS, Book
 from benchmarks.options import Options
 from benchmarks.passes import Sizes
 from benchmarks.servers import Servers
@@ -17,53 +18,56 @@ MODES = (
     Mode("def", results=False),
     Mode("async", results=False),
 )
+CALIBRATING = frozenset({"enqueue", "bulk", "def"})
+ONCE = frozenset({"bytes"})  # no round differs from another in it
 
 
 class Rounds:
-    """One run over *contenders*; what it measures is in *book*."""
+    """One run over *contenders*; what it measures goes into *book*."""
 
-    def __init__(self, contenders: list[Contender], servers: Servers, options: Options) -> None:
-        self.book = Book()
-        self._contenders = contenders
+    def __init__(self, contenders: Sequence[Contender], servers: Servers, options: Options, book: Book) -> None:
+        self.book = book
+        self._contenders = list(contenders)
         self._servers = servers
         self._options = options
         self._sizes: dict[tuple[str, str], Sizes] = {}
-        self._started = time.monotonic()
 
-    def run(self) -> None:
-        """A calibrating round that is not counted, then the rounds; the order shifts by one from round to round."""
-        if self._options.metrics.isdisjoint(RESULTS_ON + RESULTS_OFF):
-            return
-        for mode in MODES[:2]:
-            for contender in self._contenders:
-                self._one(contender, mode, turn=0)
+    def run(self, after: Callable[[int], bool]) -> None:
+        """A calibrating round that is not counted, then the rounds; the order shifts by one from round to round.
+
+        *after* each round it is asked whether there may be another.
+        """
+        for contender in self._contenders:
+            self._one(contender, MODES[0], turn=0)
         for turn in range(1, self._options.rounds + 1):
             shift = (turn - 1) % max(1, len(self._contenders))
             for mode in MODES:
                 for contender in self._contenders[shift:] + self._contenders[:shift]:
                     self._one(contender, mode, turn)
+            if not after(turn):
+                return
 
     def _one(self, contender: Contender, mode: Mode, turn: int) -> None:
         names = passes.wanted(contender, mode, METRICS if turn == 0 else self._options.metrics)
-        if turn == 0:
-            names = frozenset(name for name in names if name in ("enqueue", "bulk", mode.kind))
-        place = contender.name, mode.kind
+        if turn != 1:
+            names = names & CALIBRATING if turn == 0 else names - ONCE
         what = f"`{mode.kind}`, results {'on' if mode.results else 'off'}"
         if not names or self.book.gave_up(contender.name, what):
             return
+        sizes = self._sizes.get((contender.name, mode.kind)) or self._sizes.get((contender.name, "def"), Sizes())
         try:
-            measured = passes.run(contender, mode, self._servers, self._sizes.get(place, Sizes()), names)
+            measured = passes.run(contender, mode, self._servers, sizes, names)
         except ContenderFailed as error:
             self.book.fail(contender.name, what, str(error))
-            print(f"{contender.name}, {what}: {error}", flush=True)
+            tell(f"{contender.name}, {what}: {error}")
             return
-        sizes = self._sizes.get(place, Sizes()).fitted(measured, self._options.seconds)
-        self._sizes[place] = replace(sizes, calls=self._options.calls)
+        fitted = sizes.fitted(measured, self._options.seconds)
+        self._sizes[contender.name, mode.kind] = replace(fitted, calls=self._options.calls)
         if turn:
             self.book.enter(contender.name, turn, measured)
-        self._tell(contender, what, turn, measured)
+        tell(f"round {turn}  {contender.name:<20} {what:<22} {said(measured)}")
 
-    def _tell(self, contender: Contender, what: str, turn: int, measured: dict[str, float]) -> None:
-        values = "  ".join(f"{name} {value:,.{METRICS[name].digits}f}" for name, value in measured.items())
-        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        print(f"{minutes:2}:{seconds:02}  round {turn}  {contender.name:<15} {what:<22} {values}", flush=True)
+
+def said(measured: dict[str, float]) -> str:
+    """What was *measured*, for a line of progress."""
+    return "  ".join(f"{name} {value:,.{METRICS[name].digits}f}" for name, value in measured.items())

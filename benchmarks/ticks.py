@@ -11,6 +11,7 @@ from datetime import datetime
 from statistics import median, quantiles
 from typing import NamedTuple
 
+from benchmarks.clock import tell
 from benchmarks.contenders import UMBEL, Contender
 from benchmarks.peers.terms import PROCESSES
 from benchmarks.process_tree import ProcessTree
@@ -28,19 +29,21 @@ LOUD = ("--loglevel", "info", "--log-format", "json")
 
 @dataclass(frozen=True)
 class Setting:
-    """*title*; who is killed, and who beside them is not (words after ``umbel -A app``)."""
+    """*title*; who is killed, who beside them is not (words after ``umbel -A app``), for what *part* of the time."""
 
     title: str
     killed: tuple[str, ...]
+    part: float
     beside: tuple[tuple[str, ...], ...] = ()
 
 
 WORKER = ("worker", "--processes", "1", *LOUD)
 SETTINGS = (
-    Setting(f"{KILLED} workers", WORKER),
+    Setting(f"{KILLED} workers", WORKER, 1.0),
     Setting(
         f"{KILLED} `umbel beat`, and a worker that is left alone",
         ("beat", *LOUD),
+        0.5,
         (("worker", "--processes", str(PROCESSES), "--no-beat", *LOUD),),
     ),
 )
@@ -141,8 +144,8 @@ def measure(contenders: Sequence[Contender], servers: Servers, seconds: int) -> 
     for ours in [each for each in contenders if each.name == UMBEL]:
         for setting in SETTINGS:
             with staged(ours, Mode("def", results=False), servers) as stage:
-                found.append(_one(stage, setting, seconds))
-                print(f"ticks: {found[-1]}", flush=True)
+                found.append(_one(stage, setting, round(seconds * setting.part)))
+            tell(f"ticks: {found[-1]}")
     return found
 
 
@@ -210,16 +213,16 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 def lines(found: Sequence[Ticked]) -> list[str]:
     """The findings as a Markdown table."""
     rows = [
-        f"| {one.title} | {one.ticks:,} | {one.missing} | {one.doubled} | {one.again} "
+        f"| {one.title} | {one.seconds} | {one.ticks:,} | {one.missing} | {one.doubled} | {one.again} "
         f"| {_told(one.sent)} | {_told(one.ran)} |"
         for one in found
     ]
     return [
-        f"{SCHEDULES} schedules of one second. For {found[0].seconds} s one is killed and replaced each second.",
+        f"{SCHEDULES} schedules of one second. One process is killed and replaced each second.",
         "Milliseconds after the tick: median, 99th percentile, most.",
         "",
-        "| killed | ticks | not sent | sent twice | run again after a kill | job sent | job ran |",
-        "|---|---|---|---|---|---|---|",
+        "| killed | for, s | ticks | not sent | sent twice | run again after a kill | job sent | job ran |",
+        "|---|---|---|---|---|---|---|---|",
         *rows,
     ]
 
