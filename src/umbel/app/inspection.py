@@ -269,9 +269,9 @@ def _jobs_of(told: Iterable[Told]) -> dict[tuple[str, int], dict[str, Listed]]:
     found: dict[tuple[str, int], dict[str, Listed]] = {}
     for one in told:
         with suppress(msgspec.ValidationError):
-            for child, answer in msgspec.convert(one.value, dict[str, list[Listed] | Item]).items():
+            for child, answer in msgspec.convert(one.value, dict[int, list[Listed] | Item], str_keys=True).items():
                 if isinstance(answer, list):  # not an error
-                    found[one.worker, int(child)] = {job.id: job for job in answer}
+                    found[one.worker, child] = {job.id: job for job in answer}
     return found
 
 
