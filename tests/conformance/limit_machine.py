@@ -37,6 +37,7 @@ LIMITS = (
     Limit(TASK, "turn", "b"),
     None,
 )
+PACES = (None, Pace(interval=1.0), Pace(concurrency=2, interval=0.5, burst=2), Pace(concurrency=1), Pace())
 UNIQUES = (None, None, Unique("x"), Unique("y"), Unique("z", "queued"))
 
 
@@ -63,6 +64,8 @@ class LimitMachine(RuleBasedStateMachine):
         self.given: dict[str, Given] = {}
         self.stands: dict[str, tuple[Limit | None, Unique | None]] = {}
         self.starts: list[float] = []
+        self.paces: list[Pace] = []
+        self.adjusts = False
         self.placed: dict[str, int] = {}
         self.sent = 0
 
@@ -87,8 +90,9 @@ class LimitMachine(RuleBasedStateMachine):
 
     # --- what producers do
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(adjusts=st.booleans())
+    def begin(self, adjusts: bool) -> None:
+        self.adjusts = adjusts
         self.session = self.open()
         self.admit(0, 3, 0, 0.0, None)
         self.admit(3, 3, 0, 0.0, None)
@@ -124,6 +128,22 @@ class LimitMachine(RuleBasedStateMachine):
         job = Job(f"job-{self.sent}", QUEUE, b"%d" % kind, priority, delay)
         self.stands[job.id] = LIMITS[kind], unique
         return job
+
+    # --- what those do who change limits
+
+    @rule(data=st.data(), kind=st.integers(0, len(LIMITS) - 1))
+    def deploy(self, data: st.DataObject, kind: int) -> None:
+        """New code has another limit for a job that waits, or that was lost."""
+        waiting = [job_id for job_id in sorted(self.stands) if job_id not in self.given]
+        if waiting:
+            job_id = data.draw(st.sampled_from(waiting))
+            self.stands[job_id] = LIMITS[kind], self.stands[job_id][1]
+
+    @precondition(lambda self: self.adjusts)
+    @rule(pace=st.sampled_from(PACES))
+    def adjust(self, pace: Pace | None) -> None:
+        self.run(self.limiter.aadjust(QUEUE, TASK, pace))
+        self.paces += [] if pace is None else [pace]
 
     # --- what workers do
 
@@ -214,17 +234,19 @@ class LimitMachine(RuleBasedStateMachine):
         running = [self.stands[job_id] for job_id, each in self.given.items() if each.runs]
         numbers = Counter(limit.key for limit, _ in running if limit is not None)
         for limit in LIMITS:
-            if limit is not None and limit.pace.concurrency:
-                assert numbers[limit.key] <= limit.pace.concurrency
+            if limit is None:
+                continue
+            most = [pace.concurrency for pace in (limit.pace, *self.paces)]  # what was released under one runs under all
+            assert not all(most) or numbers[limit.key] <= max(most)
         keys = Counter(unique.key for _, unique in running if unique is not None and unique.scope == "done")
         assert max(keys.values(), default=0) <= 1
 
     @invariant()
     def no_more_start_than_may(self) -> None:
-        interval = 2.0
-        for index, first in enumerate(self.starts):
-            # The first one, one that was released long before it started, and one that is made up for.
-            allowed = 3 + (self.clock() - first) / interval
+        interval = min((2.0, *(pace.interval for pace in self.paces)))
+        for index, first in enumerate(self.starts if interval else ()):
+            # The first one, one that was released long before it started, one that is made up for, and one a pace.
+            allowed = 3 + len(self.paces) + (self.clock() - first) / interval
             assert len(self.starts) - index <= allowed + 0.01
 
     def go_on(self) -> None:
@@ -241,6 +263,7 @@ class LimitMachine(RuleBasedStateMachine):
             self.clock.advance(3 * STEP)
             self.reclaim()
         assert self.left() == 0
+        self.adjust(None)
         self.clock.advance(STEP)
         self.reclaim()
         assert self.run(self.limiter.alimits(QUEUE, "", 100)) == []
