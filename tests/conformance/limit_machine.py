@@ -236,7 +236,8 @@ class LimitMachine(RuleBasedStateMachine):
         for limit in LIMITS:
             if limit is None:
                 continue
-            most = [pace.concurrency for pace in (limit.pace, *self.paces)]  # what was released under one runs under all
+            # What was released under one of them may run under the next.
+            most = [pace.concurrency for pace in (limit.pace, *self.paces)]
             assert not all(most) or numbers[limit.key] <= max(most)
         keys = Counter(unique.key for _, unique in running if unique is not None and unique.scope == "done")
         assert max(keys.values(), default=0) <= 1
