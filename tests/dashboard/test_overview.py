@@ -61,7 +61,7 @@ async def test_charts_have_a_value_for_every_step_and_not_too_many(visitor: http
 
 
 async def test_a_chart_has_what_happened_where_it_happened(visitor: httpx.AsyncClient) -> None:
-    told = await read(visitor, "/?range=15m")
+    told = await read(visitor, "/?range=1h")
     throughput = told["throughput"]
     for label, jobs in (("succeeded", 8), ("failed", 4)):
         found = [value for value in line(throughput, label) if value]

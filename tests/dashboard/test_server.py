@@ -93,14 +93,19 @@ def test_killed_and_started_again_it_has_recorded_each_job_once_and_ends_at_once
             left_behind.bind(str(path))
         second = serve("--unix-socket", str(path))
         messenger.flush()
-        stage.until(lambda: len(stage.history.jobs("state:succeeded", limit=500).rows) == JOBS)
+        stage.until(lambda: counted(stage) == (JOBS, JOBS))
     assert {job.id for job in stage.history.jobs(limit=500).rows} == set(jobs)
-    (paid,) = stage.history.totals(0.0, time.time() + 60)
-    assert (paid.succeeded, paid.sent) == (JOBS, JOBS)
+    assert counted(stage) == (JOBS, JOBS)
     assert stage.history.standing().gaps == ()
     assert path.stat().st_mode & 0o777 == 0o600
     _watched(second, path)
     assert not path.exists()
+
+
+def counted(stage: Stage) -> tuple[int, int]:
+    """How many jobs have succeeded and were sent, by the history."""
+    (paid,) = stage.history.totals(0.0, time.time() + 60)
+    return paid.succeeded, paid.sent
 
 
 def _watched(server: Server, path: Path) -> None:

@@ -197,7 +197,7 @@ def test_status_without_a_worker_is_69_and_shows_the_age_of_the_oldest(project: 
     assert "no worker is running" in done.stdout
     (queue,) = status(project)["queues"]
     assert queue["ready"] == 1
-    assert 0 <= queue["oldest_seconds"] < 30
+    assert 0 <= queue["oldest_seconds"] < 100
 
 
 def test_status_needs_no_app_where_the_broker_is_named(project: Path, redis_url: str) -> None:

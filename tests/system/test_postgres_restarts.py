@@ -42,10 +42,12 @@ def wait_ended(stage: Stage, seconds: float = 100.0) -> None:
     eventually(gone, "all jobs have ended", seconds)
 
 
-def resumes(stage: Stage) -> None:
-    """Wait for any new start; jobs sent before are ahead of a new one in the queue."""
+def resumes(stage: Stage) -> str:
+    """Send a job and wait for any new start; those sent before are ahead of it in the queue. Answers its id."""
     seen = len(stage.ledger.lines())
+    probe = stage.send("work", 0.0)
     eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", RESUME_SECONDS)
+    return probe.id
 
 
 def kill(server: Server) -> None:
@@ -71,8 +73,7 @@ def test_a_postgresql_that_ends_five_times_under_load_loses_nothing(
                 accepted += [result.id for result in stage.work_many([0.001] * 50)]
             end(server)
             server.start()
-            accepted.append(stage.send("work", 0.0).id)
-            resumes(stage)
+            accepted.append(resumes(stage))
         wait_ended(stage)
         ended = stage.ledger.ends()
         assert [job for job in accepted if job not in ended] == []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.servers import Redis, Server, Service, reserve
@@ -69,10 +70,14 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     made.end()
 
 
+def whole(worker: Worker) -> list[psutil.Process]:
+    """All processes of *worker*, once they are four: supervisor, forkserver, two children."""
+    return eventually(lambda: tree if len(tree := worker.tree()) == 4 else None, "four processes") or []
+
+
 def test_a_worker_gets_ready_runs_jobs_and_stops_without_a_trace(stage: Stage) -> None:
     worker = stage.start().wait_ready()
-    tree = worker.tree()
-    assert len(tree) == 4  # supervisor, forkserver, two children
+    tree = whole(worker)
     results = [stage.send("work", 0.0) for _ in range(20)]
     for result in results:
         assert result.get(timeout=60) in {child.pid for child in worker.children()}
@@ -81,7 +86,7 @@ def test_a_worker_gets_ready_runs_jobs_and_stops_without_a_trace(stage: Stage) -
 
 
 def test_a_job_that_runs_may_finish_when_the_worker_is_stopped(stage: Stage) -> None:
-    worker = stage.start("--grace=10").wait_ready()
+    worker = stage.start("--grace=60").wait_ready()
     result = stage.send("work", 1.0)
     stage.wait_started(result)
     assert worker.stop() == 0
@@ -90,7 +95,7 @@ def test_a_job_that_runs_may_finish_when_the_worker_is_stopped(stage: Stage) -> 
 
 
 def test_what_had_not_started_goes_back_at_once_when_the_worker_is_stopped(stage: Stage) -> None:
-    worker = stage.start("--processes=1").wait_ready()
+    worker = stage.start("--processes=1", "--grace=600").wait_ready()
     running = stage.send("work", 600.0)
     stage.wait_started(running)
     others = [stage.send("work", 0.0) for _ in range(3)]
@@ -141,7 +146,7 @@ def test_a_second_signal_stops_at_once(stage: Stage, second: signal.Signals) -> 
 
 @whatever_the_engine
 def test_ctrl_c_reaches_the_whole_group_and_stops_warm(stage: Stage) -> None:
-    worker = stage.start("--grace=10").wait_ready()
+    worker = stage.start("--grace=60").wait_ready()
     result = stage.send("work", 1.0)
     stage.wait_started(result)
     worker.signal_group(signal.SIGINT)
@@ -171,8 +176,7 @@ def test_nothing_of_a_killed_supervisor_is_left_long_before_the_lease_ends(stage
     worker = stage.start(**LONG_LEASE).wait_ready()
     result = stage.send("work", 600.0)
     stage.wait_started(result)
-    tree = worker.tree()
-    assert len(tree) == 4
+    tree = whole(worker)
     worker.kill()
     eventually(lambda: not alive(tree), "all processes are gone")
 
@@ -247,7 +251,7 @@ def test_children_that_are_killed_from_outside_before_they_are_ready_are_replace
 ) -> None:
     (tmp_path / "slain.py").write_text(SLAIN_APP)
     worker = workers.start(app="slain", folder=tmp_path, UMBEL_TEST_BROKER=f"sqlite:///{tmp_path}/jobs.db")
-    worker.wait_ready()
+    worker.wait_ready().wait_for("died of SIGKILL", times=12)
     assert worker.output.count("died of SIGKILL") == 12
 
 
