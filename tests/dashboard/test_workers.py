@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from typing import Any
@@ -52,6 +53,7 @@ async def test_a_worker_is_shown_while_it_lives(stage: Stage, browser: httpx.Asy
             go.set()
     assert found["state"] == "online"
     assert found["leased"] == 1
+    assert (found["name"], found["pid"], found["slots"]) == ("umbel@testing", os.getpid(), 102)
     assert "Drain and stop" in page
 
 
@@ -75,7 +77,7 @@ def test_running_jobs_and_an_old_version_are_told() -> None:
     ]
     assert (old.stale, new.stale) == (True, False)
     assert old.running == (Running("job-1", "shop.pack", 3.0),)
-    assert (old.slots, old.rss, old.queues) == (102, 4096, ("mail",))
+    assert (old.slots, old.rss, old.queues, old.processed) == (102, 4096, ("mail",), 5)
 
 
 async def _with_a_lease(browser: httpx.AsyncClient) -> dict[str, Any]:

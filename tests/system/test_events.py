@@ -75,7 +75,8 @@ def test_all_is_told_once_though_a_child_is_killed(stage: Stage) -> None:
     assert sum(tally.sent for batch in found for tally in batch.tallies) == JOBS
     (online,) = [event for event in events if event.kind == "worker-online"]
     assert online.body["tasks"]["ledger_tasks.work"]
-    assert [event.kind for event in events if event.kind == "worker-offline"] == ["worker-offline"]
+    (offline,) = [event for event in events if event.kind == "worker-offline"]
+    assert len(ends) <= offline.body["processed"] <= JOBS  # with those of the child that was killed
 
 
 def test_workers_begin_and_cease_to_tell_of_jobs_when_they_are_told_to(

@@ -75,8 +75,9 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     task-revoked *    reason: revoked, terminated, deleted (a dead letter); run, wait where it ran
     task-expired *    nothing
     worker-online     host, pid, version, release, queues, slots, tasks (name: names of its parameters)
-    worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start)
-    worker-offline    host, pid
+    worker-heartbeat  the same but tasks; used (slots), rss (bytes), cpu (seconds), jobs (id: unix time of the start),
+                      processed (how many jobs have ended there for good)
+    worker-offline    host, pid, processed
     flow-started      root, total (jobs, as far as it is known)
     flow-ended        state
     schedule-tick     job, tick (unix time that was due)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -15,8 +17,9 @@ from umbel.contracts.ageing import Ageing
 from umbel.contracts.broker import Beat
 from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
+from umbel.model import presence
 from umbel.model.ids import new_session
-from umbel.model.presence import RunningJob
+from umbel.model.presence import Presence, RunningJob
 from umbel.worker.child.child import Child
 from umbel.worker.messages import Interrupt, Why
 from umbel.worker.options import ChildOptions
@@ -82,6 +85,7 @@ class ThreadWorker:
         """Run the jobs of *app* as *options* say."""
         self._app = app
         self._options = options
+        self._born = time.time()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._work, name="umbel-testing", daemon=True)
         self._fault: BaseException | None = None
@@ -120,12 +124,12 @@ class ThreadWorker:
     async def _main(self) -> None:
         options, lease = self._options, self._app.conf.worker_lease
         ageing = Ageing(self._app.broker, self._app.conf.task_priority_ageing, masked(self._app.conf.broker_url))
-        await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease, opening=True)
-        self._loop = asyncio.get_running_loop()
         gate = OpenGate()
+        await self._app.broker.heartbeat([self._sign(gate)], options.queues, lease, opening=True)
+        self._loop = asyncio.get_running_loop()
         self._child = Child(self._app, options, gate)
         gate.tell(self._child.interrupt)
-        beating = asyncio.ensure_future(self._beat(lease, ageing))
+        beating = asyncio.ensure_future(self._beat(gate, lease, ageing))
         try:
             await self._child.run(self._ready)
         finally:
@@ -134,12 +138,28 @@ class ThreadWorker:
     async def _ready(self) -> None:
         self._started.set()
 
-    async def _beat(self, lease: float, ageing: Ageing) -> None:
+    def _sign(self, gate: OpenGate) -> Beat:
+        """That it lives, and what it is, as those have it who look."""
+        options = self._options
+        told = Presence(
+            worker=options.worker,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            child=os.getpid(),
+            threads=options.threads,
+            async_slots=options.async_slots,
+            started=self._born,
+            queues=options.queues,
+            running=tuple(gate.started()),
+        )
+        return Beat(options.session, presence.encode(told))
+
+    async def _beat(self, gate: OpenGate, lease: float, ageing: Ageing) -> None:
         options = self._options
         while True:
             await self._app.broker.unpark(options.queues, tuple(self._app.tasks))
             await asyncio.sleep(ageing.interval(lease / 3))
-            await self._app.broker.heartbeat([Beat(options.session)], options.queues, lease)
+            await self._app.broker.heartbeat([self._sign(gate)], options.queues, lease)
             await self._app.broker.reclaim(options.queues, lease)
             await ageing.age(options.queues)
 

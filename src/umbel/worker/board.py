@@ -20,7 +20,7 @@ from umbel.model.presence import RunningJob
 
 SLOT_BYTES: Final = 384
 _WORD_BYTES: Final = 8
-_HEAD_BYTES: Final = 2 * _WORD_BYTES
+_HEAD_BYTES: Final = 3 * _WORD_BYTES
 # A slot: flag (1: started, 2: limited, too, 3: in a process of its own), nothing, length of the text, nothing, unix
 # time of the start, the moments of the soft and the hard limit, then "id NUL task".
 _HEAD: Final = struct.Struct("=2xH4xddd")
@@ -99,6 +99,15 @@ class Board:
     def fill(self) -> None:
         """Note that there is no room for a job, so that no receive is asked for."""
         self._words[1] = FULL
+
+    @property
+    def ended(self) -> int:
+        """How many jobs have ended in the child for good, as the broker has confirmed."""
+        return int(self._words[2])
+
+    def end(self, jobs: int) -> None:
+        """Note that so many *jobs* more have."""
+        self._words[2] += jobs
 
     def trusted(self) -> bool:
         """Tell whether a job may be started now."""

@@ -40,6 +40,14 @@ def test_a_job_that_has_ended_is_off_the_board(board: Board, twin: Board) -> Non
     assert [job.id for job in twin.started()] == ["job-2"]
 
 
+def test_the_other_process_sees_how_many_jobs_have_ended(board: Board, twin: Board) -> None:
+    assert twin.ended == 0
+    board.end(3)
+    board.end(0)
+    board.end(256)
+    assert (twin.ended, twin.started()) == (259, [])
+
+
 def test_a_slot_is_used_again(board: Board, twin: Board) -> None:
     for number in range(10 * SLOTS):
         slot = board.take(f"job-{number}", "tasks.a-rather-long-name" if number % 2 else "t")
@@ -76,7 +84,7 @@ def test_slots_do_not_touch_each_other_nor_the_words_before_them(board: Board) -
     board.trust = 1.5
     board.fill()
     slots = [board.take("x" * 255, "y" * 255) for _ in range(SLOTS)]
-    assert sorted(slots) == [16 + SLOT_BYTES * number for number in range(SLOTS)]
+    assert sorted(slots) == [24 + SLOT_BYTES * number for number in range(SLOTS)]
     assert (board.trust, board.heard) == (1.5, FULL)
     assert len(board.started()) == SLOTS
 

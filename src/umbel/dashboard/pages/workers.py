@@ -31,7 +31,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker. *state* is "online", "stopped" (it said so) or "lost" (it did not).
 
     *slots* is how many jobs it can run at once, *rss* its memory in bytes and *cpu* its processor time in seconds, both
-    of all its processes. *stale*: other workers run a newer version. *up* is since when it runs.
+    of all its processes, *processed* how many jobs have ended there. *stale*: other workers run a newer version. *up*
+    is since when it runs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     leased: int
     rss: int | None
     cpu: float | None
+    processed: int | None
     up: float | None
     seen: float | None
 
@@ -89,6 +91,7 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
         leased=sum(child.leased for child in row.children),
         rss=view.rss if view else None,
         cpu=view.cpu if view else None,
+        processed=view.processed if view else None,
         up=time.time() - max(child.up_seconds for child in row.children),
         seen=None,
     )
@@ -111,6 +114,7 @@ def as_gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
         leased=0,
         rss=None,
         cpu=view.cpu,
+        processed=view.processed,
         up=view.started,
         seen=view.seen,
     )

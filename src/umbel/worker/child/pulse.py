@@ -13,3 +13,6 @@ class Pulse(Protocol):
 
     def fill(self) -> None:
         """There is no room for a job: until there is, the broker is not asked."""
+
+    def end(self, jobs: int) -> None:
+        """So many *jobs* have ended for good."""

@@ -68,7 +68,8 @@ class Bulletin:
         """Tell that the worker is gone, if the log listens, and it was told that it is there."""
         if not self._begun.is_set():
             return
-        self._say("worker-offline", {"host": self._plan.host, "pid": os.getpid()})
+        body = {"host": self._plan.host, "pid": os.getpid(), "processed": self._children.processed}
+        self._say("worker-offline", body)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._journal.aflush()
@@ -117,4 +118,5 @@ class Bulletin:
             "rss": sum(map(kernel.resident, pids)),
             "cpu": sum(map(kernel.processor_seconds, pids)),
             "jobs": jobs,
+            "processed": self._children.processed,
         }

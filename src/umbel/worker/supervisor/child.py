@@ -63,6 +63,7 @@ class Child:
         self.dooms: dict[str, Doom] = {}
         """The jobs for whose sake it was killed, and what they end with."""
         self._frozen: float | None = None
+        self._processed: int | None = None
         self._plan = plan
         self._reporting = plan.events
         self._channel = channel
@@ -105,6 +106,11 @@ class Child:
     def running(self) -> list[RunningJob]:
         """What it has started and not ended."""
         return self.board.started()
+
+    @property
+    def processed(self) -> int:
+        """How many jobs have ended in it; also known when it is gone."""
+        return self.board.ended if self._processed is None else self._processed
 
     @property
     def heard(self) -> float:
@@ -247,6 +253,7 @@ class Child:
         if self._killer is not None:
             self._killer.cancel()
         self._channel.close()
+        self._processed = self.board.ended
         self.board.close()
         if self._process >= 0:
             os.close(self._process)

@@ -94,6 +94,7 @@ class Children:
         """Told what each child, by its process, has counted; None: they need not count."""
         self.ends: Counter[str] = Counter()
         """How many ended how: "stopped" as they were told, "died" otherwise."""
+        self._processed = 0
         self.watchdog = Watchdog(self._living, plan.max_memory)
         """Ends jobs that run here: at their limits by itself, and those that are revoked when it is told."""
 
@@ -222,6 +223,11 @@ class Children:
     def _living(self) -> list[Child]:
         return [place.child for place in self._places if place.child is not None]
 
+    @property
+    def processed(self) -> int:
+        """How many jobs have ended here, also in children that are gone."""
+        return self._processed + sum(child.processed for child in self.living())
+
     def running(self) -> int:
         """How many jobs run now."""
         return sum(place.busy for place in self._places)
@@ -248,6 +254,7 @@ class Children:
                 await self._live(child, birth)
             finally:
                 place.child = None
+                self._processed += child.processed
             await self._pause(place, child)
 
     async def _start(self) -> tuple[Child, Birth]:
