@@ -1,153 +1,72 @@
-"""How quick the history is at a million jobs.
+"""How quick the history and the pages of the dashboard are at a million jobs, on both engines, against their bars.
 
-    python -m benchmarks.history                          # an SQLite file in a temporary folder
-    python -m benchmarks.history postgresql://…           # a database whose schema umbel_history is made or used
-    python -m benchmarks.history --jobs 100000 --ingest 30
+    python -m benchmarks.history                          # an SQLite file and a private PostgreSQL: about five minutes
+    python -m benchmarks.history postgresql://…           # one history only, which is made or used
+    python -m benchmarks.history --jobs 100000 --seconds 10
 
-Jobs are made by a seeded generator, straight into the tables; then each query is timed, and ingest beside it.
+Jobs are made by a seeded generator, straight into the tables; then each query is timed, ingest beside lists, and pages.
+Times of a processor count what else the machine does for little; the others want one that is quiet.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import multiprocessing
-import random
 import statistics
+import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
-import msgspec
-import psutil
-
-from umbel.contracts.history import Archive, Transaction
+from benchmarks import history_pages
+from benchmarks.history_load import RATE, Beside, Spent, beside, most, server_seconds
+from benchmarks.history_past import fill
+from tests.servers import Postgres, Server
 from umbel.history import History
 from umbel.history.archives import archive_at
-from umbel.history.arguments import hashed
-from umbel.history.counters import Counters
-from umbel.history.histogram import packed
-from umbel.history.ingest import ZLIB_LEVEL
-from umbel.history.names import Names, Naming
-from umbel.history.states import CODES
-from umbel.model.event import Batch, Event, Tally
-from umbel.model.ids import new_id
 from umbel.settings import Settings
 
-TASKS: Final = 400
-QUEUES: Final = 50
-WORKERS: Final = 20
-GROUPS: Final = 40
-CHUNK: Final = 10_000
-DAYS: Final = 7
 ROUNDS: Final = 20
-TEXT: Final = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore " * 4
-STATES: Final = (
-    ("succeeded",) * 960 + ("failed",) * 15 + ("dead",) * 5 + ("cancelled",) * 10 + ("running", "queued") * 5
-)
+SETTINGS: Final = ("shared_buffers = 512MB", "max_wal_size = 4GB")
+MOST_SECONDS: Final = 10.0
+LIST_MS: Final = 100.0
+ARGUMENT_MS: Final = 200.0
+FIRST_MS: Final = 60.0
+PAGE_MS: Final = 100.0
+LAG_SECONDS: Final = 1.0
+GROWTH_MIB: Final = 10.0
 
 
-class Generator:
-    """Makes *jobs* jobs of the last seven days, the same ones for each *seed*."""
+class Query(NamedTuple):
+    """Ms of one query: the least, the median, the 95th of a hundred, and of a processor here and in the server."""
 
-    def __init__(self, jobs: int, seed: int = 6) -> None:
-        self._jobs = jobs
-        self._chance = random.Random(seed)
-        self._end = time.time()
-
-    def fill(self, archive: Archive) -> None:
-        """Write them into *archive*, which is empty."""
-        names = archive.write(self._named)
-        for start in range(0, self._jobs, CHUNK):
-            archive.write(partial(self._chunk, names, start))
-        archive.write(lambda transaction: self._figures(transaction, names))
-
-    def _named(self, transaction: Transaction) -> dict[str, list[int]]:
-        counters = Counters(transaction)
-        naming = Naming(transaction, Names(), counters)
-        found: dict[str, list[int]] = {}
-        for sort, count in (("task", TASKS), ("queue", QUEUES), ("worker", WORKERS), ("path", 5)):
-            words = [f"{sort}.{number}" for number in range(count)]
-            if sort == "path":
-                words = ["arg.user.id", "arg.lang", "arg.total", "args.0", "arg.text"]
-            naming.prepare(sort, words)  # type: ignore[arg-type]
-            found[sort] = [naming(sort, word) for word in words]  # type: ignore[arg-type]
-        for number in counters.take("error", GROUPS):
-            kind = f"shop.Error{number}"
-            transaction.rows("ingest.error", number, f"print{number}", kind, "no <n>", "a.py:f", self._end)
-        counters.save()
-        return found
-
-    def _chunk(self, names: dict[str, list[int]], start: int, transaction: Transaction) -> None:
-        counters = Counters(transaction)
-        count = min(CHUNK, self._jobs - start)
-        seqs, changes = counters.take("seq", count), counters.take("change", count)
-        rows, bodies, found = [], [], []
-        minutes: dict[int, list[int]] = {}
-        for seq, change in zip(seqs, changes, strict=True):
-            sent = self._end - DAYS * 86_400 * (1 - seq / self._jobs)
-            row, body, pairs = self._job(names, seq, change, sent)
-            rows.append(row)
-            bodies.append(body)
-            found += [(path, value, seq) for path, value in pairs]
-            minutes.setdefault(int(sent) // 60 * 60, []).append(seq)
-        transaction.many("ingest.new_jobs", rows)
-        transaction.many("ingest.new_bodies", bodies)
-        transaction.many("ingest.new_args", sorted(found))
-        for minute, each in minutes.items():
-            transaction.rows("ingest.minute", minute, each[0], each[-1])
-        counters.save()
-
-    def _job(self, names: dict[str, list[int]], seq: int, change: int, sent: float) -> tuple[Any, Any, Any]:
-        chance = self._chance
-        state = chance.choice(STATES)
-        user, lang, total = chance.randrange(100_000), chance.choice(("de", "en", "fr", "es")), chance.randrange(10_000)
-        path = names["path"]
-        pairs = [
-            (path[0], hashed(user)), (path[1], hashed(lang)), (path[2], hashed(total)), (path[3], hashed(seq)),
-            (path[4], hashed(f"text {chance.randrange(1_000)}")),
-        ]  # fmt: skip
-        ended, failed = state not in ("running", "queued"), state in ("failed", "dead")
-        wait, run = chance.expovariate(5.0), chance.expovariate(2.0)
-        row = (
-            seq, new_id(), *(chance.choice(names[sort]) for sort in ("task", "queue", "worker")), 1, CODES[state],
-            2 if ended else 0, 1, 9 if ended else 2, sent, 0, 0, sent, 1, None, None, sent + wait,
-            sent + wait + run if ended else None, round(wait * 1000), round(run * 1000) if ended else None,
-            chance.randrange(1, GROUPS) if failed else None, 1 if failed else -1,
-            f"flow{seq // 100}" if seq % 20 == 0 else None, None, None, None, None, None, None,
-            self._end, change, 0, None,
-        )  # fmt: skip
-        kwargs = f'{{"user":{{"id":{user}}},"lang":"{lang}","total":{total},"text":"{TEXT[:400]}"}}'
-        envelope = zlib.compress(chance.randbytes(250), ZLIB_LEVEL)
-        return row, (seq, 1, envelope, f"[{seq}]", kwargs, None, "null", msgspec.msgpack.encode(pairs)), pairs
-
-    def _figures(self, transaction: Transaction, names: dict[str, list[int]]) -> None:
-        histogram = packed(dict.fromkeys(range(20, 60), 5))
-        for span, count in ((10, 360), (60, 1_440), (3_600, 168), (86_400, 8)):
-            rows = [
-                (span, task, 0, int(self._end) // span * span - span * back, 9, 8, 1, 0, 0, 0, histogram, histogram)
-                for back in range(count)
-                for task in (0, *names["task"][: 400 if span >= 3_600 else 20])
-            ]
-            transaction.many("ingest.put_rollups", rows)
-        for back in range(1_440):
-            for group in range(1, 10):
-                minute = int(self._end) // 60 * 60 - 60 * back
-                transaction.rows("ingest.error_minute", minute, group, 2)
-                transaction.rows("ingest.error_hour", minute // 3_600 * 3_600, group, 2)
-        for queue in names["queue"]:
-            for back in range(360):
-                bucket = int(self._end) // 10 * 10 - 10 * back
-                transaction.rows("ingest.queue_sample", queue, bucket, back, 1, 1, 0, 0, 0, 500, 0)
+    least: float
+    median: float
+    p95: float
+    here: float
+    server: float
 
 
-def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The queries of the design, by number."""
+class Found(NamedTuple):
+    """All that was measured on one engine. *pages*: ms of a processor, and ms."""
+
+    queries: dict[str, Query]
+    spent: Spent
+    beside: Beside
+    pages: dict[str, tuple[float, float]]
+
+
+def asked(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The queries of the design, by name."""
     top, now = history.jobs(limit=1), time.time()
+    flow = f"flow{top.top // 200}"
     for text in ("", "state:failed", "state:failed since:1d", "task:task.7", "task:task.7 state:failed queue:queue.3",
-                 "queue:queue.3 worker:worker.1", "error:Error7 since:2d", "flow:flow8000", "since:3d until:2d",
+                 "queue:queue.3 worker:worker.1", "error:Error7 since:2d", f"flow:{flow}", "since:3d until:2d",
                  "arg.user.id:77", "arg.lang:de", "arg.lang:de arg.user.id:77", "arg.lang:de state:failed",
                  "run>5s", '"no such text"', "run>1h task:task.7"):  # fmt: skip
         yield f"jobs({text!r})", partial(history.jobs, text)
@@ -158,7 +77,6 @@ def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "job", lambda: history.job(row.id)
     for name, hours in (("1 h", 1), ("24 h", 24), ("7 d", 168)):
         yield f"overview {name}", partial(history.series, now - hours * 3_600, now)
-    for name, hours in (("1 h", 1), ("24 h", 24), ("7 d", 168)):
         yield f"percentiles {name}", partial(history.totals, now - hours * 3_600, now)
         yield f"pulse {name}", partial(history.pulse, now - hours * 3_600, now)
         yield f"depths {name}", partial(history.depths, now - hours * 3_600, now)
@@ -166,7 +84,7 @@ def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "error group", lambda: (history.error(7, now - 86_400, now), history.error_spread(7), history.error_sample(7))
     yield "tasks", history.tasks
     yield "queues", history.queues
-    yield "flow", lambda: history.flow("flow8000")
+    yield "flow", lambda: history.flow(flow)
     for text in ("state:failed", "state:succeeded", "arg.lang:de state:failed", "run>5s"):
         yield f"count({text!r})", partial(history.count, text)
     yield (
@@ -177,107 +95,105 @@ def timed(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "changes", lambda: history.changes(top.change - 100)
 
 
-class Sender:
-    """Makes what a producer and a worker tell: jobs of two events each, of all tasks."""
-
-    def __init__(self) -> None:
-        self._chance = random.Random(7)
-        self._source = new_id()
-        self._number = 0
-
-    def batches(self, jobs: int) -> list[Batch]:
-        """What is told of so many more *jobs*."""
-        self._number += 1
-        chance, now = self._chance, time.time()
-        ids = [new_id() for _ in range(jobs)]
-        kwargs = [f'{{"user":{{"id":{chance.randrange(100_000)}}},"lang":"de","text":"{TEXT[:300]}"}}' for _ in ids]
-        envelope = TEXT.encode()[:400]
-        task = [f"task.{chance.randrange(TASKS)}" for _ in ids]
-        sent = [Event("task-sent", now, each, task[n], "queue.1", 0, {"args": f"[{n}]", "kwargs": kwargs[n]}, envelope)
-                for n, each in enumerate(ids)]  # fmt: skip
-        done = [Event("task-succeeded", now, each, task[n], "queue.1", 1, {"run": 0.1, "wait": 0.2, "result": "1"})
-                for n, each in enumerate(ids)]  # fmt: skip
-        tallies = tuple(Tally(each, "queue.1", now, 1, 1, waits={30: 1}, runs={26: 1}) for each in task[:50])
-        return [
-            Batch(self._source, self._number, now, tuple(sent), tallies),
-            Batch(f"{self._source}w", self._number, now, tuple(done), worker="w"),
-        ]
-
-
-def ingest(history: History, seconds: float) -> float:
-    """Events a second that are written at most, for so many *seconds*."""
-    sender, written, start = Sender(), 0, time.monotonic()
-    while time.monotonic() < start + seconds:
-        written += history.ingest(sender.batches(250)).events
-    return written / (time.monotonic() - start)
-
-
-def steadily(url: str, seconds: float, answers: Any) -> None:
-    """Write 2,000 events a second, as a recorder in a process of its own; answers lags in seconds, and memory."""
-    history, sender, lags = History(archive_at(url, Settings())), Sender(), []
-    history.ingest(sender.batches(250))
-    memory, start = psutil.Process().memory_info().rss, time.monotonic()
-    for step in range(int(4 * seconds)):
-        due = start + step / 4
-        time.sleep(max(0.0, due - time.monotonic()))
-        history.ingest(sender.batches(250))
-        lags.append(time.monotonic() - due)
-    answers.put((lags, memory, psutil.Process().memory_info().rss))
-
-
-def beside(history: History, url: str, seconds: float) -> None:
-    """Tell how long lists take while a recorder writes 2,000 events a second, and how far it falls behind."""
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    recorder = context.Process(target=steadily, args=(url, seconds, answers))
-    recorder.start()
-    queries = [partial(history.jobs, text) for text in ("", "state:failed since:1d", "task:task.7", "arg.user.id:77")]
-    times: list[float] = []
-    while answers.empty():
-        for query in queries:
-            begun = time.perf_counter()
+def timed(history: History, url: str, only: str) -> dict[str, Query]:
+    """How long each of the queries takes that have *only* in their names; told as it goes."""
+    found: dict[str, Query] = {}
+    print(f"{'query':45} {'least':>10} {'median':>10} {'p95':>10} {'cpu':>10} {'server':>10}")
+    for name, query in (each for each in asked(history) if only in each[0]):
+        times, spent, served = [], [], server_seconds(url)
+        for _ in range(ROUNDS):
+            begun, used = time.perf_counter(), time.process_time()
             query()
             times.append(1000 * (time.perf_counter() - begun))
-        time.sleep(0.05)
-    lags, before, after = answers.get()
-    recorder.join()
-    lag, page = sorted(lags)[int(0.99 * len(lags))], sorted(times)[int(0.95 * len(times))]
-    print(f"2,000 events/s for {seconds:g} s: lag {1000 * lag:,.0f} ms (p99), lists {page:,.1f} ms (p95)")
-    print(f"memory of the recorder: {before / 2**20:,.0f} MiB, then {after / 2**20:,.0f} MiB")
+            spent.append(1000 * (time.process_time() - used))
+        served = 1000 * (server_seconds(url) - served) / ROUNDS
+        shown = Query(min(times), statistics.median(times), sorted(times)[-2], statistics.median(spent), served)
+        print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown), flush=True)
+        found[name] = shown
+    return found
 
 
-def main() -> None:
+def measured(url: str, folder: Path, seconds: float, only: str) -> Found:
+    """All there is to measure of the history at *url*, told as it goes."""
+    history = History(archive_at(url, Settings()))
+    queries = timed(history, url, only)
+    pages = asyncio.run(history_pages.timed(history, folder))
+    print(f"\n{'page':45} {'cpu':>10} {'median':>10}")
+    for name, (used, took) in pages.items():
+        print(f"{name:45} {used:7.1f} ms {took:7.1f} ms")
+    spent = most(history, url, min(seconds, MOST_SECONDS))
+    print(f"\ningest: {spent.events:,.0f} events/s at most; each costs {spent.here:,.0f} us here, "
+          f"{spent.server:,.0f} us in the server")  # fmt: skip
+    found = Found(queries, spent, beside(history, url, seconds), pages)
+    print(f"{RATE:,} events/s for {seconds:g} s: {found.beside}", flush=True)
+    history.close()
+    return found
+
+
+def bars(found: Found) -> list[tuple[str, float, float, str]]:
+    """What must be reached: in words, what was found, the bar, and its unit."""
+    arguments = [each.p95 for name, each in found.queries.items() if name.startswith("jobs('arg")]
+    lists = [each.p95 for name, each in found.queries.items() if name.startswith("jobs(")]
+    others = [used for page, (used, _) in found.pages.items() if page != history_pages.FIRST]
+    growth = found.beside.after - found.beside.before
+    return [
+        (f"{RATE:,} events/s: behind, p99", found.beside.lag, LAG_SECONDS, "s"),
+        ("lists meanwhile, p95", found.beside.page, LIST_MS, "ms"),
+        ("argument search, p95", max(arguments, default=0.0), ARGUMENT_MS, "ms"),
+        ("the slowest list, p95", max(lists, default=0.0), ARGUMENT_MS, "ms"),
+        ("first page, processor of the dashboard", found.pages[history_pages.FIRST][0], FIRST_MS, "ms"),
+        ("the slowest other page, the same", max(others), PAGE_MS, "ms"),
+        ("memory of the recorder grows by", growth, GROWTH_MIB, "MiB"),
+    ]
+
+
+def main() -> int:
     """Fill, measure and tell."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("url", nargs="?", default="")
     options.add_argument("--jobs", type=int, default=1_000_000)
-    options.add_argument("--ingest", type=float, default=10.0, metavar="SECONDS")
+    options.add_argument("--seconds", type=float, default=30.0, help="for how long 2,000 events a second are written")
     options.add_argument("--only", default="", metavar="TEXT", help="queries whose name has this in it")
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="umbel-history-") as folder:
-        url = given.url or f"sqlite:///{folder}/history.db"
-        archive = archive_at(url, Settings())
-        history = History(archive)
-        start = time.monotonic()
-        archive.write(lambda _: None)
-        if history.standing().seq < given.jobs:
-            Generator(given.jobs).fill(archive)
-        print(f"filled with {given.jobs:,} jobs in {time.monotonic() - start:.0f} s, {archive.size() / 2**20:,.0f} MiB")
-        print(f"{'query':45} {'least':>10} {'median':>10} {'p95':>10} {'cpu':>10}")
-        for name, query in (each for each in timed(history) if given.only in each[0]):
-            times, spent = [], []
-            for _ in range(ROUNDS):
-                begun, used = time.perf_counter(), time.process_time()
-                query()
-                times.append(1000 * (time.perf_counter() - begun))
-                spent.append(1000 * (time.process_time() - used))
-            shown = (min(times), statistics.median(times), sorted(times)[-2], statistics.median(spent))
-            print(f"{name:45} " + " ".join(f"{each:7.1f} ms" for each in shown), flush=True)
-        if given.ingest > 0:
-            print(f"ingest: {ingest(history, given.ingest):,.0f} events/s at most")
-            beside(history, url, given.ingest)
-        history.close()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="umbel-history-")))
+        urls = [given.url] if given.url else _both(stack, folder)
+        _filled(urls, given.jobs)
+        missed = [missed for url in urls for missed in _told(url, folder, given.seconds, given.only)]
+    return 1 if missed else 0
+
+
+def _both(stack: ExitStack, folder: Path) -> list[str]:
+    (folder / "server").mkdir()
+    server = stack.enter_context(Server(Postgres(SETTINGS), folder / "server"))
+    return [f"sqlite:///{folder}/history.db", server.url]
+
+
+def _filled(urls: list[str], jobs: int) -> None:
+    """Fill all at once, each by a process of its own."""
+    context, start = multiprocessing.get_context("spawn"), time.monotonic()
+    writers = [context.Process(target=fill, args=(url, jobs)) for url in urls]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        if writer.exitcode:
+            raise SystemExit("the history could not be filled")
+    print(f"filled with {jobs:,} jobs in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def _told(url: str, folder: Path, seconds: float, only: str) -> list[str]:
+    """Measure *url*, and tell how that compares; answers the bars that were missed."""
+    name = url.partition(":")[0]
+    archive = archive_at(url, Settings())
+    print(f"\n=== {name}, {archive.size() / 2**20:,.0f} MiB\n")
+    archive.close()
+    rows = bars(measured(url, folder, seconds, only))
+    print(f"\n{name:45} {'found':>12} {'bar':>12}")
+    for words, value, bar, unit in rows:
+        print(f"{words:45} {value:9,.2f} {unit:>2} {bar:9,.2f} {unit:>2}{'' if value <= bar else '  MISSED'}")
+    return [words for words, value, bar, _ in rows if value > bar]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

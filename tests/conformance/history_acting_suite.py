@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
+from umbel.history.retention import Retention, Terms
 from umbel.history.views import Order
 
 
@@ -145,6 +146,19 @@ class ActingSuite(HistoryStage):
         self.history.delete([f"j{n}" for n in range(5)])
         assert self.history.error_sample(group.id) is None
         assert self.history.error_spread(999).counted == 0
+
+    def test_errors_are_spread_over_the_releases_that_their_workers_ran(self) -> None:
+        failed = [event("task-failed", f"j{n}", 1, NOW + 10 * n, error="E", message="m") for n in range(5)]
+        online = [event("worker-online", "w", at=NOW + at, release=name) for at, name in ((-50, "1"), (25, "2"))]
+        self.write(batch(1, *online, event("worker-heartbeat", "w", at=NOW + 27, release="2")))
+        self.write(batch(2, *failed, worker="w"))
+        self.write(batch(3, event("task-failed", "k", 1, error="E", message="m"), worker="v"))
+        (group,) = self.history.errors(NOW - 60, NOW + 60)
+        assert self.history.error_spread(group.id).releases == {"1": 3, "2": 2, "": 1}
+        Retention(self.archive, Terms(1e9, 1e9, 10, 2**40), lambda _: None).prune(NOW + 26 + 1e9)
+        assert self.history.error_spread(group.id).releases == {"2": 2}
+        kept = self.archive.read(lambda step: step.ask("select release from worker_release", ()), 5.0)
+        assert [tuple(row) for row in kept] == [("2",)]
 
     @pytest.mark.parametrize("most", [200_000, 0])
     def test_errors_are_counted_over_any_window(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:

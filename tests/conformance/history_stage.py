@@ -15,6 +15,7 @@ NOW = 1_800_000_000.0
 ROWS = (
     "job",
     "job_body",
+    "job_result",
     "attempt",
     "arg",
     "error",

@@ -19,7 +19,7 @@ from umbel.history import History, open_history
 from umbel.history.archives import archive_at
 from umbel.settings import Settings
 
-TABLES = "job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute|schedule_run"
+TABLES = "job|job_body|job_result|arg|attempt|rollup|error_minute|queue_sample|minute|schedule_run"
 LARGE = f"{TABLES}|j|b|a|s"
 
 
@@ -126,10 +126,8 @@ class TestPostgres(HistorySuite, ActingSuite):
 
     def whole(self, plan: str) -> bool:
         """Whether it scans a large table."""
-        return (
-            re.search(r"Seq Scan on (job|job_body|arg|attempt|rollup|error_minute|queue_sample|minute)\b", plan)
-            is not None
-        )
+        large = "job|job_body|job_result|arg|attempt|rollup|error_minute|queue_sample|minute"
+        return re.search(rf"Seq Scan on ({large})\b", plan) is not None
 
     def columns(self, transaction: Transaction, table: str) -> list[str]:
         """As its schema has them."""

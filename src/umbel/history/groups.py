@@ -94,14 +94,14 @@ def one(transaction: Transaction, labels: Labels, group: int, stretch: Stretch) 
 def spread(transaction: Transaction, labels: Labels, group: int) -> ErrorSpread:
     """Where the jobs of one group are."""
     rows = transaction.rows("reading.error_spread", group, MAX_COUNTED + 1)
-    counted = sum(int(row[3]) for row in rows)
+    counted = sum(int(row[-1]) for row in rows)
     names = labels.names(transaction, {int(number) for row in rows for number in row[:3]})
-    by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter())
-    for *numbers, n in rows:
-        for place, number in enumerate(numbers):
-            by[place][names[int(number)]] += int(n)
-    tasks, queues, workers = (dict(each.most_common()) for each in by)
-    return ErrorSpread(min(counted, MAX_COUNTED), counted > MAX_COUNTED, tasks, queues, workers)
+    by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+    for *numbers, release, n in rows:
+        for place, name in enumerate((*(names[int(number)] for number in numbers), str(release))):
+            by[place][name] += int(n)
+    tasks, queues, workers, releases = (dict(each.most_common()) for each in by)
+    return ErrorSpread(min(counted, MAX_COUNTED), counted > MAX_COUNTED, tasks, queues, workers, releases)
 
 
 def sample(transaction: Transaction, labels: Labels, group: int) -> ErrorSample | None:

@@ -38,15 +38,20 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct):
-    """What of a job stands apart from its row; fields as columns."""
+    """What of a job stands apart from its row; fields as columns, and its result."""
 
     attempt: int = 0
     envelope: bytes | None = None
     args: str | None = None
     kwargs: str | None = None
     headers: str | None = None
-    result: str | None = None
     pairs: bytes | None = None
+    result: str | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says more than a result."""
+        return self.envelope is not None or bool(self.args or self.kwargs or self.headers)
 
 
 class Ingest:
@@ -224,14 +229,26 @@ class _Writing:
         many("ingest.change_jobs", [_changing(record) for record in self._old.values()])
         given = [_given(record) for record in self._old.values()]
         many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
-        bodies = [_body_row(seq, body) for seq, body in sorted(self._bodies.items())]
-        many("ingest.new_bodies", [row for row in bodies if row[0] > self._known])
-        many("ingest.bodies", [row for row in bodies if row[0] <= self._known])
+        self._save_bodies()
         many("ingest.put_attempts", list(self._attempts.values()))
         self._flows.enter_all(changed)
         self._flows.save(self._transaction, self._now)
         for minute, bounds in sorted(self._minutes.items()):
             self._transaction.rows("ingest.minute", minute, *bounds)
+
+    def _save_bodies(self) -> None:
+        """Write what was told when jobs were sent, and apart from it what they answered."""
+        bodies = sorted(self._bodies.items())
+        told = [_body_row(seq, body) for seq, body in bodies if body.tells]
+        results = [(seq, body.result) for seq, body in bodies if body.result is not None]
+        self._put("bodies", told, 0)
+        self._put("results", results, 0)
+
+    def _put(self, table: str, rows: Sequence[Sequence[Any]], seq: int) -> None:
+        """Write *rows*, whose *seq* is at that place: of a new job nothing can be there, so nothing is looked for."""
+        many = self._transaction.many
+        many(f"ingest.new_{table}", [row for row in rows if row[seq] > self._known])
+        many(f"ingest.put_{table}", [row for row in rows if row[seq] <= self._known])
 
     def _index(self) -> None:
         """Write the index of arguments of the jobs whose arguments were told."""
@@ -250,13 +267,12 @@ class _Writing:
             rows += [(path, value, seq) for path, value in pairs]
             told[seq].pairs = msgspec.msgpack.encode(pairs) if pairs else None
         rows.sort()
-        self._transaction.many("ingest.new_args", [row for row in rows if row[2] > self._known])
-        self._transaction.many("ingest.put_args", [row for row in rows if row[2] <= self._known])
+        self._put("args", rows, 2)
 
 
 def _body_row(seq: int, body: Body) -> list[Any]:
     envelope = None if body.envelope is None else zlib.compress(body.envelope, ZLIB_LEVEL)
-    return [seq, body.attempt, envelope, body.args, body.kwargs, body.headers, body.result, body.pairs]
+    return [seq, body.attempt, envelope, body.args, body.kwargs, body.headers, body.pairs]
 
 
 def _headers(told: Any) -> str | None:

@@ -82,7 +82,7 @@ def detail(transaction: Transaction, labels: Labels, job_id: str) -> JobDetail |
         return None
     *row, _, expires, root, parent, schedule, heard = found[0]
     job = job_rows(transaction, labels, [tuple(row)])[0]
-    args, kwargs, headers, result, resendable = (transaction.rows("reading.body", job.seq) or [(None,) * 4 + (0,)])[0]
+    args, kwargs, headers, result, resendable = transaction.rows("reading.body", job.seq)[0]
     return JobDetail(
         job=job,
         args=args,

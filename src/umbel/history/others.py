@@ -67,6 +67,9 @@ def _worker(transaction: Transaction, naming: Naming, event: Event, now: float) 
         at,
         at if offline else None,
     )
+    if not offline:
+        release = short(body.get("release"))
+        transaction.rows("ingest.worker_release", naming("worker", short(event.id)), at, release)
     for sort, name in (("umbel", short(body.get("version"))), ("app", short(body.get("release")))):
         if online and name:
             transaction.rows("ingest.release", sort, name, at)

@@ -106,6 +106,7 @@ class Retention:
         for name, age in {
             "error_minutes": MONTH, "error_hours": AUDITS, "errors": long, "workers": MONTH, "runs": MONTH,
             "flow_counts": long, "flows": long, "audits": AUDITS, "bulks": AUDITS, "releases": AUDITS,
+            "worker_releases": long,
             "gaps": SOURCES, "sources": SOURCES,
         }.items():  # fmt: skip
             transaction.rows(f"keeping.{name}", now - age)
@@ -136,5 +137,5 @@ def drop(transaction: Transaction, seqs: Sequence[int]) -> None:
         for path, value in msgspec.msgpack.decode(packed, type=list[tuple[int, int]])
     ]
     transaction.many("keeping.drop_args", sorted(pairs))
-    for table in ("bodies", "attempts", "jobs"):
+    for table in ("bodies", "results", "attempts", "jobs"):
         transaction.among(f"keeping.drop_{table}", seqs)

@@ -266,9 +266,9 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorSpread(msgspec.Struct, frozen=True):
-    """Where the jobs are whose last error was of one group: how many by task, queue and worker, most first.
+    """Where the jobs are whose last error was of one group: how many by task, queue, worker and release, most first.
 
-    They are counted among the newest 5,000; *capped* when there are more.
+    Counted among the newest 5,000; *capped*: there are more. A release is the ``worker_release`` of then, maybe empty.
     """
 
     counted: int
@@ -276,6 +276,7 @@ class ErrorSpread(msgspec.Struct, frozen=True):
     tasks: dict[str, int]
     queues: dict[str, int]
     workers: dict[str, int]
+    releases: dict[str, int]
 
 
 class ErrorSample(msgspec.Struct, frozen=True):

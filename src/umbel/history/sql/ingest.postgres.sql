@@ -98,18 +98,18 @@ from unnest(
 where job.seq = new.seq
 
 -- name: new_bodies
--- seq, attempt, envelope, args, kwargs, headers, result, pairs: of new jobs. To look for rows that are there already
+-- seq, attempt, envelope, args, kwargs, headers, pairs: of new jobs. To look for rows that are there already
 -- would cost as much again
-insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, pairs)
 select * from unnest(
-    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[]
+    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::bytea[]
 )
 
--- name: bodies
--- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
-insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
+-- name: put_bodies
+-- seq, attempt, envelope, args, kwargs, headers, pairs: what is there stays, newer envelopes win
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, pairs)
 select * from unnest(
-    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[]
+    $1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::bytea[]
 )
 on conflict (seq) do update set
     envelope = case when excluded.envelope is not null
@@ -118,8 +118,19 @@ on conflict (seq) do update set
     attempt = case when excluded.envelope is not null and excluded.attempt > job_body.attempt
         then excluded.attempt else job_body.attempt end,
     args = coalesce(job_body.args, excluded.args), kwargs = coalesce(job_body.kwargs, excluded.kwargs),
-    headers = coalesce(job_body.headers, excluded.headers), result = coalesce(excluded.result, job_body.result),
+    headers = coalesce(job_body.headers, excluded.headers),
     pairs = coalesce(job_body.pairs, excluded.pairs)
+
+-- name: new_results
+-- seq, result: of new jobs
+insert into job_result (seq, result)
+select * from unnest($1::int8[], $2::text[])
+
+-- name: put_results
+-- seq, result: the last one counts
+insert into job_result (seq, result)
+select * from unnest($1::int8[], $2::text[])
+on conflict (seq) do update set result = excluded.result
 
 -- name: put_attempts
 -- all columns of attempt; what happened later within an attempt wins, else what was first

@@ -82,6 +82,14 @@ on conflict (sort, name) do update set
     first_seen = case when release.first_seen < excluded.first_seen then release.first_seen else excluded.first_seen end,
     last_seen = case when release.last_seen > excluded.last_seen then release.last_seen else excluded.last_seen end
 
+-- name: worker_release
+-- $1 worker, $2 at, $3 what the app calls the release that the worker runs then (empty: it does not say)
+insert into worker_release (worker_id, at, release)
+select cast($1 as bigint), cast($2 as double precision), cast($3 as text) where $3 <> coalesce((
+    select release from worker_release where worker_id = $1 and at <= $2 order by at desc limit 1
+), '')
+on conflict (worker_id, at) do nothing
+
 -- name: schedule_run
 -- $1 schedule, $2 tick, $3 job, $4 when it was sent
 insert into schedule_run (schedule, tick, job_id, at) values ($1, $2, $3, $4) on conflict do nothing

@@ -77,14 +77,14 @@ update job set
 where seq = $1
 
 -- name: new_bodies
--- seq, attempt, envelope, args, kwargs, headers, result, pairs: of new jobs
-insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+-- seq, attempt, envelope, args, kwargs, headers, pairs: of new jobs
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, pairs)
+values ($1, $2, $3, $4, $5, $6, $7)
 
--- name: bodies
--- seq, attempt, envelope, args, kwargs, headers, result, pairs: what is there stays, newer envelopes win
-insert into job_body (seq, attempt, envelope, args, kwargs, headers, result, pairs)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+-- name: put_bodies
+-- seq, attempt, envelope, args, kwargs, headers, pairs: what is there stays, newer envelopes win
+insert into job_body (seq, attempt, envelope, args, kwargs, headers, pairs)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (seq) do update set
     envelope = case when excluded.envelope is not null
         and (job_body.envelope is null or excluded.attempt >= job_body.attempt)
@@ -92,8 +92,19 @@ on conflict (seq) do update set
     attempt = case when excluded.envelope is not null and excluded.attempt > job_body.attempt
         then excluded.attempt else job_body.attempt end,
     args = coalesce(job_body.args, excluded.args), kwargs = coalesce(job_body.kwargs, excluded.kwargs),
-    headers = coalesce(job_body.headers, excluded.headers), result = coalesce(excluded.result, job_body.result),
+    headers = coalesce(job_body.headers, excluded.headers),
     pairs = coalesce(job_body.pairs, excluded.pairs)
+
+-- name: new_results
+-- seq, result: of new jobs
+insert into job_result (seq, result)
+values ($1, $2)
+
+-- name: put_results
+-- seq, result: the last one counts
+insert into job_result (seq, result)
+values ($1, $2)
+on conflict (seq) do update set result = excluded.result
 
 -- name: put_attempts
 -- all columns of attempt; what happened later within an attempt wins, else what was first

@@ -13,6 +13,10 @@ where arg.path_id = gone.path_id and arg.value = gone.value and arg.seq = gone.s
 -- $1 seqs
 delete from job_body where seq = any($1::int8[])
 
+-- name: drop_results
+-- $1 seqs
+delete from job_result where seq = any($1::int8[])
+
 -- name: drop_attempts
 -- $1 seqs
 delete from attempt where seq = any($1::int8[])

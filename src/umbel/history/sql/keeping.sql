@@ -85,6 +85,12 @@ delete from bulk_action where started_at < $1 and state <> 'running'
 -- $1 last seen before
 delete from release where last_seen < $1
 
+-- name: worker_releases
+-- $1 began before; that of each worker which counts since then stays
+delete from worker_release where at < (
+    select max(later.at) from worker_release later where later.worker_id = worker_release.worker_id and later.at < $1
+)
+
 -- name: gaps
 -- $1 closed before, or of sources not heard of since
 delete from gap where closed < $1 or source in (select id from source where seen < $1)

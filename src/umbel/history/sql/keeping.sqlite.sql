@@ -12,6 +12,10 @@ delete from arg where path_id = $1 and value = $2 and seq = $3
 -- $1 seqs
 delete from job_body where seq in (select value from json_each($1))
 
+-- name: drop_results
+-- $1 seqs
+delete from job_result where seq in (select value from json_each($1))
+
 -- name: drop_attempts
 -- $1 seqs
 delete from attempt where seq in (select value from json_each($1))

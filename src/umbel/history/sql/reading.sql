@@ -9,7 +9,8 @@ from job where id = $1
 
 -- name: body
 -- $1 seq
-select args, kwargs, headers, result, envelope is not null from job_body where seq = $1
+select b.args, b.kwargs, b.headers, r.result, b.envelope is not null
+from job j left join job_body b on b.seq = j.seq left join job_result r on r.seq = j.seq where j.seq = $1
 
 -- name: envelope
 -- $1 id
@@ -88,10 +89,16 @@ select error_id, sum(n) from error_hour where hour >= $1 and hour <= $2 group by
 select count(*) from error where last_seen >= $1
 
 -- name: error_spread
--- $1 group, $2 among how many of its jobs
-select task_id, queue_id, worker_id, count(*) from (
-    select task_id, queue_id, worker_id from job where error_id = $1 order by seq desc limit $2
-) as members group by task_id, queue_id, worker_id
+-- $1 group, $2 among how many of its jobs; the release is what their workers ran when they ended
+select task_id, queue_id, worker_id, release, count(*) from (
+    select m.task_id, m.queue_id, m.worker_id, coalesce((
+        select w.release from worker_release w
+        where w.worker_id = m.worker_id and w.at <= m.state_at order by w.at desc limit 1
+    ), '') as release
+    from (
+        select task_id, queue_id, worker_id, state_at from job where error_id = $1 order by seq desc limit $2
+    ) as m
+) as members group by task_id, queue_id, worker_id, release
 
 -- name: last_of
 -- $1 group; answers the newest job that failed so, if it is still there

@@ -22,6 +22,6 @@ or coalesce(j.error_id, 0) = any($3::int8[])
 or exists (
     select 1 from job_body b where b.seq = j.seq and (
         strpos(lower(b.args), $1::text) > 0 or strpos(lower(b.kwargs), $1::text) > 0
-        or strpos(lower(b.result), $1::text) > 0
     )
 )
+or exists (select 1 from job_result r where r.seq = j.seq and strpos(lower(r.result), $1::text) > 0)

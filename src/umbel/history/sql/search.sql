@@ -176,7 +176,7 @@ coalesce(j.error_id, 0) > 0
 j.progress is not null
 
 -- name: has_result
-exists (select 1 from job_body b where b.seq = j.seq and b.result is not null)
+exists (select 1 from job_result r where r.seq = j.seq)
 
 -- name: nothing
 1 = 0

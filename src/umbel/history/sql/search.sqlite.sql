@@ -52,6 +52,7 @@ instr(lower(j.id), $1) > 0 or +j.task_id in (select value from json_each($2))
 or coalesce(j.error_id, 0) in (select value from json_each($3))
 or exists (
     select 1 from job_body b where b.seq = j.seq and (
-        instr(lower(b.args), $1) > 0 or instr(lower(b.kwargs), $1) > 0 or instr(lower(b.result), $1) > 0
+        instr(lower(b.args), $1) > 0 or instr(lower(b.kwargs), $1) > 0
     )
 )
+or exists (select 1 from job_result r where r.seq = j.seq and instr(lower(r.result), $1) > 0)

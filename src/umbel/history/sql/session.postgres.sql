@@ -46,10 +46,15 @@ insert into umbel_history.migration (number) values ($1::int4)
 -- answers about how many bytes the rows take: how many there are, by what the newest of them take
 with newest as (select b.seq, pg_column_size(b.*) as body from job_body b order by b.seq desc limit 1000),
     attempts as (select coalesce(sum(pg_column_size(a.*)), 0) as n from attempt a where a.seq in (select seq from newest)),
-    each as (select coalesce(avg(n.body), 0) + 700 + (select n from attempts) / greatest(count(*), 1) as bytes from newest n),
+    results as (select coalesce(sum(pg_column_size(r.*)), 0) as n from job_result r where r.seq in (select seq from newest)),
+    each as (
+        select coalesce(avg(n.body), 0) + 700
+            + ((select n from attempts) + (select n from results)) / greatest(count(*), 1) as bytes
+        from newest n
+    ),
     jobs as (select n_live_tup as n from pg_stat_user_tables where schemaname = 'umbel_history' and relname = 'job'),
     others as (
         select coalesce(sum(pg_total_relation_size(relid)), 0) as n from pg_stat_user_tables
-        where schemaname = 'umbel_history' and relname not in ('job', 'job_body', 'arg', 'attempt')
+        where schemaname = 'umbel_history' and relname not in ('job', 'job_body', 'job_result', 'arg', 'attempt')
     )
 select (each.bytes * jobs.n + others.n)::int8 from each, jobs, others
