@@ -158,7 +158,9 @@ def _side_by_side(sig: group, more: More, compiler: Compiler) -> Leaving:
     results = compiler.handles()
     members: Iterator[tuple[int, Signature[Any]]] = enumerate(sig.taken())
     while batch := list(itertools.islice(members, BATCH)):
-        if not all(_sent_alone(member) for _, member in batch):
+        with compiler.naming():
+            alone = all(_sent_alone(member) for _, member in batch)
+        if not alone:
             members = itertools.chain(batch, members)
             break
         with compiler.naming():

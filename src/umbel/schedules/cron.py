@@ -52,9 +52,10 @@ class cron(Rule):  # noqa: N801 - lower case as its siblings have it
 
 def bounded(text: str) -> str:
     """*text* if reading it costs little. Raises `ValueError`: a range of 10^8 would be expanded."""
-    if len(text) > MAX_TEXT or _LONG_NUMBER.search(text):
-        shown = text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - a line
-        raise ValueError(f"{shown!r} cannot be read as cron text: no field has numbers of three digits")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"'{text[:40]}…' has {len(text)} characters: cron text has up to {MAX_TEXT}")
+    if _LONG_NUMBER.search(text):
+        raise ValueError(f"{text!r} cannot be read as cron text: no field has numbers of three digits")
     return text
 
 
