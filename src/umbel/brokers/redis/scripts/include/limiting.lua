@@ -1,4 +1,4 @@
--- includes: now wake unique
+-- includes: now wake unique limit_words limit_pace limit_tending limit_noting
 -- What is kept of limits. A limit L is named "<bytes of its task>:<task><key>"; a turn T is empty, or "+" and its name.
 --   limits            ZSET of the limits that have jobs or an adjustment; scores are 0, so it is in the order of names
 --   limit:L           HASH: pace "concurrency interval_ms burst", next (when its next start is due), held (how many);
@@ -18,63 +18,21 @@
 -- together. Order of writes: a job is counted, then has its new place, then leaves its old one. A cut leaves a job that
 -- is counted too often or stands in two places: it repeats, or is swept.
 local function limiting(prefix, quiet)
-  local LATE_MS, LEVEL, AHEAD = 100, 2 ^ 45, 16
+  local LEVEL = 2 ^ 45
   local limited, holding, watched = prefix .. 'limited', prefix .. 'holding', prefix .. 'limits:watched'
   local due, state = prefix .. 'limits:due', prefix .. 'limits:state'
   local verb, met, order, number, adjusted = { unique = unique_keys(prefix), released = 0 }, {}, {}, nil, nil
   local todo
+  local pace, in_pieces, add, write_text, read_text = limit_pace(), limit_words()
+  local note, tend = limit_noting(prefix, quiet), nil -- tend: below, with what it needs of us
 
   local function next_number()
     number = (number or tonumber(redis.call('HGET', state, 'number') or 0)) + 1
     return number
   end
 
-  -- A command on a key, with many words.
-  local function in_pieces(command, key, words)
-    local sum = 0
-    for at = 1, #words, 1000 do
-      sum = sum + command(key, unpack(words, at, math.min(at + 999, #words)))
-    end
-    return sum
-  end
-
-  local function zadd(key, ...)
-    return redis.call('ZADD', key, ...)
-  end
-
-  local function zrem(key, ...)
-    return redis.call('ZREM', key, ...)
-  end
-
-  local function hset(key, ...)
-    return redis.call('HSET', key, ...)
-  end
-
-  local function hdel(key, ...)
-    return redis.call('HDEL', key, ...)
-  end
-
-  local function rpush(key, ...)
-    return redis.call('RPUSH', key, ...)
-  end
-
-  local function add(list, one, two)
-    list[#list + 1] = one
-    list[#list + 1] = two
-  end
-
   local function anew()
     todo = { ready = {}, holding = {}, watched = {}, texts = {}, unheld = {}, forgotten = {}, lines = {}, left = {} }
-  end
-
-  local function write_text(place, level, retries, limit, turn)
-    return place .. level .. retries .. ':' .. #limit.name .. ':' .. limit.name .. turn
-  end
-
-  local function read_text(text)
-    local place, level, retries, length, from = string.match(text, '^(%a)(%d)(%d+):(%d+):()')
-    local turn = from + length
-    return place, level, tonumber(retries), string.sub(text, from, turn - 1), string.sub(text, turn)
   end
 
   -- What is kept of a job from now on, whatever was noted before.
@@ -124,43 +82,6 @@ local function limiting(prefix, quiet)
     return prefix .. 'line:' .. #limit.name .. ':' .. limit.name .. turn
   end
 
-  -- How many are out or in; how many are out.
-  local function taken(limit)
-    limit.base = limit.base or redis.call('ZCARD', limit.runs)
-    return limit.base + limit.more
-  end
-
-  local function out(limit)
-    limit.base_out = limit.base_out or redis.call('ZCOUNT', limit.runs, '-inf', 0)
-    return limit.base_out + limit.more_out
-  end
-
-  local function most_ahead(limit)
-    return math.max(limit.burst, LATE_MS / limit.interval)
-  end
-
-  -- Why the limit releases nothing now, if so. Whoever is there to start is not ahead of anybody.
-  local function blocked(limit, is_here)
-    if limit.most > 0 and taken(limit) >= limit.most then
-      return 'full'
-    end
-    if limit.interval > 0 then
-      if limit.next > now then
-        return 'early'
-      end
-      if not is_here and out(limit) >= most_ahead(limit) then
-        return 'ahead'
-      end
-    end
-  end
-
-  -- One may start, who is not held, or who was while the limit came late: how much of what it missed it may catch up.
-  local function start(limit, slack)
-    if limit.interval > 0 then
-      limit.next = math.max(limit.next, now - slack) + limit.interval
-    end
-  end
-
   -- Note the number of a turn, as it is kept, and how many of its jobs are out; not those that a cut left among them.
   local function count_out(limit, turn, number)
     local count, ids = 0, tonumber(number) and redis.call('ZRANGE', limit.runs, -number, -number, 'BYSCORE') or {}
@@ -179,10 +100,10 @@ local function limiting(prefix, quiet)
   -- Whether a job may have a place of the limit at once; if so, it has to be given it. `turn`: it is to be out, not to enter.
   function verb.has_room(limit, turn)
     limit.waits = limit.waits or redis.call('EXISTS', limit.turns)
-    if limit.waits > 0 or blocked(limit, not turn) or turn and is_out(limit, turn) then
+    if limit.waits > 0 or pace.blocked(limit, not turn) or turn and is_out(limit, turn) then
       return false
     end
-    start(limit, (limit.burst - 1) * limit.interval)
+    pace.start(limit, (limit.burst - 1) * limit.interval)
     return true
   end
 
@@ -297,10 +218,10 @@ local function limiting(prefix, quiet)
   end
 
   local function write_runs(limit)
-    in_pieces(zrem, limit.runs, limit.runs_gone)
+    in_pieces('ZREM', limit.runs, limit.runs_gone)
     if #limit.runs_new > 0 then
-      in_pieces(hset, limit.key, limit.outs_new)
-      in_pieces(zadd, limit.runs, limit.runs_new)
+      in_pieces('HSET', limit.key, limit.outs_new)
+      in_pieces('ZADD', limit.runs, limit.runs_new)
       limit.has_runs = true
     end
     if #limit.runs_new + #limit.runs_gone > 0 then
@@ -310,15 +231,15 @@ local function limiting(prefix, quiet)
   end
 
   local function write_places()
-    in_pieces(zadd, watched, todo.watched)
+    in_pieces('ZADD', watched, todo.watched)
     for level, ids in pairs(todo.ready) do
-      in_pieces(rpush, prefix .. 'ready:' .. level, ids)
+      in_pieces('RPUSH', prefix .. 'ready:' .. level, ids)
     end
     for line, words in pairs(todo.lines) do
-      words.limit.held = words.limit.held + in_pieces(zadd, line, words)
+      words.limit.held = words.limit.held + in_pieces('ZADD', line, words)
     end
-    in_pieces(zadd, holding, todo.holding)
-    in_pieces(hset, limited, todo.texts)
+    in_pieces('ZADD', holding, todo.holding)
+    in_pieces('HSET', limited, todo.texts)
     for _, words in pairs(todo.lines) do
       local turns = words.limit.turns
       if not redis.call('ZSCORE', turns, words.turn) then
@@ -328,10 +249,10 @@ local function limiting(prefix, quiet)
   end
 
   local function leave_places()
-    in_pieces(zrem, holding, todo.unheld)
+    in_pieces('ZREM', holding, todo.unheld)
     for line, words in pairs(todo.left) do
       local limit = words.limit
-      limit.held = limit.held - in_pieces(zrem, line, words)
+      limit.held = limit.held - in_pieces('ZREM', line, words)
       if words.rest == nil then
         words.rest = redis.call('EXISTS', line) == 1
       end
@@ -343,8 +264,8 @@ local function limiting(prefix, quiet)
     end
     for _, limit in ipairs(order) do
       if #limit.turns_moved + #limit.turns_gone > 0 then
-        in_pieces(zadd, limit.turns, limit.turns_moved)
-        in_pieces(zrem, limit.turns, limit.turns_gone)
+        in_pieces('ZADD', limit.turns, limit.turns_moved)
+        in_pieces('ZREM', limit.turns, limit.turns_gone)
         limit.turns_moved, limit.turns_gone = {}, {}
       end
     end
@@ -352,8 +273,8 @@ local function limiting(prefix, quiet)
     for id in pairs(todo.forgotten) do
       gone[#gone + 1] = id
     end
-    in_pieces(hdel, limited, gone)
-    in_pieces(zrem, watched, gone)
+    in_pieces('HDEL', limited, gone)
+    in_pieces('ZREM', watched, gone)
   end
 
   -- Write what was noted so far.
@@ -368,82 +289,6 @@ local function limiting(prefix, quiet)
     write_places()
     leave_places()
     anew()
-  end
-
-  -- The first held jobs of some turns, as many as may be needed, and what is kept of them.
-  local function first_of(limit, turns, want)
-    local lines, ids = {}, {}
-    for _, turn in ipairs(turns) do
-      local last = turn == '' and want or limit.started[turn] and math.min(want, AHEAD) or 1
-      local line = redis.call('ZRANGE', line_of(limit, turn), 0, last)
-      line.at, line.is_whole = 1, #line <= last
-      lines[turn] = line
-      for i = 1, math.min(#line, last) do
-        ids[#ids + 1] = string.sub(line[i], 2)
-      end
-    end
-    local texts, kept = {}, #ids > 0 and redis.call('HMGET', limited, unpack(ids)) or {}
-    for i, id in ipairs(ids) do
-      texts[id] = kept[i]
-    end
-    return lines, texts
-  end
-
-  -- Release what the limit allows; answers when it has to go on, if time alone decides. What is released is written by the
-  -- next flush.
-  local function tend(limit, budget)
-    local why, want = blocked(limit), math.max(1, math.min(budget - verb.released, 500))
-    if limit.most > 0 then
-      want = math.max(1, math.min(want, limit.most - taken(limit)))
-    end
-    if limit.interval > 0 then
-      want = math.max(1, math.min(want, math.ceil(most_ahead(limit) - out(limit))))
-    end
-    local heads, queue = redis.call('ZRANGE', limit.turns, 0, want - 1, 'WITHSCORES'), {}
-    for i = 1, #heads, 2 do
-      queue[#queue + 1] = heads[i + 1] ~= 'inf' and heads[i] or nil
-    end
-    local goes_on, free_ones, at = #queue == want, #queue, 1
-    for _, turn in ipairs(limit.ahead) do
-      queue[#queue + 1] = turn
-    end
-    if not queue[1] or why == 'early' then
-      return queue[1] and limit.next
-    end
-    local lines, texts = first_of(limit, queue, want)
-    while queue[at] do
-      local turn, is_ahead = queue[at], at > free_ones and queue[at] ~= ''
-      local line = lines[turn]
-      local member = line[line.at]
-      local id = string.sub(member or '', 2)
-      why = blocked(limit)
-      if is_ahead and not (member and out(limit) < AHEAD and limit.outs[turn] < 2 * limit.started[turn]) then
-        line = nil -- as many of this one are out as may be; the others go on
-      elseif why == 'early' then
-        return limit.next
-      elseif verb.released >= budget then
-        return not why and now or nil
-      elseif why and not (member and redis.call('ZSCORE', limit.runs, id)) then
-        return nil -- but one that is counted although it is held was counted before a cut: it needs no more room
-      elseif not member then
-        table.insert(limit.turns_gone, turn)
-      else
-        line.at = line.at + 1
-        local rest = line[line.at] ~= nil or line.is_whole and false or nil
-        if string.sub(texts[id] or '', 1, 1) == 'h' then
-          start(limit, math.max(limit.interval, LATE_MS, (limit.burst - 1) * limit.interval))
-          verb.release(limit, turn, string.sub(member, 1, 1), id)
-          leave_line(limit, turn, member, turn == '' and next_number() or 'inf', rest)
-          queue[#queue + 1] = (turn == '' or limit.started[turn]) and rest and turn or nil
-        else -- it is not held any more, or never was: left by a cut
-          leave_line(limit, turn, member, is_ahead and 'inf' or next_number(), rest)
-          goes_on = true
-        end
-      end
-      at = at + 1
-    end
-    why = goes_on and blocked(limit)
-    return goes_on and (why == 'early' and limit.next or not why and now) or nil
   end
 
   -- Jobs have ended, are dead, or set aside for a time: the first `over` of them keep no unique key.
@@ -466,40 +311,6 @@ local function limiting(prefix, quiet)
     return redis.call('HEXISTS', prefix .. 'jobs', id) == 0
       or redis.call('ZSCORE', prefix .. 'dead', id)
       or redis.call('ZSCORE', prefix .. 'delayed', level .. id)
-  end
-
-  -- Note how the limit stands. One without jobs is forgotten when it may release as if it had never released any.
-  local function note(limit)
-    local at = limit.again
-    if at then
-      redis.call('ZADD', due, at, limit.name)
-      if not quiet and redis.call('ZRANGE', due, 0, 0)[1] == limit.name then
-        wake(prefix)
-      end
-    elseif limit.interval > 0 or limit.is_stirred then
-      redis.call('ZREM', due, limit.name)
-    end
-    local has_jobs = limit.has_runs or redis.call('EXISTS', limit.runs, limit.turns) > 0
-    local good_as_new = limit.interval > 0 and limit.next + (limit.burst - 1) * limit.interval or 0
-    local is_listed = has_jobs or limit.marked
-    if is_listed and not limit.is_listed then
-      redis.call('ZADD', prefix .. 'limits', 0, limit.name)
-    elseif not is_listed then
-      redis.call('ZREM', prefix .. 'limits', limit.name)
-    end
-    if is_listed or good_as_new > now then
-      local next_start, held = string.format('%.3f', limit.next), is_listed and (has_jobs and limit.held or 0) or -1
-      if limit.known ~= limit.pace .. ' ' .. next_start .. ' ' .. held then
-        redis.call('HSET', limit.key, 'pace', limit.pace, 'next', next_start, 'held', held)
-      end
-    else
-      redis.call('DEL', limit.key)
-    end
-    if not has_jobs and good_as_new > now then
-      redis.call('ZADD', prefix .. 'limits:idle', good_as_new, limit.name)
-    elseif limit.interval > 0 then
-      redis.call('ZREM', prefix .. 'limits:idle', limit.name)
-    end
   end
 
   -- Release, at most `budget` jobs, what the limits allow that were met; answers how many.
@@ -532,5 +343,6 @@ local function limiting(prefix, quiet)
   end
 
   anew()
+  tend = limit_tending(prefix, verb, pace, next_number, line_of, leave_line)
   return verb
 end
