@@ -9,7 +9,7 @@ import pytest
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Beat, Ended, Kind, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, ClaimStore, NoteKeeper, Pointer, Verdict
-from umbel.contracts.jobs import Revoked
+from umbel.contracts.jobs import QueuePauser, Revoked
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery
@@ -94,6 +94,20 @@ class ClaimEssentials:
         (answer,) = await self.claim(await self.open(), Pointer(job_id))
         assert (answer.verdict, answer.returned) == ("ours", True)
         return answer.counts
+
+    async def test_nothing_of_a_paused_queue_is_leased_before_it_is_resumed(self) -> None:
+        assert isinstance(self.claims, QueuePauser)
+        session, held = await self.held("before")
+        assert self.claims.paused([QUEUE]) == [False]
+        for _ in range(2):
+            await self.claims.apause(QUEUE, paused=True)
+        assert await self.claims.apaused([OTHER, QUEUE]) == [False, True]
+        assert await self.claim(session, Pointer("a"), Pointer("b"), number=2) == [Answer("paused")] * 2
+        assert await self.claim(session, number=3) == []
+        assert await self.settle(session, Verdict(held, "end", ttl=60.0)) == [True]
+        assert await self.claims.running([QUEUE]) == [0]
+        self.claims.pause(QUEUE, paused=False)
+        assert await self.claim(session, Pointer("a"), number=4) == [Answer("ours")]
 
     async def test_a_session_is_opened_once_and_beats(self) -> None:
         session = await self.open()

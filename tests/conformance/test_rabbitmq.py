@@ -16,6 +16,7 @@ from umbel.testing.conformance.flows import HeldFlowConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.marking import MarkingConformance
 from umbel.testing.conformance.noting import NoteConformance
+from umbel.testing.conformance.pausing import RestingConformance
 from umbel.testing.conformance.schedules import HeldScheduleConformance
 
 
@@ -50,6 +51,10 @@ class TestMarking(OnOneServer, MarkingConformance):
 
 
 class TestNotes(OnOneServer, NoteConformance):
+    pass
+
+
+class TestPauses(OnOneServer, RestingConformance):
     pass
 
 

@@ -13,6 +13,7 @@ from umbel.claims.sql import connect as claims_at
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.noting import NoteConformance
+from umbel.testing.conformance.pausing import RestingConformance
 
 
 class InPostgres:
@@ -39,4 +40,8 @@ class TestMailbox(InPostgres, MailboxConformance):
 
 
 class TestEvents(InPostgres, EventLogConformance):
+    pass
+
+
+class TestPauses(InPostgres, RestingConformance):
     pass

@@ -8,9 +8,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel.app.limiting import LimitInfo, Limiting
-from umbel.app.seat import Seat, inspector, job_store, known_queues, waited
-from umbel.contracts.capabilities import Power, powers_of
-from umbel.contracts.jobs import MAX_TAKEN, Listed
+from umbel.app.seat import Seat, inspector, job_store, known_queues, queue_pauser, waited
+from umbel.contracts.jobs import MAX_TAKEN, Listed, paused_of
 from umbel.contracts.powers import QueueCounts
 from umbel.exceptions import DecodeError
 from umbel.states import Place
@@ -77,9 +76,7 @@ class Queues:
         """The async twin of `list`."""
         look = inspector(self._seat)
         counts = await look.counts(await look.queues())
-        paused = [False] * len(counts)
-        if counts and Power.JOBS in powers_of(self._seat.broker):
-            paused = await job_store(self._seat, "pausing a queue").apaused([one.queue for one in counts])
+        paused = await paused_of(self._seat.broker, [one.queue for one in counts])
         return [_info(one, paused=each) for one, each in zip(counts, paused, strict=True)]
 
     def pause(self, *queues: str) -> None:
@@ -116,10 +113,10 @@ class Queues:
         yield from Limiting(self._seat).limits(queue)
 
     async def _set(self, queues: Sequence[str], *, paused: bool) -> None:
-        store = job_store(self._seat, "pausing a queue")
+        pauser = queue_pauser(self._seat, "pausing a queue")
         await known_queues(self._seat, tuple(queues))  # all of them or none: nothing is changed if one is unknown
         for queue in queues:
-            await store.apause(queue, paused=paused)
+            await pauser.apause(queue, paused=paused)
 
 
 def job_info(job: Listed) -> JobInfo:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from umbel.app.commands import Commands
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand
-from umbel.contracts.jobs import JobHolder, JobStore
+from umbel.contracts.jobs import JobHolder, JobStore, QueuePauser, pauser_of
 from umbel.contracts.mailbox import Mailbox, MailboxHolder
 from umbel.contracts.powers import Inspector, ResultStore
 from umbel.decorators import AnyTask
@@ -74,6 +74,16 @@ def job_store(seat: Seat, what: str) -> JobStore:
     if not isinstance(broker, JobHolder):
         raise ImproperlyConfigured(f"{type(broker).__name__} says that it shows single jobs, and has no job_store")
     return broker.job_store
+
+
+def queue_pauser(seat: Seat, what: str) -> QueuePauser:
+    """What pauses queues, for *what*. Raises `ImproperlyConfigured` when the broker pauses none."""
+    broker = seat.broker
+    demand(broker, Power.PAUSES, what, place_of(seat))
+    pauser = pauser_of(broker)
+    if pauser is None:
+        raise ImproperlyConfigured(f"{type(broker).__name__} says that it pauses queues, and has nothing for it")
+    return pauser
 
 
 def mailbox(seat: Seat, what: str) -> Mailbox:

@@ -31,7 +31,8 @@ class Power(Enum):
     TRANSACTIONS = "accepts and ends jobs in a transaction of your own"
     FLOWS = "holds groups, chords and other flows"
     SCHEDULES = "holds schedules"
-    JOBS = "shows and stops single jobs, and pauses queues"
+    JOBS = "shows and stops single jobs"
+    PAUSES = "pauses queues"
     NOTES = "keeps what running jobs say of their progress"
     DOOM = "marks any job as revoked, for whoever receives it next"
     AGEING = "raises jobs that wait long under more urgent ones"
@@ -66,6 +67,7 @@ MEMORY: Final = frozenset(
         Power.FLOWS,
         Power.SCHEDULES,
         Power.JOBS,
+        Power.PAUSES,
         Power.NOTES,
         Power.AGEING,
         Power.LIMITS,
@@ -84,6 +86,7 @@ RABBITMQ: Final = RABBITMQ_ALONE | {
     Power.PUSHED_RESULTS,
     Power.DOOM,
     Power.NOTES,
+    Power.PAUSES,
     Power.MAILBOX,
     Power.EVENTS,
 }

@@ -40,10 +40,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     ours    the job is leased to the session; *counts* tell what happened to it before, *returned* whether anything did
     held    another session has it; *seconds* are left of its lease
     over    the job has ended, or a later message stands for it; *parcel*, if any, is still to be published
+    paused  its queue is: nobody gets anything of it before it is resumed; see `umbel.contracts.jobs.QueuePauser`
     ======= ==========================================================================================================
     """
 
-    verdict: Literal["ours", "held", "over"]
+    verdict: Literal["ours", "held", "over", "paused"]
     counts: Counts = FIRST
     returned: bool = False
     parcel: bytes = b""

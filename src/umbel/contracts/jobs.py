@@ -73,7 +73,38 @@ class NoteHolder(Protocol):
         ...
 
 
-class JobStore(NoteStore, Protocol):
+@runtime_checkable
+class QueuePauser(Protocol):
+    """Where queues are paused and resumed; errors as `Sender.send`."""
+
+    def pause(self, queue: str, *, paused: bool) -> None:
+        """Let nobody receive from *queue* until it is resumed (*paused* false); all else goes on."""
+        ...
+
+    async def apause(self, queue: str, *, paused: bool) -> None:
+        """The async twin of `pause`."""
+        ...
+
+    def paused(self, queues: Sequence[str]) -> list[bool]:
+        """Which of *queues* are paused."""
+        ...
+
+    async def apaused(self, queues: Sequence[str]) -> list[bool]:
+        """The async twin of `paused`."""
+        ...
+
+
+@runtime_checkable
+class PauserHolder(Protocol):
+    """A broker that pauses queues, though it may show and stop no single job."""
+
+    @property
+    def queue_pauser(self) -> QueuePauser:
+        """Where queues are paused on this engine."""
+        ...
+
+
+class JobStore(NoteStore, QueuePauser, Protocol):
     """The verbs of single jobs; errors as `Sender.send`. Each call is one atomic step a queue; a repeat is harmless."""
 
     def revoke(self, session: str, keys: Sequence[tuple[str, str | None]], lease: float) -> list[Revoked]:
@@ -143,22 +174,6 @@ class JobStore(NoteStore, Protocol):
         """The async twin of `discard`."""
         ...
 
-    def pause(self, queue: str, *, paused: bool) -> None:
-        """Let nobody receive from *queue* until it is resumed (*paused* false); all else goes on."""
-        ...
-
-    async def apause(self, queue: str, *, paused: bool) -> None:
-        """The async twin of `pause`."""
-        ...
-
-    def paused(self, queues: Sequence[str]) -> list[bool]:
-        """Which of *queues* are paused."""
-        ...
-
-    async def apaused(self, queues: Sequence[str]) -> list[bool]:
-        """The async twin of `paused`."""
-        ...
-
     async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
         """Replace, durably, the envelope of each job by what its holder gives; answers which were still ours.
 
@@ -182,6 +197,19 @@ def notes_of(broker: object) -> NoteStore | None:
     if isinstance(broker, NoteHolder):
         return broker.note_store
     return broker.job_store if isinstance(broker, JobHolder) else None
+
+
+def pauser_of(broker: object) -> QueuePauser | None:
+    """Where queues of *broker* are paused, if they are."""
+    if isinstance(broker, PauserHolder):
+        return broker.queue_pauser
+    return broker.job_store if isinstance(broker, JobHolder) else None
+
+
+async def paused_of(broker: object, queues: Sequence[str]) -> list[bool]:
+    """Which of *queues* are paused at *broker*; none where it pauses none."""
+    pauser = pauser_of(broker) if queues else None
+    return [False] * len(queues) if pauser is None else await pauser.apaused(queues)
 
 
 @runtime_checkable

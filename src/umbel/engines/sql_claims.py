@@ -71,6 +71,9 @@ PARKED: Final = sa.Table(
     sa.Column("task", NAME, primary_key=True),
     sa.Column("times", sa.BigInteger, nullable=False),
 )
+PAUSES: Final = sa.Table(
+    "umbel_claim_pauses", METADATA, sa.Column("queue", ID, primary_key=True, comment="of which nobody gets a job")
+)
 NEW_JOB: Final[Row] = {
     "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
     "marked": False, "doom": "", "copies": False, "parcel": None, "note": None,
@@ -137,6 +140,19 @@ def seen(connection: sa.Connection, queue: str, now: int, lease: int) -> int:
 def queues(connection: sa.Connection) -> list[str]:
     """The names of all queues."""
     return list(connection.scalars(sa.select(QUEUES.c.queue).order_by(QUEUES.c.queue)))
+
+
+def pause(connection: sa.Connection, queue: str, *, paused: bool) -> None:
+    """Note that *queue* is paused, or is no longer."""
+    if paused:
+        add(connection, PAUSES, [{"queue": queue}])
+    else:
+        connection.execute(sa.delete(PAUSES).where(PAUSES.c.queue == queue))
+
+
+def paused(connection: sa.Connection, names: Collection[str]) -> set[str]:
+    """Those of *names* that are paused."""
+    return set(connection.scalars(sa.select(PAUSES.c.queue).where(PAUSES.c.queue.in_(names))))
 
 
 # --- sessions

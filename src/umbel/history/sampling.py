@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.history import Archive, Transaction
-from umbel.contracts.jobs import JobHolder
+from umbel.contracts.jobs import paused_of
 from umbel.contracts.powers import Inspector, QueueCounts
 from umbel.exceptions import DecodeError
 from umbel.history.bounds import short
@@ -34,17 +33,11 @@ class Sampler:
         """Note how the queues are, once a period whoever does it; answers how many there are."""
         names = await self._inspector.queues()
         counts = await self._inspector.counts(names)
-        paused = await self._paused([count.queue for count in counts])
+        paused = await paused_of(self._broker, [count.queue for count in counts])
         now = self._clock()
         if counts:
             await asyncio.to_thread(self._note, counts, paused, now)
         return len(counts)
-
-    async def _paused(self, names: list[str]) -> list[bool]:
-        broker = self._broker
-        if names and Power.JOBS in powers_of(broker) and isinstance(broker, JobHolder):
-            return await broker.job_store.apaused(names)
-        return [False] * len(names)
 
     def _note(self, counts: list[QueueCounts], paused: list[bool], now: float) -> None:
         def step(transaction: Transaction) -> None:

@@ -8,8 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from umbel.contracts.capabilities import Power, powers_of
-from umbel.contracts.jobs import JobHolder
+from umbel.contracts.jobs import paused_of
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import DecodeError
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
@@ -73,7 +72,7 @@ async def read_queues(broker: object, queues: Sequence[str]) -> tuple[QueueReadi
     if not queues or not isinstance(broker, Inspector):
         return ()
     counts = await broker.counts(queues)
-    paused = await _paused(broker, queues)
+    paused = await paused_of(broker, queues)
     now = time.time()
     return tuple(
         QueueReading(
@@ -89,12 +88,6 @@ async def read_queues(broker: object, queues: Sequence[str]) -> tuple[QueueReadi
         )
         for each, stopped in zip(counts, paused, strict=True)
     )
-
-
-async def _paused(broker: object, queues: Sequence[str]) -> list[bool]:
-    if Power.JOBS in powers_of(broker) and isinstance(broker, JobHolder):
-        return await broker.job_store.apaused(queues)
-    return [False] * len(queues)
 
 
 def _age(oldest: bytes | None, now: float) -> float | None:

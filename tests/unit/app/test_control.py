@@ -264,6 +264,8 @@ def test_a_broker_without_that_power_refuses() -> None:
         app.control.revoke("one")
     with pytest.raises(ImproperlyConfigured, match="carries messages"):
         app.control.shutdown()
+    with pytest.raises(ImproperlyConfigured, match="pauses queues"):
+        app.queues.pause("default")
 
 
 def test_limits_that_cannot_be_are_refused_before_anybody_is_told(app: Umbel) -> None:
@@ -323,7 +325,7 @@ async def test_all_living_workers_are_heard_and_nobody_is_waited_for_longer(app:
 async def test_one_that_is_silent_is_missing_and_nobody_at_all_is_none(app: Umbel) -> None:
     assert await app.control.inspect(timeout=30).aping() is None  # nobody lives: nobody is waited for
     answering = [await worker(app, "w0", "s0", {"ok": "pong"}), await worker(app, "w1", "s1", None)]
-    assert await app.control.inspect(timeout=0.2).aping() == {"w0": {"ok": "pong"}}
+    assert await app.control.inspect(timeout=2.0).aping() == {"w0": {"ok": "pong"}}
     await asyncio.gather(*answering)
 
 

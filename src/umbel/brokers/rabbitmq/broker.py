@@ -22,7 +22,7 @@ from umbel.contracts.capabilities import RABBITMQ, Power
 from umbel.contracts.claims import ClaimStore, NoteKeeper, Verdict
 from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.contracts.examiner import Examiner
-from umbel.contracts.jobs import NoteStore, Revoked
+from umbel.contracts.jobs import NoteStore, QueuePauser, Revoked
 from umbel.contracts.mailbox import Mailbox, MailboxHolder
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import amqp_health
@@ -34,13 +34,15 @@ from umbel.settings import Settings
 
 AT_ONCE_SECONDS: Final = 0.1
 """How long a receive that does not wait lets RabbitMQ push."""
+PAUSED_SECONDS: Final = 1.0
+"""How often a receiver looks whether a queue is paused yet."""
 
 
 class RabbitMQBroker:
     """`Broker`, `Inspector` and `JobRevoker` on one virtual host of RabbitMQ (>= 3.10), its leases in *claims*.
 
-    What the claim store keeps of notes, boxes and events it keeps for the broker, which is a `NoteHolder`,
-    `MailboxHolder` and `EventLogHolder` then.
+    What the claim store keeps of notes, boxes, events and pauses it keeps for the broker, which is a `NoteHolder`,
+    `MailboxHolder`, `EventLogHolder` and `PauserHolder` then.
     """
 
     powers: frozenset[Power] = RABBITMQ
@@ -59,6 +61,9 @@ class RabbitMQBroker:
         if isinstance(claims, EventLogHolder):
             self.event_log: EventLog = claims.event_log
             self.powers |= {Power.EVENTS}
+        if isinstance(claims, QueuePauser):
+            self.queue_pauser: QueuePauser = claims
+            self.powers |= {Power.PAUSES}
         self._mail = Mail(self._engine)
         self._desk: Desk | None = None
         self._turn = count()
@@ -195,7 +200,8 @@ class RabbitMQBroker:
         end = time.monotonic() + max(wait, AT_ONCE_SECONDS)
         order = self._rotated(queues)
         while True:
-            await desk.intake.consume(queues, desk.busy)
+            some = await desk.open_ones(queues)
+            await desk.intake.consume(some, desk.busy)
             arrivals = desk.intake.take(order, limit)
             if arrivals:
                 deliveries = await desk.claim(session, arrivals)
@@ -206,7 +212,7 @@ class RabbitMQBroker:
                 await desk.assure(session, queues)
                 return []
             if not arrivals:
-                await desk.intake.wait(left)
+                await desk.intake.wait(left if len(some) == len(queues) else min(left, PAUSED_SECONDS))
 
     def _ready(self) -> Desk:
         desk = self._desk

@@ -18,6 +18,7 @@ from umbel.brokers.rabbitmq.mail import Mail
 from umbel.brokers.rabbitmq.posts import Post, Tag
 from umbel.contracts.broker import SessionDead
 from umbel.contracts.claims import Answer, ClaimStore, Pointer
+from umbel.contracts.jobs import QueuePauser
 from umbel.engines.amqp import Engine
 from umbel.engines.amqp_letter import copied
 from umbel.exceptions import UmbelError
@@ -65,6 +66,7 @@ class Desk:
         self._held: dict[str, Held] = {}
         self._numbers: dict[str, Iterator[int]] = {}
         self._chores: set[asyncio.Task[None]] = set()
+        self._paused: set[str] = set()
 
     @property
     def busy(self) -> int:
@@ -99,6 +101,16 @@ class Desk:
         """Have the messages of *ids* taken again."""
         found = [held for job_id in ids if (held := self._held.pop(job_id, None)) is not None]
         self.intake.put_back([held.arrival for held in found])
+
+    async def open_ones(self, queues: Sequence[str]) -> Sequence[str]:
+        """Those of *queues* that are not paused; of one that was when its jobs were claimed, the store is asked."""
+        resting = [queue for queue in queues if queue in self._paused]
+        if not resting or not isinstance(self._claims, QueuePauser):
+            return queues
+        for queue, paused in zip(resting, await self._claims.apaused(resting), strict=True):
+            if not paused:
+                self._paused.discard(queue)
+        return [queue for queue in queues if queue not in self._paused]
 
     async def assure(self, session: str, queues: Sequence[str]) -> None:
         """Raises `SessionDead` if *session* is dead; for who received nothing and so was not told."""
@@ -206,6 +218,10 @@ class Desk:
         if answers is None:
             self.intake.put_back([arrival for arrival, _ in asked])
             return None
+        if any(answer.verdict == "paused" for answer in answers):
+            self._paused.add(queue)
+            self.intake.put_back([arrival for arrival, _ in asked])  # goes back when its queue is left
+            return []
         deliveries: list[Delivery] = []
         for (arrival, tag), answer in zip(asked, answers, strict=True):
             if answer.verdict == "ours":

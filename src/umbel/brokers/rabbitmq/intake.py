@@ -79,7 +79,7 @@ class Intake:
     async def consume(self, queues: Sequence[str], busy: int) -> None:
         """Have as many messages under way as are asked for, beside *busy* that are being worked on.
 
-        Raises `BrokerUnavailable` or `BrokerError`.
+        What has arrived of other queues than *queues* goes back. Raises `BrokerUnavailable` or `BrokerError`.
         """
         self._news.clear()
         prefetch = _prefetch(busy + self._asking)
@@ -164,7 +164,9 @@ class Intake:
             await self._topology.queue(queue)
 
     def _suits(self, queues: frozenset[str], prefetch: int) -> bool:
-        if self._channel is None or self._channel.lost is not None or not self._consumers:
+        if self._channel is None or self._channel.lost is not None:
+            return False
+        if queues and not self._consumers:
             return False
         return queues == self._queues and prefetch <= self._prefetch <= 4 * prefetch
 

@@ -94,6 +94,8 @@ def claim(
     (reply,) = yield [calls.make("claim", queue, *words)]
     if reply[0] == b"dead":
         raise SessionDead(session)
+    if reply[0] == b"paused":
+        return [Answer("paused")] * len(pointers)
     if reply[0] == b"more":
         calls.waiting.add(queue)
     return None if reply[0] == b"stale" else [_answer(each) for each in reply[1:]]
@@ -192,6 +194,18 @@ def queues() -> Steps[list[str]]:
     """The names of all queues in which a session was opened."""
     (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
     return sorted(name.decode() for name in reply)
+
+
+def pause(calls: Calls, queue: str, *, paused: bool) -> Steps[None]:
+    """Have claims in *queue* answered by "paused", or no longer."""
+    key = calls.place(queue) + b"paused"
+    yield [calls.register([queue]), Command((b"SET", key, 1) if paused else (b"DEL", key))]
+
+
+def paused(calls: Calls, names: Sequence[str]) -> Steps[list[bool]]:
+    """Which queues are paused."""
+    replies = (yield [Command((b"EXISTS", calls.place(name) + b"paused")) for name in names]) if names else []
+    return [bool(reply) for reply in replies]
 
 
 def running(calls: Calls, names: Sequence[str]) -> Steps[list[int]]:

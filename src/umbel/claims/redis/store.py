@@ -119,6 +119,22 @@ class RedisClaims:
         """The async twin of `doom`."""
         return await adrive(operations.doom(self._calls, keys), self._engine.acall)
 
+    def pause(self, queue: str, *, paused: bool) -> None:
+        """Let nobody claim a job of *queue*, or everybody again; see `QueuePauser.pause`."""
+        drive(operations.pause(self._calls, queue, paused=paused), self._engine.call)
+
+    async def apause(self, queue: str, *, paused: bool) -> None:
+        """The async twin of `pause`."""
+        await adrive(operations.pause(self._calls, queue, paused=paused), self._engine.acall)
+
+    def paused(self, queues: Sequence[str]) -> list[bool]:
+        """Which of *queues* are paused; one round trip."""
+        return drive(operations.paused(self._calls, queues), self._engine.call)
+
+    async def apaused(self, queues: Sequence[str]) -> list[bool]:
+        """The async twin of `paused`."""
+        return await adrive(operations.paused(self._calls, queues), self._engine.acall)
+
     async def watched(self, job_id: str, queue: str) -> bool:
         """Whether a job of a schedule has not ended."""
         return await adrive(watched(self._calls, job_id, queue), self._engine.acall)

@@ -161,6 +161,24 @@ class SqlClaims:
         names = await self._run(tables.queues) if any(queue is None for _, queue in keys) else []
         return [await self._run(self._dooming(*key, names)) for key in keys]
 
+    def pause(self, queue: str, *, paused: bool) -> None:
+        """Let nobody claim a job of *queue*, or everybody again; see `QueuePauser.pause`."""
+        self._threads.call(self._engine.run, partial(tables.pause, queue=queue, paused=paused))
+
+    async def apause(self, queue: str, *, paused: bool) -> None:
+        """The async twin of `pause`."""
+        await self._run(partial(tables.pause, queue=queue, paused=paused))
+
+    def paused(self, queues: Sequence[str]) -> list[bool]:
+        """Which of *queues* are paused."""
+        found = self._threads.call(self._engine.run, partial(tables.paused, names=queues))
+        return [queue in found for queue in queues]
+
+    async def apaused(self, queues: Sequence[str]) -> list[bool]:
+        """The async twin of `paused`."""
+        found = await self._run(partial(tables.paused, names=queues))
+        return [queue in found for queue in queues]
+
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with the database; see `Examiner`."""
         del thorough

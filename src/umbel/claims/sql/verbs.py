@@ -51,6 +51,8 @@ def claim(
         return None
     if not pointers:
         return []
+    if tables.paused(connection, [queue]):
+        return [Answer("paused")] * len(pointers)
     ids = sorted({pointer.id for pointer in pointers})
     tables.add(
         connection,

@@ -1,9 +1,7 @@
-"""What an engine guarantees that shows and stops single jobs: lists, dead letters, paused queues, notes."""
+"""What an engine guarantees that shows and stops single jobs: lists, dead letters, notes, and pauses."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
@@ -11,20 +9,16 @@ import pytest
 
 from umbel.contracts.broker import Ended, Settlement
 from umbel.contracts.capabilities import Power
-from umbel.contracts.jobs import JobHolder, Listed
+from umbel.contracts.jobs import Listed
 from umbel.model.job import Counts, Delivery
 from umbel.states import Place
 from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.dooming import DoomingConformance
-from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.job_stage import TTL, JobStage, ends
 from umbel.testing.conformance.noting import NoteConformance
+from umbel.testing.conformance.pausing import RestingConformance
 from umbel.testing.conformance.revoking import RevokingConformance
 from umbel.testing.conformance.stage import OTHER, QUEUE, body, ids
-from umbel.testing.conformance.waiting import SETTLING_SECONDS, WaitingStage
-
-IDLE_SHARE = 0.2
-"""The most of one processor that a client may use which waits; the best of three tries counts."""
 
 
 class ListingConformance(JobStage):
@@ -210,35 +204,10 @@ class DeadLetterConformance(JobStage):
         assert await self.listed("dead") == []
 
 
-class PausingConformance(JobStage, WaitingStage):
-    """`JobStore.pause` and `paused`. The hook is ``make(clock)``, see `BrokerStage.make`."""
+class PausingConformance(JobStage):
+    """What goes on while a queue is paused. The hook is ``make(clock)``, see `BrokerStage.make`."""
 
     power: ClassVar = Power.JOBS
-
-    async def test_nobody_receives_from_a_queue_that_is_paused(self) -> None:
-        await self.send("before")
-        session = await self.open()
-        await self.jobs.apause(QUEUE, paused=True)
-        await self.send("after")
-        assert await self.take(session) == []
-        await self.jobs.apause(QUEUE, paused=False)
-        assert ids(await self.take(session)) == ["before", "after"]
-
-    async def test_which_queues_are_paused_is_told_to_every_client(self) -> None:
-        await self.jobs.apause(OTHER, paused=True)
-        await self.jobs.apause(OTHER, paused=True)
-        other = self.client()
-        assert isinstance(other, JobHolder)
-        assert await other.job_store.apaused([QUEUE, OTHER, "nowhere"]) == [False, True, False]
-        other.job_store.pause(OTHER, paused=False)
-        assert self.jobs.paused([OTHER]) == [False]
-
-    async def test_the_other_queues_of_a_session_go_on(self) -> None:
-        session = await self.open(QUEUE, OTHER)
-        await self.send("stays")
-        await self.send("comes", queue=OTHER)
-        await self.jobs.apause(QUEUE, paused=True)
-        assert ids(await self.take(session, queues=[QUEUE, OTHER])) == ["comes"]
 
     async def test_jobs_of_a_paused_queue_are_settled_and_given_back_as_ever(self) -> None:
         await self.send("ends", "retries", "lost")
@@ -259,43 +228,6 @@ class PausingConformance(JobStage, WaitingStage):
         await self.jobs.apause(QUEUE, paused=True)
         await self.revoked("job")
 
-    async def test_a_receiver_that_waits_sees_the_resume(self) -> None:
-        self.real_time()
-        await self.jobs.apause(QUEUE, paused=True)
-        await self.send("job")
-        delivery = await self.woken_by(lambda: self.jobs.apause(QUEUE, paused=False))
-        assert delivery.id == "job"
-
-    async def test_a_receiver_that_waits_on_two_queues_sees_what_comes_to_the_other(self) -> None:
-        self.real_time()
-        session = await self.open(QUEUE, OTHER)
-        await self.jobs.apause(QUEUE, paused=True)
-        await self.send("stays")
-        waiting = asyncio.create_task(self.wait_for(session, 1, (QUEUE, OTHER)))
-        await asyncio.sleep(SETTLING_SECONDS)
-        await self.send("comes", queue=OTHER)
-        assert ids(await soon(waiting, 20.0)) == ["comes"]
-
-    async def test_a_receiver_of_a_paused_queue_does_not_spin(self) -> None:
-        self.real_time()
-        session = await self.open()
-        await self.jobs.apause(QUEUE, paused=True)
-        await self.send("ready")
-        await self.send("due", eta=time.time() - 10.0)
-        await self.send("soon", delay=0.01)
-        assert await self.take(session) == []
-        shares: list[float] = []
-        while len(shares) < 3 and min(shares, default=1.0) > IDLE_SHARE:
-            shares.append(await self.share_of_waiting(session, 0.2))
-        assert min(shares) <= IDLE_SHARE
-
-    async def share_of_waiting(self, session: str, seconds: float) -> float:
-        """The share of one processor that this process uses while it waits in vain for so many seconds."""
-        begun, used = time.monotonic(), time.process_time()
-        while (left := begun + seconds - time.monotonic()) > 0:
-            assert await self.broker.receive(session, [QUEUE], 1, wait=left) == []
-        return (time.process_time() - used) / (time.monotonic() - begun)
-
 
 class ListedNoteConformance(JobStage):
     """Notes in lists of jobs. The hook is ``make(clock)``, see `BrokerStage.make`."""
@@ -315,6 +247,7 @@ class JobConformance(
     DoomingConformance,
     ListingConformance,
     DeadLetterConformance,
+    RestingConformance,
     PausingConformance,
     NoteConformance,
     ListedNoteConformance,

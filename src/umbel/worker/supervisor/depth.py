@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from umbel.contracts.jobs import JobHolder
+from umbel.contracts.jobs import paused_of
 from umbel.contracts.powers import Inspector
 
 
@@ -21,7 +21,7 @@ class Depth(msgspec.Struct, frozen=True):
 async def depth_of(broker: Inspector, queues: Sequence[str]) -> Depth:
     """The jobs of *queues*; those of a paused one that wait are not there, for nobody may receive them."""
     counts = await broker.counts(queues)
-    paused = await broker.job_store.apaused(queues) if isinstance(broker, JobHolder) else [False] * len(queues)
+    paused = await paused_of(broker, queues)
     open_ones = [each for each, stopped in zip(counts, paused, strict=True) if not stopped]
     ready, held = sum(each.ready for each in open_ones), sum(each.held for each in open_ones)
     return Depth(ready, sum(each.running for each in counts), held)

@@ -2,7 +2,7 @@
 -- claim: lease jobs to a session, each asked for by a message of a generation.
 -- KEYS[1] holders   ARGV prefix now session number records (id generation copy(1|0))*
 --   records  what the keys of terminal records begin with
--- Answer: {'ok', per message: verdict, more*} | {'dead'} | {'stale'}; 'more' for 'ok': somebody should send on the outbox here
+-- Answer: {'ok', per message: verdict, more*} | {'dead'} | {'stale'} | {'paused'}: nothing is leased now; 'more' for 'ok': somebody should send on the outbox here
 --   'ours' retries crashes losses marked returned doom (nothing, if it neither came back nor is doomed) | 'held' ms | 'over' parcel
 -- A job that this session has already is leased again: whoever asks does not know of it.
 -- includes: now alive keep
@@ -16,6 +16,9 @@ if tonumber(number) <= tonumber(redis.call('HGET', held, '#') or 0) then
 end
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 redis.call('HSET', held, '#', number)
+if #ARGV > 5 and redis.call('EXISTS', prefix .. 'paused') == 1 then
+  return { 'paused' }
+end
 local answer = { 'ok' }
 if redis.call('EXISTS', prefix .. 'outbox', prefix .. 'posting') > 0 then
   local till = redis.call('HGET', prefix .. 'outbox:sender', 'until')
