@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -33,7 +33,7 @@ from umbel.model.event import (
     buckets_of,
 )
 from umbel.model.ids import new_session
-from umbel.wire.events import encode
+from umbel.wire.events import encode, pack, unpack
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 MAX_HELD: Final = 10_000
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """How much waits here at most; above it the oldest go, those of jobs that came to no harm first."""
-MAX_TOGETHER: Final = 250
-"""How many events are made at once at most: two such lots are a batch."""
+MAX_TOGETHER: Final = 256
+"""How many events are made at once at most: four such lots are a batch."""
 EVENT_BYTES: Final = 200
 """About how much an event takes without what its job brings along."""
 PERIOD_SECONDS: Final = 0.25
@@ -145,7 +145,7 @@ class Journal:
         self._bytes = self._held = self._dropped = 0
         self._told = False
         self._counts: dict[tuple[str, str], Count] = {}
-        self._runs: dict[tuple[str, str], list[Ran]] = {}
+        self._runs: list[Runs] = []
         self._sends: dict[tuple[str, str, tuple[str, ...]], list[Sent]] = {}
         self._pending: bytes | None = None
         self._sending: asyncio.Future[None] | None = None
@@ -192,9 +192,22 @@ class Journal:
             found = self._counts[task, queue] = Count()
         return found
 
-    def ran(self, task: str, queue: str) -> list[Ran]:
-        """Where a `Making` puts plain successes of (*task*, *queue*) to be told."""
-        return self._runs.setdefault((task, queue), [])
+    def ran(self, task: str, queue: str, rows: list[Ran]) -> None:
+        """Tell of plain successes of (*task*, *queue*), no more than `MAX_TOGETHER`; they are counted by who reads.
+
+        They are bytes from now on: thousands of objects that wait here would cost more than to make those.
+        """
+        packed = pack(rows)
+        self._add(Entry(_ran, (task, queue, packed), 0.0, len(packed), len(rows)), self._light)
+
+    def tell_of(self, runs: Runs) -> None:
+        """Where a `Making` puts plain successes to be told."""
+        self._runs.append(runs)
+
+    def lose(self, count: int) -> None:
+        """So many events cannot be told."""
+        with self._counting:
+            self._dropped += count
 
     def sent(self, task: str, queue: str, names: tuple[str, ...]) -> list[Sent]:
         """Where a `Making` puts jobs of (*task*, *queue*) to be told as they are; *names* as in `Sends`."""
@@ -247,10 +260,10 @@ class Journal:
         with self._counting:
             events = [event for entry in entries for event in self._made(entry, tell=True)]
             counts, self._counts = self._counts, {}
-            runs, self._runs = self._runs, {}
+            runs, self._runs = self._runs, []
             sends, self._sends = self._sends, {}
             dropped, self._dropped = self._dropped, 0
-        if not (events or counts or dropped):
+        if not (events or runs or sends or counts or dropped):
             return None
         self._number += 1
         now = time.time()
@@ -264,20 +277,20 @@ class Journal:
                 tuple([count.tally(task, queue, now) for (task, queue), count in counts.items()]),
                 dropped,
                 worker=self._worker,
-                runs=tuple([Runs(*key, rows) for key, rows in runs.items() if rows]),
+                runs=tuple(runs),
                 sends=tuple([Sends(*key, rows) for key, rows in sends.items() if rows]),
                 words=self.words if sends else (),
-            )
+            ),
+            sum(entry.count for entry in entries),
         )
 
-    def _encoded(self, batch: Batch) -> bytes:
+    def _encoded(self, batch: Batch, count: int) -> bytes:
+        """*batch*, which tells of about *count* events, as bytes."""
         try:
             return encode(batch)
         except (EncodeError, UnicodeEncodeError, TypeError, OverflowError, ValueError):
-            rows = [one.rows for one in batch.runs], [one.rows for one in batch.sends]
-            lost = len(batch.events) + sum(len(each) for kind in rows for each in kind)
-            _logger.exception("%d events cannot travel", lost)
-            few = msgspec.structs.replace(batch, events=(), runs=(), sends=(), dropped=batch.dropped + lost)
+            _logger.exception("%d events cannot travel", count)
+            few = msgspec.structs.replace(batch, events=(), runs=(), sends=(), dropped=batch.dropped + count)
             return encode(few)
 
     def _pop(self) -> list[Entry]:
@@ -319,6 +332,16 @@ class Journal:
             _logger.log(level, "events cannot be sent, trying again: %s: %s", type(error).__name__, error)
         self._trouble = True
         return False
+
+
+def _ran(journal: Journal, subject: tuple[str, str, bytes], at: float, tell: bool) -> None:
+    """Plain successes, packed: who reads counts them, but for those that nobody reads."""
+    del at
+    task, queue, packed = subject
+    if tell:
+        journal.tell_of(Runs(task, queue, cast("Sequence[Ran]", msgspec.Raw(packed))))  # sent as it is
+    else:
+        journal.count(task, queue).well(unpack(packed))
 
 
 def _seen(sending: asyncio.Future[None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.exceptions import DecodeError
-from umbel.model.event import AS_TEXT, MAX_ENVELOPE_BYTES, Batch, Event, Ran, Sends
+from umbel.model.event import AS_TEXT, MAX_ENVELOPE_BYTES, Batch, Event, Ran, Sends, Tally, buckets_of
 from umbel.security.redaction import UNKNOWN, Redaction, Sketch
 from umbel.wire.envelope import Envelope, decode
 from umbel.wire.events import decode as decode_batch
@@ -19,6 +19,8 @@ from umbel.wire.events import decode as decode_batch
 RETRY_OF: Final = "umbel_retry_of"
 SCHEDULE: Final = "umbel_schedule"
 """Headers that name the job that this one repeats, and the schedule that it is a tick of."""
+COUNTED_BY_READERS: Final = 2
+"""Since this version of batches plain successes are counted by who reads."""
 _NIL: Final = b"\xc0"
 _FACTS: Final = (("eta", "eta"), ("expires", "expires"), ("root", "root_id"), ("parent", "parent_id"))
 _MOMENT: Final = attrgetter("at")
@@ -32,11 +34,22 @@ def read(body: bytes) -> Batch:
     events = list(batch.events)
     for runs in batch.runs:
         events += ran(runs.task, runs.queue, runs.rows)
+    tallies = batch.tallies if batch.version < COUNTED_BY_READERS else (*batch.tallies, *_tallies(batch))
     redaction = _redaction(batch.words)
     for sends in batch.sends:
         events += _sent(sends, redaction)
     events.sort(key=_MOMENT)
-    return msgspec.structs.replace(batch, events=tuple(events), runs=(), sends=(), words=())
+    return msgspec.structs.replace(batch, events=tuple(events), tallies=tallies, runs=(), sends=(), words=())
+
+
+def _tallies(batch: Batch) -> Iterator[Tally]:
+    """What the plain successes of *batch* count."""
+    lines: dict[tuple[str, str], list[Ran]] = {}
+    for runs in batch.runs:
+        lines.setdefault((runs.task, runs.queue), []).extend(runs.rows)
+    for (task, queue), rows in lines.items():
+        waits = buckets_of([row[3] for row in rows if row[3] >= 0])
+        yield Tally(task, queue, batch.at, succeeded=len(rows), waits=waits, runs=buckets_of([row[2] for row in rows]))
 
 
 def ran(task: str, queue: str, rows: Sequence[Ran]) -> Iterator[Event]:

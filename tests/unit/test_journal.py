@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from umbel.exceptions import BrokerUnavailable
-from umbel.journal import MAX_HELD, Journal
+from umbel.journal import MAX_HELD, MAX_TOGETHER, Journal
 from umbel.messenger import Messenger
-from umbel.model.event import MAX_BATCH_BYTES, MAX_EVENTS, Batch, Event, bucket_of, seconds_of
+from umbel.model.event import MAX_BATCH_BYTES, MAX_EVENTS, Batch, Event, Ran, Runs, bucket_of, seconds_of
 from umbel.wire.events import decode
+
+ROW: Ran = ("id", 8.0, 0.5, 0.25, b"\x07")
 
 
 class Log:
@@ -95,11 +97,33 @@ def test_nothing_is_sent_where_nothing_happened(log: Log, journal: Journal) -> N
 
 
 def test_numbers_count_up_and_batches_are_bounded_in_events(log: Log, journal: Journal) -> None:
-    for number in range(2 * MAX_EVENTS + 1):
-        journal.add(happened, number, 0.0)
+    for _ in range(2 * MAX_EVENTS // MAX_TOGETHER):
+        journal.ran("task", "queue", [ROW] * MAX_TOGETHER)
     assert journal.full
+    journal.ran("task", "queue", [ROW])
     journal.flush()
-    assert [(batch.number, len(batch.events)) for batch in log.taken] == [(1, MAX_EVENTS), (2, MAX_EVENTS), (3, 1)]
+    told = [(batch.number, sum(len(runs.rows) for runs in batch.runs)) for batch in log.taken]
+    assert told == [(1, MAX_EVENTS), (2, MAX_EVENTS), (3, 1)]
+
+
+def test_plain_successes_are_counted_by_who_reads_unless_they_are_dropped(log: Log, journal: Journal) -> None:
+    journal.ran("task", "queue", [ROW, ROW])
+    journal.ran("task", "other", [ROW])
+    journal.flush()
+    (batch,) = log.taken
+    assert (batch.runs, batch.tallies) == ((Runs("task", "queue", [ROW, ROW]), Runs("task", "other", [ROW])), ())
+    for _ in range(MAX_HELD // MAX_TOGETHER + 1):
+        journal.ran("task", "queue", [ROW] * MAX_TOGETHER)
+    journal.flush()
+    dropped = sum(batch.dropped for batch in log.taken)
+    (tally,) = [tally for batch in log.taken for tally in batch.tallies]
+    assert dropped == MAX_TOGETHER
+    assert (tally.succeeded, tally.runs, tally.waits) == (
+        MAX_TOGETHER, {bucket_of(0.5): MAX_TOGETHER}, {bucket_of(0.25): MAX_TOGETHER}
+    )  # fmt: skip
+    assert (
+        sum(len(runs.rows) for batch in log.taken for runs in batch.runs) == 3 + MAX_HELD // MAX_TOGETHER * MAX_TOGETHER
+    )
 
 
 def test_batches_are_bounded_in_bytes(log: Log, journal: Journal) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from umbel.exceptions import DecodeError
-from umbel.model.event import AS_TEXT, Batch, Event, Runs, Sends
+from umbel.model.event import AS_TEXT, Batch, Event, Runs, Sends, Tally, bucket_of
 from umbel.retelling import read
 from umbel.wire.envelope import Envelope, encode
 from umbel.wire.events import encode as encode_batch
@@ -40,6 +40,20 @@ def events(batch: Batch) -> list[Event]:
 def test_plain_successes_become_events(value: bytes, body: dict[str, str]) -> None:
     (event,) = events(Batch("s", 1, 9.0, runs=(Runs("add", "q", (("id", 8.0, 0.5, 0.25, value),)),)))
     assert event == Event("task-succeeded", 8.0, "id", "add", "q", 1, {"run": 0.5, "wait": 0.25, **body})
+
+
+def test_plain_successes_are_counted_here_since_their_senders_do_not() -> None:
+    rows = (("a", 8.0, 0.5, 0.25, packed(7)), ("b", 9.0, 0.5, -1.0, packed(7)))
+    batch = Batch("s", 1, 9.0, runs=(Runs("add", "q", rows),), tallies=(Tally("add", "q", 9.0, failed=1),))
+    failed, succeeded = read(encode_batch(batch)).tallies
+    assert (failed.failed, failed.succeeded) == (1, 0)
+    counted = Tally("add", "q", 9.0, succeeded=2, waits={bucket_of(0.25): 1}, runs={bucket_of(0.5): 2})
+    assert succeeded == counted
+
+
+def test_in_batches_of_the_first_version_they_were_counted_already() -> None:
+    batch = Batch("s", 1, 9.0, runs=(Runs("add", "q", (("a", 8.0, 0.5, 0.25, packed(7)),)),), version=1)
+    assert read(encode_batch(batch)).tallies == ()
 
 
 def test_what_nobody_knows_is_left_out() -> None:

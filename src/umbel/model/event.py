@@ -37,9 +37,9 @@ Kind = Literal[
 """Celery's names where Celery has one. A job that is dead, expired or revoked has ended by that one event."""
 
 
-VERSION: Final = 1
-"""Of the form of batches; whoever reads a higher one cannot know what it says."""
-MAX_EVENTS: Final = 500
+VERSION: Final = 2
+"""Of the form of batches; whoever reads a higher one cannot know what it says. Since 2 no tally counts *runs*."""
+MAX_EVENTS: Final = 1024
 """The most events of one batch."""
 MAX_BATCH_BYTES: Final = 128 * 1024
 """About how large a batch gets."""
@@ -102,7 +102,7 @@ result: encoded if it is a short scalar, which hides nothing, else `AS_TEXT` and
 
 
 class Runs(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Plain successes of one (task, queue), in few bytes: each is a task-succeeded."""
+    """Plain successes of one (task, queue), in few bytes: each is a task-succeeded, which no tally counts."""
 
     task: str
     queue: str

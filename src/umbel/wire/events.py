@@ -7,11 +7,15 @@ from typing import Final
 import msgspec
 
 from umbel.exceptions import DecodeError
-from umbel.model.event import VERSION, Batch
+from umbel.model.event import VERSION, Batch, Ran
 
 _decoder: Final = msgspec.msgpack.Decoder(Batch)
 encode: Final = msgspec.msgpack.Encoder().encode
 """The bytes of a `Batch`."""
+pack: Final = encode
+"""Rows of `Runs` as the bytes that stand for them in a batch."""
+unpack: Final = msgspec.msgpack.Decoder(list[Ran]).decode
+"""The rows in bytes that `pack` has made."""
 
 
 def decode(body: bytes) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
@@ -34,6 +35,7 @@ RETRY_SECONDS: Final = 1.0
 FAREWELL_SECONDS: Final = 1.0
 """How long, at the end, the log may take to hear what is left."""
 _RESULT: Final = "return"
+_logger: Final = logging.getLogger("umbel.events")
 _HIDDEN: Final = AS_TEXT + f'"{HIDDEN}"'.encode()
 _SMALL_BYTES: Final = 16
 _SCALARS: Final = frozenset((*range(0x80), *range(0xA0, 0xC1), 0xC2, 0xC3, *range(0xCA, 0xD4), *range(0xE0, 0x100)))
@@ -52,15 +54,16 @@ class Roster(Protocol):
 
 
 class _Line(NamedTuple):
-    """The successes of one task in one queue: *rows* that may be told as they are if they are *plain*, and *others*."""
+    """The successes of one task in one queue: *rows* that may be told as they are, if they are *plain*."""
 
     task: str
     queue: str
-    silent: bool = True
-    hidden: bytes = b""
-    plain: bool = False
-    rows: list[Ran] = []  # noqa: RUF012 - the first line has none, and gets none
-    others: list[Ran] = []  # noqa: RUF012
+    plain: bool
+    hidden: bytes
+    rows: list[Ran]
+
+
+_NO_LINE: Final = _Line("", "", plain=False, hidden=b"", rows=[])
 
 
 def reporter_of(app: Telling, options: ChildOptions, held: Mapping[str, Delivery], gate: object) -> Reporter | None:
@@ -176,10 +179,35 @@ class Reporter:
     # --- what to tell of
 
     def _well(self, succeeded: list[Finished]) -> None:
-        """Tell of many jobs that ended well: this is on the way of every job."""
+        """Tell of many jobs that ended well."""
+        try:
+            self._in_rows(succeeded)
+        except Exception:  # a mistake of ours: it costs these events
+            _logger.exception("%d events cannot be told", len(succeeded))
+            self.journal.lose(len(succeeded))
+
+    def _in_rows(self, succeeded: list[Finished]) -> None:
+        """Few calls, and no object that stays: what is done here is done for every job."""
         now = time.time()
-        for start in range(0, len(succeeded), MAX_TOGETHER):
-            part = succeeded[start : start + MAX_TOGETHER]
+        lines: dict[tuple[str, str], _Line] = {}
+        line, rest = _NO_LINE, list[Finished]()
+        for finished in succeeded:
+            delivery = finished.delivery
+            if finished.task != line.task or delivery.queue != line.queue:
+                line = self._line(lines, finished.task, delivery.queue)
+            if not line.plain or finished.part is not None or delivery.counts is not FIRST:
+                rest.append(finished)
+                continue
+            outcome: Any = finished.outcome
+            value = outcome.value
+            if line.hidden or value[0] not in _SCALARS:
+                value = self._shown(value, line.hidden)
+            line.rows.append((delivery.id, finished.ended or now, outcome.run, finished.wait, value))
+        for line in lines.values():
+            for start in range(0, len(line.rows), MAX_TOGETHER):
+                self.journal.ran(line.task, line.queue, line.rows[start : start + MAX_TOGETHER])
+        for start in range(0, len(rest), MAX_TOGETHER):
+            part = rest[start : start + MAX_TOGETHER]
             self.journal.add_all(self._succeeded, part, now, _size(part[0]))
 
     def _ended(self, finished: Finished) -> None:
@@ -198,43 +226,33 @@ class Reporter:
         self._told -= {(delivery.id, delivery.number), (f"{delivery.id}?", delivery.number)}
 
     def _succeeded(self, journal: Journal, batch: list[Finished], at: float, tell: bool) -> list[Event]:
-        """Plain, and in few calls: what is done here is done for every job."""
+        """Those of which more is told than a row, or of which nothing is told, and which are counted here therefore."""
         events: list[Event] = []
-        lines: dict[tuple[str, str], _Line] = {}
-        line = _Line("", "")
         for finished in batch:
-            delivery = finished.delivery
             outcome: Any = finished.outcome
-            if finished.task != line.task or delivery.queue != line.queue:
-                line = self._line(lines, finished.task, delivery.queue)
-            value = outcome.value
-            if line.hidden or value[0] not in _SCALARS:
-                value = line.hidden or self._results.get(value) or self._result(value)
-            row = (delivery.id, finished.ended or at, outcome.run, finished.wait, value)
-            if line.plain and finished.part is None and delivery.counts is FIRST:
-                line.rows.append(row)
-                continue
-            line.others.append(row)
-            if tell and not line.silent and self._sampled(finished):
-                events.append(self._apart(finished, row))
-        for line in lines.values():
-            self._count(journal, line, tell=tell)
+            task, queue = finished.task, finished.delivery.queue
+            sketch = self.teller.sketch(task)
+            row = (finished.delivery.id, finished.ended or at, outcome.run, finished.wait, outcome.value)
+            journal.count(task, queue).well((row,))
+            if tell and not sketch.silent and self._sampled(finished):
+                shown = self._shown(outcome.value, _HIDDEN if _RESULT in sketch.hidden else b"")
+                events.append(self._apart(finished, (*row[:4], shown)))
         return events
+
+    def _shown(self, value: bytes, hidden: bytes) -> bytes:
+        """What is told of the result *value*: the same if it is a short scalar, which hides nothing; see `Ran`."""
+        if not hidden and value[0] in _SCALARS:
+            return value
+        return hidden or self._results.get(value) or self._result(value)
 
     def _line(self, lines: dict[tuple[str, str], _Line], task: str, queue: str) -> _Line:
         found = lines.get((task, queue))
         if found is None:
             sketch = self.teller.sketch(task)
+            plain = not self.teller.samples and not sketch.silent
             hidden = _HIDDEN if _RESULT in sketch.hidden else b""
-            plain = not self.teller.samples
-            found = lines[task, queue] = _Line(task, queue, sketch.silent, hidden, plain, [], [])
+            found = lines[task, queue] = _Line(task, queue, plain, hidden, [])
         return found
-
-    def _count(self, journal: Journal, line: _Line, *, tell: bool) -> None:
-        count = journal.count(line.task, line.queue)
-        count.well([*line.rows, *line.others] if line.others else line.rows)
-        if tell and not line.silent and line.rows:
-            journal.ran(line.task, line.queue).extend(line.rows)
 
     def _apart(self, finished: Finished, row: Ran) -> Event:
         """The event of one that is more than its *row*: of a flow, or not at its first attempt."""
