@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from benchmarks.process_tree import ProcessTree
 from benchmarks.servers import Servers
 
 DRIVER_SECONDS = 300
+LOOK_SECONDS = 1.0
 LOG_TAIL = 1500  # characters
 
 
@@ -41,6 +43,7 @@ class Stage:
         self.servers = servers
         self.folder = folder
         self._files = folder / "files"
+        self._tree: ProcessTree | None = None
         self.environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "UMBEL_BENCH_BROKER": servers.broker(contender.engine, self._files),
@@ -60,22 +63,31 @@ class Stage:
     def drive(self, verb: str, count: int) -> dict[str, Any]:
         """Run one verb of `benchmarks.driver`; what it measured."""
         command = [interpreter(self.contender), "-m", "benchmarks.driver", self.contender.module, verb, str(count)]
-        try:
-            done = subprocess.run(
-                command,
-                env=self.environment,
-                cwd=self.folder,
-                capture_output=True,
-                text=True,
-                timeout=DRIVER_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ContenderFailed(f"{verb} {count} took more than {DRIVER_SECONDS} s") from error
-        if done.returncode:
-            raise ContenderFailed(f"{verb} {count} failed: {done.stderr[-LOG_TAIL:]}")
-        measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, stdout=pipe, stderr=pipe, text=True
+        ) as driver:
+            try:
+                told, errors = self._answer(driver, f"{verb} {count}")
+            except BaseException:
+                driver.kill()
+                raise
+        if driver.returncode:
+            raise ContenderFailed(f"{verb} {count} failed: {errors[-LOG_TAIL:]}")
+        measured: dict[str, Any] = json.loads(told.splitlines()[-1])
         return measured
+
+    def _answer(self, driver: subprocess.Popen[str], what: str) -> tuple[str, str]:
+        """What *driver* prints until it ends, which it may never do once the worker that it waits for has ended."""
+        deadline = time.monotonic() + DRIVER_SECONDS
+        while True:
+            try:
+                return driver.communicate(timeout=LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise ContenderFailed(f"{what} took more than {DRIVER_SECONDS} s") from None
+                if self._tree is not None and not self._tree.alive():
+                    raise ContenderFailed(f"{what}: the worker has ended: {self.log_tail()}") from None
 
     @contextmanager
     def worker(self) -> Generator[tuple[ProcessTree, Probe]]:
@@ -83,11 +95,12 @@ class Stage:
         probe = Probe.create(self.environment[VARIABLE])
         command = [interpreter(self.contender), "-m", "benchmarks.driver", self.contender.module, "worker"]
         with (self.folder / "worker.log").open("w+b") as log:
-            tree = ProcessTree([command] * self.contender.workers, self.environment, self.folder, log)
+            self._tree = ProcessTree([command] * self.contender.workers, self.environment, self.folder, log)
             try:
-                yield tree, probe
+                yield self._tree, probe
             finally:
-                tree.stop()
+                self._tree.stop()
+                self._tree = None
 
     def log_tail(self) -> str:
         """The end of what the last worker printed."""

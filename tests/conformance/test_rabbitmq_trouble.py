@@ -1,9 +1,10 @@
-"""RabbitMQ short of memory or disk, in a hurry for acknowledgements, and with a node that is gone."""
+"""RabbitMQ short of memory or disk, in a hurry for acknowledgements, with a node that is gone, with lost answers."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
 
@@ -19,11 +20,15 @@ from umbel.engines.amqp_connection import Connection
 from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.ids import new_id
 from umbel.model.job import Counts, Delivery, Job
+from umbel.testing import LoseReplies
 from umbel.testing.conformance.eventually import eventually, soon
+from umbel.testing.faults import one_in
+from umbel.testing.patience import Patient
 from umbel.testing.proxy import Proxy
 
 DEADLINE_SECONDS = 1.0
 SECONDS = 60.0
+JOBS = 40
 
 SETTING = "application:set_env(rabbit, {}, {})"
 ALARMS = {
@@ -142,6 +147,21 @@ async def test_a_line_that_is_lost_when_consuming_has_just_begun_leaves_no_recei
     line.abort(ConnectionResetError("cut"))
     await rig.broker.asend([Job("job", QUEUE, b"1")])
     assert ids(await soon(receiving, SECONDS)) == ["job"]
+
+
+async def test_jobs_whose_sends_receives_and_settles_lose_their_answers_end_once(rig: Rig) -> None:
+    broker = Patient(LoseReplies(rig.broker, one_in(3)))  # the first of every three calls of each verb
+    session = await rig.open()
+    for each in range(JOBS):
+        await broker.asend([Job(str(each), QUEUE, b"1")])
+    ended = Counter[str]()
+    async with asyncio.timeout(SECONDS):
+        while len(ended) < JOBS:
+            taken = await broker.receive(session, [QUEUE], 4, wait=SECONDS)
+            answers = await broker.settle(session, [Settlement(each, "end", record=b"1", ttl=60.0) for each in taken])
+            ended.update(each.id for each, answer in zip(taken, answers, strict=True) if answer)
+    assert ended == Counter(str(each) for each in range(JOBS))
+    assert await broker.receive(session, [QUEUE], 5, wait=0.5) == [], "what was sent again is dropped"
 
 
 def consumes(broker: RabbitMQBroker) -> bool:
