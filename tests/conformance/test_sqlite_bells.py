@@ -77,7 +77,7 @@ async def test_an_idle_child_does_nothing_until_it_is_rung(file: OneFile, tmp_pa
 
     broker._take = counted  # type: ignore[method-assign, assignment]
     waiting = asyncio.create_task(broker.receive(session, ["q"], 1, wait=60))
-    await eventually(lambda: bells_in(tmp_path / "umbel.db.d", WORK) != [])
+    await eventually(lambda: looks == 2 and bells_in(tmp_path / "umbel.db.d", WORK) != [])
     await asyncio.sleep(0.5)
     assert looks == 2
     started = time.monotonic()
