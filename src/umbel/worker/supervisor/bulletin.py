@@ -89,11 +89,17 @@ class Bulletin:
     async def _flush(self) -> None:
         while True:
             await self._news.wait()
-            self._news.clear()
             await asyncio.sleep(PERIOD_SECONDS)
-            if not await self._journal.aflush():
+            # The journal calls but once for all that it holds: whoever is cancelled before it is empty must not forget.
+            self._news.clear()
+            taken = False
+            try:
+                taken = await self._journal.aflush()
+            finally:
+                if not taken:
+                    self._news.set()
+            if not taken:
                 await asyncio.sleep(RETRY_SECONDS)
-                self._news.set()
 
     def _say(self, kind: Kind, body: dict[str, Any]) -> None:
         self._teller.say(Event(kind, time.time(), self._plan.worker, "", "", 0, body))
