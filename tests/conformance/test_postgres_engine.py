@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any, Protocol
 
 import psutil
@@ -37,6 +38,15 @@ QUEUE = "engine"
 LEASE = 60.0
 SECONDS = 30.0
 AT_ONCE_SECONDS = 15.0
+
+FIRST_MIGRATION = b"""
+create table umbel.migration(number integer primary key, at timestamptz not null default now());
+insert into umbel.migration(number) values (1)
+"""
+OLD_JOB = """
+insert into umbel.job(id, queue, level, run_at, envelope)
+values (gen_random_uuid(), %(queue)s, 0, now() - interval '1 day', 'old')
+"""
 
 Launch = Callable[[Service], Server]
 
@@ -169,6 +179,25 @@ async def test_many_who_come_first_make_the_tables_once(make: Make, postgres_url
         admin.execute("drop schema if exists umbel cascade")
     await asyncio.gather(*(asyncio.to_thread(make(postgres_url).send, jobs()) for _ in range(8)))
     assert (await make(postgres_url).counts([QUEUE]))[0].ready == 8
+
+
+async def test_tables_of_the_first_version_are_brought_forward_and_keep_their_jobs(
+    make: Make, postgres_url: str
+) -> None:
+    schema = files("umbel.engines").joinpath("postgres_schema")
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("drop schema if exists umbel cascade")
+        admin.execute(b"create schema umbel; " + FIRST_MIGRATION)
+        admin.execute(schema.joinpath("0001_first.sql").read_bytes())
+        admin.execute(OLD_JOB, {"queue": QUEUE})
+    broker = make(postgres_url)
+    broker.send(jobs())
+    session = await opened(broker)
+    received = await broker.receive(session, [QUEUE], 10, wait=SECONDS)
+    assert [each.envelope for each in received] == [b"old", jobs()[0].envelope]
+    with psycopg.connect(postgres_url) as admin:
+        made = [number for (number,) in admin.execute("select number from umbel.migration order by number")]
+    assert made == list(range(1, len(list(schema.iterdir())) + 1))
 
 
 async def test_a_forked_child_uses_no_connection_of_its_parent(make: Make, postgres_url: str) -> None:
