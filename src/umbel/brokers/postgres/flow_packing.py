@@ -157,11 +157,6 @@ def view(row: tuple[Any, ...]) -> FlowView:
     return FlowView(name, home, state, created, ended, plan, shown)
 
 
-def flow_key(flow: str) -> str:
-    """The UUID under which *flow* is kept."""
-    return key(flow)
-
-
 def _inputs(members: Sequence[int] | None, failed: Sequence[bool], values: Sequence[bytes]) -> Iterator[Input]:
     for member, has_failed, value in zip(members or (), failed or (), values or (), strict=True):
         yield Input(member, value, has_failed)
