@@ -9,7 +9,7 @@ import msgspec
 
 from umbel.brokers.postgres.packing import jobs_values, keys
 from umbel.contracts.broker import Settlement
-from umbel.engines.postgres_values import Blobs, key, plain, texts
+from umbel.engines.postgres_values import Blobs, plain, texts
 from umbel.model.flow import Flow, FlowState, FlowView, Input, Join, Progress, Standing
 from umbel.model.job import Job
 
