@@ -10,6 +10,8 @@ FUTURE_SECONDS: Final = 60.0
 MAX_NAME: Final = 255
 LEFT_OUT: Final = "\n… {} characters left out …\n"
 _GREATEST: Final = 2**62
+_MOST_SECONDS: Final = 1e12
+_NUMBERS: Final = (int, float)
 
 
 def short(value: Any, most: int = MAX_NAME) -> str:
@@ -23,7 +25,7 @@ def short(value: Any, most: int = MAX_NAME) -> str:
 
 def text(value: Any, most: int) -> str | None:
     """*value* as a text of about *most* characters, its middle left out; None if it is no text."""
-    if not isinstance(value, str):
+    if value is None or not isinstance(value, str):
         return None
     if len(value) <= most:
         return clean(value) if "\0" in value else value
@@ -38,21 +40,23 @@ def clean(value: str) -> str:
 
 def number(value: Any, default: int) -> int:
     """*value* as an integer that fits, or *default*."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
         return default
     return max(-_GREATEST, min(int(value), _GREATEST))
 
 
 def milliseconds(value: Any) -> int | None:
     """*value* seconds as whole ms, at least 0: two clocks may disagree on what was first; None if it is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if value.__class__ is float and 0.0 <= value < _MOST_SECONDS:  # nearly all are
+        return round(value * 1000)
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
         return None
     return min(max(0, round(value * 1000)), _GREATEST)
 
 
 def real(value: Any) -> float | None:
     """*value* as a number that is one; None if it is none, or endless."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
         return None
     return float(value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -14,9 +14,10 @@ from umbel.history import arguments, others
 from umbel.history.admission import admitted
 from umbel.history.bounds import milliseconds, moment, short, text
 from umbel.history.counters import Counters
+from umbel.history.envelopes import ZLIB_LEVEL, packed
 from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
 from umbel.history.flows import FlowCounts
-from umbel.history.names import Names, Naming
+from umbel.history.names import Names, Naming, Sort
 from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, attempt_of, first_seen, fold
 from umbel.history.rollups import add_tallies
 from umbel.history.states import CODES, STEPS, step_of
@@ -24,7 +25,7 @@ from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
 
 MAX_VALUES: Final = 64 * 1024
 """How many characters of arguments, of headers and of a result are kept."""
-ZLIB_LEVEL: Final = 1
+_NONE: Final = (None, "[]", "{}")
 _given: Final = attrgetter("seq", *GIVEN)
 _changing: Final = attrgetter("seq", *CHANGING)
 """Rows for the statements of these names."""
@@ -47,6 +48,11 @@ class Body(msgspec.Struct):
     headers: str | None = None
     pairs: bytes | None = None
     result: str | None = None
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether there is something to find the job by."""
+        return self.args not in _NONE or self.kwargs not in _NONE or bool(self.headers)
 
     @property
     def tells(self) -> bool:
@@ -102,7 +108,6 @@ class _Writing:
         self._new: dict[str, JobRecord] = {}
         self._bodies: dict[int, Body] = {}
         self._attempts: dict[tuple[int, int], list[Any]] = {}
-        self._minutes: dict[int, tuple[int, int]] = {}
         self._before: dict[str, tuple[Any, ...]] = {}
         self._flows = FlowCounts()
         self._known = 0
@@ -114,7 +119,7 @@ class _Writing:
         add_tallies(self._transaction, self._naming, tallies, self._now)
         others.write(self._transaction, self._naming, batches, self._now)
         told = [(event, short(batch.worker)) for batch in batches for event in batch.events if event.kind in STEPS]
-        told = [(event, worker) for event, worker in told if short(event.id)]
+        told = [(event, worker) for event, worker in told if event.id]
         if told:
             self._fold(told)
             self._save()
@@ -146,13 +151,12 @@ class _Writing:
             if sight.error_id and key not in failed:
                 failed.add(key)
                 counts.add(sight.error_id, sight.event.at, record.seq, self._now)
-            self._minute(record)
         counts.save(self._transaction)
 
     def _sights(self, told: Sequence[tuple[Event, str]]) -> list[Sight]:
-        self._naming.prepare("task", {short(event.task) for event, _ in told})
-        self._naming.prepare("queue", {short(event.queue) for event, _ in told})
-        self._naming.prepare("worker", {worker for _, worker in told})
+        tasks = self._numbers("task", {event.task for event, _ in told})
+        queues = self._numbers("queue", {event.queue for event, _ in told})
+        workers = self._numbers("worker", {worker for _, worker in told})
         prints = [fingerprint_of(event) for event, _ in told]
         groups = numbered(
             self._transaction,
@@ -162,14 +166,19 @@ class _Writing:
         return [
             Sight(
                 event,
-                self._naming("task", short(event.task)),
-                self._naming("queue", short(event.queue)),
-                self._naming("worker", worker),
+                tasks[event.task],
+                queues[event.queue],
+                workers[worker],
                 self._now,
                 groups[found.digest] if found else None,
             )
             for (event, worker), found in zip(told, prints, strict=True)
         ]
+
+    def _numbers(self, sort: Sort, names: Collection[str]) -> dict[str, int]:
+        """What each of *names* is in the tables."""
+        self._naming.prepare(sort, {short(name) for name in names})
+        return {name: self._naming(sort, short(name)) for name in names}
 
     def _record(self, sight: Sight, seqs: dict[str, int]) -> JobRecord:
         job_id = sight.event.id
@@ -178,31 +187,28 @@ class _Writing:
             record = self._new[job_id] = first_seen(seqs[job_id], sight)
         return record
 
-    def _minute(self, record: JobRecord) -> None:
-        minute = int(record.sent_at) // 60 * 60
-        low, high = self._minutes.get(minute, (record.seq, record.seq))
-        self._minutes[minute] = (min(low, record.seq), max(high, record.seq))
-
     def _body(self, record: JobRecord, event: Event, attempt: int, *, decides: bool) -> None:
         body, told = self._bodies.get(record.seq), event.body
-        values = {name: text(told.get(name), MAX_VALUES) for name in ("args", "kwargs")}
         result = text(told.get("result"), MAX_VALUES) if decides else None
-        headers = _headers(told.get("headers"))
+        args, kwargs = text(told.get("args"), MAX_VALUES), text(told.get("kwargs"), MAX_VALUES)
+        headers = _headers(told["headers"]) if "headers" in told else None
         has_envelope = 0 < len(event.envelope) <= MAX_ENVELOPE_BYTES
-        if not (has_envelope or result is not None or headers or any(values.values())):
+        if not (has_envelope or result is not None or headers or args or kwargs):
             return
         if body is None:
             body = self._bodies[record.seq] = Body()
-        body.args, body.kwargs = body.args or values["args"], body.kwargs or values["kwargs"]
+        body.args, body.kwargs = body.args or args, body.kwargs or kwargs
         body.headers = body.headers or headers
         body.result = result if result is not None else body.result
         if has_envelope and (body.envelope is None or attempt >= body.attempt):
             body.envelope, body.attempt = event.envelope, attempt
 
     def _attempt(self, record: JobRecord, sight: Sight, attempt: int) -> None:
+        if not sight.error_id and attempt <= 1:  # its row says as much
+            return
         event, body = sight.event, sight.event.body
         step = step_of(event)
-        if not (sight.error_id or (step.grade and attempt > 1)):
+        if not (sight.error_id or step.grade):
             return
         at = moment(event.at, self._now)
         key = (record.seq, attempt)
@@ -227,14 +233,21 @@ class _Writing:
         many = self._transaction.many
         many("ingest.new_jobs", [msgspec.structs.astuple(record) for record in self._new.values()])
         many("ingest.change_jobs", [_changing(record) for record in self._old.values()])
-        given = [_given(record) for record in self._old.values()]
-        many("ingest.complete_jobs", [row for row, old in zip(given, self._before.values(), strict=True) if row != old])
+        completed = [record for record in self._old.values() if _given(record) != self._before[record.id]]
+        many("ingest.complete_jobs", [_given(record) for record in completed])
         self._save_bodies()
         many("ingest.put_attempts", list(self._attempts.values()))
         self._flows.enter_all(changed)
         self._flows.save(self._transaction, self._now)
-        for minute, bounds in sorted(self._minutes.items()):
-            self._transaction.rows("ingest.minute", minute, *bounds)
+        self._save_minutes([*completed, *self._new.values()])
+
+    def _save_minutes(self, records: Sequence[JobRecord]) -> None:
+        """Write between which seqs the jobs of a minute are; *records* are new, or when they were sent was told now."""
+        minutes: dict[int, list[int]] = {}
+        for record in records:
+            minutes.setdefault(int(record.sent_at) // 60 * 60, []).append(record.seq)
+        for minute, seqs in sorted(minutes.items()):
+            self._transaction.rows("ingest.minute", minute, min(seqs), max(seqs))
 
     def _save_bodies(self) -> None:
         """Write what was told when jobs were sent, and apart from it what they answered."""
@@ -252,7 +265,7 @@ class _Writing:
 
     def _index(self) -> None:
         """Write the index of arguments of the jobs whose arguments were told."""
-        told = {seq: body for seq, body in self._bodies.items() if body.args or body.kwargs or body.headers}
+        told = {seq: body for seq, body in self._bodies.items() if body.has_arguments}
         tasks = {record.seq: record.task_id for record in (*self._old.values(), *self._new.values())}
         known = self._transaction.among("ingest.signatures", sorted({tasks[seq] for seq in told})) if told else []
         names = {int(task): msgspec.json.decode(parameters, type=list[str]) for task, parameters in known}
@@ -271,7 +284,7 @@ class _Writing:
 
 
 def _body_row(seq: int, body: Body) -> list[Any]:
-    envelope = None if body.envelope is None else zlib.compress(body.envelope, ZLIB_LEVEL)
+    envelope = None if body.envelope is None else packed(body.envelope)
     return [seq, body.attempt, envelope, body.args, body.kwargs, body.headers, body.pairs]
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from umbel.contracts.history import Transaction
 from umbel.history.clauses import Meaning, Reading
+from umbel.history.envelopes import unpacked
 from umbel.history.grammar import parse
 from umbel.history.labels import Labels
 from umbel.history.search import Found, bounds, count, search
@@ -106,13 +107,13 @@ def detail(transaction: Transaction, labels: Labels, job_id: str) -> JobDetail |
 def envelope(transaction: Transaction, job_id: str) -> bytes | None:
     """The exact bytes with which the job can be sent again, if they are kept."""
     found = transaction.rows("reading.envelope", job_id)
-    return zlib.decompress(found[0][0]) if found and found[0][0] is not None else None
+    return unpacked(found[0][0]) if found and found[0][0] is not None else None
 
 
 def envelopes(transaction: Transaction, ids: Sequence[str]) -> dict[str, bytes]:
     """The same for many; those of which they are not kept are left out."""
     found = transaction.among("reading.envelopes", ids) if ids else []
-    return {str(job_id): zlib.decompress(packed) for job_id, packed in found}
+    return {str(job_id): unpacked(kept) for job_id, kept in found}
 
 
 def job_rows(transaction: Transaction, labels: Labels, rows: Sequence[tuple[Any, ...]]) -> tuple[JobRow, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Final
 
 import msgspec
 
 from umbel.canvas.repeating import KeptFlow, KeptJob
 from umbel.contracts.history import Transaction
+from umbel.history.envelopes import unpacked
 from umbel.history.labels import Labels
 from umbel.model.ids import flow_of
 
@@ -38,8 +38,8 @@ def page(transaction: Transaction, labels: Labels, flow: str, after: int) -> Pla
     rows = transaction.rows("reading.flow_kept", flow, after, PAGE)
     names = labels.names(transaction, {number for row in rows for number in row[2:4]})
     jobs = [
-        KeptJob(job, names[task], names[queue], None if packed is None else zlib.decompress(packed))
-        for _, job, task, queue, packed in rows
+        KeptJob(job, names[task], names[queue], None if kept is None else unpacked(kept))
+        for _, job, task, queue, kept in rows
     ]
     return Place(jobs, int(rows[-1][0]) if len(rows) == PAGE else None)
 

@@ -25,6 +25,9 @@ _NAMED: Final = {
     "schedule": "schedule",
 }
 """Columns, and what events call them."""
+_TOLD_ONCE: Final = frozenset({"priority", "crashes", "eta", "expires", *_NAMED.values()})
+"""What few events tell."""
+_NUMBERS: Final = (int, float)
 
 
 class JobRecord(msgspec.Struct, gc=False, kw_only=True):
@@ -112,13 +115,14 @@ def fold(record: JobRecord, sight: Sight) -> bool:
     record.heard = sight.now
     record.task_id = record.task_id or sight.task_id
     record.queue_id = record.queue_id or sight.queue_id
-    _counted(record, event.body)
+    if not _TOLD_ONCE.isdisjoint(event.body):
+        _counted(record, event.body)
+        _given(record, event.body)
     if event.kind == "task-sent":
         record.sent_at = min(record.sent_at, at) if record.is_sent else at
         record.is_sent = 1
     elif not record.is_sent:
         record.sent_at = min(record.sent_at, at)
-    _given(record, event.body)
     if event.kind == "task-progress":
         _progressed(record, event, at)
     _timed(record, event, at)
@@ -195,9 +199,9 @@ def _progressed(record: JobRecord, event: Event, at: float) -> None:
 def _timed(record: JobRecord, event: Event, at: float) -> None:
     body = event.body
     run = body.get("run")
-    started = at if event.kind == "task-started" else at - run if isinstance(run, int | float) and run >= 0 else None
+    started = at if event.kind == "task-started" else at - run if isinstance(run, _NUMBERS) and run >= 0 else None
     if started is not None:
         record.started_at = started if record.started_at is None else min(record.started_at, started)
-    wait = milliseconds(body.get("wait"))
+    wait = milliseconds(body["wait"]) if "wait" in body else None
     if wait is not None:
         record.wait_ms = wait if record.wait_ms is None else min(record.wait_ms, wait)

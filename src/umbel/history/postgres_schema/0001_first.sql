@@ -59,7 +59,7 @@ create index job_retry_of on job (retry_of, seq) where retry_of is not null;
 create index job_schedule on job (schedule, seq) where schedule is not null;
 create index job_unfinished on job (heard) where grade = 0;
 
--- Apart from the job, so that lists are read from narrow rows. envelope: zlib; pairs: the job's rows of
+-- Apart from the job, so that lists are read from narrow rows. envelope: zlib if large; pairs: the job's rows of
 -- arg, as msgpack; the others: redacted JSON.
 create table job_body (
     seq bigint primary key,
