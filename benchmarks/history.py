@@ -118,9 +118,6 @@ def measured(url: str, folder: Path, seconds: float, only: str) -> Found:
     history = History(archive_at(url, Settings()))
     queries = timed(history, url, only)
     pages = asyncio.run(history_pages.timed(history, folder))
-    print(f"\n{'page':45} {'cpu':>10} {'median':>10}")
-    for name, (used, took) in pages.items():
-        print(f"{name:45} {used:7.1f} ms {took:7.1f} ms")
     spent = most(history, url, min(seconds, MOST_SECONDS))
     print(f"\ningest: {spent.events:,.0f} events/s at most; each costs {spent.here:,.0f} us here, "
           f"{spent.server:,.0f} us in the server")  # fmt: skip
@@ -145,6 +142,17 @@ def bars(found: Found) -> list[tuple[str, float, float, str]]:
         ("the slowest other page, the same", max(others), PAGE_MS, "ms"),
         ("memory of the recorder grows by", growth, GROWTH_MIB, "MiB"),
     ]
+
+
+def compared(jobs: int, seconds: float) -> list[tuple[str, str, float, float, str]]:
+    """Fill and measure both engines; answers what `bars` does, with the engine in front."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="umbel-history-")))
+        urls = _both(stack, folder)
+        _filled(urls, jobs)
+        names = {"sqlite": "history on SQLite", "postgresql": "history on PostgreSQL"}
+        found = {names[url.partition(":")[0]]: bars(measured(url, folder, seconds, "")) for url in urls}
+    return [(where, *row) for where, rows in found.items() for row in rows]
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -92,10 +93,13 @@ def server_seconds(url: str) -> float:
     with psycopg.connect(url) as line:
         pids = [int(pid) for (pid,) in line.execute("select pid from pg_stat_activity")]
     postmaster = psutil.Process(pids[0]).parent()
-    found = [] if postmaster is None else [postmaster, *postmaster.children(recursive=True)]
-    times = [each.cpu_times() for each in found]
-    # The postmaster has the times of those that have ended.
-    return sum(each.user + each.system for each in times) + times[0].children_user + times[0].children_system
+    found = 0.0
+    for each in [] if postmaster is None else [postmaster, *postmaster.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # the postmaster has the times of those that have ended
+            times = each.cpu_times()
+            found += times.user + times.system
+            found += times.children_user + times.children_system if each == postmaster else 0.0
+    return found
 
 
 def beside(history: History, url: str, seconds: float) -> Beside:

@@ -41,6 +41,11 @@ class Transaction(Protocol):
         ...
 
 
+    def asks(self, asked: Sequence[tuple[str, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
+        """What composed statements, each with its values, answer: all on one way to the database and back."""
+        ...
+
+
 class Archive(Protocol):
     """One history. Safe between threads; opens nothing before its first use.
 

@@ -83,6 +83,11 @@ class PostgresTransaction:
         """What a composed statement answers."""
         return self._line.execute(text.encode(), values).fetchall()
 
+    def asks(self, asked: Sequence[tuple[str, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
+        """What composed statements answer, which are on their way before the first is waited for."""
+        cursors = [self._line.execute(text.encode(), values) for text, values in asked]
+        return [cursor.fetchall() for cursor in cursors]
+
 
 class PostgresArchive:
     """The history at *address*; *package* has its changes in ``postgres_schema`` and its statements in ``sql``."""

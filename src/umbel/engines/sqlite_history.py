@@ -78,6 +78,10 @@ class SqliteTransaction:
         """What a composed statement answers."""
         return self._connection.execute(text, tuple(values)).fetchall()
 
+    def asks(self, asked: Sequence[tuple[str, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
+        """What composed statements answer."""
+        return [self.ask(text, values) for text, values in asked]
+
 
 class SqliteArchive:
     """The history in the file of *url*; *package* has its changes in ``sqlite_schema``, its statements in ``sql``."""

@@ -87,14 +87,14 @@ def search(transaction: Transaction, meaning: Meaning, within: Bounds, limit: in
     clause = _together(rest, meaning)
     start = time.monotonic()
     steps = {0} if clause == EVERYTHING else {min(each, MAX_COMPARED) for each in (ENOUGH, 10 * ENOUGH, MAX_COMPARED)}
-    found = Found([], None, compared_all=True)
+    found, pages = Found([], None, compared_all=True), dict.fromkeys(ranges, _Page())
     took, last = 0.0, 1
     for compared in sorted(steps):
         begun = time.monotonic()
         # What the step before took tells what this one will take: who waits goes on by the cursor instead.
         if took and begun - start + took * compared / last > PATIENCE_SECONDS:
             break
-        found = _compared(transaction, ranges, clause, within, _Wanted(limit, what, compared))
+        found = _compared(transaction, pages, clause, within, _Wanted(limit, what, compared))
         if len(found.rows) >= limit or found.compared_all:
             break
         took, last = time.monotonic() - begun, compared
@@ -109,17 +109,28 @@ class _Wanted(msgspec.Struct, frozen=True):
     compared: int
 
 
+class _Page(msgspec.Struct, frozen=True):
+    """The newest rows of a range down to the seq *floor*; None: it was not read yet."""
+
+    rows: list[tuple[Any, ...]] = []
+    floor: int | None = None
+
+
 def _compared(
-    transaction: Transaction, ranges: Sequence[Range], clause: Clause, within: Bounds, wanted: _Wanted
+    transaction: Transaction, pages: dict[Range, _Page], clause: Clause, within: Bounds, wanted: _Wanted
 ) -> Found:
-    pages: list[list[tuple[Any, ...]]] = []
-    floors: list[int] = [0]
-    for each in ranges:
-        floor = _floor(transaction, each, within, wanted.compared) if wanted.compared else 0
-        floors.append(floor)
-        least = max(floor, within.least)
-        pages.append(_page(transaction, each, clause, Bounds(within.below, least), wanted))
-    return _merged(pages, max(floors), within, wanted.limit)
+    """What is found when so many rows of a range are compared. *pages* are what was found among fewer; they change.
+
+    A range of which all rows were compared is not read again: most are short, such as those of rare states.
+    """
+    ranges = [each for each, page in pages.items() if page.floor is None or page.floor > within.least]
+    floors = _floors(transaction, ranges, within, wanted.compared) if wanted.compared else [0] * len(ranges)
+    parts = [Bounds(within.below, max(floor, within.least)) for floor in floors]
+    asked = [_page(transaction, each, clause, part, wanted) for each, part in zip(ranges, parts, strict=True)]
+    for each, floor, rows in zip(ranges, floors, transaction.asks(asked), strict=True):
+        pages[each] = _Page(rows, floor)
+    floor = max((page.floor or 0 for page in pages.values()), default=0)
+    return _merged([page.rows for page in pages.values()], floor, within, wanted.limit)
 
 
 def _merged(pages: Sequence[list[tuple[Any, ...]]], floor: int, within: Bounds, limit: int) -> Found:
@@ -134,7 +145,8 @@ def _merged(pages: Sequence[list[tuple[Any, ...]]], floor: int, within: Bounds, 
 
 def _page(
     transaction: Transaction, each: Range, clause: Clause, within: Bounds, wanted: _Wanted
-) -> list[tuple[Any, ...]]:
+) -> tuple[str, Sequence[object]]:
+    """The statement that reads a page."""
     statement = _Statement(transaction)
     statement.range(wanted.what, each, within)
     if each.suffix:
@@ -144,7 +156,7 @@ def _page(
         statement.word("and")
         statement.clause(clause)
     statement.part(f"newest{each.suffix}", (wanted.limit + 1,))
-    return statement.rows()
+    return statement.told()
 
 
 def count(transaction: Transaction, meaning: Meaning, within: Bounds, most: int) -> tuple[int, bool]:
@@ -159,7 +171,9 @@ def count(transaction: Transaction, meaning: Meaning, within: Bounds, most: int)
             if n > most or time.monotonic() > end:
                 return min(n, most), True
             floor = (
-                0 if clause == EVERYTHING else _floor(transaction, each, Bounds(below, within.least), COUNTED_AT_ONCE)
+                0
+                if clause == EVERYTHING
+                else _floors(transaction, [each], Bounds(below, within.least), COUNTED_AT_ONCE)[0]
             )
             part = Bounds(below, max(floor, within.least))
             n += _counted(transaction, each, clause, part, most + 1 - n)
@@ -179,24 +193,28 @@ def _counted(transaction: Transaction, each: Range, clause: Clause, within: Boun
         statement.word("and")
         statement.clause(clause)
     statement.part("at_most", (most,))
-    return int(statement.rows()[0][0])
+    ((rows,),) = transaction.asks([statement.told()])
+    return int(rows[0])
 
 
-def _floor(transaction: Transaction, each: Range, within: Bounds, compared: int) -> int:
-    """The seq of the last row of *each* that is compared if *compared* of them are; 0 if those are all."""
-    if each.name == "all":  # its seqs are about as dense as they can be, so nothing need be counted
+def _floors(transaction: Transaction, ranges: Sequence[Range], within: Bounds, compared: int) -> list[int]:
+    """Of each of *ranges* the seq of the last row that is compared if *compared* of them are; 0 if those are all."""
+    if [each.name for each in ranges] == ["all"]:  # its seqs are about as dense as they can be: nothing need be counted
         ((top,),) = transaction.rows("search.top")
         floor = min(within.below, int(top) + 1) - compared
-        return floor if floor > within.least else 0
-    found = _seqs(transaction, each, within, compared)
-    return int(found[0][0]) if found else 0
+        return [floor if floor > within.least else 0]
+    return _seqs(transaction, ranges, within, compared)
 
 
-def _seqs(transaction: Transaction, each: Range, within: Bounds, beyond: int) -> list[tuple[Any, ...]]:
-    statement = _Statement(transaction)
-    statement.range("seqs", each, within)
-    statement.part(f"beyond{each.suffix}", (beyond,))
-    return statement.rows()
+def _seqs(transaction: Transaction, ranges: Sequence[Range], within: Bounds, beyond: int) -> list[int]:
+    """Of each of *ranges* the seq of the row that has *beyond* newer ones; 0 if there is none."""
+    asked: list[tuple[str, Sequence[object]]] = []
+    for each in ranges:
+        statement = _Statement(transaction)
+        statement.range("seqs", each, within)
+        statement.part(f"beyond{each.suffix}", (beyond,))
+        asked.append(statement.told())
+    return [int(rows[0][0]) if rows else 0 for rows in transaction.asks(asked)]
 
 
 # --- which index
@@ -204,7 +222,7 @@ def _seqs(transaction: Transaction, each: Range, within: Bounds, beyond: int) ->
 
 def _plan(transaction: Transaction, meaning: Meaning) -> tuple[list[Range], list[Conjunct]]:
     """The ranges to read, and what is left to be compared."""
-    candidates = _candidates(meaning.conjuncts)
+    candidates = _candidates(transaction, meaning.conjuncts)
     if not candidates:
         return [Range("all")], list(meaning.conjuncts)
     if len(candidates) == 1:
@@ -215,7 +233,9 @@ def _plan(transaction: Transaction, meaning: Meaning) -> tuple[list[Range], list
     return ranges, [each for each in meaning.conjuncts if each not in used]
 
 
-def _candidates(conjuncts: Sequence[Conjunct]) -> list[tuple[list[Range], tuple[Conjunct, ...]]]:
+def _candidates(
+    transaction: Transaction, conjuncts: Sequence[Conjunct]
+) -> list[tuple[list[Range], tuple[Conjunct, ...]]]:
     state = next((each for each in conjuncts if each.index == "state"), None)
     codes = [int(key[0]) for key in state.keys] if state is not None else list(states())
     found: list[tuple[list[Range], tuple[Conjunct, ...]]] = []
@@ -223,7 +243,7 @@ def _candidates(conjuncts: Sequence[Conjunct]) -> list[tuple[list[Range], tuple[
         if not each.index:
             continue
         if each.index in _WITH_STATE:
-            ranges = [Range(each.index, (*key, code)) for key in each.keys for code in codes]
+            ranges = _of_states(transaction, each, codes)
             used = (each,) if state is None else (each, state)
         else:
             ranges, used = [Range(each.index, key) for key in each.keys], (each,)
@@ -234,16 +254,21 @@ def _candidates(conjuncts: Sequence[Conjunct]) -> list[tuple[list[Range], tuple[
     return found
 
 
+def _of_states(transaction: Transaction, each: Conjunct, codes: list[int]) -> list[Range]:
+    """The ranges of *each*, one for each key and state of which there are jobs: of most states there are none."""
+    if len(each.keys) > MAX_RANGES or len(codes) == 1:
+        return [Range(each.index, (*key, code)) for key in each.keys for code in codes]
+    keys = [key for (key,) in each.keys]
+    found = transaction.among(f"search.states_of_{each.index}", keys, transaction.bound(codes))
+    return [Range(each.index, (int(key), int(code))) for key, code in found]
+
+
 def _length(transaction: Transaction, ranges: Sequence[Range], top: int) -> float:
     """About how many rows *ranges* have, by how densely their newest lie below the seq *top*."""
-    total = 0.0
-    for each in ranges:
-        if each.name in ("id", "flow", "root", "parent", "retry_of"):
-            total += 1  # few by their nature
-        elif beyond := _seqs(transaction, each, Bounds(), ENOUGH):
-            total += ENOUGH * max(1.0, top / max(1, top - int(beyond[0][0])))
-        else:
-            total += ENOUGH // 10
+    many = [each for each in ranges if each.name not in ("id", "flow", "root", "parent", "retry_of")]
+    total = float(len(ranges) - len(many))  # few by their nature
+    for beyond in _seqs(transaction, many, Bounds(), ENOUGH):
+        total += ENOUGH * max(1.0, top / max(1, top - beyond)) if beyond else ENOUGH // 10
     return total
 
 
@@ -311,6 +336,6 @@ class _Statement:
                     self.clause(item)
                 self.word(")")
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        """What it answers."""
-        return self._transaction.ask("\n".join(self._texts), self._values)
+    def told(self) -> tuple[str, Sequence[object]]:
+        """Its text and its values."""
+        return "\n".join(self._texts), self._values

@@ -25,3 +25,13 @@ or exists (
     )
 )
 or exists (select 1 from job_result r where r.seq = j.seq and strpos(lower(r.result), $1::text) > 0)
+
+-- name: states_of_task
+-- $1 tasks, $2 states; answers those of which there are jobs. Looked up one by one: a join might read all
+select wanted.id, states.code from unnest($1::int8[]) as wanted (id) cross join unnest($2::int8[]) as states (code)
+cross join lateral (select 1 from job j where j.task_id = wanted.id and j.state = states.code limit 1) as one
+
+-- name: states_of_queue
+-- $1 queues, $2 states; answers those of which there are jobs. Looked up one by one: a join might read all
+select wanted.id, states.code from unnest($1::int8[]) as wanted (id) cross join unnest($2::int8[]) as states (code)
+cross join lateral (select 1 from job j where j.queue_id = wanted.id and j.state = states.code limit 1) as one

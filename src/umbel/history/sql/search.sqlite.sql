@@ -56,3 +56,17 @@ or exists (
     )
 )
 or exists (select 1 from job_result r where r.seq = j.seq and instr(lower(r.result), $1) > 0)
+
+-- name: states_of_task
+-- $1 tasks, $2 states; answers those of which there are jobs
+select wanted.value, states.value from json_each($1) as wanted cross join json_each($2) as states
+where exists (
+    select 1 from job j indexed by job_task where j.task_id = wanted.value and j.state = states.value
+)
+
+-- name: states_of_queue
+-- $1 queues, $2 states; answers those of which there are jobs
+select wanted.value, states.value from json_each($1) as wanted cross join json_each($2) as states
+where exists (
+    select 1 from job j indexed by job_queue where j.queue_id = wanted.value and j.state = states.value
+)

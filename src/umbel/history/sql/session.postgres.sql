@@ -11,11 +11,13 @@ select set_config('search_path', 'umbel_history', true), set_config('statement_t
     set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)
 
 -- name: read
--- $1 how long a statement may take. Lists are read in the order of an index: never gathered and sorted
+-- $1 how long a statement may take. Lists are read in the order of an index: never gathered and sorted. What lies
+-- scattered is mostly in memory: by the default cost of a page the server would rather read all that was sent since
 select set_config('search_path', 'umbel_history', true), set_config('statement_timeout', $1::text, true),
     set_config('transaction_read_only', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true),
     set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-    set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
+    set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true),
+    set_config('random_page_cost', '1.1', true)
 
 -- name: lock
 -- $1 the number of the lock; held until the end of the transaction
