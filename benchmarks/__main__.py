@@ -11,12 +11,12 @@ from benchmarks.clock import minutes, tell
 def main(arguments: list[str]) -> int:
     """Measure what the command line asks for."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server and no worker is left behind
-    asked = options.parse(arguments, tuple(parts.PARTS))
+    asked = options.parse(arguments, parts.ALL, parts.USUAL)
     if importlib.util.find_spec("umbel") is None:
         print("umbel is not installed in this environment", file=sys.stderr)
         return 2
-    if asked.parts == tuple(parts.PARTS) and not asked.only:
-        findings.clear(parts.folder(asked))  # one whole run, in which nothing is from another
+    if not asked.only:
+        findings.clear(parts.folder(asked), asked.parts)  # what is cut short is not told as it was before
     complete = True
     for part in asked.parts:
         if minutes() >= asked.minutes:

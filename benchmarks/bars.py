@@ -37,6 +37,7 @@ def bars(found: Findings) -> list[Bar]:
         *_costs(found),
         *_backlog(found),
         *_command(found),
+        *_history(found),
     ]
 
 
@@ -175,3 +176,10 @@ def _backlog(found: Findings) -> Iterator[Bar]:
 def _command(found: Findings) -> Iterator[Bar]:
     taken = 1000 * median(found.seconds_of_help) if found.seconds_of_help else None
     yield _most("command", "`umbel --help` < 150 ms", taken, 150, " ms")
+
+
+def _history(found: Findings) -> Iterator[Bar]:
+    if not found.history:
+        yield _unknown("history", "a million jobs: what `python -m benchmarks.history` compares")
+    for where, words, value, most, unit in found.history:
+        yield Bar(where, f"{words} <= {most:g} {unit}", f"{value:,.2f} {unit}", value <= most)

@@ -25,7 +25,8 @@ class Findings:
 
     *began* is a Unix time; *load* is that of the machine just then. *rounds* were asked for, *done* there were. It is
     *complete* once all that was asked for was measured. *machine* and *servers* are lines of text, *versions* are by
-    environment and package, *seconds_of_help* one a start of the command.
+    environment and package, *seconds_of_help* one a start of the command. *history* has rows of where, what, how much
+    was found, how much is allowed, and the unit.
     """
 
     part: str = ""
@@ -47,6 +48,7 @@ class Findings:
     backlog: Backlog | None = None
     receives: Receives | None = None
     seconds_of_help: list[float] = field(default_factory=list)
+    history: list[tuple[str, str, float, float, str]] = field(default_factory=list)
 
 
 def save(found: Findings, folder: Path) -> None:
@@ -63,10 +65,10 @@ def load(folder: Path, parts: Iterable[str]) -> list[Findings]:
     return [msgspec.json.decode(place.read_bytes(), type=Findings) for place in places if place.exists()]
 
 
-def clear(folder: Path) -> None:
-    """Forget what was found."""
-    for place in folder.glob("*.json"):
-        place.unlink()
+def clear(folder: Path, parts: Iterable[str]) -> None:
+    """Forget what was found of *parts*."""
+    for part in parts:
+        (folder / f"{part}.json").unlink(missing_ok=True)
 
 
 def together(parts: Sequence[Findings]) -> Findings:
@@ -83,6 +85,16 @@ def together(parts: Sequence[Findings]) -> Findings:
 
 def _take(whole: Findings, found: Mapping[str, object]) -> None:
     """Take over what only one part can have found."""
-    for name in ("members", "held", "ticked", "watched", "governed", "backlog", "receives", "seconds_of_help"):
+    for name in (
+        "members",
+        "held",
+        "ticked",
+        "watched",
+        "governed",
+        "backlog",
+        "receives",
+        "seconds_of_help",
+        "history",
+    ):
         if found[name]:
             setattr(whole, name, found[name])

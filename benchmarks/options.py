@@ -12,9 +12,9 @@ class Options:
     """One run. *seconds* is how long one measurement should take, *calls* how many round trips are timed.
 
     Of the *minutes* that *parts* may take together each has its share: a round that would not end within it is not
-    begun, and once all are over no part is. The backlog has *backlog* jobs, groups have *members*, chains a tenth of
-    that; schedules tick for *ticking* seconds; *watched* jobs are drained at a time to see what events cost, *governed*
-    to see what control costs.
+    begun, and once all are over no part is. The history and the backlog have so many jobs, groups have *members*,
+    chains a tenth of that; schedules tick for *ticking* seconds; *watched* jobs are drained at a time to see what
+    events cost, *governed* to see what control costs.
     """
 
     parts: tuple[str, ...]
@@ -29,13 +29,14 @@ class Options:
     ticking: int
     watched: int
     governed: int
+    history: int
     write: bool
     fresh: bool
     quick: bool
 
 
-def parse(arguments: list[str], parts: tuple[str, ...]) -> Options:
-    """Read the command line; ends with a sentence if it cannot be."""
+def parse(arguments: list[str], parts: tuple[str, ...], usual: tuple[str, ...]) -> Options:
+    """Read the command line: some of *parts*, or the *usual* ones. Ends with a sentence if it cannot be."""
     parser = _parser(parts)
     given = parser.parse_args(arguments)
     quick = bool(given.quick)
@@ -45,7 +46,7 @@ def parse(arguments: list[str], parts: tuple[str, ...]) -> Options:
     if chosen - set(parts):
         parser.error(f"no part is named {', '.join(sorted(chosen - set(parts)))}; there are {', '.join(parts)}")
     return Options(
-        parts=tuple(part for part in parts if part in chosen or not chosen),
+        parts=tuple(part for part in parts if part in (chosen or usual)),
         rounds=1 if quick else given.rounds,
         minutes=given.minutes,
         seconds=0.5 if quick else 1.5,
@@ -56,7 +57,8 @@ def parse(arguments: list[str], parts: tuple[str, ...]) -> Options:
         members=500 if quick else 10_000,
         ticking=8 if quick else 60,
         watched=10_000 if quick else 60_000,
-        governed=5_000 if quick else 40_000,
+        governed=5_000 if quick else 60_000,
+        history=20_000 if quick else 1_000_000,
         write=given.write,
         fresh=given.fresh,
         quick=quick,

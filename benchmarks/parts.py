@@ -15,6 +15,7 @@ from benchmarks import (
     events,
     findings,
     flows,
+    history,
     machine,
     receives,
     report,
@@ -96,6 +97,11 @@ def _command(run: Run) -> None:
     run.found.rounds = run.found.done = 1
 
 
+def _history(run: Run) -> None:
+    run.found.rounds = run.found.done = 1
+    run.found.history = history.compared(run.asked.history, 3.0 if run.asked.quick else 30.0)
+
+
 def _on(*engines: str) -> Callable[[Contender], bool]:
     return lambda contender: contender.engine in engines
 
@@ -125,8 +131,12 @@ PARTS = {
     "backlog": Part(_backlog, _named(UMBEL), 0.9),
     "receives": Part(_receives, _named(receives.CONTENDER), 0.94),
     "schedules": Part(_schedules, _named(UMBEL), 1.0),
+    "history": Part(_history, _named(UMBEL), 1.0),
 }
 """By name, in the order in which they are measured."""
+ALL = tuple(PARTS)
+USUAL = tuple(name for name in ALL if name != "history")
+"""What is measured if nothing is chosen: the history has no peers, and to fill one takes minutes."""
 
 
 def measure(part: str, asked: Options) -> bool:

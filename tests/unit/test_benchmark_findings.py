@@ -36,7 +36,7 @@ def test_what_is_kept_is_read_again_as_it_was(tmp_path: Path) -> None:
     found.ticked = [Ticked("5 workers", 60, 7200, 0, 0, 3, QUICK, QUICK)]
     findings.save(found, tmp_path)
     assert findings.load(tmp_path, ["sqlite", "redis"]) == [found]
-    findings.clear(tmp_path)
+    findings.clear(tmp_path, ["redis", "sqlite"])
     assert findings.load(tmp_path, ["redis"]) == []
 
 
