@@ -15,10 +15,11 @@ from umbel import Umbel
 from umbel.app.schedules import ScheduleView
 from umbel.dashboard.figures import POINTS
 from umbel.dashboard.options import Options
-from umbel.dashboard.pages.overview import late
+from umbel.dashboard.pages.overview import current, late
 from umbel.dashboard.site import site
 from umbel.dashboard.station import Station
 from umbel.history import History
+from umbel.history.views import Point, Series
 
 CHARTS = ("throughput", "wait", "run", "depth")
 
@@ -152,3 +153,15 @@ def test_schedules_that_are_overdue_or_were_late_are_told() -> None:
         now,
     )
     assert [(each.name, each.due is None) for each in found] == [("overdue", False), ("was late", True)]
+
+
+def test_the_throughput_of_the_last_minute_is_told_beside_that_of_the_window() -> None:
+    def point(at: float, succeeded: int, dead: int = 0) -> Point:
+        nothing = (None, None, None)
+        return Point(at, 10, succeeded, 0, 0, 0, dead, nothing, nothing)
+
+    points = (point(930, 99), point(940, 30), point(990, 24, dead=6), point(1000, 77))
+    series = Series(10, 0.0, 1004.0, points)
+    assert current(series, 1004.0) == 1.0  # of the six steps that are over; the one that runs is not
+    assert current(Series(60, 0.0, 1004.0, (point(900, 60),)), 1004.0) == 1.0
+    assert current(Series(10, 0.0, 700.0, points), 1004.0) is None  # what was then is not now

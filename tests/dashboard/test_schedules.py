@@ -65,7 +65,9 @@ async def test_what_is_not_there_is_refused(nightly: Stage, browser: httpx.Async
     ("rule", "words"),
     [
         ("crontab */5 * * * *", "Every fifth minute of every hour"),
-        ("every 30", ""),
+        ("every 30", "Every 30 s"),
+        ("every 5400 relative", "Every 1 h 30 min"),
+        ("every so often", ""),
         ("crontab nonsense", ""),
         ("solar sunset 1 2", ""),
     ],

@@ -72,12 +72,15 @@ async def test_an_order_to_a_worker_that_is_not_there_is_refused(stage: Stage, b
 def test_running_jobs_and_an_old_version_are_told() -> None:
     child = ChildRow(7, "s", 2, 100, ("mail",), 1, 9.0, 60.0, (RunningRow("job-1", "shop.pack", 3.0),))
     row = WorkerRow("umbel@host", "host", 1, (child,))
+    heard = msgspec.structs.replace(VIEW, seen=time.time())
     (old, new) = [
-        as_online(row, msgspec.structs.replace(VIEW, version=version), (1, 10)) for version in ("1.9", "1.10")
+        as_online(row, msgspec.structs.replace(heard, version=version), (1, 10)) for version in ("1.9", "1.10")
     ]
     assert (old.stale, new.stale) == (True, False)
     assert old.running == (Running("job-1", "shop.pack", 3.0),)
     assert (old.slots, old.rss, old.queues, old.processed) == (102, 4096, ("mail",), 5)
+    silent = as_online(row, VIEW, (1, 10))
+    assert (silent.stale, silent.rss, silent.cpu, silent.processed) == (True, None, None, None)
 
 
 async def _with_a_lease(browser: httpx.AsyncClient) -> dict[str, Any]:

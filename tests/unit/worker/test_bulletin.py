@@ -12,6 +12,7 @@ import pytest
 from umbel.journal import Journal
 from umbel.model.event import Event
 from umbel.settings import Settings
+from umbel.testing.conformance.eventually import eventually
 from umbel.wire.events import decode
 from umbel.worker.supervisor import bulletin
 from umbel.worker.supervisor.bulletin import Bulletin
@@ -81,8 +82,6 @@ async def test_what_the_log_was_slow_to_take_leaves_after_an_interruption(monkey
     await stopped(flushing)
     log.open.set()
     flushing = asyncio.ensure_future(found._flush())
-    async with asyncio.timeout(DEADLINE):
-        while len(log.told) < 2:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: len(log.told) == 2, DEADLINE)
     await stopped(flushing)
     assert log.told == ["first", "second"]

@@ -25,6 +25,7 @@ from umbel.history.views import ErrorGroup, Point, Release, Series, Totals
 
 SHOWN_TASKS: Final = 10
 SHOWN_ERRORS: Final = 6
+MINUTE: Final = 60
 LATE_SECONDS: Final = 10.0
 """A schedule that is this late is told of."""
 SCHEDULES_FRESH_SECONDS: Final = 2.0
@@ -33,7 +34,8 @@ SCHEDULES_FRESH_SECONDS: Final = 2.0
 class Tiles(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers. *running*, *ready*, *workers*, and *used* of all *slots* are of now, None where the engine cannot tell.
 
-    The others are of the window: jobs that *ended* and that *failed*, their share of 1, and how many ended a second.
+    *current* is how many jobs a second ended in the last minute, None for a window that ends earlier. The others are of
+    the window: jobs that *ended* and that *failed*, their share of 1, and how many ended a second.
     """
 
     running: int | None
@@ -45,6 +47,7 @@ class Tiles(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     failing: float | None
     rate: float
+    current: float | None = None
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -101,7 +104,7 @@ async def show(visit: Visit, asked: Windowed) -> Overview:
     marks = tuple(Deploy(each.first, f"{each.sort} {each.name}") for each in told.releases)
     return Overview(
         window=window,
-        tiles=_tiles(now, told.series.points, window.seconds),
+        tiles=_tiles(now, told.series, window.seconds),
         throughput=figures.throughput(told.series, marks=marks),
         wait=figures.wait_and_age(told.series, told.depths, marks=marks),
         run=figures.latency(told.series, "run", marks=marks),
@@ -131,9 +134,9 @@ def _nothing(window: Window) -> Told:
     return Told(Series(span, start, end, ()), Depths(span, start, end, ()), [], [], [])
 
 
-def _tiles(now: Survey | None, points: Sequence[Point], seconds: float) -> Tiles:
-    failed = sum(point.failed + point.dead for point in points)
-    ended = failed + sum(point.succeeded for point in points)
+def _tiles(now: Survey | None, series: Series, seconds: float) -> Tiles:
+    failed = sum(point.failed + point.dead for point in series.points)
+    ended = sum(map(_ended, series.points))
     children = [] if now is None else [child for worker in now.workers for child in worker.children]
     return Tiles(
         running=None if now is None else sum(queue.running for queue in now.queues),
@@ -145,7 +148,21 @@ def _tiles(now: Survey | None, points: Sequence[Point], seconds: float) -> Tiles
         failed=failed,
         failing=failed / ended if ended else None,
         rate=ended / seconds,
+        current=current(series, time.time()),
     )
+
+
+def current(series: Series, now: float) -> float | None:
+    """How many jobs a second ended in the last minute before *now*, or in the last whole step if steps are longer."""
+    span = max(MINUTE, series.span)
+    until = now // series.span * series.span
+    if series.end < until:
+        return None
+    return sum(_ended(point) for point in series.points if until - span <= point.at < until) / span
+
+
+def _ended(point: Point) -> int:
+    return point.succeeded + point.failed + point.dead
 
 
 def late(schedules: Sequence[ScheduleView], now: float) -> Iterator[Late]:

@@ -13,6 +13,7 @@ from umbel.dashboard.engine import ask
 from umbel.dashboard.page import Missing, Nothing, Page
 from umbel.dashboard.recall import recall
 from umbel.dashboard.visit import Visit
+from umbel.dashboard.wording import duration
 from umbel.history.views import ScheduleRun
 from umbel.schedules import parse, zone_of
 from umbel.schedules.rule import milliseconds
@@ -141,8 +142,11 @@ def upcoming(view: ScheduleView) -> list[float]:
 
 
 def words_of(rule: str) -> str:
-    """Cron text in words; nothing for other rules, which are words."""
+    """Cron text and intervals in words; nothing for other rules, which are words."""
     kind, _, text = rule.partition(" ")
+    if kind == "every":
+        seconds = text.partition(" ")[0]
+        return f"Every {duration(float(seconds))}" if seconds.replace(".", "", 1).isdecimal() else ""
     if kind not in {"crontab", "cron"}:
         return ""
     from cronsim import CronSim, CronSimError

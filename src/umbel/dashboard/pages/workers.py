@@ -76,7 +76,11 @@ async def show(visit: Visit, _: Nothing) -> Workers:
 
 
 def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) -> Worker:
-    """A worker that lives, as the engine and its last bulletin tell; *newest* is the newest version that runs."""
+    """A worker that lives, as the engine and its last bulletin tell; *newest* is the newest version that runs.
+
+    What a bulletin says of the moment is told while it is fresh: a worker that tells no events has no such figures.
+    """
+    told = view if view is not None and time.time() - view.seen < SEEN_SECONDS else None
     return Worker(
         name=row.worker,
         host=row.host,
@@ -89,9 +93,9 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
         slots=sum(_slots(child) for child in row.children),
         running=tuple(Running(job.id, job.task, job.seconds) for child in row.children for job in child.running),
         leased=sum(child.leased for child in row.children),
-        rss=view.rss if view else None,
-        cpu=view.cpu if view else None,
-        processed=view.processed if view else None,
+        rss=told.rss if told else None,
+        cpu=told.cpu if told else None,
+        processed=told.processed if told else None,
         up=time.time() - max(child.up_seconds for child in row.children),
         seen=None,
     )

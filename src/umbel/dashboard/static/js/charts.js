@@ -117,7 +117,12 @@ function marks(chart) {
       ctx.lineTo(x, u.bbox.top + u.bbox.height);
       ctx.stroke();
       ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-      ctx.fillText(mark.label.slice(0, 24), x + 4, u.bbox.top + 12 * devicePixelRatio);
+      // Beside its line, on the side where there is room.
+      const label = mark.label.slice(0, 24);
+      const gap = 5 * devicePixelRatio;
+      const fits = x + gap + ctx.measureText(label).width <= u.bbox.left + u.bbox.width;
+      ctx.textAlign = fits ? "left" : "right";
+      ctx.fillText(label, fits ? x + gap : x - gap, u.bbox.top + 12 * devicePixelRatio);
       ctx.restore();
     }
   };
