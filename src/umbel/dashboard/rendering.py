@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -53,6 +53,11 @@ class Renderer:
         """The address of *path* with *query*; None and empty values are left out, lists are repeated."""
         pairs = [(name, value) for name, value in query.items() if value not in (None, "", (), [])]
         return f"{self._prefix}{path}" + (f"?{urlencode(pairs, doseq=True)}" if pairs else "")
+
+    def prepare(self, templates: Iterable[str]) -> None:
+        """Compile *templates* before somebody waits for them; takes some hundredths of a second for each."""
+        for each in templates:
+            self._environment.get_template(each)
 
     def render(self, template: str, values: Mapping[str, Any], *, partial: bool = False) -> str:
         """*template* with *values*; *partial*: only its block ``live``, which is what is shown anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -43,8 +44,8 @@ class Site:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._gate = Gate(station)
-        self._assets, renderer = _looks(station.options.prefix)
-        self._answers = Answers(renderer, login=self._gate.identity.accounts.with_passwords)
+        self._assets, self._renderer = _looks(station.options.prefix)
+        self._answers = Answers(self._renderer, login=self._gate.identity.accounts.with_passwords)
         self._auditor = Auditor(station)
         self.live: Final = Live(station, self._gate)
 
@@ -60,6 +61,10 @@ class Site:
             Route("/static/{name:path}", self._asset, methods=["GET"]),
             Route("/livez", alive, methods=["GET"]),
         ]
+
+    def prepare(self) -> None:
+        """Make pages ready before the first of them is asked for; blocks."""
+        self._renderer.prepare(("base.html", "macros.html", *(page.template for page in PAGES)))
 
     async def astray(self, request: Request, error: Exception) -> Response:
         """Answer a request for what there is not, or with a method that it does not have."""
@@ -156,7 +161,9 @@ def site(station: Station) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         station.open()
+        preparing = asyncio.ensure_future(asyncio.to_thread(found.prepare))
         yield
+        await preparing
         found.live.pulse.end()
         await station.aclose()
 
