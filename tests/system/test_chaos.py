@@ -60,9 +60,11 @@ class Hunt:
         """Kill one supervisor, and with it all of its worker; start another worker."""
         place = self._random.randrange(len(self._workers))
         worker = self._workers[place]
-        worker.forkserver().suspend()  # so that nobody is born who is not in the list
+        forkserver = worker.forkserver()
+        forkserver.suspend()  # so that nobody is born who is not in the list
         tree = worker.tree()
         worker.kill()
+        forkserver.resume()
         self.killed |= {process.pid: time.time() for process in tree}
         eventually(lambda: not alive(tree), "the orphans are gone")
         self._workers[place] = self._start()
