@@ -11,7 +11,7 @@ from umbel.exceptions import HistoryError
 from umbel.history.views import Standing
 
 FRESH_SECONDS: Final = 5.0
-BEHIND_SECONDS: Final = 30.0
+BEHIND_SECONDS: Final = 10.0
 LATE_SECONDS: Final = 60.0
 """A history that was not written for so long has no recorder."""
 
