@@ -270,6 +270,8 @@ class HistorySuite(HistoryStage):
         self.write(batch(1, tallies=told))
         monkeypatch.setattr("umbel.history.charts.MAX_ROWS", 5)
         totals = self.history.totals(NOW - 3_600, NOW)
+        assert [self.history.total(NOW - 3_600, NOW, each.name) for each in totals] == totals
+        assert self.history.total(NOW - 3_600, NOW, "none") is None
         assert [each.sent for each in totals] == [25, 25]
         assert [each.wait[0] for each in totals] == pytest.approx([0.0015, 0.0015], rel=0.1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from umbel.contracts.history import Transaction
@@ -49,6 +49,25 @@ def totals(transaction: Transaction, labels: Labels, window: Window, by: str) ->
     return sorted(every, key=lambda each: (-(each.succeeded + each.failed + each.dead + each.sent), each.name))
 
 
+def total(transaction: Transaction, window: Window, task: str) -> Totals | None:
+    """What `totals` have of one *task*; None if it did nothing in *window*."""
+    number, span = _number(transaction, "task", task), next(_spans(window))
+    if number is None:
+        return None
+    found = _Figures()
+    for _, *rest in transaction.rows(
+        "reading.series", span, number, 0, int(window.start) // span * span, int(window.end)
+    ):
+        found.add(rest)
+    return Totals(task, *found.told()) if found.waits else None
+
+
+def _spans(window: Window) -> Iterator[int]:
+    """The spans that totals of *window* may be made of, the shortest first."""
+    length = window.end - window.start
+    return iter([span for span in window.spans if length / span <= MAX_BUCKETS] or window.spans[-1:])
+
+
 def _times(transaction: Transaction, window: Window, by: str) -> tuple[int, list[tuple[Any, ...]]]:
     """The histograms of *window*, and by which span they are: the shortest one that has not too many."""
     start, end = window.start, window.end
@@ -57,7 +76,7 @@ def _times(transaction: Transaction, window: Window, by: str) -> tuple[int, list
         first = int(start) // span * span
         return transaction.rows(f"reading.times_by_{by}", span, first, int(end), MAX_ROWS + 1)
 
-    spans = iter([span for span in window.spans if (end - start) / span <= MAX_BUCKETS] or window.spans[-1:])
+    spans = _spans(window)
     span = next(spans)
     rows = ask(span)
     for longer in spans:

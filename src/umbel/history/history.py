@@ -131,6 +131,11 @@ class History:
         window = Window(start, end, self._clock())
         return self._read(lambda step: charts.totals(step, self._labels, window, by))
 
+    def total(self, start: float, end: float, task: str) -> Totals | None:
+        """The same for one *task*, in a fraction of the time; None if it did nothing."""
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: charts.total(step, window, task))
+
     def depths(self, start: float, end: float, *, points: int = MAX_POINTS) -> Depths:
         """How many jobs all queues together held, with the steps of `series`."""
         window = Window(start, end, self._clock(), min(points, MAX_POINTS))

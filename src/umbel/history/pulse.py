@@ -12,7 +12,7 @@ from umbel.history.window import Window
 
 POINTS: Final = 60
 """About how many points there are; those of a week are hours."""
-MAX_TASKS: Final = 100
+MAX_TASKS: Final = 50
 """Of how many tasks, the busiest, there is a pulse: more of them nobody looks at, and to read them takes long."""
 
 

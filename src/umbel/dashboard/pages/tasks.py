@@ -132,6 +132,7 @@ class One(msgspec.Struct, frozen=True):
 
     series: Series
     totals: Totals | None
+    view: TaskView | None
     slowest: tuple[JobRow, ...]
     failed: tuple[JobRow, ...]
 
@@ -157,15 +158,12 @@ async def show(visit: Visit, asked: TasksAsked) -> Tasks:
 async def show_one(visit: Visit, asked: TaskAsked) -> TaskPage:
     """One task."""
     window, name = asked.window(), asked.name
-    told, _ = await _told(visit, window)
-    totals = next((each for each in told.totals if each.name == name), None)
-    view = next((each for each in told.known if each.name == name), None)
-    task = visit.app.tasks.get(name)
-    if totals is None and view is None and task is None:
-        raise Missing(f"There is no task {name!r}.")
-    read = partial(_one, visit.history, name, window, totals)
+    read = partial(_one, visit.history, name, window)
     found, trouble = await ask(visit, ("task", name, window.key), FRESH_SECONDS, lambda: visit.read(read))
-    found = found or One(Series(60, window.start, window.end, ()), None, (), ())
+    found = found or One(Series(60, window.start, window.end, ()), None, None, (), ())
+    task = visit.app.tasks.get(name)
+    if found.totals is None and found.view is None and task is None:
+        raise Missing(f"There is no task {name!r}.")
     of_it = {"filter": narrowed("", "task", name)}
     return TaskPage(
         window=window,
@@ -177,7 +175,7 @@ async def show_one(visit: Visit, asked: TaskAsked) -> TaskPage:
         failures=figures.failures(found.series, **of_it),
         slowest=masked(visit, found.slowest),
         failed=masked(visit, found.failed),
-        parameters=None if view is None else view.parameters,
+        parameters=None if found.view is None else found.view.parameters,
         code=None if task is None else code_of(task),
         trouble=trouble,
     )
@@ -221,8 +219,8 @@ async def _told(visit: Visit, window: Window) -> tuple[Told, str]:
     return found or Told([], Pulse(60, window.start, {}), []), trouble
 
 
-def _one(history: History, name: str, window: Window, totals: Totals | None) -> One:
-    jobs = narrowed(window.terms, "task", name)
+def _one(history: History, name: str, window: Window) -> One:
+    jobs, totals = narrowed(window.terms, "task", name), history.total(window.start, window.end, name)
     p95 = None if totals is None else totals.run[P95]
     slow: tuple[JobRow, ...] = ()
     if p95 is not None:
@@ -230,6 +228,7 @@ def _one(history: History, name: str, window: Window, totals: Totals | None) -> 
     return One(
         history.series(window.start, window.end, task=name, points=figures.POINTS),
         totals,
+        next((each for each in history.tasks() if each.name == name), None),
         tuple(sorted(slow, key=lambda job: -(job.run or 0.0))[:SHOWN_JOBS]),
         history.jobs(f"state:failed,dead {jobs}", limit=SHOWN_JOBS).rows,
     )
@@ -247,6 +246,7 @@ PAGE: Final = Page(
 )
 ONE: Final = Page(
     path="/task",
+    within="tasks",
     title="Task",
     right="jobs.view",
     template="task.html",
