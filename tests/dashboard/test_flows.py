@@ -168,7 +168,7 @@ async def test_all_of_a_flow_runs_again_after_a_look_at_it_and_both_flows_name_e
         old, repeated = await read(client, f"/flows/{told['flow']['id']}"), await read(client, f"/flows/{new}")
         assert (old["repeats"], repeated["origin"], repeated["rest"]) == ([new], old["flow"]["id"], False)
         assert repeated["flow"]["state"] == "succeeded"
-        assert "Runs again" in (await client.get(f"/flows/{new}")).text
+        assert "Repeats" in (await client.get(f"/flows/{new}")).text
         assert told["action"] != old["action"]  # the next click is another act
 
 

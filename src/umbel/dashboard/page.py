@@ -22,7 +22,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     /api/v1<path>`` is what *show* answers as JSON. *asks* is a struct: the parameters of the path and of the query are
     read into it, and what does not fit is refused with 400. Whoever lacks *right* gets 403. *topics* are what the page
     is about: it is shown anew when one of them changes (see `umbel.dashboard.live`). *section* is its place in the
-    navigation.
+    navigation; a page without one is shown there as *within* another's.
     """
 
     path: str
@@ -32,6 +32,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     show: Callable[[Visit, Any], Awaitable[msgspec.Struct]]
     asks: type[msgspec.Struct] = Nothing
     section: str = ""
+    within: str = ""
     topics: tuple[str, ...] = ()
 
 

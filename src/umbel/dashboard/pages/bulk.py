@@ -108,10 +108,17 @@ def meant(visit: Visit, q: str, range: str) -> str:
 
 
 NEW: Final = Page(
-    path="/bulk/new", title="All that match", right="jobs.view", template="bulk_new.html", show=preview, asks=Asks
+    path="/bulk/new",
+    within="jobs",
+    title="All that match",
+    right="jobs.view",
+    template="bulk_new.html",
+    show=preview,
+    asks=Asks,
 )
 PAGE: Final = Page(
     path="/bulk/{id}",
+    within="activity",
     title="Action on many jobs",
     right="jobs.view",
     template="bulk.html",

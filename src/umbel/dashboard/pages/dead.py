@@ -199,6 +199,7 @@ PAGE: Final = Page(
 )
 ALL: Final = Page(
     path="/dead/all",
+    within="dead",
     title="All dead letters that match",
     right="jobs.view",
     template="dead_all.html",

@@ -133,6 +133,7 @@ PAGE: Final = Page(
 )
 ONE: Final = Page(
     path="/errors/{n}",
+    within="errors",
     title="Error",
     right="jobs.view",
     template="error.html",

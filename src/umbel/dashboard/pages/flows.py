@@ -301,6 +301,7 @@ PAGE: Final = Page(
 )
 ONE: Final = Page(
     path="/flows/{id}",
+    within="flows",
     title="Flow",
     right="jobs.view",
     template="flow.html",

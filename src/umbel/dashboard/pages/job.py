@@ -238,5 +238,12 @@ _ENDS: Final = {
 }
 
 PAGE: Final = Page(
-    path="/jobs/{id:path}", title="Job", right="jobs.view", template="job.html", show=show, asks=Asks, topics=("jobs",)
+    path="/jobs/{id:path}",
+    within="jobs",
+    title="Job",
+    right="jobs.view",
+    template="job.html",
+    show=show,
+    asks=Asks,
+    topics=("jobs",),
 )

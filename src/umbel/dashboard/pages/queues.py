@@ -201,6 +201,7 @@ PAGE: Final = Page(
 )
 ONE: Final = Page(
     path="/queue",
+    within="queues",
     title="Queue",
     right="jobs.view",
     template="queue.html",

@@ -168,6 +168,7 @@ PAGE: Final = Page(
 )
 ONE: Final = Page(
     path="/schedule",
+    within="schedules",
     title="Schedule",
     right="jobs.view",
     template="schedule.html",
