@@ -9,11 +9,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from umbel import Umbel
 from umbel.contracts.broker import Beat
 from umbel.engines.sqlite import SqliteEngine
 from umbel.engines.sqlite_file import File
 from umbel.testing import worker
+from umbel.worker.child.consumer import Consumer
 
 SOON = {"worker_lease": 1.5}
 """Seconds: whoever loses his connections is found out in a third of it."""
@@ -33,12 +36,35 @@ def test_whoever_controls_beside_a_worker_in_a_thread_ends_no_session_of_it(tmp_
             return x + y
 
         with worker(app):
-            for number in range(20):
+            for number in range(12):
                 result = add.delay(number, 1)
                 app.queues.pause("default")
                 app.queues.resume("default")
                 assert result.get(timeout=60) == number + 1
         assert [queue.running for queue in app.queues.list()] == [0]
+
+
+def test_a_settler_that_fails_while_the_worker_stops_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with app_at(tmp_path) as app:
+
+        @app.task(name="beside.block")
+        def block() -> None:
+            begun.set()
+            may_end.wait(60)
+
+        running = worker(app)
+        running.__enter__()
+        block.delay()
+        assert begun.wait(60)
+        monkeypatch.setattr(Consumer, "settled", fail)
+        threading.Timer(0.3, may_end.set).start()  # when it has been told to stop
+        with pytest.raises(RuntimeError, match="broken"):
+            running.__exit__(None, None, None)
 
 
 def test_sessions_of_a_loop_are_over_when_it_closes_and_not_when_another_one_does(tmp_path: Path) -> None:
@@ -73,14 +99,14 @@ def test_an_engine_may_be_closed_at_any_moment_from_another_thread(tmp_path: Pat
 
     async def use() -> int:
         async with asyncio.timeout(60):
-            return sum([await engine.submit_read(lambda _: 1) for _ in range(60)])
+            return sum([await engine.submit_read(lambda _: 1) for _ in range(30)])
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     closer = threading.Thread(target=close)
     closer.start()
     try:
-        assert asyncio.run(use()) == 60
+        assert asyncio.run(use()) == 30
     finally:
         done.set()
         closer.join()

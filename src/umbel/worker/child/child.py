@@ -107,15 +107,13 @@ class Child:
         if self._counting is not None and tell is not None:
             self._counting.start(tell)
         settling = asyncio.ensure_future(self._settler.run())
-        consuming = asyncio.ensure_future(self._consumer.run(ready))
+        consuming = asyncio.ensure_future(self._consume(ready))
         try:
-            # A settler that fails must not leave a consumer behind that receives what nobody settles.
+            # A settler that fails must leave nobody behind who receives, or waits for, what is settled no more.
             await asyncio.wait((settling, consuming), return_when=asyncio.FIRST_COMPLETED)
             if settling.done():
                 await settling
             await consuming
-            await self._settler.drained()
-            await self._consumer.doorkeeper.aclose()
         finally:
             consuming.cancel()
             settling.cancel()
@@ -129,6 +127,11 @@ class Child:
             lost = not consuming.cancelled() and isinstance(consuming.exception(), SessionDead)
             await self._say_farewell(LOST_STATUS if lost else STOPPED_STATUS)
             await self._app.aclose()
+
+    async def _consume(self, ready: Callable[[], Awaitable[None]]) -> None:
+        await self._consumer.run(ready)
+        await self._settler.drained()
+        await self._consumer.doorkeeper.aclose()
 
     def announce(self, moment: Moment) -> None:
         """Send a signal of the worker, beside what runs."""
