@@ -18,7 +18,7 @@ from umbel.testing import worker
 from umbel.testing.conformance.eventually import eventually
 from umbel.wire import record, values
 
-BROKERS = ("memory", "sqlite", "redis")
+BROKERS = ("memory", "sqlite", "redis", "postgres")
 STORES = ("db_sqlite", "mariadb", "postgres", "s3", "files")
 QUEUE = "default"
 LEASE = 60.0
@@ -33,8 +33,8 @@ def broker_url(request: pytest.FixtureRequest) -> str:
             return f"memory://{new_session()}"
         case "sqlite":
             return f"sqlite:///{request.getfixturevalue('tmp_path')}/jobs.db"
-        case _:
-            return str(request.getfixturevalue("redis_url"))
+        case kind:
+            return str(request.getfixturevalue(f"{kind}_url"))
 
 
 @pytest.fixture
@@ -47,6 +47,8 @@ def store_url(request: pytest.FixtureRequest) -> str:
             return str(request.getfixturevalue("mariadb_url"))
         case "postgres":
             return str(request.getfixturevalue("postgres_results_url"))
+        case "redis":
+            return str(request.getfixturevalue("redis_url"))
         case "s3":
             return str(request.getfixturevalue("objects_url"))
         case _:
@@ -66,9 +68,15 @@ async def app(broker_url: str, store_url: str) -> AsyncIterator[Umbel]:
 pairs = pytest.mark.parametrize(
     ("broker_url", "store_url"), [(broker, store) for broker in BROKERS for store in STORES], indirect=True
 )
+# With RabbitMQ the store keeps claims, too, if it can: test_rabbitmq*.py say what becomes of a job that came back.
+all_pairs = pytest.mark.parametrize(
+    ("broker_url", "store_url"),
+    [(broker, store) for broker in (*BROKERS, "rabbitmq") for store in ("redis", *STORES) if broker != store],
+    indirect=True,
+)
 
 
-@pairs
+@all_pairs
 async def test_results_arrive(app: Umbel) -> None:
     @app.task
     def double(number: int) -> int:
