@@ -157,7 +157,7 @@ def measure(part: str, asked: Options) -> bool:
             found.complete = found.done == found.rounds
         except Exception as error:  # noqa: BLE001 - the other parts are measured all the same
             traceback.print_exc()
-            found.book.fail(part, "broke off", str(error) or repr(error))
+            found.book.fail(part, "broke off", f"{type(error).__name__}: {error}".partition("\n")[0])
         finally:
             keep(run)
     tell(f"{part}: took {found.seconds:.0f} s{'' if found.complete else ', incomplete'}")
