@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from umbel.dashboard.charts import Chart, Line, Tone, chart, grid, rate
 from umbel.dashboard.window import Window
 from umbel.history.depths import Depth, Depths
-from umbel.history.views import ErrorGroup, Point, Series, Totals
+from umbel.history.views import ErrorGroup, Point, QueueSample, Series, Totals
 
 Percentiles = tuple[float | None, float | None, float | None]
 P95: Final = 1
@@ -114,7 +114,12 @@ def counts_over(group: ErrorGroup, window: Window) -> tuple[int, ...]:
     return tuple(found.get(at, 0) for at in range(first, int(window.end) + 1, group.span))
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {"counts_over": counts_over, "rate": rate}
+def ages(samples: Sequence[QueueSample]) -> list[float | None]:
+    """How old the oldest ready job was: 0 where none was ready, None where nobody knows."""
+    return [0.0 if each.oldest is None and not each.ready else each.oldest for each in samples]
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"ages": ages, "counts_over": counts_over, "rate": rate}
 """Filters of templates."""
 
 

@@ -16,10 +16,12 @@ class TraceLine(NamedTuple):
 
 
 def trace(text: str) -> list[TraceLine]:
-    """The lines of the traceback *text*, also of one with causes and groups; of a very long one, its end."""
-    lines: list[TraceLine] = []
+    """The lines of the traceback *text*, also of one with causes and groups; of a very long one, its end, which says so."""
+    every = text.rstrip().split("\n")
+    more = len(every) - MAX_LINES
+    lines = [TraceLine("note", f"… {more:,} lines before these are left out …")] if more > 0 else []
     kind = "note"
-    for line in text.rstrip().split("\n")[-MAX_LINES:]:
+    for line in every[-MAX_LINES:]:
         bare = line.lstrip(" |+-")
         if bare.startswith('File "'):
             kind = "library" if any(part in bare for part in LIBRARIES) else "frame"
