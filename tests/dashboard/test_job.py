@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
+from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -15,7 +19,10 @@ from umbel.dashboard.options import Options
 from umbel.dashboard.pages import job as job_page
 from umbel.dashboard.station import Station
 from umbel.dashboard.visit import Visit
+from umbel.exceptions import EncodeError
 from umbel.history import FilterError
+
+MEBIBYTE: Final = 2**20
 
 
 async def test_a_job_is_shown_with_its_arguments_attempts_and_traceback(visitor: httpx.AsyncClient, shop: Shop) -> None:
@@ -105,6 +112,34 @@ async def test_long_values_are_shortened_until_all_is_asked_for(stage: Stage) ->
         assert str(2**60 + 1) in (await browser.get(f"/jobs/{exact.id}")).text
         assert (await browser.get(f"/jobs/{exact.id}?full=result")).status_code == 200
         assert (await browser.get(f"/jobs/{exact.id}?full=all")).status_code == 400
+
+
+async def test_of_what_is_too_long_to_be_kept_its_size_or_its_end_is_shown(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, message_max_bytes=2 * MEBIBYTE)
+
+    @stage.app.task(name="shop.pay")
+    def pay(order: str) -> None:
+        error = ValueError("no")
+        error.add_note("\n".join(f"note {n}" for n in range(10_000)))
+        raise error
+
+    with pytest.raises(EncodeError, match="take") as refused:
+        pay.delay("y" * 2 * MEBIBYTE)
+    (told,) = re.findall(r"take ([\d,]+) bytes", str(refused.value))
+    fits = 4 * MEBIBYTE - int(told.replace(",", ""))
+    just, large = pay.delay("y" * fits), pay.delay("z" * MEBIBYTE)
+    await stage.arun(just.id, large.id)
+    async with stage.browsing() as browser:
+        for job, size in ((just.id, fits + 2), (large.id, MEBIBYTE)):
+            page = await browser.get(f"/jobs/{job}?full=args")
+            assert page.status_code == 200
+            assert len(page.content) < 600_000
+            (told,) = re.findall(r"<(\d+) bytes>", unescape(page.text))[:1]
+            assert size - 10 < int(told) < size + 10
+            assert "lines before these are left out" in page.text
+            assert "note 9999" in page.text
+            assert "its envelope is not kept: it was too large" in page.text
+    stage.close()
 
 
 async def test_a_result_is_hidden_from_whoever_may_not_see_it(shop: Shop) -> None:

@@ -16,7 +16,7 @@ class TraceLine(NamedTuple):
 
 
 def trace(text: str) -> list[TraceLine]:
-    """The lines of the traceback *text*, also of one with causes and groups; of a very long one, its end, which says so."""
+    """The lines of the traceback *text*, also of one with causes and groups; of a very long one, its end."""
     every = text.rstrip().split("\n")
     more = len(every) - MAX_LINES
     lines = [TraceLine("note", f"… {more:,} lines before these are left out …")] if more > 0 else []
