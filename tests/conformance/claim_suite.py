@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from umbel.contracts.broker import DONE_MARK_SECONDS, Beat, Ended, Kind, Reclaimed, SessionDead
-from umbel.contracts.claims import Answer, ClaimStore, NoteKeeper, Pointer, Verdict
+from umbel.contracts.claims import Answer, ClaimStore, EnvelopeKeeper, NoteKeeper, Pointer, Verdict
 from umbel.contracts.jobs import QueuePauser, Revoked
 from umbel.contracts.powers import Record, ResultStore
 from umbel.model.ids import new_session
@@ -108,6 +108,20 @@ class ClaimEssentials:
         assert await self.claims.running([QUEUE]) == [0]
         self.claims.pause(QUEUE, paused=False)
         assert await self.claim(session, Pointer("a"), number=4) == [Answer("ours")]
+
+    async def test_what_a_holder_amends_a_job_to_is_kept_until_a_later_message_stands_for_it(self) -> None:
+        assert isinstance(self.claims, EnvelopeKeeper)
+        session, held = await self.held()
+        assert await self.claims.amend(session, [(held, b"first"), (delivery("no", 1), b"no")]) == [True, False]
+        assert await self.claims.amend(session, [(held, b"\x00second\xff")]) == [True]
+        assert await self.claims.amend(await self.open(), [(held, b"another's")]) == [False]
+        assert (await self.claim(session, Pointer("job"), number=2))[0].envelope == b"\x00second\xff"
+        assert await self.settle(session, Verdict(delivery("job", 2), "release")) == [True]
+        (again,) = await self.claim(session, Pointer("job"), number=3)
+        assert (again.verdict, again.envelope) == ("ours", b"\x00second\xff")
+        assert await self.settle(session, Verdict(delivery("job", 3), "retry", generation=1)) == [True]
+        (again,) = await self.claim(session, Pointer("job", 1), number=4)
+        assert (again.verdict, again.envelope) == ("ours", b"")
 
     async def test_a_session_is_opened_once_and_beats(self) -> None:
         session = await self.open()

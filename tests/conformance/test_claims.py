@@ -102,7 +102,12 @@ async def _keeps_its_first_doom(claims: RedisClaims) -> bool:
 @pytest.mark.parametrize(
     ("script", "protection", "without", "holds"),
     [
-        ("claim", "if not counts[5] and not counts[6] then", "if not counts[5] then", _is_doomed_before_it_is_received),
+        (
+            "claim",
+            "if not counts[5] and not counts[6] and not counts[7] then",
+            "if not counts[5] and not counts[7] then",
+            _is_doomed_before_it_is_received,
+        ),
         ("close", "redis.call('HSETNX', job, 'doom', doom)", "", _is_doomed_by_the_end_of_its_session),
         ("close", "told[id] == '' and 1 or 0", "told[id] and 1 or 0", _is_doomed_by_the_end_of_its_session),
         ("doom", "and redis.call('HEXISTS', prefix .. 'j:' .. id, 'doom') == 0", "", _keeps_its_first_doom),

@@ -11,6 +11,7 @@ from umbel.claims.redis import RedisClaims
 from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
+from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.flows import HeldFlowConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
@@ -51,6 +52,10 @@ class TestMarking(OnOneServer, MarkingConformance):
 
 
 class TestNotes(OnOneServer, NoteConformance):
+    pass
+
+
+class TestAmending(OnOneServer, AmendingConformance):
     pass
 
 

@@ -10,6 +10,7 @@ from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import intake
 from umbel.brokers.rabbitmq.broker import RabbitMQBroker
 from umbel.claims.sql import connect as claims_at
+from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.noting import NoteConformance
@@ -44,4 +45,8 @@ class TestEvents(InPostgres, EventLogConformance):
 
 
 class TestPauses(InPostgres, RestingConformance):
+    pass
+
+
+class TestAmending(InPostgres, AmendingConformance):
     pass

@@ -183,7 +183,7 @@ def test_whoever_lost_the_job_keeps_no_step() -> None:
 
 
 def test_a_broker_that_cannot_keep_steps_refuses_the_first_one_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemoryBroker, "powers", MEMORY - {Power.JOBS})
+    monkeypatch.setattr(MemoryBroker, "powers", MEMORY - {Power.STEPS})
     with pytest.raises(ImproperlyConfigured, match=r"a durable step needs a broker that .*: memory://.* does not"):
         order.delay("shelf").get(timeout=WAIT)
     assert ran == {}
@@ -196,7 +196,7 @@ from pathlib import Path
 
 from umbel import Umbel
 
-app = Umbel("stepping", broker=os.environ["UMBEL_TEST_BROKER"])
+app = Umbel("stepping", broker=os.environ["UMBEL_TEST_BROKER"], backend=os.environ["UMBEL_TEST_BACKEND"])
 here = Path(os.environ["UMBEL_TEST_FOLDER"])
 
 
@@ -218,16 +218,20 @@ def stepping(self):
 """
 
 
-@pytest.mark.parametrize("runner", ["thread", "process"])
-def test_steps_outlive_the_process_that_has_taken_them(runner: str, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.db"
-    place = {"UMBEL_TEST_BROKER": url, "UMBEL_TEST_FOLDER": str(tmp_path)}
+@pytest.mark.parametrize(("runner", "engine"), [("thread", "sqlite"), ("process", "sqlite"), ("process", "rabbitmq")])
+def test_steps_outlive_the_process_that_has_taken_them(
+    runner: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = backend = f"sqlite:///{tmp_path}/jobs.db"
+    if engine == "rabbitmq":
+        url, backend = (request.getfixturevalue(name) for name in ("rabbitmq_url", "postgres_results_url"))
+    place = {"UMBEL_TEST_BROKER": url, "UMBEL_TEST_BACKEND": backend, "UMBEL_TEST_FOLDER": str(tmp_path)}
     (tmp_path / "stepping_tasks.py").write_text(STEPPING.replace("RUNNER", f"runner={runner!r}"))
     workers = Workers(tmp_path)
     try:
         process = workers.start("--processes=1", "--threads=1", app="stepping_tasks", folder=tmp_path, **place)
         process.wait_ready()
-        with Umbel("stepping", broker=url, set_as_current=False) as sender:
+        with Umbel("stepping", broker=url, backend=backend, set_as_current=False) as sender:
             handle = sender.send_task("stepping")
             waits = tmp_path / "waiting"
             eventually(lambda: waits.exists() and waits.read_text() == "x", "it waits in its third step")

@@ -33,6 +33,7 @@ class Power(Enum):
     SCHEDULES = "holds schedules"
     JOBS = "shows and stops single jobs"
     PAUSES = "pauses queues"
+    STEPS = "keeps what the durable steps of a job came to"
     NOTES = "keeps what running jobs say of their progress"
     DOOM = "marks any job as revoked, for whoever receives it next"
     AGEING = "raises jobs that wait long under more urgent ones"
@@ -68,6 +69,7 @@ MEMORY: Final = frozenset(
         Power.SCHEDULES,
         Power.JOBS,
         Power.PAUSES,
+        Power.STEPS,
         Power.NOTES,
         Power.AGEING,
         Power.LIMITS,
@@ -87,6 +89,7 @@ RABBITMQ: Final = RABBITMQ_ALONE | {
     Power.DOOM,
     Power.NOTES,
     Power.PAUSES,
+    Power.STEPS,
     Power.MAILBOX,
     Power.EVENTS,
 }

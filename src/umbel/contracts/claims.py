@@ -37,7 +37,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a claim came to.
 
     ======= ==========================================================================================================
-    ours    the job is leased to the session; *counts* tell what happened to it before, *returned* whether anything did
+    ours    the job is leased to the session; *counts* tell what happened to it before, *returned* whether anything did,
+            *envelope* what its holder has amended it to (empty: as it is in the message)
     held    another session has it; *seconds* are left of its lease
     over    the job has ended, or a later message stands for it; *parcel*, if any, is still to be published
     paused  its queue is: nobody gets anything of it before it is resumed; see `umbel.contracts.jobs.QueuePauser`
@@ -49,6 +50,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     returned: bool = False
     parcel: bytes = b""
     seconds: float = 0.0
+    envelope: bytes = b""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -159,4 +161,16 @@ class NoteKeeper(Protocol):
 
     async def note(self, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
         """See `umbel.contracts.jobs.NoteStore.note`."""
+        ...
+
+
+@runtime_checkable
+class EnvelopeKeeper(Protocol):
+    """A claim store that keeps with a claim what its holder amends the job to, while the same message stands for it.
+
+    `Answer.envelope` shows it. A verdict that publishes the job anew has it in its parcel, and it is forgotten here.
+    """
+
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """See `umbel.contracts.jobs.Amender.amend`."""
         ...

@@ -104,7 +104,19 @@ class PauserHolder(Protocol):
         ...
 
 
-class JobStore(NoteStore, QueuePauser, Protocol):
+@runtime_checkable
+class Amender(Protocol):
+    """Where the holder of a job replaces its envelope; errors as `Sender.send`."""
+
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace, durably, the envelope of each job by what its holder gives; answers which were still ours.
+
+        Whoever receives the job after a retry, a release or a crash gets the new one; so does who looks at it.
+        """
+        ...
+
+
+class JobStore(NoteStore, QueuePauser, Amender, Protocol):
     """The verbs of single jobs; errors as `Sender.send`. Each call is one atomic step a queue; a repeat is harmless."""
 
     def revoke(self, session: str, keys: Sequence[tuple[str, str | None]], lease: float) -> list[Revoked]:
@@ -174,13 +186,6 @@ class JobStore(NoteStore, QueuePauser, Protocol):
         """The async twin of `discard`."""
         ...
 
-    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
-        """Replace, durably, the envelope of each job by what its holder gives; answers which were still ours.
-
-        Whoever receives the job after a retry, a release or a crash gets the new one; so does who looks at it.
-        """
-        ...
-
 
 @runtime_checkable
 class JobHolder(Protocol):
@@ -203,6 +208,13 @@ def pauser_of(broker: object) -> QueuePauser | None:
     """Where queues of *broker* are paused, if they are."""
     if isinstance(broker, PauserHolder):
         return broker.queue_pauser
+    return broker.job_store if isinstance(broker, JobHolder) else None
+
+
+def amender_of(broker: object) -> Amender | None:
+    """Where jobs of *broker* are amended, if they are."""
+    if isinstance(broker, Amender):
+        return broker
     return broker.job_store if isinstance(broker, JobHolder) else None
 
 

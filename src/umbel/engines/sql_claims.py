@@ -61,6 +61,7 @@ JOBS: Final = sa.Table(
     sa.Column("copies", sa.Boolean, nullable=False, comment="there may be more than one message"),
     sa.Column("parcel", BYTES, comment="what is still to be published"),
     sa.Column("note", BYTES, comment="the last word of its holder on its progress"),
+    sa.Column("envelope", BYTES, comment="what its holder has amended it to, in place of what its message has"),
     sa.Column("expires", sa.BigInteger, nullable=False),
     sa.Index("umbel_claim_jobs_held", "queue", "session"),
 )
@@ -76,7 +77,7 @@ PAUSES: Final = sa.Table(
 )
 NEW_JOB: Final[Row] = {
     "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
-    "marked": False, "doom": "", "copies": False, "parcel": None, "note": None,
+    "marked": False, "doom": "", "copies": False, "parcel": None, "note": None, "envelope": None,
 }  # fmt: skip
 
 _CHANGED: Final = tuple(name for name in JOBS.c.keys() if name not in ("queue", "id"))  # noqa: SIM118 - not a dict
@@ -261,10 +262,10 @@ def mark(connection: sa.Connection, queue: str, job_id: str, session: str, taken
     return connection.execute(sa.update(JOBS).where(*mine).values(marked=True, place="ready")).rowcount == 1
 
 
-def note(connection: sa.Connection, queue: str, job_id: str, session: str, taken: int, text: bytes) -> bool:
-    """Keep *text* with a job; tells whether *session* has it under the number *taken*."""
-    mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.session == session, JOBS.c.number == taken)
-    return connection.execute(sa.update(JOBS).where(*mine).values(note=text)).rowcount == 1
+def keep(connection: sa.Connection, delivery: Row, **what: bytes) -> bool:
+    """Write *what* into the row of a job; *delivery* is its queue, id, session, number. False if it is not held so."""
+    mine = (JOBS.c[name] == value for name, value in delivery.items())
+    return connection.execute(sa.update(JOBS).where(*mine).values(**what)).rowcount == 1
 
 
 def tidy(connection: sa.Connection, queue: str, now: int, most: int) -> None:

@@ -19,7 +19,7 @@ from umbel.brokers.rabbitmq.desk import Desk, Held
 from umbel.brokers.rabbitmq.mail import Mail
 from umbel.contracts.broker import Beat, Ended, Reclaimed, Settlement
 from umbel.contracts.capabilities import RABBITMQ, Power
-from umbel.contracts.claims import ClaimStore, NoteKeeper, Verdict
+from umbel.contracts.claims import ClaimStore, EnvelopeKeeper, NoteKeeper, Verdict
 from umbel.contracts.event_log import EventLog, EventLogHolder
 from umbel.contracts.examiner import Examiner
 from umbel.contracts.jobs import NoteStore, QueuePauser, Revoked
@@ -28,6 +28,7 @@ from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import amqp_health
 from umbel.engines.amqp import Engine
 from umbel.engines.amqp_address import parse
+from umbel.exceptions import ImproperlyConfigured
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery, Job
 from umbel.settings import Settings
@@ -64,6 +65,8 @@ class RabbitMQBroker:
         if isinstance(claims, QueuePauser):
             self.queue_pauser: QueuePauser = claims
             self.powers |= {Power.PAUSES}
+        if isinstance(claims, EnvelopeKeeper):
+            self.powers |= {Power.STEPS}
         self._mail = Mail(self._engine)
         self._desk: Desk | None = None
         self._turn = count()
@@ -136,6 +139,20 @@ class RabbitMQBroker:
     async def mark(self, session: str, delivery: Delivery) -> bool:
         """Note durably that *delivery* is about to start alone."""
         return await self._claims.mark(session, delivery)
+
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Replace envelopes of jobs that *session* holds: in the store, and in what their verdicts publish.
+
+        See `Amender`. Raises `ImproperlyConfigured` without a store that can.
+        """
+        if not isinstance(self._claims, EnvelopeKeeper):
+            raise ImproperlyConfigured(f"what holds the claims of {self._engine.address} keeps no envelopes")
+        answers = await self._claims.amend(session, amended)
+        found = [None] * len(amended) if self._desk is None else self._desk.found(session, [one for one, _ in amended])
+        for held, (_, envelope), ours in zip(found, amended, answers, strict=True):
+            if held is not None and ours:
+                held.amended = envelope
+        return answers
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Free the claims of ended and lapsed sessions: their messages come back with their connections.
@@ -228,7 +245,7 @@ class RabbitMQBroker:
 
 def _verdict(held: Held, item: Settlement) -> Verdict:
     delivery = held.delivery
-    held.posts = posts.posts_of(item, held.generation)
+    held.posts = posts.posts_of(item, held.generation, held.amended)
     held.task = item.task
     counts = item.counts if item.counts is not None else delivery.counts
     return Verdict(

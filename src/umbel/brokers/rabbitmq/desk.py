@@ -37,6 +37,7 @@ class Held(msgspec.Struct, gc=False, eq=False):
     """A delivery of a session of this process, and the message it came with.
 
     *settled* is the kind of its verdict once the store has carried that out; *posts* are still to be published then.
+    *amended* is its envelope if that is not the message's any more.
     """
 
     session: str
@@ -46,6 +47,7 @@ class Held(msgspec.Struct, gc=False, eq=False):
     settled: str = ""
     posts: list[Post] = []
     task: str = ""
+    amended: bytes = b""
 
     @property
     def parcel(self) -> bytes:
@@ -235,10 +237,10 @@ class Desk:
     def _hold(self, session: str, number: int, arrival: Arrival, tag: Tag, answer: Answer) -> Delivery:
         message = arrival.message
         delivery = Delivery(
-            tag.id, arrival.queue, posts.level_of(message), number, message.body, answer.counts,
+            tag.id, arrival.queue, posts.level_of(message), number, answer.envelope or message.body, answer.counts,
             returned=answer.returned,
         )  # fmt: skip
-        self._held[tag.id] = Held(session, delivery, tag.generation, arrival)
+        self._held[tag.id] = Held(session, delivery, tag.generation, arrival, amended=answer.envelope)
         return delivery
 
     def _known(self, arrival: Arrival, tag: Tag) -> bool:

@@ -55,16 +55,19 @@ pack: Final = _encoder.encode
 unpack: Final = _decoder.decode
 
 
-def posts_of(settlement: Settlement, generation: int) -> list[Post]:
-    """What carrying out *settlement* publishes; *generation* is that of the message it settles."""
+def posts_of(settlement: Settlement, generation: int, amended: bytes = b"") -> list[Post]:
+    """What carrying out *settlement* publishes; *generation* is that of the message it settles.
+
+    *amended* is the envelope of the job if it is not that of the message any more.
+    """
     delivery = settlement.delivery
     counts = settlement.counts or delivery.counts
     told = written(msgspec.structs.replace(counts, marked=False))
-    own = Post(delivery.id, delivery.queue, delivery.level, generation=generation + 1, counts=told)
+    own = Post(delivery.id, delivery.queue, delivery.level, generation=generation + 1, envelope=amended, counts=told)
     found = [follow_up(job) for job in settlement.follow_ups]
     match settlement.kind:
         case "retry":
-            envelope = settlement.envelope
+            envelope = settlement.envelope or amended
             found.append(msgspec.structs.replace(own, delay=max(0.0, settlement.delay), envelope=envelope))
         case "park":
             found.append(msgspec.structs.replace(own, place="parked", task=settlement.task))

@@ -155,12 +155,21 @@ def mark(calls: Calls, session: str, delivery: Delivery) -> Steps[bool]:
 
 def note(calls: Calls, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
     """Keep notes; of a delivery that is named twice the last one."""
+    return (yield from _kept(calls, "note", session, notes))
+
+
+def amend(calls: Calls, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
+    """Keep envelopes; of a delivery that is named twice the last one."""
+    return (yield from _kept(calls, "amend", session, amended))
+
+
+def _kept(calls: Calls, script: str, session: str, given: Sequence[tuple[Delivery, bytes]]) -> Steps[list[bool]]:
     words: dict[str, list[Word]] = {}
-    for delivery, text in notes:
+    for delivery, text in given:
         words.setdefault(delivery.queue, []).extend((delivery.id, delivery.number, text))
-    replies = yield [calls.make("note", queue, session, *told) for queue, told in words.items()]
+    replies = yield [calls.make(script, queue, session, *told) for queue, told in words.items()]
     answers = {queue: iter(reply) for queue, reply in zip(words, replies, strict=True)}
-    return [next(answers[delivery.queue]) == 1 for delivery, _ in notes]
+    return [next(answers[delivery.queue]) == 1 for delivery, _ in given]
 
 
 def reclaim(calls: Calls, queues: Sequence[str], lease: float, ended: Sequence[Ended]) -> Steps[Reclaimed]:
@@ -277,7 +286,7 @@ def _answer(reply: list[Any]) -> Answer:
         case _ if len(reply) > 1:
             retries, crashes, losses, marked = (int(word) for word in reply[1:5])
             counts = Counts(retries, crashes, losses, bool(marked), cast("Doom", reply[6].decode()))
-            return Answer("ours", counts, returned=reply[5] == b"1")
+            return Answer("ours", counts, returned=reply[5] == b"1", envelope=reply[7])
         case _:
             return Answer("ours")
 

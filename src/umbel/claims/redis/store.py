@@ -79,6 +79,10 @@ class RedisClaims:
         """Keep what the holders of jobs note of their progress; see `NoteKeeper`."""
         return await adrive(operations.note(self._calls, session, notes), self._engine.acall)
 
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Keep what the holders of jobs amend them to; see `EnvelopeKeeper`."""
+        return await adrive(operations.amend(self._calls, session, amended), self._engine.acall)
+
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Free what ended and lapsed sessions had; at most 200 jobs a call."""
         return await adrive(operations.reclaim(self._calls, queues, lease, ended), self._engine.acall)

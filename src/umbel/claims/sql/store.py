@@ -92,7 +92,13 @@ class SqlClaims:
         """Keep what the holders of jobs note of their progress; see `NoteKeeper`."""
         if not notes:
             return []
-        return await self._run(lambda line: verbs.note(line, session, notes))
+        return await self._run(lambda line: verbs.keep(line, session, notes, "note"))
+
+    async def amend(self, session: str, amended: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
+        """Keep what the holders of jobs amend them to; see `EnvelopeKeeper`."""
+        if not amended:
+            return []
+        return await self._run(lambda line: verbs.keep(line, session, amended, "envelope"))
 
     async def reclaim(self, queues: Sequence[str], lease: float, ended: Sequence[Ended] = ()) -> Reclaimed:
         """Free what ended and lapsed sessions had; at most 200 jobs a call."""

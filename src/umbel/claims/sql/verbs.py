@@ -122,14 +122,15 @@ def mark(connection: Connection, session: str, delivery: Delivery) -> bool:
     )
 
 
-def note(connection: Connection, session: str, notes: Sequence[tuple[Delivery, bytes]]) -> list[bool]:
-    """Keep *notes* with their jobs; of a delivery that is named twice the last one."""
-    here = tables.hold_open(connection, session, {delivery.queue for delivery, _ in notes})
-    answers = [False] * len(notes)
-    for place in sorted(range(len(notes)), key=lambda each: (notes[each][0].queue, notes[each][0].id)):
-        delivery, text = notes[place]
+def keep(connection: Connection, session: str, given: Sequence[tuple[Delivery, bytes]], column: str) -> list[bool]:
+    """Keep what is *given* in a *column* of the jobs; of a delivery that is named twice the last one."""
+    here = tables.hold_open(connection, session, {delivery.queue for delivery, _ in given})
+    answers = [False] * len(given)
+    for place in sorted(range(len(given)), key=lambda each: (given[each][0].queue, given[each][0].id)):
+        delivery, value = given[place]
         if delivery.queue in here:
-            answers[place] = tables.note(connection, delivery.queue, delivery.id, session, delivery.number, text)
+            ours = {"queue": delivery.queue, "id": delivery.id, "session": session, "number": delivery.number}
+            answers[place] = tables.keep(connection, ours, **{column: value})
     return answers
 
 
@@ -204,10 +205,11 @@ def doom(connection: Connection, now: int, job_id: str, names: Sequence[str]) ->
 
 
 def _ours(job: Row) -> Answer:
+    amended = bytes(job["envelope"] or b"")
     if not job["place"] and not job["doom"]:
-        return Answer("ours")
+        return Answer("ours", envelope=amended)
     counts = Counts(job["retries"], job["crashes"], job["losses"], bool(job["marked"]), job["doom"])
-    return Answer("ours", counts, returned=bool(job["place"]))
+    return Answer("ours", counts, returned=bool(job["place"]), envelope=amended)
 
 
 def _doom(connection: Connection, jobs: Iterable[dict[str, Any]], now: int) -> None:
@@ -225,7 +227,9 @@ def _carry(connection: Connection, now: int, queue: str, done: Sequence[tuple[An
             ttl = max(1, int(verdict.ttl * 1000))
             expires = now + (max(ttl, DAY) if job["copies"] else ttl)  # another message may come late
             records.append({"id": job["id"], "expires": expires, "owner": "", "value": verdict.record})
-            job.update(place="ended" if verdict.kind == "end" else "dead", expires=now + MONTH, note=None)
+            job.update(
+                place="ended" if verdict.kind == "end" else "dead", expires=now + MONTH, note=None, envelope=None
+            )
             if verdict.kind == "end" and not job["parcel"]:
                 dropped.append(job["id"])
             continue
@@ -247,6 +251,7 @@ def _again(job: Any, verdict: Verdict, now: int) -> None:
     if verdict.kind != "release":
         counts = verdict.counts
         job.update(generation=verdict.generation, retries=counts.retries, crashes=counts.crashes, losses=counts.losses)
+        job["envelope"] = None  # the message that is published has it
 
 
 def _empty(connection: Connection, now: int, queue: str, session: str, most: int, charge: Charge) -> int:

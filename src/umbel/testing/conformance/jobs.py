@@ -242,6 +242,19 @@ class ListedNoteConformance(JobStage):
         assert [each.note for each in await self.listed("delayed")] == [b"half"]
 
 
+class ListedAmendmentConformance(JobStage):
+    """Amended jobs in lists of jobs. The hook is ``make(clock)``, see `BrokerStage.make`."""
+
+    power: ClassVar = Power.JOBS
+
+    async def test_lists_show_jobs_as_they_were_amended_also_when_they_are_dead(self) -> None:
+        session, delivery = await self.started()
+        await self.jobs.amend(session, [(delivery, b"amended")])
+        assert [each.envelope for each in await self.listed("running")] == [b"amended"]
+        await self.settle(session, Settlement(delivery, "dead", record=b"record", ttl=TTL))
+        assert [each.envelope for each in await self.listed("dead")] == [b"amended"]
+
+
 class JobConformance(
     RevokingConformance,
     DoomingConformance,
@@ -252,5 +265,6 @@ class JobConformance(
     NoteConformance,
     ListedNoteConformance,
     AmendingConformance,
+    ListedAmendmentConformance,
 ):
     """All that an engine guarantees that shows and stops single jobs."""

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from umbel.contracts.broker import Settlement
 from umbel.contracts.capabilities import Power, demand
-from umbel.contracts.jobs import JobHolder
+from umbel.contracts.jobs import amender_of
 from umbel.contracts.powers import TransactionalSettler
 from umbel.exceptions import ImproperlyConfigured, LeaseLost, UmbelError
 from umbel.execution.executor import AnyTask, Executor, Finished, Run
@@ -51,7 +51,7 @@ class Desk:
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
-        demand(self._link.broker, Power.JOBS, "a durable step", self._place)
+        demand(self._link.broker, Power.STEPS, "a durable step", self._place)
 
     def amend(self, request: Request, envelope: bytes) -> None:
         """Keep *envelope* as the job; see `umbel.request.Desk`."""
@@ -66,9 +66,9 @@ class Desk:
         to_end(self._keep(delivery, envelope))
 
     async def _keep(self, delivery: Delivery, envelope: bytes) -> None:
-        broker = self._link.broker
-        assert isinstance(broker, JobHolder)  # noqa: S101 - `check` says so
-        if await broker.job_store.amend(self._link.session, [(delivery, envelope)]) != [True]:
+        amender = amender_of(self._link.broker)
+        assert amender is not None  # noqa: S101 - `check` says so
+        if await amender.amend(self._link.session, [(delivery, envelope)]) != [True]:
             raise LeaseLost(f"{delivery.id} is not this worker's any more: its step is not kept")
 
     def revoked(self, job_id: str) -> bool:

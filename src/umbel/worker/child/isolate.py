@@ -129,7 +129,7 @@ class FarDesk:
 
     def check(self) -> None:
         """Raise `ImproperlyConfigured` if the broker cannot keep what a run amends."""
-        self._relay.demand(Power.JOBS, "a durable step")
+        self._relay.demand(Power.STEPS, "a durable step")
 
     def amend(self, request: Request, envelope: bytes) -> None:
         """Have the child keep *envelope* as the job, and wait for its answer; see `umbel.request.Desk`."""

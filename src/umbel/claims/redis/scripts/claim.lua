@@ -3,7 +3,7 @@
 -- KEYS[1] holders   ARGV prefix now session number records (id generation copy(1|0))*
 --   records  what the keys of terminal records begin with
 -- Answer: {'ok', per message: verdict, more*} | {'dead'} | {'stale'} | {'paused'}: nothing is leased now; 'more' for 'ok': somebody should send on the outbox here
---   'ours' retries crashes losses marked returned doom (nothing, if it neither came back nor is doomed) | 'held' ms | 'over' parcel
+--   'ours' retries crashes losses marked returned doom envelope (nothing, if it neither came back nor is doomed or amended) | 'held' ms | 'over' parcel
 -- A job that this session has already is leased again: whoever asks does not know of it.
 -- includes: now alive keep
 local prefix, session, number, records = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
@@ -54,15 +54,18 @@ local function claim(id, generation, copy)
   end
   redis.call('HSET', holders, id, session .. ':' .. number)
   redis.call('HSET', held, id, number)
-  local counts = redis.call('HMGET', job, 'retries', 'crashes', 'losses', 'marked', 'place', 'doom')
-  if not counts[5] and not counts[6] then
+  local counts = redis.call('HMGET', job, 'retries', 'crashes', 'losses', 'marked', 'place', 'doom', 'envelope')
+  if not counts[5] and not counts[6] and not counts[7] then
     return { 'ours' }
   end
   local returned = counts[5] and '1' or '0'
   if counts[5] then
     redis.call('HSET', job, 'place', 'ready')
   end
-  return { 'ours', counts[1] or '0', counts[2] or '0', counts[3] or '0', counts[4] or '0', returned, counts[6] or '' }
+  return {
+    'ours', counts[1] or '0', counts[2] or '0', counts[3] or '0', counts[4] or '0', returned, counts[6] or '',
+    counts[7] or '',
+  }
 end
 
 for i = 6, #ARGV, 3 do

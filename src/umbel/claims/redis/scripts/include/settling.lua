@@ -21,6 +21,7 @@ local function settling(flows)
     local retries, crashes, losses = string.match(counts, '^(%d+):(%d+):(%d+)$')
     keep(prefix, id, tonumber(delay), 'generation', generation, 'place', place, 'retries', retries, 'crashes', crashes,
       'losses', losses, 'marked', '0')
+    redis.call('HDEL', prefix .. 'j:' .. id, 'envelope') -- the message that is published has it
   end
 
   local carry = {
