@@ -17,8 +17,8 @@ from umbel.contracts.history import Archive, Transaction
 from umbel.history.archives import archive_at
 from umbel.history.arguments import hashed
 from umbel.history.counters import Counters
+from umbel.history.envelopes import ZLIB_LEVEL
 from umbel.history.histogram import packed
-from umbel.history.ingest import ZLIB_LEVEL
 from umbel.history.names import Names, Naming
 from umbel.history.states import CODES
 from umbel.settings import Settings
