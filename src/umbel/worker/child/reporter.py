@@ -190,19 +190,20 @@ class Reporter:
         """Few calls, and no object that stays: what is done here is done for every job."""
         now = time.time()
         lines: dict[tuple[str, str], _Line] = {}
-        line, rest = _NO_LINE, list[Finished]()
+        task, queue, plain, hidden, rows = _NO_LINE
+        rest: list[Finished] = []
         for finished in succeeded:
             delivery = finished.delivery
-            if finished.task != line.task or delivery.queue != line.queue:
-                line = self._line(lines, finished.task, delivery.queue)
-            if not line.plain or finished.part is not None or delivery.counts is not FIRST:
+            if finished.task != task or delivery.queue != queue:
+                task, queue, plain, hidden, rows = self._line(lines, finished.task, delivery.queue)
+            if not plain or finished.part is not None or delivery.counts is not FIRST:
                 rest.append(finished)
                 continue
             outcome: Any = finished.outcome
             value = outcome.value
-            if line.hidden or value[0] not in _SCALARS:
-                value = self._shown(value, line.hidden)
-            line.rows.append((delivery.id, finished.ended or now, outcome.run, finished.wait, value))
+            if hidden or value[0] not in _SCALARS:
+                value = self._shown(value, hidden)
+            rows.append((delivery.id, finished.ended or now, outcome.run, finished.wait, value))
         for line in lines.values():
             for start in range(0, len(line.rows), MAX_TOGETHER):
                 self.journal.ran(line.task, line.queue, line.rows[start : start + MAX_TOGETHER])
