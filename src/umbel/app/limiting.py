@@ -58,9 +58,11 @@ class Limiting:
         By default it is the queue of the task, and all in which it has jobs under a limit.
         """
         interval = None if rate is None else rate_interval(rate, "rate")
+        if task not in self._seat.tasks:
+            raise ImproperlyConfigured(f"no task {task!r} is registered here{nearest(task, self._seat.tasks)}")
+        store = self._store(f"limiting {task}")
         regulation = self._regulation(task)
         pace = None if interval is None else Pace(regulation.pace(self._seat.conf).concurrency, interval)
-        store = self._store(f"limiting {task}")
         found = [checked_queue(queue) for queue in queues] or await self._queues_of(task, store)
         for queue in found:
             await store.aadjust(queue, task, pace)
@@ -77,8 +79,6 @@ class Limiting:
         return limit_store(self._seat, what)
 
     def _regulation(self, task: str) -> Regulation:
-        if task not in self._seat.tasks:
-            raise ImproperlyConfigured(f"no task {task!r} is registered here{nearest(task, self._seat.tasks)}")
         found = regulation_of(self._seat.tasks[task], self._seat.conf)
         if found is None:
             raise ImproperlyConfigured(

@@ -106,7 +106,9 @@ def test_what_cannot_be_is_refused_and_nothing_changed(
 def test_a_broker_that_keeps_no_limits_refuses() -> None:
     app = Umbel("rabbit", broker="amqp://nowhere.invalid/", set_as_current=False)
     app.task(name="limited", rate_limit="3/s")(nothing)
-    with pytest.raises(ImproperlyConfigured, match="limiting limited needs a broker that keeps limits"):
-        app.control.rate_limit("limited", "1/s")
+    app.task(name="free")(nothing)
+    for task in ("limited", "free"):
+        with pytest.raises(ImproperlyConfigured, match=f"limiting {task} needs a broker that keeps limits"):
+            app.control.rate_limit(task, "1/s")
     with pytest.raises(ImproperlyConfigured, match="limiting jobs of default needs a broker that keeps limits"):
         list(app.queues.limits("default"))
