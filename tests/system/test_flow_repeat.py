@@ -6,19 +6,13 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-# Imported here: else a thread imports one of them while pytest rewrites another.
-import umbel.brokers.postgres
-import umbel.brokers.redis
-import umbel.brokers.sqlite
-import umbel.stores.postgres
-import umbel.stores.redis
-import umbel.stores.sqlite  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from tests.system.harness import eventually
 from umbel import Context, Graph, Umbel, chord, group
 from umbel.canvas.repeating import KeptFlow
@@ -32,6 +26,9 @@ from umbel.messenger import messenger
 from umbel.testing import worker
 
 WAIT = 100.0
+for _room in ("brokers", "stores"):  # else a thread imports one of them while pytest rewrites another
+    for _engine in ("postgres", "redis", "sqlite"):
+        import_module(f"umbel.{_room}.{_engine}")
 app = Umbel("repeat", broker="memory://flow-repeat", set_as_current=False)
 ran = Counter[str]()
 broken = {"flaky": False}
