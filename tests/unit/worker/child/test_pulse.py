@@ -25,6 +25,9 @@ class Pulse:
         """There is no room."""
         self.filled += 1
 
+    def end(self, jobs: int) -> None:
+        """So many jobs have ended."""
+
 
 async def test_each_answer_of_the_broker_is_told_also_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
