@@ -65,7 +65,8 @@ class RedisLog(Generic[K]):
             (found,) = await self._engine.acall([Command((b"XINFO", b"STREAM", self._key))])
         except BrokerError:
             return None
-        return found.get(b"entries-added") if isinstance(found, dict) else None
+        facts: dict[bytes, int] = found if isinstance(found, dict) else {}
+        return facts.get(b"entries-added")
 
     def _kept(self, reply: Any) -> list[K]:
         found: dict[bytes, list[tuple[bytes, list[bytes]]]] = self._engine.accepted([reply])[0] or {}
