@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from umbel.engines.redis_command import Command, Word
 from umbel.engines.redis_jobs import milliseconds
@@ -65,8 +65,7 @@ class RedisLog(Generic[K]):
             (found,) = await self._engine.acall([Command((b"XINFO", b"STREAM", self._key))])
         except BrokerError:
             return None
-        facts: dict[bytes, int] = found if isinstance(found, dict) else {}
-        return facts.get(b"entries-added")
+        return cast("dict[bytes, int]", found).get(b"entries-added") if isinstance(found, dict) else None
 
     def _kept(self, reply: Any) -> list[K]:
         found: dict[bytes, list[tuple[bytes, list[bytes]]]] = self._engine.accepted([reply])[0] or {}
