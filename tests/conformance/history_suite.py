@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
 from umbel.contracts.history import Transaction
@@ -327,6 +328,27 @@ class HistorySuite(HistoryStage):
         assert releases == {("umbel", "1", NOW), ("app", "2026.11", NOW)}
         assert self.history.releases(NOW + 1, NOW + 2) == []
         assert [(each.who, each.count) for each in self.history.audits()] == [("me", 3)]
+
+    def test_a_flow_is_kept_with_its_jobs_in_pages_and_names_those_that_repeat_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("umbel.history.kept_flows.PAGE", 2)
+        jobs = [event("task-succeeded", f"j{n}", 1, flow="f", run=0.1) for n in range(5)]
+        kept = [structs.replace(each, envelope=b"bytes" if n else b"") for n, each in enumerate(jobs)]
+        self.write(batch(1, event("flow-started", "f", total=5), *kept))
+        for number, flow in enumerate(("g", "h"), 2):
+            self.write(batch(number, event("task-sent", f"{flow}0", flow=flow, retry_of="j0")))
+        self.write(batch(4, event("task-sent", "alone", retry_of="j0")))
+        for name in ("f", "j3"):
+            found = self.history.kept_flow(name)
+            assert found is not None
+            assert (found.id, found.total, [job.id for job in found.jobs]) == ("f", 5, [f"j{n}" for n in range(5)])
+            assert [job.envelope for job in found.jobs] == [None, *[b"bytes"] * 4]
+        whole, repeated = self.history.flow("f"), self.history.flow("g")
+        assert whole is not None
+        assert repeated is not None
+        assert (whole.origin, whole.repeats, repeated.origin, repeated.repeats) == (None, ("h", "g"), "f", ())
+        assert self.history.kept_flow("alone") is None
 
     def test_a_flow_counts_its_jobs_whatever_becomes_of_their_records(self) -> None:
         told = [event("task-sent", f"j{n}", flow="f") for n in range(4)]
