@@ -128,6 +128,7 @@ def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage, monkeypatch: p
     wait_revoked(running)
     assert {queue["name"] for queue in control.inspect("two@here", 60).active_queues()} == {"default", "other"}
     assert "ledger_tasks.work" in control.inspect("one@here", 60).registered()
+    assert "queues default, other, " in control.inspect("two@here", 60).report()["ok"]
     control.pool_grow(1, ["one@here"], timeout=60)
     eventually(lambda: len(first.children()) == 2, "it has grown")
     control.pool_shrink(1, ["one@here"], timeout=60)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from umbel.app.inspection import Inspect
 from umbel.app.limiting import Limiting
-from umbel.app.orders import Orders, Reply
+from umbel.app.orders import Orders, Reply, missing
 from umbel.app.revoking import Ending, Revoking, Stopped
 from umbel.app.seat import Seat, known_queues, place_of, waited
 from umbel.app.twin import Steps, arun, run
@@ -263,6 +263,11 @@ class Control:
         self, keys: Sequence[tuple[str, str | None]], terminate: bool, signal: str | int | None
     ) -> Steps[list[Stopped]]:
         return self._revoking.revoke(keys, Ending(terminate, _named(signal)))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing(name)
 
     def __repr__(self) -> str:
         return f"<Control of {place_of(self._seat)}>"

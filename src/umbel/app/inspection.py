@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
 
-from umbel.app.orders import Orders, Told
+from umbel.app.orders import Orders, Told, missing
 from umbel.app.seat import Seat, inspector, job_store, mailbox, waited
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.jobs import JobStore, Listed
@@ -137,6 +137,14 @@ class Inspect:
         """``{"ok": "pong"}`` of each worker that hears."""
         return waited(self._seat, self.aping())
 
+    async def areport(self) -> Replies:
+        """The async twin of `report`."""
+        return await self._ask("report")
+
+    def report(self) -> Replies:
+        """``{"ok": text}`` of each worker: versions, system, broker, queues, settings that are not defaults."""
+        return waited(self._seat, self.areport())
+
     async def astats(self) -> Replies:
         """The async twin of `stats`."""
         return await self._ask("stats")
@@ -180,6 +188,11 @@ class Inspect:
         return waited(self._seat, self.acommand(name, **arguments))
 
     # ---
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing(name)
 
     async def _ask(self, verb: str, arguments: dict[str, Any] | None = None) -> Replies:
         told = await self._orders.ask(verb, arguments or {}, self._to, self._timeout)

@@ -32,9 +32,25 @@ TELLING: Final = frozenset(
         "disable_events",
     }
 )
-ASKING: Final = frozenset({"ping", "stats", "conf", "registered", "active_queues", "started", HELD})
+ASKING: Final = frozenset({"ping", "report", "stats", "conf", "registered", "active_queues", "started", HELD})
+REFUSED: Final = {
+    "clock": "there is no logical clock; app.events gives events in the order of the broker's log",
+    "heartbeat": "workers are seen by their leases, which never wait for an event; ping asks them",
+    "hello": "workers do not gossip: what they share is kept by the broker",
+    "memdump": "/metrics and stats tell of memory, and memory_limit bounds it",
+    "memsample": "/metrics and stats tell of memory, and memory_limit bounds it",
+    "objgraph": "/metrics and stats tell of memory, and memory_limit bounds it",
+    "election": "whatever must happen once is decided by the broker, as the ticks of schedules are",
+}
+"""Verbs of Celery, and what there is instead."""
 ORDER_SECONDS: Final = 60.0
 """How late an order that wants no answer may be obeyed, by a worker that could not hear it before."""
+
+
+def missing(verb: str) -> AttributeError:
+    """The error for who calls *verb*, which there is not."""
+    cure = REFUSED.get(verb)
+    return AttributeError(f"{verb} is not supported: {cure}" if cure else f"there is no verb {verb!r}")
 
 
 class Told:

@@ -35,6 +35,7 @@ registered     tasks that they know
 active_queues  queues that they serve
 stats          processes, slots, resources
 conf           settings, secrets masked
+report         versions, system, and the settings that are not defaults
 ping           who hears
 
 Commands of the app's own (@app.inspect_command) may be followed by words, too.
@@ -66,6 +67,7 @@ _ASKING: Final[dict[str, Callable[..., Any]]] = {
     "ping": Inspect.ping,
     "query_task": Inspect.query_task,
     "registered": Inspect.registered,
+    "report": Inspect.report,
     "reserved": Inspect.reserved,
     "revoked": Inspect.revoked,
     "scheduled": Inspect.scheduled,

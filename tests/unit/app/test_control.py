@@ -336,6 +336,15 @@ async def test_a_single_destination_given_as_text_gets_the_bare_reply(app: Umbel
     await answering
 
 
+@pytest.mark.parametrize("verb", ["memdump", "clock", "heartbeat"])
+def test_a_verb_that_is_not_supported_says_what_there_is_instead(app: Umbel, verb: str) -> None:
+    for asked in (app.control, app.control.inspect()):
+        with pytest.raises(AttributeError, match=f"{verb} is not supported: .{{20}}"):
+            getattr(asked, verb)
+        with pytest.raises(AttributeError, match="there is no verb 'dance'"):
+            getattr(asked, "dance")  # noqa: B009 - to mypy there is none
+
+
 async def test_active_and_reserved_are_told_apart_by_what_has_started(app: Umbel) -> None:
     one, other = await app.asend_task("add", (1, 2)), await app.asend_task("mail", ("x",))
     started = {"s0": {"pid": 9, "jobs": {one.id: 12.5}}}

@@ -87,7 +87,8 @@ def test_tasks_are_told_with_their_limits_and_without_the_built_in_ones() -> Non
 
 def test_settings_and_resources_are_told_without_secrets() -> None:
     made, _, _ = duties()
-    assert "pa55w0rd" not in f"{made.do('conf', {})}{made.do('stats', {})}"
+    assert "pa55w0rd" not in f"{made.do('conf', {})}{made.do('stats', {})}{made.do('report', {})}"
+    assert "broker redis://:***@host/0, queues default, 4 tasks" in made.do("report", {})["ok"]
 
 
 def test_queues_are_added_and_taken_away_but_never_the_last() -> None:

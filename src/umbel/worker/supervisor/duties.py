@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from umbel import __version__
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
 from umbel.wire.letters import Doomed
@@ -59,6 +61,7 @@ class Duties:
             "pool_restart": self._restart,
             "pool_shrink": self._shrink,
             "registered": self._registered,
+            "report": self._report,
             "shutdown": self._shutdown,
             "started": self._started,
             "stats": self._stats,
@@ -107,6 +110,13 @@ class Duties:
         plan = self._children.plan
         limited = {task: f"{task} [{text}]" for task, text in plan.limited.items()}
         return [limited.get(task, task) for task in plan.tasks if not task.startswith(_BUILT_IN)]
+
+    def _report(self, _: Mapping[str, Any]) -> dict[str, str]:
+        plan, settings = self._children.plan, self._plan.settings
+        changed = {name: value for name, value in settings.table().items() if settings.origin(name) != "default"}
+        head = f"umbel {__version__}, Python {platform.python_version()}, {platform.platform()}"
+        lines = [head, f"broker {plan.broker}, queues {', '.join(plan.queues)}, {len(plan.tasks)} tasks"]
+        return {"ok": "\n".join([*lines, *(f"{name} = {value!r}" for name, value in changed.items())])}
 
     def _started(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """The process of each session, and the jobs that it has started and not ended, with the time of it."""
