@@ -40,7 +40,6 @@ class Transaction(Protocol):
         """What a composed statement answers."""
         ...
 
-
     def asks(self, asked: Sequence[tuple[str, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
         """What composed statements, each with its values, answer: all on one way to the database and back."""
         ...
