@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from tests.patient import PATIENT
 from umbel.claims.sql import SqlClaims
@@ -116,7 +117,7 @@ def test_who_appends_waits_until_the_numbers_before_his_are_to_be_seen(claims: S
     with database.begin() as slow, database.begin() as other:
         sql_letters.append(slow, [b"slow"], 100)
         other.execute(sa.text("set local lock_timeout = '50ms'"))
-        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+        with pytest.raises(OperationalError, match="lock timeout"):
             sql_letters.append(other, [b"overtaking"], 100)
 
 

@@ -9,9 +9,9 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any, Final
 
-from umbel import __version__
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
 from umbel.wire.letters import Doomed
@@ -114,7 +114,7 @@ class Duties:
     def _report(self, _: Mapping[str, Any]) -> dict[str, str]:
         plan, settings = self._children.plan, self._plan.settings
         changed = {name: value for name, value in settings.table().items() if settings.origin(name) != "default"}
-        head = f"umbel {__version__}, Python {platform.python_version()}, {platform.platform()}"
+        head = f"umbel {version('umbel')}, Python {platform.python_version()}, {platform.platform()}"
         lines = [head, f"broker {plan.broker}, queues {', '.join(plan.queues)}, {len(plan.tasks)} tasks"]
         return {"ok": "\n".join([*lines, *(f"{name} = {value!r}" for name, value in changed.items())])}
 
