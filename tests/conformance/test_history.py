@@ -1,9 +1,11 @@
 """The history on SQLite and on PostgreSQL."""
 
+import gc
 import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
 import psycopg
@@ -13,6 +15,7 @@ from tests.conformance.history_acting_suite import ActingSuite
 from tests.conformance.history_suite import HistorySuite
 from tests.servers import Server
 from umbel.contracts.history import Archive, Transaction
+from umbel.engines.postgres_history import PostgresTransaction
 from umbel.engines.sqlite_history import APPLICATION_ID
 from umbel.exceptions import HistoryUnavailable, ImproperlyConfigured
 from umbel.history import History, open_history
@@ -21,6 +24,7 @@ from umbel.settings import Settings
 
 TABLES = "job|job_body|job_result|arg|attempt|rollup|error_minute|queue_sample|minute|schedule_run"
 LARGE = f"{TABLES}|j|b|a|s"
+READ_SECONDS = 60.0
 
 
 OLD_ROWS = """
@@ -153,6 +157,27 @@ class TestPostgres(HistorySuite, ActingSuite):
             connection.execute("drop schema umbel_history cascade")
         self.history.audit("a", "b", "c", "d", 1, "e")
         assert len(self.history.audits()) == 1
+
+    def test_who_is_closed_while_it_reads_leaves_no_connection_open(self) -> None:
+        archive = archive_at(self.url, Settings())
+
+        def closed(transaction: Transaction) -> psycopg.Connection[Any]:
+            archive.close()
+            assert isinstance(transaction, PostgresTransaction)
+            return transaction._line
+
+        assert archive.read(closed, READ_SECONDS).closed
+
+    def test_the_tables_of_a_newer_version_are_refused_and_no_connection_is_left_open(self) -> None:
+        self.history.audit("a", "b", "c", "d", 1, "e")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("insert into umbel_history.migration (number) values (99)")
+            try:
+                with pytest.raises(ImproperlyConfigured, match="newer"):
+                    History(archive_at(self.url, Settings())).jobs()
+                gc.collect()  # what is open yet is told of, as an error
+            finally:
+                connection.execute("delete from umbel_history.migration where number = 99")
 
     def test_the_tables_of_an_older_version_are_brought_forward(self) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:

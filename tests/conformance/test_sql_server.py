@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -188,6 +189,22 @@ def test_what_has_expired_is_deleted(kind: str, tmp_path: Path, request: pytest.
         "long"
     ]
     engine.close()
+
+
+@pytest.mark.parametrize("when", ["while the tables are made", "while a step runs"])
+def test_who_is_closed_in_the_middle_leaves_no_connection_open(tmp_path: Path, when: str) -> None:
+    def closed(connection: sa.Connection) -> int:
+        engine.close()
+        return sql_table.ensure(connection)
+
+    making = when == "while the tables are made"
+    url = f"db+sqlite:///{tmp_path}/results.db"
+    engine = SqlEngine(url, "result_backend", SECONDS, SECONDS, closed if making else sql_table.ensure)
+    counted = Counter[str]()
+    sa.event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
+    sa.event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
+    engine.run(lambda connection: connection.scalar(sa.text("select 1")) if making else closed(connection))
+    assert counted["opened"] == counted["closed"] > 0
 
 
 async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class PostgresArchive:
         self._lock = threading.Lock()
         self._idle: list[psycopg.Connection[tuple[Any, ...]]] = []
         self._trusted = False
+        self._closings = 0
         self._pid = os.getpid()
         self._inherited: list[object] = []
 
@@ -122,13 +123,14 @@ class PostgresArchive:
         return int(found)
 
     def close(self) -> None:
-        """Close all connections that nobody is using."""
+        """Close all connections: those at work when they are given back."""
+        self._closings += 1
         while self._idle:
             self._idle.pop().close()
 
     def _run(self, step: Callable[[PostgresTransaction], T], seconds: float, begin: str) -> T:
         with self._translated():
-            tries = 0
+            tries, closings = 0, self._closings
             while True:
                 line = self._taken()
                 try:
@@ -145,6 +147,8 @@ class PostgresArchive:
                     raise
                 else:
                     self._idle.append(line)
+                    if closings != self._closings:
+                        self.close()
                     return found
 
     def _transact(
@@ -186,11 +190,15 @@ class PostgresArchive:
             cursor_factory=psycopg.RawCursor,
             connect_timeout=max(1, round(self._address.connect_timeout)),
         )
-        if line.info.backend_pid != self._backend(line):
-            line.prepare_threshold = None  # a pooler, which may know nothing of prepared statements
-        if not self._trusted:
-            self._migrate(line)
-            self._trusted = True
+        try:
+            if line.info.backend_pid != self._backend(line):
+                line.prepare_threshold = None  # a pooler, which may know nothing of prepared statements
+            if not self._trusted:
+                self._migrate(line)
+                self._trusted = True
+        except BaseException:
+            line.close()
+            raise
         return line
 
     def _backend(self, line: psycopg.Connection[tuple[Any, ...]]) -> int:

@@ -95,6 +95,7 @@ class SqlEngine:
         self._deadline = deadline
         self._pid = os.getpid()
         self._ready = False
+        self._closings = 0
         address = _address(url, setting)
         self._layout = layout
         if layout.schema and address.get_backend_name() == "sqlite":
@@ -121,6 +122,7 @@ class SqlEngine:
         """
         self._own()
         patience = Patience(self.name, self._deadline)
+        closings = self._closings
         while True:
             pool = self._engine.pool
             try:
@@ -133,15 +135,20 @@ class SqlEngine:
                     raise problem from error
                 pause = patience.pause(problem)
             finally:
-                if pool is not self._engine.pool:
-                    pool.dispose()  # closed meanwhile: what was just given back to it is open yet
+                if closings != self._closings:  # closed meanwhile: what was just given back, to either, is open yet
+                    pool.dispose()
+                    self._dispose()
             time.sleep(pause)
 
     def close(self) -> None:
         """Close the connections that are idle; those at work are closed when they are given back."""
         self._own()
+        self._closings += 1  # before that: see `run`
+        self._dispose()
+
+    def _dispose(self) -> None:
         pool = self._engine.pool
-        self._engine.dispose(close=False)  # a new pool first: see `run`
+        self._engine.dispose(close=False)  # a new pool first: one that was disposed of counts wrongly
         pool.dispose()
 
     def _own(self) -> None:
