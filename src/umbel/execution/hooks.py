@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from umbel.exceptions import Reject, Retry
+from umbel.model.failure import traceback_of
 from umbel.model.outcome import Completed, Failed, Outcome, Retried, Revoked
 from umbel.request import Request
 from umbel.signals import Signal, task_failure, task_postrun, task_prerun, task_retry, task_revoked, task_success
@@ -30,7 +30,7 @@ class ExceptionInfo:
         """Take everything from *exception* while its traceback is alive."""
         self.exception = exception
         self.type: type[BaseException] = type(exception)
-        self.traceback = "".join(traceback.format_exception(exception))
+        self.traceback = traceback_of(exception)
         self.exc_info: tuple[type[BaseException], BaseException, TracebackType | None] = (
             self.type,
             exception,

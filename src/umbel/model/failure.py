@@ -56,7 +56,7 @@ def _captured(exception: BaseException, depth: int) -> Failure:
         message=text,
         args=plain if len(plain) == len(args) and _small(plain) else [text],
         notes=[_clean(str(note)) for note in getattr(exception, "__notes__", ())][:16],
-        traceback=_traceback(exception) if depth == 0 else "",
+        traceback=traceback_of(exception) if depth == 0 else "",
         cause=capture(cause, depth + 1) if cause is not None and depth < MAX_CHAIN else None,
     )
 
@@ -124,7 +124,8 @@ def _small(values: list[Any]) -> bool:
     return sum(len(value) for value in values if isinstance(value, str)) <= MAX_MESSAGE_CHARACTERS
 
 
-def _traceback(exception: BaseException) -> str:
+def traceback_of(exception: BaseException) -> str:
+    """Its traceback as text, the middle of a long one left out."""
     try:
         text = _clean("".join(traceback.format_exception(exception)))
     except Exception:  # noqa: BLE001 - see _text
