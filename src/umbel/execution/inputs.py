@@ -46,11 +46,14 @@ def hindrance(part: Part, standing: Standing | None, now: float) -> Outcome | No
     return Revoked(_reason(cause.failure)) if _is(cause.failure, TaskRevokedError) else Failed(cause.failure)
 
 
-def given(run: Run, part: Part, values: Sequence[bytes]) -> Run:
-    """*run* with what it takes of *values*, encoded, as its first argument. Raises `DecodeError`."""
+def given(run: Run, part: Part, count: int, values: Sequence[bytes]) -> Run:
+    """*run* with what it takes of *count* values as its first argument; for *values* see `listed`.
+
+    Raises `DecodeError`.
+    """
     if part.takes == NOTHING:
         return run
-    first = listed(values) if part.takes != ONE else values[0] if values else b"\xc0"
+    first = listed(count, values) if part.takes != ONE else values[0] if values else b"\xc0"
     return msgspec.structs.replace(run, args=with_first(run.envelope.args, first))
 
 

@@ -50,9 +50,9 @@ def part_of(body: bytes) -> Part | None:
         return None
 
 
-def listed(values: Sequence[bytes]) -> bytes:
-    """The encoded list of encoded *values*."""
-    return b"".join((_header(len(values)), *values))
+def listed(count: int, values: Sequence[bytes]) -> bytes:
+    """The encoded list of *count* values; *values* are pieces of some of them each, encoded one behind another."""
+    return b"".join((_header(count), *values))
 
 
 def with_first(args: msgspec.Raw, value: bytes) -> msgspec.Raw:

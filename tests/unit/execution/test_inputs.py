@@ -66,7 +66,7 @@ def test_a_job_takes_what_its_part_says_as_its_first_argument(
     stage = Stage()
     part = Part("flow", "home", 1, takes, FEEDS)
     run = run_of(stage, lambda *args: list(args), [7], part)
-    outcome = stage.outcome(given(run, part, values_))
+    outcome = stage.outcome(given(run, part, len(values_), values_))
     assert isinstance(outcome, Succeeded)
     assert values.decode(outcome.value) == expected
 
@@ -78,8 +78,8 @@ def test_what_is_given_is_converted_and_checked_like_any_argument() -> None:
         return first + second
 
     run = run_of(stage, add, [7], STEP)
-    assert isinstance(stage.outcome(given(run, STEP, [b"\x01"])), Succeeded)
-    refused = stage.outcome(given(run, STEP, [b"\xa4text"]))
+    assert isinstance(stage.outcome(given(run, STEP, 1, [b"\x01"])), Succeeded)
+    refused = stage.outcome(given(run, STEP, 1, [b"\xa4text"]))
     assert isinstance(refused, Failed)
     assert refused.dead
 
@@ -247,7 +247,7 @@ def test_a_retry_keeps_the_part_and_does_not_give_twice() -> None:
 
     run = run_of(stage, body, [7], STEP, max_retries=3)
     task = run.task
-    outcome = stage.outcome(given(run, STEP, [b"\x01"]))
+    outcome = stage.outcome(given(run, STEP, 1, [b"\x01"]))
     assert isinstance(outcome, Retried)
     assert outcome.envelope is not None
     replaced = decode(outcome.envelope)
@@ -262,7 +262,7 @@ def test_a_retry_with_other_keywords_is_given_its_value_again() -> None:
 
     run = run_of(stage, body, [7], STEP, max_retries=3)
     task = run.task
-    outcome = stage.outcome(given(run, STEP, [b"\x01"]))
+    outcome = stage.outcome(given(run, STEP, 1, [b"\x01"]))
     assert isinstance(outcome, Retried)
     assert outcome.envelope is not None
     replaced = decode(outcome.envelope)

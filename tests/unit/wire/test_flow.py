@@ -23,7 +23,9 @@ def test_a_value_comes_before_however_many_arguments(count: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
 def test_however_many_values_are_one_list(count: int) -> None:
-    assert msgspec.msgpack.decode(listed([values.encode(number) for number in range(count)])) == list(range(count))
+    encoded = [values.encode(number) for number in range(count)]
+    assert msgspec.msgpack.decode(listed(count, encoded)) == list(range(count))
+    assert listed(count, [b"".join(encoded[:7]), b"".join(encoded[7:])]) == listed(count, encoded)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\xc0", b"\x81\x01\x02", b"\xdc", b"\xdc\x00", b"\xdd\x00\x00\x00", b"\x07"])

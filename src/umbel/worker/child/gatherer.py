@@ -13,17 +13,22 @@ from umbel.exceptions import BackendError, DecodeError, ImproperlyConfigured
 from umbel.execution.executor import Executor, Finished, Run
 from umbel.execution.inputs import PAGE, given, hindrance, page_of
 from umbel.model.failure import capture
-from umbel.model.flow import ALL, Input, Page, Part, Standing
+from umbel.model.flow import ALL, Page, Part, Standing
 from umbel.model.outcome import Failed
 from umbel.worker.child.ledger import Ledger
 
 
 class Wanted(msgspec.Struct, gc=False):
-    """A run with its part, and the inputs that it has so far."""
+    """A run with its part, and the inputs that it has so far: their *count*, the *last* member, and their *values*.
+
+    The values of a page are one piece: a body of many members holds no object for each of them.
+    """
 
     run: Run
     part: Part
-    inputs: list[Input]
+    values: list[bytes]
+    count: int = 0
+    last: int = -1
 
 
 class Gatherer:
@@ -60,11 +65,13 @@ class Gatherer:
         if outcome is not None:
             return self._executor.finished(run, outcome, ran=False)
         page = standing.inputs if standing is not None else []
-        wanted.inputs += page
-        if part.takes == ALL and len(page) == PAGE:
-            return None
         try:
-            return given(run, part, await self._ledger.values([each.value for each in wanted.inputs]))
+            if page:
+                wanted.values.append(b"".join(await self._ledger.values([each.value for each in page])))
+                wanted.count, wanted.last = wanted.count + len(page), page[-1].member
+            if part.takes == ALL and len(page) == PAGE:
+                return None
+            return given(run, part, wanted.count, wanted.values)
         except (DecodeError, BackendError) as error:  # damaged or gone: it will not be better the next time
             return self._executor.finished(run, Failed(capture(error), dead=True))
 
@@ -77,7 +84,7 @@ async def _ask(flows: FlowStore, pages: Sequence[Page]) -> list[Standing | None]
 
 
 def _next_page(wanted: Wanted) -> Page:
-    return page_of(wanted.part, wanted.inputs[-1].member if wanted.inputs else -1)
+    return page_of(wanted.part, wanted.last)
 
 
 def _no_flows() -> ImproperlyConfigured:
