@@ -12,6 +12,7 @@ import psycopg
 import pymysql
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from tests.patient import PATIENT, at_last
 from tests.servers import Server
@@ -201,8 +202,8 @@ def test_who_is_closed_in_the_middle_leaves_no_connection_open(tmp_path: Path, w
     url = f"db+sqlite:///{tmp_path}/results.db"
     engine = SqlEngine(url, "result_backend", SECONDS, SECONDS, closed if making else sql_table.ensure)
     counted = Counter[str]()
-    sa.event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
-    sa.event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
+    event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
+    event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
     engine.run(lambda connection: connection.scalar(sa.text("select 1")) if making else closed(connection))
     assert counted["opened"] == counted["closed"] > 0
 
