@@ -80,7 +80,10 @@ def wait_ended(stage: Stage, jobs: int, seconds: float) -> None:
         counts = stage.counts()
         return counts.ready + counts.delayed + counts.running + counts.parked == 0
 
-    eventually(gone, f"{jobs} jobs have ended: {stage.counts()}", seconds)
+    try:
+        eventually(gone, f"{jobs} jobs have ended", seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {stage.counts()} are left; {len(stage.ledger.ends())} have run") from error
 
 
 def unexplained(stage: Stage, killed: dict[int, float]) -> list[str]:

@@ -140,7 +140,8 @@ def test_a_worker_whose_lines_are_cut_three_times_under_load_runs_each_job_once(
             eventually(lambda: len(stage.ledger.ends()) > len(results) - 300, "the next jobs run")  # noqa: B023
             proxy.cut()
             proxy.mend()
-        wait_ended(stage, len(results), 60)
+        # What a child has claimed as its line was cut waits for the next reconciliation, and then for a look of its own.
+        wait_ended(stage, len(results), 150)
         stage.wait_succeeded(results)
         assert dict(stage.ledger.starts()) == {result.id: 1 for result in results}
 
@@ -161,7 +162,7 @@ def test_a_rabbitmq_that_is_killed_three_times_under_load_loses_nothing(
             seen = len(stage.ledger.lines())
             results.append(stage.send("work", 0.0))
             eventually(lambda: len(stage.ledger.lines()) > seen, "consumption resumes", LEASE + PROMPT)  # noqa: B023
-        wait_ended(stage, len(results), 60)
+        wait_ended(stage, len(results), 150)
         stage.wait_succeeded(results)
         assert set(stage.ledger.ends()) == {result.id for result in results}
     finally:
