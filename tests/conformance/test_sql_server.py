@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -206,6 +207,19 @@ def test_who_is_closed_in_the_middle_leaves_no_connection_open(tmp_path: Path, w
     event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
     engine.run(lambda connection: connection.scalar(sa.text("select 1")) if making else closed(connection))
     assert counted["opened"] == counted["closed"] > 0
+
+
+def test_who_works_on_after_it_was_closed_leaves_no_connection_open_when_nobody_has_it_any_more(tmp_path: Path) -> None:
+    engine = SqlEngine(f"db+sqlite:///{tmp_path}/results.db", "result_backend", SECONDS, SECONDS)
+    counted = Counter[str]()
+    event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
+    event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
+    engine.close()
+    engine.run(lambda connection: connection.scalar(sa.text("select 1")))
+    assert counted == {"opened": 1}
+    del engine
+    gc.collect()
+    assert counted == {"opened": 1, "closed": 1}
 
 
 async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -114,6 +115,8 @@ class SqlEngine:
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ImproperlyConfigured(f"{setting}: {self.name} needs a driver: {_cure(error)}") from error
+        # A step that was cancelled may run on in its thread, and open a connection after `close`.
+        weakref.finalize(self, _dispose, self._engine, self._pid).atexit = False
 
     def run(self, step: Callable[[Connection], T]) -> T:
         """Carry out *step* in one transaction, again if the connection is lost or another transaction is in the way.
@@ -201,6 +204,12 @@ class SqlEngine:
         ):
             return BrokerUnavailable(reason)
         return BackendError(f"{self.name}: {reason}")
+
+
+def _dispose(engine: sa.Engine, pid: int) -> None:
+    """Nobody has *engine* any more, which process *pid* made."""
+    if pid == os.getpid():
+        engine.dispose()
 
 
 def _address(url: str, setting: str) -> sa.URL:
