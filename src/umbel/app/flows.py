@@ -76,18 +76,14 @@ class FlowInfo(msgspec.Struct, frozen=True):
 Found: TypeAlias = list[FlowInfo]
 
 
-class Retried:
-    """The flow *id*, which goes on where the flow *of* failed. Its jobs have new ids, for a record never changes.
+class Restarted:
+    """The flow *id*, started from the flow *of*; *jobs* are those that run again, each with the id that it had."""
 
-    *jobs* are those that run again, each with the id that it had; *kept* counts the values that were taken over.
-    """
-
-    def __init__(self, made: Rerun, source: Source) -> None:
-        """Made by `Flows.retry`."""
+    def __init__(self, made: Rerun | Repeat, source: Source) -> None:
+        """Made by `Flows`."""
         self.id = made.id
         self.of = made.of
         self.jobs: list[Again] = made.jobs
-        self.kept = made.kept
         self._last = made.last
         self._source = source
 
@@ -105,29 +101,20 @@ class Retried:
         return f"<{type(self).__name__}: {self.id} of {self.of}, {len(self.jobs)} jobs>"
 
 
-class Repeated:
+class Retried(Restarted):
+    """The flow *id*, which goes on where the flow *of* failed. Its jobs have new ids, for a record never changes.
+
+    *jobs* are those that run again, each with the id that it had; *kept* counts the values that were taken over.
+    """
+
+    def __init__(self, made: Rerun, source: Source) -> None:
+        """Made by `Flows.retry`."""
+        super().__init__(made, source)
+        self.kept = made.kept
+
+
+class Repeated(Restarted):
     """The flow *id*, which is the flow *of* from its first step; *jobs* are all of its jobs, with the ids they had."""
-
-    def __init__(self, made: Repeat, source: Source) -> None:
-        """Made by `Flows.repeat`."""
-        self.id = made.id
-        self.of = made.of
-        self.jobs: list[Again] = made.jobs
-        self._last = made.last
-        self._source = source
-
-    @property
-    def results(self) -> list[AsyncResult[Any]]:
-        """The handles of the jobs that no other one waits for."""
-        return [AsyncResult(job_id, self._source, flow=self.id) for job_id in self._last]
-
-    @property
-    def result(self) -> AsyncResult[Any]:
-        """The handle of the last of them: of a chain or chord that is the only one."""
-        return self.results[-1]
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.id} of {self.of}, {len(self.jobs)} jobs>"
 
 
 class Flows:

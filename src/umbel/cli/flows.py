@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 import click
 import msgspec
 
-from umbel.app.flows import FlowInfo, Flows
+from umbel.app.flows import FlowInfo, Flows, Restarted
 from umbel.brokers import connect
-from umbel.canvas.rerun import Again
 from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
@@ -126,11 +125,7 @@ def retry(frame: Frame, /, *, flow: str, dry_run: bool, expires: float | None, a
         return 0
     will = "would run" if dry_run else "run"
     frame.say(f"flow {found.of}: jobs that {will} again: {len(found.jobs):,}, values taken over: {found.kept:,}")
-    if dry_run:
-        _say_which(found.jobs)
-    else:
-        click.echo(found.id)
-    return 0
+    return _show_new(found, dry_run=dry_run)
 
 
 @flows.command(cls=Command, help=REPEAT)
@@ -154,16 +149,17 @@ def repeat(frame: Frame, /, *, flow: str, dry_run: bool, as_json: bool) -> int:
         click.echo(msgspec.json.encode(told).decode())
         return 0
     frame.say(f"flow {found.of}: jobs that {'would run' if dry_run else 'run'} again: {len(found.jobs):,}")
-    if dry_run:
-        _say_which(found.jobs)
-    else:
+    return _show_new(found, dry_run=dry_run)
+
+
+def _show_new(found: Restarted, *, dry_run: bool) -> int:
+    """Show the id of the new flow, or which jobs it would have; answers the exit code."""
+    if not dry_run:
         click.echo(found.id)
-    return 0
-
-
-def _say_which(jobs: list[Again]) -> None:
-    counts = Counter((job.task, job.queue) for job in jobs)
+        return 0
+    counts = Counter((job.task, job.queue) for job in found.jobs)
     click.echo("\n".join(table(["TASK", "QUEUE", "JOBS"], [[*place, count] for place, count in counts.items()])))
+    return 0
 
 
 def _unknown(flow: str) -> ImproperlyConfigured:
