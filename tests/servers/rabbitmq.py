@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ ANSWER_SECONDS = 30.0
 GREETING = b"AMQP\x00\x00\x09\x01"
 PARTS = ("c0", "c1", "c2", "c3", "parked", "dead")
 RUNGS = 25
+FAREWELL_SECONDS = 60.0
+FAREWELL_PAUSE_SECONDS = 0.01
 
 EVAL_PROGRAMS = ("/usr/bin/erl_call",)
 EVAL_PACKAGE = "erlang-base"
@@ -102,10 +105,30 @@ class Line:
         return self._read()
 
     def purge(self, queue: str) -> None:
-        """Delete the messages of *queue*, if there is such a queue."""
+        """Delete the messages of *queue*, if there is such a queue, once nobody receives from it.
+
+        Raises `TimeoutError` if somebody does for longer than a killed consumer may.
+        """
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        # RabbitMQ learns late that a consumer was killed, and puts back what that one had: after a purge, into the
+        # next test.
+        while self._consumers(queue):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"somebody still receives from {queue}: a test left a broker open")
+            time.sleep(FAREWELL_PAUSE_SECONDS)
         if isinstance(self.ask(commands.Queue.Purge(queue=queue)), commands.Channel.Close):
-            self._send(commands.Channel.CloseOk(), 1)
-            self.ask(commands.Channel.Open())
+            self._reopen()
+
+    def _consumers(self, queue: str) -> int:
+        answer = self.ask(commands.Queue.Declare(queue=queue, passive=True))
+        if isinstance(answer, commands.Channel.Close):
+            self._reopen()
+            return 0
+        return int(answer.consumer_count)
+
+    def _reopen(self) -> None:
+        self._send(commands.Channel.CloseOk(), 1)
+        self.ask(commands.Channel.Open())
 
     def close(self) -> None:
         """Close the connection."""
