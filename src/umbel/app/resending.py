@@ -12,6 +12,7 @@ import msgspec
 from umbel.admitting import Made, adispatch
 from umbel.app.app import Umbel
 from umbel.calling import process
+from umbel.canvas.anew import anew
 from umbel.exceptions import DecodeError, DuplicateJob, EncodeError, NotRegistered, UmbelError
 from umbel.model.job import Job
 from umbel.result import AsyncResult
@@ -53,13 +54,11 @@ def next_id(action: str, job_id: str) -> str:
 def renewed(kept: Kept, action: str, now: float, limit: int = MAX_ENVELOPE_BYTES) -> Job:
     """*kept* as a new job, of at most *limit* bytes, that starts at once. Raises `Unsendable`.
 
-    Nothing is left of what belonged to the old one: its counts, its moment, its group, the tick of its schedule. Values
-    of steps stay, so that it goes on behind them.
+    Nothing is left of what belonged to the old one: its counts, its moment, its group, the tick of its schedule, the
+    ids of its callbacks and errbacks, which are new ones each time. Values of steps stay, so that it goes on behind
+    them.
     """
-    try:
-        old = decode(kept.envelope, len(kept.envelope))
-    except DecodeError as error:
-        raise Unsendable(f"it cannot be read: {error}") from error
+    old = _read(kept.envelope)
     if old.part is not None:
         raise Unsendable(f"it is part of the flow {old.part.flow}: retry the flow, which goes on where it failed")
     headers = {name: value for name, value in (old.headers or {}).items() if name not in _OF_THE_TICK}
@@ -79,6 +78,13 @@ def renewed(kept: Kept, action: str, now: float, limit: int = MAX_ENVELOPE_BYTES
     except EncodeError as error:
         raise Unsendable(str(error)) from error
     return Job(next_id(action, kept.id), kept.queue, body, kept.priority)
+
+
+def _read(envelope: bytes) -> Envelope:
+    try:
+        return anew(decode(envelope, len(envelope)))
+    except (DecodeError, EncodeError, RecursionError) as error:
+        raise Unsendable(f"it cannot be read: {error}") from error
 
 
 async def aresend(app: Umbel, jobs: Sequence[Kept], action: str) -> list[Again]:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from umbel import Umbel
 from umbel.app.resending import Kept, Unsendable, next_id, renewed
+from umbel.calling import Said
+from umbel.canvas.links import START, linked
+from umbel.execution.following import follow_ups
+from umbel.model.failure import capture
 from umbel.model.flow import Part
+from umbel.model.job import Delivery
+from umbel.model.outcome import Failed, Outcome, Succeeded
 from umbel.retelling import RETRY_OF
+from umbel.wire import values
 from umbel.wire.envelope import Envelope, Link, decode, encode
 
 NOW = 1_000_000.0
@@ -25,7 +33,7 @@ OLD = Envelope(
     origin="elsewhere",
     priority=6,
     group_id="group",
-    links=(Link("q", b"\x80"),),
+    links=(Link("q", encode(Envelope("shop.thank"))),),
     in_chord=True,
     replaced=2,
     steps={"charged": msgspec.Raw(b"\xc3")},
@@ -76,3 +84,48 @@ def test_ids_are_the_same_for_one_act_and_differ_between_acts_and_jobs() -> None
 def test_what_cannot_be_sent_again_says_why(envelope: bytes, reason: str) -> None:
     with pytest.raises(Unsendable, match=reason):
         renewed(Kept("old", "orders", 0, envelope), "act", NOW, 900)
+
+
+def named() -> Envelope:
+    """A job whose callbacks, those of its callbacks and its errback have ids that the caller chose."""
+    app = Umbel("shop")
+    thank, warn = (app.task(name=name)(_done) for name in ("thank", "warn"))
+    sent = thank.s().set(task_id="thank")
+    sent.link(thank.s().set(task_id="then"))
+    canvas = thank.s().set(task_id="first") | thank.s().set(task_id="second")
+    said = linked(Said(), {"link": [sent, canvas], "link_error": [warn.si().set(task_id="warn")]}, app)
+    return Envelope("pay", links=said.links, errbacks=said.errbacks)
+
+
+def followers(old: Envelope, action: str, outcome: Outcome) -> set[str]:
+    """The ids of all that follows *outcome* of *old*, sent again."""
+    new, found = again(old, action), set[str]()
+    waiting = [(next_id(action, "old"), new)]
+    while waiting:
+        job_id, envelope = waiting.pop()
+        for job in follow_ups(Delivery(job_id, "q", 9, 1, b""), envelope, outcome, NOW):
+            found.add(job.id)
+            waiting.append((job.id, decode(job.envelope)))
+    return found
+
+
+@pytest.mark.parametrize("outcome", [Succeeded(b"\xc0"), Failed(capture(ValueError("no")))])
+def test_what_follows_a_job_that_is_sent_again_has_new_ids_each_time(outcome: Outcome) -> None:
+    old = named()
+    first, second = followers(old, "a", outcome), followers(old, "b", outcome)
+    assert len(first) == len(second) == (3 if isinstance(outcome, Succeeded) else 1)
+    assert not first & second
+    assert not (first | second) & {"thank", "then", "first", "second", "warn"}
+    assert first == followers(old, "a", outcome)  # a repeat of the same act sends nothing
+
+
+def test_no_id_of_the_first_time_is_left_in_what_is_sent_again() -> None:
+    new = again(named())
+    assert all(name not in encode(new) for name in (b"task_id", b"then"))
+    canvas = next(decode(link.envelope) for link in new.links if decode(link.envelope).task == START)
+    (form,) = values.decode(canvas.args)
+    assert [step["task"] for step in form["kwargs"]["tasks"]] == ["thank", "thank"]
+
+
+def _done(*args: object) -> None:
+    del args
