@@ -168,6 +168,19 @@ class TestPostgres(HistorySuite, ActingSuite):
 
         assert archive.read(closed, READ_SECONDS).closed
 
+    def test_who_reads_on_after_it_was_closed_leaves_no_connection_open_when_nobody_has_it_any_more(self) -> None:
+        def line(transaction: Transaction) -> psycopg.Connection[Any]:
+            assert isinstance(transaction, PostgresTransaction)
+            return transaction._line
+
+        archive = archive_at(self.url, Settings())
+        archive.close()
+        used = archive.read(line, READ_SECONDS)
+        assert not used.closed
+        del archive
+        gc.collect()
+        assert used.closed
+
     def test_the_tables_of_a_newer_version_are_refused_and_no_connection_is_left_open(self) -> None:
         self.history.audit("a", "b", "c", "d", 1, "e")
         with psycopg.connect(self.url, autocommit=True) as connection:

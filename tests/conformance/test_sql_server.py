@@ -6,7 +6,7 @@ import asyncio
 import gc
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -193,33 +193,45 @@ def test_what_has_expired_is_deleted(kind: str, tmp_path: Path, request: pytest.
     engine.close()
 
 
-@pytest.mark.parametrize("when", ["while the tables are made", "while a step runs"])
-def test_who_is_closed_in_the_middle_leaves_no_connection_open(tmp_path: Path, when: str) -> None:
+@pytest.fixture
+def connections() -> Iterator[Counter[str]]:
+    """How many connections of SQLAlchemy were opened and closed since."""
+    counted = Counter[str]()
+    listeners = {"connect": lambda *_: counted.update(["opened"]), "close": lambda *_: counted.update(["closed"])}
+    for name, listener in listeners.items():
+        event.listen(sa.Pool, name, listener)
+    yield counted
+    for name, listener in listeners.items():
+        event.remove(sa.Pool, name, listener)
+
+
+@pytest.mark.parametrize("closings", [1, 2, 3])
+@pytest.mark.parametrize("when", ["while the tables are made", "while a step runs", "in both"])
+def test_who_is_closed_in_the_middle_leaves_no_connection_open(
+    tmp_path: Path, connections: Counter[str], when: str, closings: int
+) -> None:
     def closed(connection: sa.Connection) -> int:
-        engine.close()
+        for _ in range(closings):
+            engine.close()
         return sql_table.ensure(connection)
 
-    making = when == "while the tables are made"
     url = f"db+sqlite:///{tmp_path}/results.db"
-    engine = SqlEngine(url, "result_backend", SECONDS, SECONDS, closed if making else sql_table.ensure)
-    counted = Counter[str]()
-    event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
-    event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
-    engine.run(lambda connection: connection.scalar(sa.text("select 1")) if making else closed(connection))
-    assert counted["opened"] == counted["closed"] > 0
+    ensure = sql_table.ensure if when == "while a step runs" else closed
+    engine = SqlEngine(url, "result_backend", SECONDS, SECONDS, ensure)
+    engine.run(sql_table.ensure if when == "while the tables are made" else closed)
+    assert connections["opened"] == connections["closed"] > 0
 
 
-def test_who_works_on_after_it_was_closed_leaves_no_connection_open_when_nobody_has_it_any_more(tmp_path: Path) -> None:
+def test_who_works_on_after_it_was_closed_leaves_no_connection_open_when_nobody_has_it_any_more(
+    tmp_path: Path, connections: Counter[str]
+) -> None:
     engine = SqlEngine(f"db+sqlite:///{tmp_path}/results.db", "result_backend", SECONDS, SECONDS)
-    counted = Counter[str]()
-    event.listen(engine._engine, "connect", lambda *_: counted.update(["opened"]))
-    event.listen(engine._engine, "close", lambda *_: counted.update(["closed"]))
     engine.close()
     engine.run(lambda connection: connection.scalar(sa.text("select 1")))
-    assert counted == {"opened": 1}
+    assert connections == {"opened": 1}
     del engine
     gc.collect()
-    assert counted == {"opened": 1, "closed": 1}
+    assert connections == {"opened": 1, "closed": 1}
 
 
 async def test_a_put_has_expired_records_deleted(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import threading
+import weakref
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any, Final, TypeVar
 
@@ -98,11 +100,12 @@ class PostgresArchive:
         self._package = package
         self._texts = _texts(package)
         self._lock = threading.Lock()
-        self._idle: list[psycopg.Connection[tuple[Any, ...]]] = []
+        # By process: those of a parent are never ended here, for their end would be told to the server.
+        self._idle: defaultdict[int, list[psycopg.Connection[tuple[Any, ...]]]] = defaultdict(list)
         self._trusted = False
         self._closings = 0
-        self._pid = os.getpid()
-        self._inherited: list[object] = []
+        # A read whose visitor has left may run on in its thread, and give a connection back after `close`.
+        weakref.finalize(self, _close, self._idle).atexit = False
 
     def write(self, step: Callable[[PostgresTransaction], T]) -> T:
         """Run *step* while no other recorder writes; tries again after a deadlock or a lost connection."""
@@ -125,8 +128,7 @@ class PostgresArchive:
     def close(self) -> None:
         """Close all connections: those at work when they are given back."""
         self._closings += 1
-        while self._idle:
-            self._idle.pop().close()
+        _close(self._idle)
 
     def _run(self, step: Callable[[PostgresTransaction], T], seconds: float, begin: str) -> T:
         with self._translated():
@@ -146,7 +148,7 @@ class PostgresArchive:
                     self._forget(line)
                     raise
                 else:
-                    self._idle.append(line)
+                    self._idle[os.getpid()].append(line)
                     if closings != self._closings:
                         self.close()
                     return found
@@ -176,14 +178,8 @@ class PostgresArchive:
         return found[0]
 
     def _taken(self) -> psycopg.Connection[tuple[Any, ...]]:
-        if self._pid != os.getpid():
-            # The connections are the parent's: never ended here, for their end would be told to the server.
-            self._inherited += self._idle
-            self._idle, self._pid = [], os.getpid()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
+        with suppress(IndexError):
+            return self._idle[os.getpid()].pop()
         line = psycopg.Connection.connect(
             self._address.conninfo,
             autocommit=True,
@@ -228,9 +224,8 @@ class PostgresArchive:
                 transaction.rows("session.migrate", number)
 
     def _forget(self, line: psycopg.Connection[tuple[Any, ...]]) -> None:
-        for each in [line, *self._idle]:
-            each.close()
-        self._idle.clear()
+        line.close()
+        _close(self._idle)
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -247,6 +242,13 @@ class PostgresArchive:
         if lost(error):
             return HistoryUnavailable(f"the history at {self._name} cannot be reached: {plainly(error)}")
         return HistoryError(f"the history at {self._name} refused: {plainly(error)}")
+
+
+def _close(idle: defaultdict[int, list[psycopg.Connection[tuple[Any, ...]]]]) -> None:
+    """Close what this process has of *idle*, while other threads may take and give."""
+    with suppress(IndexError):
+        while True:
+            idle[os.getpid()].pop().close()
 
 
 def _texts(package: str) -> dict[str, str]:

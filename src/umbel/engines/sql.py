@@ -7,6 +7,7 @@ import re
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -94,29 +95,30 @@ class SqlEngine:
         self._make = ensure
         self.name = masked(url)
         self._deadline = deadline
-        self._pid = os.getpid()
+        self._pools: dict[int, sa.Pool] = {}
         self._ready = False
-        self._closings = 0
         address = _address(url, setting)
         self._layout = layout
         if layout.schema and address.get_backend_name() == "sqlite":
             raise ImproperlyConfigured(f"{SCHEMAS}: a SQLite file has no schemas: leave it out for {self.name}")
         self.file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
         """Where it is, if the database is a file."""
+        self._create = partial(
+            sa.create_engine,
+            address,
+            connect_args=_arguments(address, deadline, connect_timeout),
+            execution_options=sql_table.options(*layout),
+            hide_parameters=True,
+            pool_recycle=RECYCLE_SECONDS,
+            pool_reset_on_return=None,  # each transaction ends itself
+            **_pool(address, deadline),
+        )
         try:
-            self._engine = sa.create_engine(
-                address,
-                connect_args=_arguments(address, deadline, connect_timeout),
-                execution_options=sql_table.options(*layout),
-                hide_parameters=True,
-                pool_recycle=RECYCLE_SECONDS,
-                pool_reset_on_return=None,  # each transaction ends itself
-                **_pool(address, deadline),
-            )
+            self._open()
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ImproperlyConfigured(f"{setting}: {self.name} needs a driver: {_cure(error)}") from error
         # A step that was cancelled may run on in its thread, and open a connection after `close`.
-        weakref.finalize(self, _dispose, self._engine, self._pid).atexit = False
+        weakref.finalize(self, _dispose, self._pools).atexit = False
 
     def run(self, step: Callable[[Connection], T]) -> T:
         """Carry out *step* in one transaction, again if the connection is lost or another transaction is in the way.
@@ -125,12 +127,11 @@ class SqlEngine:
         """
         self._own()
         patience = Patience(self.name, self._deadline)
-        closings = self._closings
         while True:
-            pool = self._engine.pool
+            engine = self._engine
             try:
-                self._ensure()
-                with self._engine.begin() as connection:
+                self._ensure(engine)
+                with engine.begin() as connection:
                     return step(connection)
             except (DBAPIError, PoolTimeout) as error:
                 problem = self._explain(error)
@@ -138,34 +139,33 @@ class SqlEngine:
                     raise problem from error
                 pause = patience.pause(problem)
             finally:
-                if closings != self._closings:  # closed meanwhile: what was just given back, to either, is open yet
-                    pool.dispose()
-                    self._dispose()
+                if engine is not self._engine:  # closed meanwhile: what was just given back is open yet
+                    engine.pool.dispose()
             time.sleep(pause)
 
     def close(self) -> None:
         """Close the connections that are idle; those at work are closed when they are given back."""
         self._own()
-        self._closings += 1  # before that: see `run`
-        self._dispose()
+        closed = self._engine
+        self._open()  # before that: see `run`
+        closed.pool.dispose()
 
-    def _dispose(self) -> None:
-        pool = self._engine.pool
-        self._engine.dispose(close=False)  # a new pool first: one that was disposed of counts wrongly
-        pool.dispose()
+    def _open(self) -> None:
+        """Have an engine of SQLAlchemy; it connects at its first use, and who uses it holds on to it."""
+        self._engine = self._create()
+        self._pools[os.getpid()] = self._engine.pool
 
     def _own(self) -> None:
-        if self._pid != os.getpid():
-            self._engine.dispose(close=False)  # the connections are the parent's
-            self._pid = os.getpid()
+        if os.getpid() not in self._pools:
+            self._open()  # the connections are the parent's, and never ended here
 
-    def _ensure(self) -> None:
+    def _ensure(self, engine: sa.Engine) -> None:
         """Make the tables, once; several processes may do it at the same instant."""
         for left in reversed(range(_CREATION_TRIES)):
             if self._ready:
                 return
             try:
-                with self._connect() as connection, connection.begin():
+                with self._connect(engine) as connection, connection.begin():
                     version = self._make(connection)
             except DBAPIError as error:
                 if left == 0 or isinstance(self._explain(error), (BrokerUnavailable, Unfit)):
@@ -175,9 +175,9 @@ class SqlEngine:
                 self._refuse_newer(version)
                 self._ready = True
 
-    def _connect(self) -> Connection:
+    def _connect(self, engine: sa.Engine) -> Connection:
         try:
-            return self._engine.connect()
+            return engine.connect()
         except TypeError as error:  # so do drivers say that they do not know an argument
             raise Unfit(f"{self.name}: an option of the URL is wrong: {error}") from error
 
@@ -206,10 +206,10 @@ class SqlEngine:
         return BackendError(f"{self.name}: {reason}")
 
 
-def _dispose(engine: sa.Engine, pid: int) -> None:
-    """Nobody has *engine* any more, which process *pid* made."""
-    if pid == os.getpid():
-        engine.dispose()
+def _dispose(pools: dict[int, sa.Pool]) -> None:
+    """Nobody has the engine of *pools*, by process, any more."""
+    if os.getpid() in pools:
+        pools[os.getpid()].dispose()
 
 
 def _address(url: str, setting: str) -> sa.URL:
