@@ -83,6 +83,15 @@ def test_running_jobs_and_an_old_version_are_told() -> None:
     assert (silent.stale, silent.rss, silent.cpu, silent.processed) == (True, None, None, None)
 
 
+def test_a_blocked_event_loop_is_told_of_the_slowest_child() -> None:
+    child = ChildRow(7, "s", 2, 100, ("mail",), 0, 9.0, 60.0, ())
+    late = msgspec.structs.replace(child, pid=8, lag_seconds=1.5)
+    (well, slow) = [
+        as_online(WorkerRow("umbel@host", "host", 1, found), None, ()) for found in ((child,), (child, late))
+    ]
+    assert [(each.lag, each.blocked) for each in (well, slow)] == [(0.0, False), (1.5, True)]
+
+
 async def _with_a_lease(browser: httpx.AsyncClient) -> dict[str, Any]:
     """The one worker, as soon as it is seen with a leased job."""
     deadline = time.monotonic() + 30

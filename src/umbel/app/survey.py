@@ -39,7 +39,10 @@ class RunningRow(msgspec.Struct, frozen=True):
 
 
 class ChildRow(msgspec.Struct, frozen=True):
-    """One child process. *leased* counts its jobs at the broker, be they running, waiting or just done."""
+    """One child process. *leased* counts its jobs at the broker, be they running, waiting or just done.
+
+    *lag_seconds* is by how much its event loop came late at worst in the seconds before its last heartbeat.
+    """
 
     pid: int
     session: str
@@ -50,6 +53,7 @@ class ChildRow(msgspec.Struct, frozen=True):
     lease_left: float
     up_seconds: float
     running: tuple[RunningRow, ...]
+    lag_seconds: float = 0.0
 
 
 class WorkerRow(msgspec.Struct, frozen=True):
@@ -120,4 +124,5 @@ def _child(session: SessionInfo, told: Presence, now: float) -> ChildRow:
         lease_left=session.lease_left,
         up_seconds=max(now - told.started, 0.0) if told.started else 0.0,
         running=tuple(RunningRow(job.id, job.task, max(now - job.since, 0.0)) for job in told.running),
+        lag_seconds=told.lag,
     )

@@ -16,7 +16,10 @@ class RunningJob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One child of one worker. *pid* is the supervisor's, *child* the process that runs the jobs."""
+    """One child of one worker. *pid* is the supervisor's, *child* the process that runs the jobs.
+
+    *lag* is by how many seconds its event loop came late of late, at worst.
+    """
 
     worker: str
     host: str
@@ -27,6 +30,7 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     started: float
     queues: tuple[str, ...] = ()
     running: tuple[RunningJob, ...] = ()
+    lag: float = 0.0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -20,7 +20,7 @@ from umbel.model.presence import RunningJob
 
 SLOT_BYTES: Final = 384
 _WORD_BYTES: Final = 8
-_HEAD_BYTES: Final = 3 * _WORD_BYTES
+_HEAD_BYTES: Final = 5 * _WORD_BYTES
 # A slot: flag (1: started, 2: limited, too, 3: in a process of its own), nothing, length of the text, nothing, unix
 # time of the start, the moments of the soft and the hard limit, then "id NUL task".
 _HEAD: Final = struct.Struct("=2xH4xddd")
@@ -108,6 +108,17 @@ class Board:
     def end(self, jobs: int) -> None:
         """Note that so many *jobs* more have."""
         self._words[2] += jobs
+
+    def turn(self, lag: float, due: float) -> None:
+        """Note that the child's loop has turned, at worst *lag* seconds late; it is to again in *due* (0: never)."""
+        self._words[3] = lag
+        self._words[4] = clock_gettime(_CLOCK) + due if due else 0.0
+
+    @property
+    def lag(self) -> float:
+        """By how many seconds the child's event loop came late of late, at worst, or has been late up to now."""
+        due = self._words[4]
+        return max(self._words[3], clock_gettime(_CLOCK) - due) if due else 0.0
 
     def trusted(self) -> bool:
         """Tell whether a job may be started now."""

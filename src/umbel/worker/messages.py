@@ -57,10 +57,9 @@ class Retiring(msgspec.Struct, frozen=True, tag=True):
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
-    """From a child: what it has counted since it told last; *lag* is by how many seconds its loop was late just now."""
+    """From a child: what it has counted since it told last."""
 
     lines: list[Line] = []
-    lag: float = 0.0
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):

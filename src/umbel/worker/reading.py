@@ -41,7 +41,7 @@ class QueueReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker. *rss* is bytes; *lag* is by how many seconds the slowest of its event loops was late last.
+    """One worker. *rss* is bytes; *lag* is by how many seconds the latest of its event loops came late of late.
 
     *reached* tells whether the broker has answered; without an answer there are no *queues*. *lateness* is by how much
     the ticks of schedules came late that were sent from here; *ended* counts its children by how they ended.

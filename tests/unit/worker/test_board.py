@@ -84,7 +84,7 @@ def test_slots_do_not_touch_each_other_nor_the_words_before_them(board: Board) -
     board.trust = 1.5
     board.fill()
     slots = [board.take("x" * 255, "y" * 255) for _ in range(SLOTS)]
-    assert sorted(slots) == [24 + SLOT_BYTES * number for number in range(SLOTS)]
+    assert sorted(slots) == [40 + SLOT_BYTES * number for number in range(SLOTS)]
     assert (board.trust, board.heard) == (1.5, FULL)
     assert len(board.started()) == SLOTS
 

@@ -26,6 +26,7 @@ class Plan:
 class Living:
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.lag = 0.5 * pid
 
 
 class Family:
@@ -91,11 +92,11 @@ def made(*pids: int) -> tuple[Meter, Pages, Family]:
 async def test_what_children_have_counted_is_added_up_also_of_those_that_are_gone() -> None:
     meter, pages, family = made(1, 2)
     for pid in (1, 2):
-        meter.count(pid, Counted([Line("add", "q", {"succeeded": 3})], 0.5 * pid))
+        meter.count(Counted([Line("add", "q", {"succeeded": pid + 2})]))
     family.pids = [1]
     await meter.page()
     (reading,) = pages.readings
-    assert [(line.task, line.jobs) for line in reading.lines] == [("add", {"succeeded": 6})]
+    assert [(line.task, line.jobs) for line in reading.lines] == [("add", {"succeeded": 7})]
     assert (reading.lag, reading.children, reading.slots, reading.ended) == (0.5, 1, 2, {"died": 1})
 
 

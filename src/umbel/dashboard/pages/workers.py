@@ -15,6 +15,8 @@ from umbel.dashboard.visit import Visit
 from umbel.history.views import WorkerView
 
 FRESH_SECONDS: Final = 2.0
+BLOCKED_SECONDS: Final = 0.25
+"""How late an event loop comes that something blocks: jobs of `async def` tasks, and the ends of all, wait for it."""
 SEEN_SECONDS: Final = 30.0
 """A worker that was not heard of for so long, and has no lease, is lost."""
 
@@ -31,7 +33,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker. *state* is "online", "stopped" (it said so) or "lost" (it did not).
 
     *slots* is how many jobs it can run at once, *rss* its memory in bytes and *cpu* its processor time in seconds, both
-    of all its processes, *processed* how many jobs have ended there. *stale*: other workers run a newer version. *up*
+    of all its processes, *lag* by how many seconds the slowest of its event loops came late of late: *blocked* if that
+    is much. *processed* is how many jobs have ended there. *stale*: other workers run a newer version. *up*
     is since when it runs.
     """
 
@@ -48,6 +51,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     leased: int
     rss: int | None
     cpu: float | None
+    lag: float | None
+    blocked: bool
     processed: int | None
     up: float | None
     seen: float | None
@@ -80,6 +85,7 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
 
     What a bulletin says of the moment is told while it is fresh: a worker that tells no events has no such figures.
     """
+    lag = max(child.lag_seconds for child in row.children)
     told = view if view is not None and time.time() - view.seen < SEEN_SECONDS else None
     return Worker(
         name=row.worker,
@@ -95,6 +101,8 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
         leased=sum(child.leased for child in row.children),
         rss=told.rss if told else None,
         cpu=told.cpu if told else None,
+        lag=lag,
+        blocked=lag >= BLOCKED_SECONDS,
         processed=told.processed if told else None,
         up=time.time() - max(child.up_seconds for child in row.children),
         seen=None,
@@ -118,6 +126,8 @@ def as_gone(view: WorkerView, newest: tuple[int, ...], now: float) -> Worker:
         leased=0,
         rss=None,
         cpu=view.cpu,
+        lag=None,
+        blocked=False,
         processed=view.processed,
         up=view.started,
         seen=view.seen,

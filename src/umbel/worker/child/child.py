@@ -31,6 +31,7 @@ from umbel.worker.child.counting import Counting
 from umbel.worker.child.desk import Desk
 from umbel.worker.child.executors import make_executor
 from umbel.worker.child.isolation import Isolator
+from umbel.worker.child.lateness import Lateness
 from umbel.worker.child.ledger import Ledger, OtherStore, OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.notebook import Notebook
@@ -210,6 +211,8 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
     if options.max_tasks is not None:
         child.limit(options.max_tasks, lambda: telling.append(asyncio.create_task(channel.send(Retiring()))))
     listening = asyncio.ensure_future(_listen(channel, child))
+    lateness = Lateness(board)
+    lateness.start()
     try:
         await child.run(lambda: channel.send(Ready()), channel.send)
     except SessionDead:
@@ -218,6 +221,7 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
             await channel.send(Lost())
         return LOST_STATUS
     finally:
+        lateness.close()
         listening.cancel()
     return STOPPED_STATUS
 

@@ -53,7 +53,7 @@ class Counting:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait((self._running,))
-        await self._send(0.0)
+        await self._send()
 
     def settled(self, batch: Sequence[Finished], answers: Sequence[bool]) -> None:
         """The broker has answered to the outcomes of *batch*: those that are ours count."""
@@ -72,17 +72,15 @@ class Counting:
                 self._measure(line, key, finished)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + PERIOD_SECONDS
             await asyncio.sleep(PERIOD_SECONDS)
-            await self._send(max(0.0, loop.time() - due))
+            await self._send()
 
-    async def _send(self, lag: float) -> None:
+    async def _send(self) -> None:
         self._count_started()
         if self._tell is not None:
             with contextlib.suppress(ChannelClosed):  # this process is about to end, too
-                await self._tell(Counted(self._figures.take(), lag))
+                await self._tell(Counted(self._figures.take()))
 
     def _line(self, task: str, queue: str) -> Line:
         return self._figures.line(task if task in self._tasks else OTHER, queue)

@@ -100,6 +100,7 @@ class Child:
                 started=self.born,
                 queues=plan.queues,
                 running=tuple(self.board.started()),
+                lag=round(self.lag, 3),
             )
         )
 
@@ -111,6 +112,11 @@ class Child:
     def processed(self) -> int:
         """How many jobs have ended in it; also known when it is gone."""
         return self.board.ended if self._processed is None else self._processed
+
+    @property
+    def lag(self) -> float:
+        """By how many seconds its event loop comes late; see `Board.lag`."""
+        return 0.0 if self._processed is not None else self.board.lag
 
     @property
     def heard(self) -> float:
@@ -203,16 +209,16 @@ class Child:
             kernel.ask(self._process, signal.SIGUSR1)
 
     async def listen(
-        self, on_ready: Callable[[], None], on_counted: Callable[[int, Counted], None] | None = None
+        self, on_ready: Callable[[], None], on_counted: Callable[[Counted], None] | None = None
     ) -> None:
-        """Hear it until it closes its channel; *on_counted* is told what it has counted, with its process id."""
+        """Hear it until it closes its channel; *on_counted* is told what it has counted."""
         try:
             while (message := await self._channel.receive()) is not None:
                 if isinstance(message, Ready):
                     self.ready = True
                     on_ready()
                 elif isinstance(message, Counted) and on_counted is not None:
-                    on_counted(self.pid, message)
+                    on_counted(message)
                 else:
                     self._hear(message)
         except ChannelClosed:

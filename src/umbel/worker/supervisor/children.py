@@ -90,8 +90,8 @@ class Children:
         self._limits: dict[str, Limit] = {}
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
-        self.counted: Callable[[int, Counted], None] | None = None
-        """Told what each child, by its process, has counted; None: they need not count."""
+        self.counted: Callable[[Counted], None] | None = None
+        """Told what the children have counted; None: they need not count."""
         self.ends: Counter[str] = Counter()
         """How many ended how: "stopped" as they were told, "died" otherwise."""
         self._processed = 0

@@ -44,17 +44,15 @@ class Meter:
         self._verdict = verdict
         self._export = export
         self._figures = Figures()
-        self._lags: dict[int, float] = {}
         self._lateness = Timings()
         self._turn = asyncio.Lock()
         self._page = (b"", "")
         self._read_at = -FRESH_SECONDS
         children.counted = self.count
 
-    def count(self, child: int, counted: Counted) -> None:
-        """Process *child* has counted something."""
+    def count(self, counted: Counted) -> None:
+        """A child has counted something."""
         self._figures.add(counted.lines)
-        self._lags[child] = counted.lag
 
     def follow(self, scheduler: Ticking) -> None:
         """Note how late the ticks of *scheduler* are, beside whoever hears of them already."""
@@ -82,7 +80,6 @@ class Meter:
         queues = await self._queues()
         verdict, plan, children = self._verdict(), self._children.plan, self._children.living()
         pids = [os.getpid(), *(child.pid for child in children if child.pid)]
-        self._lags = {pid: lag for pid, lag in self._lags.items() if pid in pids}
         return Reading(
             worker=plan.worker,
             version=plan.version,
@@ -92,7 +89,7 @@ class Meter:
             slots=plan.slots * self._children.count,
             used=self._children.running(),
             rss=sum(map(kernel.resident, pids)),
-            lag=max(self._lags.values(), default=0.0),
+            lag=max((child.lag for child in children), default=0.0),
             lines=tuple(self._figures.lines()),
             reached=queues is not None,
             queues=queues or (),
