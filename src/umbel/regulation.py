@@ -88,21 +88,23 @@ class Regulation:
 
         Raises `DecodeError` for damaged arguments, `TypeError` for a key that cannot be computed, naming its option.
         """
-        pace = self.pace(conf)
-        # One whose rate is any for now may get another one while it runs: it is counted all the same.
-        default = None if self._per_key else conf.task_default_rate_limit
-        counted = (self._interval is not None or default is not None) and not conf.worker_disable_rate_limits
-        limited = counted or pace != _ANY or self._turn is not None
+        limited = self.counts(conf)
         if not limited and self.unique is None:
             return NOTHING
         bound = self._bound(args, kwargs)
         limit = unique = None
         if limited:
             key = "" if self._key is None else self._key(bound)
-            limit = Limit(self.task, key, None if self._turn is None else self._turn(bound), pace)
+            limit = Limit(self.task, key, None if self._turn is None else self._turn(bound), self.pace(conf))
         if self.unique is not None:
             unique = msgspec.structs.replace(self.unique, key=f"{self.task}:{self._unique_key(bound)}")
         return Standing(limit, unique)
+
+    def counts(self, conf: Settings) -> bool:
+        """Whether its jobs stand under a limit, be it one that allows any rate until another one is set."""
+        default = None if self._per_key else conf.task_default_rate_limit
+        rated = (self._interval is not None or default is not None) and not conf.worker_disable_rate_limits
+        return rated or self.pace(conf) != _ANY or self._turn is not None
 
     def pace(self, conf: Settings) -> Pace:
         """What the limits of the task allow under the settings *conf*."""

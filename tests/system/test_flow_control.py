@@ -106,6 +106,29 @@ def test_a_rate_counts_for_all_workers_together(stage: Stage) -> None:
     assert starts[-1].at - starts[0].at > 1.2
 
 
+def test_a_rate_that_is_set_while_workers_run_counts_for_a_task_without_limits(file_stage: Stage) -> None:
+    stage, task = file_stage, file_stage.tasks.free
+    stage.app.control.rate_limit(task.name, "1/h")
+    results = task.delay_many([()] * 3)
+    stage.start("--processes=1").wait_ready()
+    results[0].get(timeout=PATIENCE_SECONDS)
+    eventually(partial(_are_held, stage, 2), "a worker that starts later keeps the rate")
+    stage.app.control.rate_limit(task.name)
+    for each in (*results, *task.delay_many([()] * 3)):
+        each.get(timeout=PATIENCE_SECONDS)
+    stage.app.control.rate_limit(task.name, "1/h")
+
+    def one_more_is_held() -> bool:
+        task.delay()
+        return _are_held(stage, 1)
+
+    eventually(one_more_is_held, "a worker that runs keeps it soon")
+
+
+def _are_held(stage: Stage, number: int) -> bool:
+    return sum(limit.held for limit in stage.app.queues.limits("default")) >= number
+
+
 def test_a_flood_delays_nobody_else_by_more_than_a_round(stage: Stage) -> None:
     flood = stage.tasks.fair.delay_many([("flood",)] * 100)
     others = [stage.tasks.fair.delay(name) for name in ("one", "two", "three")]

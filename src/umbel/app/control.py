@@ -221,9 +221,11 @@ class Control:
     def rate_limit(self, task_name: str, rate: Rate | None = None, queues: Sequence[str] = ()) -> list[str]:
         """Let another *rate* ("10/s", "100/m", a number a second; 0: any) count for *task_name*, for all workers.
 
-        It is kept by the broker until another one is set; None: what the code says counts again. *queues* are by
-        default that of the task, and all in which it has jobs under a limit; answers them. Raises `ValueError` for a
-        wrong rate, `ImproperlyConfigured` for a task that is unknown or has no limits.
+        It is kept by the broker until another one is set, also for workers that start later; None: what the code says
+        counts again. A task without limits gets one: workers count its jobs once they have heard of it, at the latest
+        after 5 s. *queues* are by default that of the task and all in which it has jobs under a limit, or if it has no
+        limits all queues; answers them. In each the rate counts apart. Raises `ValueError` for a wrong rate,
+        `ImproperlyConfigured` for an unknown task.
         """
         return waited(self._seat, self.arate_limit(task_name, rate, queues))
 

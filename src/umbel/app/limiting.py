@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -9,13 +11,18 @@ import msgspec
 
 from umbel.admitting import limit_store
 from umbel.app.seat import Seat, known_queues
+from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.limits import LimitStore, Standing
-from umbel.exceptions import ImproperlyConfigured
+from umbel.contracts.mailbox import MailboxHolder
+from umbel.exceptions import BrokerError, ImproperlyConfigured
 from umbel.model.limit import Pace
 from umbel.options import Rate, checked_queue, nearest, rate_interval
 from umbel.regulation import Regulation, regulation_of
+from umbel.wire.letters import BOX, RATES, Order, encode
 
 PAGE: Final = 1_000
+TELLING_SECONDS: Final = 60.0
+"""How late workers may hear that there is another rate; those that do not, look by themselves."""
 _TOLERANCE: Final = 1e-6
 _UNITS: Final = ((1.0, "s"), (60.0, "m"), (3_600.0, "h"))
 
@@ -55,37 +62,43 @@ class Limiting:
     async def aadjust(self, task: str, rate: Rate | None, queues: Sequence[str]) -> list[str]:
         """Let *rate* count for *task* in *queues*; None: that of the code. Answers the queues.
 
-        By default it is the queue of the task, and all in which it has jobs under a limit.
+        By default it is the queue of the task, and all in which it has jobs under a limit; if it has no limits, so that
+        nobody can tell where its jobs are, all queues that there are. Workers are told, and read what the broker keeps.
         """
         interval = None if rate is None else rate_interval(rate, "rate")
         if task not in self._seat.tasks:
             raise ImproperlyConfigured(f"no task {task!r} is registered here{nearest(task, self._seat.tasks)}")
         store = self._store(f"limiting {task}")
-        regulation = self._regulation(task)
-        pace = None if interval is None else Pace(regulation.pace(self._seat.conf).concurrency, interval)
-        found = [checked_queue(queue) for queue in queues] or await self._queues_of(task, store)
+        regulation = self._regulation(task, interval)
+        concurrency = 0 if regulation is None else regulation.pace(self._seat.conf).concurrency
+        pace = None if interval is None else Pace(concurrency, interval)
+        anywhere = pace is not None and not (regulation is not None and regulation.counts(self._seat.conf))
+        found = [checked_queue(queue) for queue in queues] or await self._queues_of(task, store, anywhere=anywhere)
         for queue in found:
             await store.aadjust(queue, task, pace)
+        await self._tell()
         return found
 
-    async def _queues_of(self, task: str, store: LimitStore) -> list[str]:
+    async def _queues_of(self, task: str, store: LimitStore, *, anywhere: bool) -> list[str]:
         own = self._seat.tasks[task].queue or self._seat.conf.task_default_queue
-        return [
-            own,
-            *[name for name in await known_queues(self._seat, ()) if name != own and await _has(store, name, task)],
-        ]
+        others = [name for name in await known_queues(self._seat, ()) if name != own]
+        return [own, *[name for name in others if anywhere or await _has(store, name, task)]]
+
+    async def _tell(self) -> None:
+        """Have workers look now; those that do not hear it look a few seconds later."""
+        broker: object = self._seat.broker
+        if isinstance(broker, MailboxHolder) and Power.MAILBOX in powers_of(broker):
+            order = Order(verb=RATES, until=time.time() + TELLING_SECONDS)
+            with contextlib.suppress(BrokerError):
+                await broker.mailbox.atell(BOX, [encode(order)], TELLING_SECONDS)
 
     def _store(self, what: str) -> LimitStore:
         return limit_store(self._seat, what)
 
-    def _regulation(self, task: str) -> Regulation:
-        found = regulation_of(self._seat.tasks[task], self._seat.conf)
-        if found is None:
-            raise ImproperlyConfigured(
-                f"{task} has no limits, so nobody counts its jobs: give it rate_limit=0, or all tasks "
-                "task_default_rate_limit=0, which allow any rate until another one is set"
-            )
-        return found
+    def _regulation(self, task: str, interval: float | None) -> Regulation | None:
+        if interval and self._seat.conf.worker_disable_rate_limits:
+            raise ImproperlyConfigured(f"worker_disable_rate_limits is set: no rate counts, and none for {task} would")
+        return regulation_of(self._seat.tasks[task], self._seat.conf)
 
 
 async def _has(store: LimitStore, queue: str, task: str) -> bool:

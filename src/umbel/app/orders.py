@@ -43,6 +43,8 @@ REFUSED: Final = {
     "election": "whatever must happen once is decided by the broker, as the ticks of schedules are",
 }
 """Verbs of Celery, and what there is instead."""
+STATE: Final = frozenset({"rate_limit", "revoke", "revoke_by_stamped_headers", "terminate"})
+"""What Celery orders workers to do, and is state of the broker here: methods of `Control`."""
 ORDER_SECONDS: Final = 60.0
 """How late an order that wants no answer may be obeyed, by a worker that could not hear it before."""
 
@@ -108,6 +110,10 @@ class Orders:
 
     def _mailbox(self, verb: str) -> Mailbox:
         if verb not in TELLING | ASKING and verb not in self._seat.commands:
+            if verb in STATE:
+                raise ImproperlyConfigured(f"{verb} is state of the broker, no order: call app.control.{verb}")
+            if verb in REFUSED:
+                raise ImproperlyConfigured(str(missing(verb)))
             known = ", ".join(sorted({*TELLING, *ASKING, *(command.name for command in self._seat.commands)}))
             raise ImproperlyConfigured(f"no worker knows the order {verb!r}; there are: {known}")
         return mailbox(self._seat, f"the order {verb!r} to workers")

@@ -119,6 +119,13 @@ class LimitStore(Protocol):
         """The async twin of `adjust`."""
         ...
 
+    async def adjusted(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The (queue, task) of *queues* that are adjusted, in any order.
+
+        Whoever receives asks, with `enter`, for all jobs of these, those of tasks without limits, too.
+        """
+        ...
+
     def limits(self, queue: str, after: str, limit: int) -> list[tuple[str, Standing]]:
         """Up to *limit* limits of *queue* that have jobs or an adjustment, each with its cursor, after *after* ("")."""
         ...

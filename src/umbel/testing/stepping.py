@@ -107,6 +107,7 @@ class Stepper:
         if not queues:
             return None
         at_once(self._broker.unpark(queues, tuple(self._app.tasks)))
+        self._doorkeeper.adjust(at_once(self._broker.limit_store.adjusted(queues)))
         deliveries = at_once(self._broker.receive(self._link.session, queues, 1, wait=0))
         admitted = [each for one in deliveries for each in self._let_in(self._executor.prepare(one, now))]
         for each in admitted:

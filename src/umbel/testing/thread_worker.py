@@ -15,13 +15,15 @@ from functools import partial
 from umbel.app.app import Umbel
 from umbel.contracts.ageing import Ageing
 from umbel.contracts.broker import Beat
+from umbel.contracts.capabilities import Power, powers_of
+from umbel.contracts.limits import LimitHolder
 from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model import presence
 from umbel.model.ids import new_session
 from umbel.model.presence import Presence, RunningJob
 from umbel.worker.child.child import Child
-from umbel.worker.messages import Interrupt, Why
+from umbel.worker.messages import Adjusted, Interrupt, Why
 from umbel.worker.options import ChildOptions
 
 STOP_SECONDS = 30.0
@@ -129,6 +131,7 @@ class ThreadWorker:
         self._loop = asyncio.get_running_loop()
         self._child = Child(self._app, options, gate)
         gate.tell(self._child.interrupt)
+        await self._look(self._child)
         beating = asyncio.ensure_future(self._beat(gate, lease, ageing))
         try:
             await self._child.run(self._ready)
@@ -162,6 +165,14 @@ class ThreadWorker:
             await self._app.broker.heartbeat([self._sign(gate)], options.queues, lease)
             await self._app.broker.reclaim(options.queues, lease)
             await ageing.age(options.queues)
+            if self._child is not None:
+                await self._look(self._child)
+
+    async def _look(self, child: Child) -> None:
+        """Have *child* know which rates were set."""
+        broker: object = self._app.broker
+        if isinstance(broker, LimitHolder) and Power.LIMITS in powers_of(broker):
+            child.change(Adjusted(await broker.limit_store.adjusted(self._options.queues)))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ BOX: Final = "control"
 """The box in which all workers of a broker hear orders."""
 DOOM: Final = "doom"
 """The order to look for jobs that were revoked; its arguments are those of `Doomed`."""
+RATES: Final = "rates"
+"""The order to read which tasks have another rate than in the code; the broker keeps what there is to read."""
 HELD: Final = "held"
 """The order to tell which jobs each child holds: a list of `umbel.contracts.jobs.Listed` by its process id."""
 

@@ -42,6 +42,12 @@ class Limit(msgspec.Struct, frozen=True, tag=True):
     hard: float | None = None
 
 
+class Adjusted(msgspec.Struct, frozen=True, tag=True):
+    """To a child: these (queue, task), and no others, have another rate than in the code: ask for their jobs."""
+
+    tasks: list[tuple[str, str]] = []
+
+
 class Report(msgspec.Struct, frozen=True, tag=True):
     """To a child: tell of its jobs in events from now on, or no longer."""
 
@@ -157,6 +163,7 @@ Message: TypeAlias = (
     | Stop
     | Interrupt
     | Limit
+    | Adjusted
     | Report
     | Ready
     | Counted

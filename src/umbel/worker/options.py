@@ -69,6 +69,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of tasks that name none."""
     limits: tuple[tuple[str, float | None, float | None], ...] = ()
     """What counts for single tasks instead of their own limits: name, soft, hard."""
+    adjusted: tuple[tuple[str, str], ...] = ()
+    """The (queue, task) whose rate is another one than in the code."""
     events: bool = False
     """Whether what becomes of its jobs is told in events."""
     counted: bool = False

@@ -26,6 +26,12 @@ def paced() -> None:
     write("S")
 
 
+@app.task
+def free() -> None:
+    """Do nothing, as often as anybody likes."""
+    write("S")
+
+
 def _stay(seconds: float) -> None:
     write("S")
     time.sleep(seconds)

@@ -258,6 +258,19 @@ def test_what_is_not_there_is_refused_not_ignored(app: Umbel) -> None:
         app.control.broadcast("dance")
 
 
+@pytest.mark.parametrize(
+    ("verb", "why"),
+    [
+        ("revoke", "revoke is state of the broker, no order: call app.control.revoke"),
+        ("rate_limit", "rate_limit is state of the broker, no order: call app.control.rate_limit"),
+        ("heartbeat", "heartbeat is not supported: workers are seen by their leases"),
+    ],
+)
+def test_orders_of_celery_that_there_are_not_say_what_there_is_instead(app: Umbel, verb: str, why: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=why):
+        app.control.broadcast(verb, {"task_id": "a"})
+
+
 def test_a_broker_without_that_power_refuses() -> None:
     app = Umbel("shop", broker="amqp://nowhere.invalid/", set_as_current=False)
     with pytest.raises(ImproperlyConfigured, match="shows and stops single jobs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,53 @@ def test_any_task_can_be_slowed_down_if_the_settings_say_so_beforehand(app: Umbe
     assert clock.run() + clock.advance("1m") == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"unique": True, "unique_key": lambda call: new_id()}])
+def test_a_task_without_limits_is_slowed_down_and_let_go(
+    app: Umbel, clock: VirtualClock, options: dict[str, Any]
+) -> None:
+    task = app.task(name="plain", **options)(nothing)
+    task.delay_many([()] * 4)
+    assert clock.run() == 4
+    assert app.control.rate_limit("plain", "1/m") == ["default"]
+    task.delay_many([()] * 4)
+    assert clock.run() + clock.advance("1m") == 2
+    (shown,) = app.queues.limits("default")
+    assert (shown.task, shown.rate, shown.adjusted, shown.held) == ("plain", "1/m", True, 2)
+    assert app.control.rate_limit("plain") == ["default"]
+    assert clock.run() == 2
+    task.delay_many([()] * 4)
+    assert clock.run() == 4
+
+
+def test_a_rate_for_a_task_without_limits_counts_in_all_queues(app: Umbel, clock: VirtualClock) -> None:
+    task, other = app.task(name="plain", queue="own")(nothing), app.task(name="other")(nothing)
+    for each in (task, other):
+        each.apply_async(queue="b")
+    clock.run()
+    assert app.control.rate_limit("plain", "1/m") == ["own", "b"]
+    for each in (task, task, other, other):
+        each.apply_async(queue="b")
+    assert clock.run() == 3
+    assert app.control.rate_limit("plain", queues=["b"]) == ["b"]
+    assert clock.run() == 1
+
+
+def test_where_no_rate_counts_none_can_be_set(app: Umbel) -> None:
+    app.conf.worker_disable_rate_limits = True
+    app.task(name="plain")(nothing)
+    with pytest.raises(ImproperlyConfigured, match="worker_disable_rate_limits is set: no rate counts"):
+        app.control.rate_limit("plain", "1/s")
+    assert list(app.queues.limits("default")) == []
+
+
+def test_a_worker_for_which_no_rate_counts_asks_for_nobody(app: Umbel, clock: VirtualClock) -> None:
+    task = app.task(name="plain")(nothing)
+    app.control.rate_limit("plain", "1/h")
+    app.conf.worker_disable_rate_limits = True
+    task.delay_many([()] * 4)
+    assert clock.run() == 4
+
+
 async def test_keys_are_shown_apart_and_a_rate_is_for_all_of_them(app: Umbel) -> None:
     task = app.task(name="apart", rate_limit=0, rate_limit_key="tenant", fair_key="tenant")(nothing)
     task.delay_many([("a",), ("a",), ("b",)])
@@ -90,14 +138,12 @@ def test_a_rate_is_set_where_the_task_has_jobs_or_where_one_says(app: Umbel) -> 
         ("limited", "10/parsec", ValueError, "rate is '10/parsec': give how many jobs may start, such as \"10/s\""),
         ("limited", -1, ValueError, "rate is -1"),
         ("limitd", "1/s", ImproperlyConfigured, "no task 'limitd' is registered here: did you mean 'limited'"),
-        ("free", "1/s", ImproperlyConfigured, "free has no limits, so nobody counts its jobs: give it rate_limit=0"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_changed(
     app: Umbel, task: str, rate: str | float, error: type[Exception], reason: str
 ) -> None:
     app.task(name="limited", rate_limit="3/s")(nothing)
-    app.task(name="free")(nothing)
     with pytest.raises(error, match=reason):
         app.control.rate_limit(task, rate)
     assert list(app.queues.limits("default")) == []

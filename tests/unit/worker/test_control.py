@@ -17,7 +17,7 @@ from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable
 from umbel.settings import Settings
 from umbel.testing.clock import Clock
-from umbel.wire.letters import BOX, Answer, Doomed, Order, decode_answer, doom_order, encode
+from umbel.wire.letters import BOX, RATES, Answer, Doomed, Order, decode_answer, doom_order, encode
 from umbel.worker.messages import Loaded
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.control import Control
@@ -42,6 +42,9 @@ class Scripted:
             raise KeyError("of our own")
         self.done.append(verb)
         return dict(arguments)
+
+    def look(self) -> None:
+        self.done.append("look")
 
     def doom(self, doomed: Doomed) -> None:
         if not doomed.ids:
@@ -152,6 +155,13 @@ async def test_a_command_of_the_app_that_takes_its_time_keeps_no_order_waiting(m
     async with hearing(mailbox, plan, duties):
         await mailbox.atell(BOX, [order("slow"), order("last")], 60)
         await until(lambda: duties.done == ["last"])
+
+
+async def test_that_there_are_other_rates_is_for_every_worker(mailbox: Flaky, plan: Plan) -> None:
+    duties = Scripted()
+    async with hearing(mailbox, plan, duties):
+        await mailbox.atell(BOX, [order(RATES), order("last")], 60)
+        await until(lambda: duties.done == ["look", "last"])
 
 
 async def test_an_order_to_somebody_else_is_passed_over(mailbox: Flaky, plan: Plan) -> None:

@@ -137,6 +137,11 @@ class MemoryLimits:
         """The async twin of `adjust`."""
         self.adjust(queue, task, pace)
 
+    async def adjusted(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The tasks that are adjusted, with their queues; see `LimitStore.adjusted`."""
+        with self._space.lock:
+            return [(queue, task) for queue in queues for task in self._space.glance(queue).limits.adjusted]
+
     def limits(self, queue: str, after: str, limit: int) -> list[tuple[str, Standing]]:
         """How the limits of a queue stand; see `LimitStore.limits`. A cursor is the name of a limit."""
         with self._space.lock:

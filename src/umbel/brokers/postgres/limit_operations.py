@@ -159,6 +159,12 @@ def adjust(queue: str, task: str, pace: Pace | None, now: str | None) -> Operati
     return (yield from tend([queue], now))
 
 
+def adjusted(queues: Sequence[str]) -> Operation[Command, list[tuple[str, str]]]:
+    """The tasks that are adjusted in *queues*, with their queues."""
+    (rows,) = yield [SQL("limits.adjusted", texts(queues))]
+    return [(queue, task) for queue, task in rows]
+
+
 def limits(queue: str, after: str, limit: int) -> Operation[Command, list[tuple[str, Standing]]]:
     """A page of the limits of *queue*."""
     (rows,) = yield [SQL("limits.show", queue, str(limit), *limit_packing.position(after))]

@@ -52,6 +52,10 @@ class PostgresLimits:
         tended = await adrive(limit_operations.adjust(queue, task, pace, self._now()), self._engine.acall)
         await self._bells.aring(tended.rung)
 
+    async def adjusted(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The tasks that are adjusted, with their queues; see `LimitStore.adjusted`."""
+        return await adrive(limit_operations.adjusted(queues), self._engine.acall)
+
     def limits(self, queue: str, after: str, limit: int) -> list[tuple[str, Standing]]:
         """A page of the limits of a queue; see `LimitStore.limits`."""
         return drive(limit_operations.limits(queue, after, limit), self._engine.call)

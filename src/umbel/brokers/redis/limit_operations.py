@@ -75,6 +75,12 @@ def adjust(calls: Calls, queue: str, task: str, pace: Pace | None) -> Steps[None
         (last,) = yield [calls.make("adjust", queue, (task, word, last))]
 
 
+def adjusted(calls: Calls, queues: Sequence[str]) -> Steps[list[tuple[str, str]]]:
+    """The tasks that are adjusted in *queues*, with their queues."""
+    replies = (yield [calls.make("adjusted", queue, ()) for queue in queues]) if queues else []
+    return [(queue, task.decode()) for queue, tasks in zip(queues, replies, strict=True) for task in tasks]
+
+
 def limits(calls: Calls, queue: str, after: str, limit: int) -> Steps[list[tuple[str, Standing]]]:
     """A page of the limits of *queue*."""
     (rows,) = yield [calls.make("limits", queue, (after, limit))]

@@ -57,6 +57,10 @@ class RedisLimits:
         """The async twin of `adjust`."""
         await self._ado([queue], limit_operations.adjust(self._calls, queue, task, pace))
 
+    async def adjusted(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The tasks that are adjusted, with their queues; see `LimitStore.adjusted`."""
+        return await self._ado(queues, limit_operations.adjusted(self._calls, queues))
+
     def limits(self, queue: str, after: str, limit: int) -> list[tuple[str, Standing]]:
         """How the limits of a queue stand; see `LimitStore.limits`."""
         return self._do([queue], limit_operations.limits(self._calls, queue, after, limit))

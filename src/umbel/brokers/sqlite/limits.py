@@ -90,6 +90,12 @@ class SqliteLimits:
 
         return step
 
+    async def adjusted(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The tasks that are adjusted, with their queues; see `LimitStore.adjusted`."""
+        wanted = frozenset(queues)
+        rows = await self._engine.submit_read(lambda connection: connection.execute(LIMITS["adjusted"]).fetchall())
+        return [(queue, task) for queue, task in rows if queue in wanted]
+
     def limits(self, queue: str, after: str, limit: int) -> list[tuple[str, Standing]]:
         """How the limits of a queue stand; see `LimitStore.limits`. A cursor is task and key of a limit."""
         return self._engine.read(lambda connection: _page(connection, queue, after, limit))

@@ -277,6 +277,25 @@ class AdjustingConformance(LimitStage):
         await self.adjust(None)
         assert [each.adjusted for each in await self.standings()] == [False]
 
+    async def test_workers_learn_which_tasks_are_adjusted_in_their_queues(self) -> None:
+        assert await self.limiter.adjusted([QUEUE]) == []
+        await self.adjust(Pace(interval=2.0))
+        await self.limiter.aadjust(QUEUE, "second", Pace())
+        await self.limiter.aadjust("elsewhere", "third", Pace(1))
+        assert sorted(await self.limiter.adjusted([QUEUE, "unknown"])) == [(QUEUE, "second"), (QUEUE, TASK)]
+        assert ("elsewhere", "third") in await self.limiter.adjusted(["elsewhere", QUEUE])
+        await self.adjust(None)
+        assert await self.limiter.adjusted([QUEUE]) == [(QUEUE, "second")]
+        assert await self.limiter.adjusted([]) == []
+
+    async def test_what_was_held_by_an_adjustment_alone_is_free_without_it_though_nobody_asks_any_more(self) -> None:
+        await self.send(*names("a", 40))
+        await self.adjust(Pace(interval=3600.0))
+        session = await self.open()
+        assert await self.all_start(session, Limit(TASK)) == ["a0"]
+        await self.adjust(None)
+        assert [each.id for each in await self.take(session, 50)] == names("a", 40)[1:]
+
     async def test_limits_without_jobs_are_not_listed(self) -> None:
         await self.admit("a", limit=at_once(1))
         await self.finish(*(await self.entered("a", at_once(1))), at_once(1))

@@ -43,11 +43,13 @@ from umbel.worker.child.switch import Switch
 from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
+    Adjusted,
     Command,
     Counted,
     Interrupt,
     Limit,
     Lost,
+    Message,
     Moment,
     Obeyed,
     Ready,
@@ -80,7 +82,7 @@ class Child:
         desk = executor.desk = Desk(link, executor, self._settler.settlement, place)
         self._notebook = executor.notebook = Notebook(link, place)
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
-        self._consumer.doorkeeper.regulate(app, app.tasks)
+        self._consumer.doorkeeper.regulate(app, app.tasks, options.adjusted)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         self._gate = gate
         self._switch = Switch(app, options, executor, self._notebook)
@@ -172,13 +174,15 @@ class Child:
         for job in order.jobs:
             self._consumer.interrupt(job, order.why, order.signal)
 
-    def change(self, limit: Limit) -> None:
-        """Let other limits count for the runs of a task that begin from now on."""
-        self._terms.change(limit.task, Limits(limit.soft, limit.hard))
-
-    def report(self, *, on: bool) -> None:
-        """Tell of jobs in events from now on, or no longer."""
-        self._switch.turn(on=on)
+    def change(self, order: Limit | Adjusted | Report) -> None:
+        """Let other limits count for runs that begin from now on; ask for other jobs; tell of jobs, or no longer."""
+        match order:
+            case Limit():
+                self._terms.change(order.task, Limits(order.soft, order.hard))
+            case Adjusted():
+                self._consumer.doorkeeper.adjust(order.tasks)
+            case Report():
+                self._switch.turn(on=order.on)
 
     def _settled(self, batch: list[Finished], answers: list[bool]) -> None:
         self._consumer.settled(batch)
@@ -228,23 +232,26 @@ async def _main(app: Umbel, options: ChildOptions, connection: socket.socket, bo
 
 async def _listen(channel: Channel, child: Child) -> None:
     while (message := await channel.receive()) is not None:
-        match message:
-            case Stop():
-                child.stop()
-            case Interrupt():
-                child.interrupt(message)
-            case Moment():
-                child.announce(message)
-            case Limit():
-                child.change(message)
-            case Report():
-                child.report(on=message.on)
-            case Command():
-                child.obey(message, channel.send)
-            case _:
-                raise ChannelClosed(f"not for a child: {message!r}")
+        if isinstance(message, Stop):
+            child.stop()
+        elif isinstance(message, Limit | Adjusted | Report):
+            child.change(message)
+        else:
+            _hear(message, channel, child)
     # The supervisor is gone, and with it the lease: nothing that this process still does would count.
     os._exit(LOST_STATUS)
+
+
+def _hear(message: Message, channel: Channel, child: Child) -> None:
+    match message:
+        case Interrupt():
+            child.interrupt(message)
+        case Moment():
+            child.announce(message)
+        case Command():
+            child.obey(message, channel.send)
+        case _:
+            raise ChannelClosed(f"not for a child: {message!r}")
 
 
 def _ledger(app: Umbel, options: ChildOptions) -> Ledger:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from umbel.admitting import Host, limit_store
@@ -18,7 +18,7 @@ from umbel.model.failure import capture
 from umbel.model.job import Delivery
 from umbel.model.limit import Limit
 from umbel.model.outcome import Duplicate, Failed, Released
-from umbel.regulation import Regulation, Standing, regulation_of
+from umbel.regulation import NOTHING, Regulation, regulation_of
 from umbel.wire.envelope import MAX_LINK_BYTES, decode
 from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.link import Link
@@ -38,25 +38,43 @@ class Doorkeeper:
         self._gatherer = Gatherer(link.broker, link.ledger, executor)
         self._host: Host | None = None
         self._known: dict[str, Regulation | None] = {}
+        self._adjusted: frozenset[tuple[str, str]] = frozenset()
         self._store: LimitStore | None = None
         self._inside: dict[tuple[str, int], Limit] = {}
         self._left: list[tuple[str, Limit, str]] = []
         self._leaving: asyncio.Task[None] | None = None
 
-    def regulate(self, host: Host, tasks: Mapping[str, AnyTask]) -> None:
-        """Ask the broker of *host* for jobs of *tasks* that have limits; others may come.
+    def regulate(self, host: Host, tasks: Mapping[str, AnyTask], adjusted: Collection[tuple[str, str]] = ()) -> None:
+        """Ask the broker of *host* for jobs of *tasks* that have limits; others may come. *adjusted*: see `adjust`.
 
         Raises `ImproperlyConfigured` when it keeps none, and one of the tasks needs them.
         """
         self._host = host
         for task in tasks.values():
             self._regulation(task)
+        self.adjust(adjusted)
+
+    def adjust(self, adjusted: Collection[tuple[str, str]]) -> None:
+        """Ask for the jobs of these (queue, task) as well, whose rate was set; no longer for those of the last call.
+
+        Raises `ImproperlyConfigured` as `regulate`.
+        """
+        host = self._host
+        if host is None or host.conf.worker_disable_rate_limits:
+            return
+        self._adjusted = frozenset(adjusted)
+        if adjusted and self._store is None:
+            self._store = limit_store(host, "a rate that was set")
 
     def passes(self, run: Run) -> bool:
         """Whether *run* may start without being asked for."""
         if run.envelope.part is not None:
             return False
-        return run.ending is not None or self._regulation(run.task) is None
+        if run.ending is not None:
+            return True
+        if self._adjusted and (run.delivery.queue, run.task.name) in self._adjusted:
+            return False
+        return self._regulation(run.task) is None
 
     async def ask(self, runs: Sequence[Run], drop: Callable[[Delivery], None]) -> list[Run | Finished]:
         """Those of *runs* that may start, with what flows give them, and the ends of those that never will.
@@ -114,17 +132,20 @@ class Doorkeeper:
 
     def _entry(self, run: Run) -> Entry | Finished | None:
         """What to ask for *run*; None if it stands under nothing, or what it ends with if nobody can tell."""
-        regulation = self._regulation(run.task)
-        if regulation is None or self._host is None or run.ending is not None:
+        regulation, name = self._regulation(run.task), run.task.name
+        if self._host is None or run.ending is not None:
             return None
-        envelope = run.envelope
+        envelope, standing = run.envelope, NOTHING
         try:
-            standing = regulation.standing(self._host.conf, run.args or envelope.args, envelope.kwargs)
+            if regulation is not None:
+                standing = regulation.standing(self._host.conf, run.args or envelope.args, envelope.kwargs)
         except DecodeError:
             return None  # the run will say so
         except TypeError as error:
             return self._executor.finished(run, Failed(capture(error), dead=True), ran=False)
-        return None if standing == Standing() else Entry(run.delivery, *standing)
+        if standing.limit is None and (run.delivery.queue, name) in self._adjusted:
+            standing = standing._replace(limit=Limit(name))
+        return None if standing == NOTHING else Entry(run.delivery, *standing)
 
     async def _enter(
         self, asking: Sequence[tuple[Run, Entry]], drop: Callable[[Delivery], None]

@@ -19,6 +19,7 @@ from umbel.worker.channel import Channel, ChannelClosed
 from umbel.worker.messages import (
     LOST_STATUS,
     STOPPED_STATUS,
+    Adjusted,
     Command,
     Counted,
     Exited,
@@ -66,6 +67,8 @@ class Child:
         self._processed: int | None = None
         self._plan = plan
         self._reporting = plan.events
+        self.adjusted: tuple[tuple[str, str], ...] = ()
+        """The (queue, task) that it knows to have another rate than in the code."""
         self._channel = channel
         self._process = -1
         self._killer: asyncio.TimerHandle | None = None
@@ -149,6 +152,12 @@ class Child:
         """Let other limits count for a task."""
         self._tell(limit)
 
+    def adjust(self, adjusted: tuple[tuple[str, str], ...]) -> None:
+        """Have it ask for the jobs of these (queue, task); nothing is said that it knows."""
+        if adjusted != self.adjusted:
+            self.adjusted = adjusted
+            self._tell(Adjusted(list(adjusted)))
+
     def report(self, *, on: bool) -> None:
         """Have it tell of its jobs in events from now on, or no longer; nothing is said that it knows."""
         if on != self._reporting:
@@ -208,9 +217,7 @@ class Child:
         if self._process >= 0:
             kernel.ask(self._process, signal.SIGUSR1)
 
-    async def listen(
-        self, on_ready: Callable[[], None], on_counted: Callable[[Counted], None] | None = None
-    ) -> None:
+    async def listen(self, on_ready: Callable[[], None], on_counted: Callable[[Counted], None] | None = None) -> None:
         """Hear it until it closes its channel; *on_counted* is told what it has counted."""
         try:
             while (message := await self._channel.receive()) is not None:

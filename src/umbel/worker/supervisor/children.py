@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -88,6 +88,7 @@ class Children:
         self._places = [Place() for _ in range(plan.sizing.processes)]
         self._group: asyncio.TaskGroup | None = None
         self._limits: dict[str, Limit] = {}
+        self._adjusted: tuple[tuple[str, str], ...] = ()
         self._stopping = False
         self._early_deaths: deque[float] = deque(maxlen=MAX_EARLY_DEATHS)
         self.counted: Callable[[Counted], None] | None = None
@@ -186,6 +187,12 @@ class Children:
         for child in self.living():
             child.limit(limit)
 
+    def adjust(self, adjusted: Iterable[tuple[str, str]]) -> None:
+        """Have all children, and those to come, ask for the jobs of these (queue, task): they have another rate now."""
+        self._adjusted = tuple(sorted(adjusted))
+        for child in self.living():
+            child.adjust(self._adjusted)
+
     def report(self, *, on: bool) -> bool:
         """Have jobs told of in events from now on, or no longer; answers whether that is a change."""
         if self._plan.events == on:
@@ -250,6 +257,7 @@ class Children:
                 continue
             place.child = child
             child.report(on=self._plan.events)  # what was ordered while it was born
+            child.adjust(self._adjusted)
             try:
                 await self._live(child, birth)
             finally:
@@ -279,6 +287,7 @@ class Children:
     async def _fork(self, child: Child, end: socket.socket, plan: Plan) -> Birth:
         if self._forkserver is None:
             raise ForkserverGone("the forkserver has ended")
+        child.adjusted = self._adjusted
         options = ChildOptions(
             session=child.session,
             worker=plan.worker,
@@ -290,6 +299,7 @@ class Children:
             time_limit=plan.limits[1],
             max_tasks=plan.max_tasks,
             counted=self.counted is not None,
+            adjusted=child.adjusted,
             events=plan.events,
             limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )

@@ -11,7 +11,7 @@ from typing import Final
 from umbel.contracts.mailbox import Letter, Mailbox
 from umbel.exceptions import DecodeError, UmbelError
 from umbel.model import chance
-from umbel.wire.letters import BOX, DOOM, Answer, Order, decode_order, encode, read_doomed
+from umbel.wire.letters import BOX, DOOM, RATES, Answer, Order, decode_order, encode, read_doomed
 from umbel.worker.supervisor.commands import Commands
 from umbel.worker.supervisor.duties import Duties, Refused
 from umbel.worker.supervisor.plan import Plan
@@ -84,6 +84,9 @@ class Control:
                 return
         except DecodeError as error:
             logger.warning("an order cannot be read: %s", error)
+            return
+        if order.verb == RATES:
+            self._duties.look()
             return
         if order.to and self._plan.worker not in order.to:
             return

@@ -21,6 +21,7 @@ from umbel.worker.supervisor.autoscaler import Autoscaler
 from umbel.worker.supervisor.bulletin import Bulletin
 from umbel.worker.supervisor.children import Children
 from umbel.worker.supervisor.plan import Plan
+from umbel.worker.supervisor.rates import Rates
 
 MAX_GROWTH: Final = 1_000
 """The most children that one order may add."""
@@ -38,6 +39,8 @@ class Duties:
 
     scaler: Autoscaler | None = None
     """What sees to the number of children, if anything does."""
+    rates: Rates | None = None
+    """What knows of rates that were set; None: the broker keeps no limits."""
     bulletin: Bulletin | None = None
     """What tells of this worker; None: the broker keeps no events."""
 
@@ -86,6 +89,11 @@ class Duties:
             return
         number = signal.Signals[doomed.signal] if doomed.signal in signal.Signals.__members__ else signal.SIGTERM
         watchdog.terminate(doomed.ids, number, at_once=number == signal.SIGKILL)
+
+    def look(self) -> None:
+        """Read which tasks have another rate; until that is done, jobs may begin as before."""
+        if self.rates is not None:
+            self.rates.look()
 
     # --- telling
 

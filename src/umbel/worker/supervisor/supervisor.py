@@ -18,6 +18,7 @@ from umbel.brokers import connect
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand, powers_of
 from umbel.contracts.examiner import Examiner
+from umbel.contracts.limits import LimitHolder
 from umbel.contracts.mailbox import MailboxHolder
 from umbel.engines.address import masked
 from umbel.exceptions import BackendError, BrokerError, ImproperlyConfigured, UmbelError
@@ -38,6 +39,7 @@ from umbel.worker.supervisor.notify import Notify
 from umbel.worker.supervisor.operations import Operations
 from umbel.worker.supervisor.outage import Outage
 from umbel.worker.supervisor.plan import DEFAULT_NAME, Plan, make_plan, node_name
+from umbel.worker.supervisor.rates import Rates
 from umbel.worker.supervisor.reclaimer import Reclaimer
 from umbel.worker.supervisor.scheduling import make_scheduler
 from umbel.worker.supervisor.sessions import Sessions
@@ -78,6 +80,7 @@ class Supervisor:
         self._operations: Operations | None = None
         self._herald: Herald | None = None
         self._bulletin: Bulletin | None = None
+        self._rates: Rates | None = None
         self._notify = Notify(os.environ)
 
     async def run(self) -> int:
@@ -127,7 +130,7 @@ class Supervisor:
                 group.create_task(self._announce(plan, children))
                 group.create_task(self._keep_forkserver(forkserver, children, signals.reload))
                 group.create_task(self._operations.run(self._broker, outage, signals))
-                await self._hear_orders(group, children, signals)
+                await self._hear_orders(group, children, signals, outage)
                 group.create_task(children.watchdog.run())
                 group.create_task(children.run())
         except ExceptionGroup as errors:
@@ -143,13 +146,25 @@ class Supervisor:
         if self._scheduler is not None and self._operations is not None and self._operations.meter is not None:
             self._operations.meter.follow(self._scheduler)
 
-    async def _hear_orders(self, group: asyncio.TaskGroup, children: Children, signals: Signals) -> None:
+    async def _know_rates(self, group: asyncio.TaskGroup, children: Children, outage: Outage) -> None:
+        """Read which rates were set, before a job starts here that one is for; if the broker keeps limits."""
+        broker: object = self._broker
+        if isinstance(broker, LimitHolder) and Power.LIMITS in powers_of(broker):
+            self._rates = Rates(broker.limit_store, children, outage)
+            group.create_task(self._rates.run())
+            await self._rates.known.wait()
+
+    async def _hear_orders(
+        self, group: asyncio.TaskGroup, children: Children, signals: Signals, outage: Outage
+    ) -> None:
         """Hear them from now on, before a job starts here that could be revoked; if the broker carries any."""
+        await self._know_rates(group, children, outage)
         broker: object = self._broker
         if isinstance(broker, MailboxHolder) and Power.MAILBOX in powers_of(broker):
             duties = Duties(children, children.plan, self._order.options, signals.warm.set)
             duties.scaler = None if self._operations is None else self._operations.scaler
             duties.bulletin = self._bulletin
+            duties.rates = self._rates
             control = Control(broker.mailbox, children.plan, duties, Commands(children))
             group.create_task(control.run())
             await control.begun.wait()

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.child.stage import Stage, until
+from tests.unit.worker.child.stage import QUEUE, Stage, until
 from umbel import Task, chain
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.limits import MemoryLimits
 from umbel.contracts.limits import Entry
 from umbel.exceptions import BrokerUnavailable, DuplicateJob
 from umbel.model import chance
-from umbel.model.limit import Limit
+from umbel.model.limit import Limit, Pace
 from umbel.wire import record
 
 
@@ -83,6 +83,27 @@ async def test_a_child_that_does_not_ask_lets_all_of_them_in(stage: Stage) -> No
     async with stage.child(threads=2):
         await until(lambda: room.inside == 2, "both are inside")
         room.open.set()
+
+
+async def test_a_rate_that_is_set_counts_for_a_task_without_limits_as_long_as_it_is_set(stage: Stage) -> None:
+    free = stage.task(_nothing)
+    async with stage.child() as child:
+        await stage.ended(*bare(stage, free, (), ()))
+        stage.broker.limit_store.adjust(QUEUE, free.name, Pace(interval=3600.0))
+        child.consumer.doorkeeper.adjust(await stage.broker.limit_store.adjusted([QUEUE]))
+        first, *others = bare(stage, free, (), (), ())
+        await stage.ended(first)
+        await until(lambda: stage.space.queue(QUEUE).limits.held.keys() == {*others}, "the others are held")
+        stage.broker.limit_store.adjust(QUEUE, free.name, None)
+        child.consumer.doorkeeper.adjust([])
+        await stage.ended(*others, *bare(stage, free, (), ()))
+
+
+async def test_a_child_that_was_not_told_of_a_rate_asks_for_nobody(stage: Stage) -> None:
+    free = stage.task(_nothing)
+    stage.broker.limit_store.adjust(QUEUE, free.name, Pace(interval=3600.0))
+    async with stage.child():
+        await stage.ended(*bare(stage, free, (), (), ()))
 
 
 async def test_the_last_word_is_the_workers_also_for_a_job_that_was_admitted(stage: Stage) -> None:

@@ -70,6 +70,10 @@ on conflict (queue, task) do update set concurrency = excluded.concurrency, ever
 -- $1 queue, $2 task
 delete from umbel.adjustment where queue = $1::text and task = $2::text
 
+-- name: adjusted
+-- $1 queues; answers queue and task of all that are adjusted there
+select queue, task from umbel.adjustment where queue = any($1::text[])
+
 -- name: hasten
 -- $1 queue, $2 task, $3 now or null; all its limits that hold some are looked after as soon as may be
 update umbel.counter set next = coalesce($3::timestamptz, now())

@@ -171,6 +171,10 @@ insert or replace into limit_adjusted(queue, task, concurrency, interval, burst)
 -- ?1 queue, ?2 task
 delete from limit_adjusted where queue = ?1 and task = ?2
 
+-- name: adjusted
+-- answers queue and task of all that are adjusted
+select queue, task from limit_adjusted
+
 -- name: standings
 -- ?1 queue, ?2 limit, after ?3 task and ?4 name; answers, by task and name, task, name, whether it is a limit or only an
 -- adjustment, the paces as `gate` does, held, out, in, turns
