@@ -108,8 +108,18 @@ class Signal:
                 self._keep((*self.receivers, _Connection(key, sender, find, retry)))
         return receiver
 
-    def disconnect(self, receiver: Receiver | None = None, sender: object = None, dispatch_uid: object = None) -> bool:
-        """Call it no more: *receiver*, or the one connected with *dispatch_uid*; answers whether it was connected."""
+    def disconnect(
+        self,
+        receiver: Receiver | None = None,
+        sender: object = None,
+        weak: bool | None = None,
+        dispatch_uid: object = None,
+    ) -> bool:
+        """Call it no more: *receiver*, or the one connected with *dispatch_uid*; answers whether it was connected.
+
+        It makes no difference whether it was *weak*: Celery's argument, in its place.
+        """
+        del weak
         key = (_identity(receiver) if dispatch_uid is None else dispatch_uid, _sender_key(sender))
         with _lock:
             staying = tuple(one for one in self.receivers if one.key != key)
@@ -127,6 +137,10 @@ class Signal:
         Those that are coroutines are run to their end: inside a `def` task of a worker in the child's loop, else in a
         loop of their own.
         """
+        return self.deliver(sender, named)
+
+    def send_robust(self, sender: object, **named: Any) -> Responses:
+        """`send` by the name that it has in Django, and in Celery too."""
         return self.deliver(sender, named)
 
     async def asend(self, sender: object, **named: Any) -> Responses:

@@ -42,6 +42,7 @@ def before() -> Iterator[list[dict[str, Any]]]:
     before_task_publish.connect(receiver)
     yield told
     before_task_publish.disconnect(receiver)
+    assert all(each.keys() == {"signal", "sender", *before_task_publish.providing_args} for each in told)
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def after() -> Iterator[list[dict[str, Any]]]:
     after_task_publish.connect(receiver)
     yield told
     after_task_publish.disconnect(receiver)
+    assert all(each.keys() == {"signal", "sender", *after_task_publish.providing_args} for each in told)
 
 
 def test_headers_that_a_receiver_adds_reach_the_job(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import threading
 from contextvars import ContextVar, copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -223,6 +225,67 @@ def test_it_is_known_whether_anybody_listens_around_runs() -> None:
     assert ({*before[0], name}, {*before[1], name}) == (signals.AROUND_RUNS, signals.UNSTARTED)
     signals.task_failure.disconnect(receiver)
     assert before == (signals.AROUND_RUNS, signals.UNSTARTED)
+
+
+TABLE = {
+    "before_task_publish": "body exchange routing_key headers properties declare retry_policy",
+    "after_task_publish": "body headers exchange routing_key",
+    "task_received": "request",
+    "task_prerun": "task_id task args kwargs",
+    "task_postrun": "task_id task args kwargs retval state",
+    "task_success": "result runtime",
+    "task_failure": "task_id exception args kwargs traceback einfo",
+    "task_retry": "request reason einfo",
+    "task_revoked": "request terminated signum expired",
+    "task_rejected": "message exc",
+    "task_unknown": "message exc name id",
+    "task_internal_error": "task_id args kwargs request exception traceback einfo",
+    "celeryd_init": "instance conf options",
+    "celeryd_after_setup": "instance conf",
+    "import_modules": "",
+    "worker_init": "",
+    "worker_ready": "",
+    "worker_shutting_down": "sig how exitcode",
+    "worker_shutdown": "",
+    "heartbeat_sent": "",
+    "worker_before_create_process": "",
+    "worker_process_init": "",
+    "worker_process_shutdown": "pid exitcode",
+    "setup_logging": "loglevel logfile format colorize",
+    "after_setup_logger": "logger loglevel logfile format colorize",
+    "after_setup_task_logger": "logger loglevel logfile format colorize",
+    "beat_init": "",
+    "beat_embedded_init": "",
+}
+"""Celery's signals, and what each tells."""
+
+
+def test_each_signal_has_the_name_and_the_arguments_of_celerys() -> None:
+    made = {name: signal for name, signal in vars(signals).items() if isinstance(signal, Signal)}
+    assert {name: signal.name for name, signal in made.items()} == {name: name for name in TABLE}
+    assert {name: signal.providing_args for name, signal in made.items()} == {
+        name: frozenset(args.split()) for name, args in TABLE.items()
+    }
+
+
+def test_each_signal_is_documented_with_its_arguments() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]*)\|", page, re.MULTILINE)
+    told = {name: set(re.findall(r"`([^`]*)`", row)) for names, row in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told.keys() == TABLE.keys()
+    for name, args in TABLE.items():
+        if not name.startswith("after_setup"):  # "and the same"
+            assert set(" ".join(told[name]).split()) == set(args.split()), name
+
+
+def test_it_is_connected_called_and_left_with_celerys_arguments(signal: Signal) -> None:
+    def receiver(**_: Any) -> str:
+        return "heard"
+
+    signal.connect(receiver, None, True, "uid", False)
+    assert signal.send_robust(None) == signal.send(sender=None) == [(receiver, "heard")]
+    assert not signal.disconnect(receiver, None, True)
+    assert signal.disconnect(receiver, None, None, "uid")
 
 
 def test_signals_of_things_that_umbel_has_not_are_refused() -> None:

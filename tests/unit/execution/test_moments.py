@@ -52,6 +52,9 @@ def told() -> Iterator[Told]:
     yield told
     for signal, receiver in connected:
         signal.disconnect(receiver)
+    for name, named in told:
+        if name in NAMES:  # those that Celery names, no more and no fewer
+            assert named.keys() == {"signal", "sender", *getattr(signals, name).providing_args}, name
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_a_worker_is_told_of_in_order_and_its_settings_may_change(app: Umbel, co
 
     def receiver(signal: signals.Signal, sender: Any, **named: Any) -> None:
         told.append((signal.name, sender))
+        assert named.keys() == signal.providing_args
         if signal is signals.celeryd_init:
             assert named["options"]["loglevel"] == "INFO"
             named["conf"].worker_max_crashes = 7
