@@ -82,7 +82,10 @@ class ClaimStore(Protocol):
         ...
 
     async def claim(self, session: str, number: int, queue: str, pointers: Sequence[Pointer]) -> list[Answer] | None:
-        """Lease the jobs of *pointers* to *session*. Raises `SessionDead`; None: a later number was there first."""
+        """Lease the jobs of *pointers* to *session*. Raises `SessionDead`; None: a later number was there first.
+
+        It is not repeated by itself: raises `BrokerUnavailable` where it may have been carried out, `reconcile` then.
+        """
         ...
 
     async def settle(self, session: str, verdicts: Sequence[Verdict]) -> list[bool]:

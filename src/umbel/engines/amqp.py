@@ -26,10 +26,6 @@ WINDOW: Final = 256
 """How many messages may be unconfirmed at a time."""
 
 
-HEARTBEAT_SECONDS: Final = 3.0
-"""RabbitMQ takes back what it has sent to a peer that it has not heard for two to three times this."""
-
-
 class Unroutable(BrokerError):
     """No queue took some of the messages; *letters* are they. The others were accepted."""
 
@@ -118,13 +114,14 @@ class Engine:
     """One virtual host of RabbitMQ. Threads and forked children share it; each loop gets a connection of its own.
 
     Publishing goes on until *deadline* seconds have passed, then `BrokerUnavailable` is raised; what was published
-    before without an answer may have arrived. No peer is believed in for more than *lease* seconds.
+    before without an answer may have arrived. Both sides give a sign of life in each half of *heartbeat* seconds;
+    RabbitMQ takes back what it has sent to a peer that it has not heard for two to three times as long.
     """
 
-    def __init__(self, address: Address, deadline: float, lease: float) -> None:
+    def __init__(self, address: Address, deadline: float, heartbeat: float) -> None:
         self.address = address
         self._deadline = deadline
-        self._heartbeat = min(lease, HEARTBEAT_SECONDS)
+        self._heartbeat = heartbeat
         self._name = str(address)
         self._lanes = Lanes(_Lane, self._reborn)
         self._thread: _Thread | None = None

@@ -8,6 +8,8 @@ from typing import Final
 from umbel.exceptions import BrokerUnavailable
 from umbel.model import chance
 
+ONE_TRY: Final = 0.6
+"""The share of a deadline after which a line that gives no answer is given up: there shall be time for another line."""
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 

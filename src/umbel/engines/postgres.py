@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from umbel.engines.patience import Patience
+from umbel.engines.patience import ONE_TRY, Patience
 from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_command import Command, Rows
 from umbel.engines.postgres_connection import AsyncLine, Line, aconnect, agreet, connect, greet
@@ -76,15 +76,16 @@ class Engine:
             while True:
                 line: AsyncLine | None = None
                 try:
-                    async with asyncio.timeout(max(patience.left, 1.0)):
+                    async with asyncio.timeout(_limit(patience, reused=bool(lane.idle))):
                         line = lane.idle.pop() if lane.idle else await self._opened(patience)
                         rows = await line.run(command)
                 except psycopg.Error as error:
                     self._aforget(lane, line, error)
                     await asyncio.sleep(self._pause(patience, command, error, sent=line is not None))
-                except TimeoutError as error:
+                except TimeoutError:
                     self._aforget(lane, line, None)
-                    raise patience.over(ConnectionError("no answer in time")) from error
+                    silent = psycopg.OperationalError("no answer in time")
+                    await asyncio.sleep(self._pause(patience, command, silent, sent=line is not None))
                 except BaseException:
                     if line is not None:
                         line.pgconn.finish()
@@ -124,9 +125,13 @@ class Engine:
         if self._pid != os.getpid():
             self._reborn()
         try:
-            return self._idle.pop()
+            line = self._idle.pop()
         except IndexError:
-            line = connect(self.address.conninfo, min(self.address.connect_timeout, patience.left), self._deadline)
+            seconds = min(self.address.connect_timeout, patience.left)
+            line = connect(self.address.conninfo, seconds, _limit(patience, reused=False))
+        else:
+            line.limit = _limit(patience, reused=True)
+            return line
         try:
             self.pooled = greet(line, trusted=self._trusted).pooled
         except BaseException:
@@ -185,3 +190,8 @@ class Engine:
         self._inherited += lines  # never collected: their end would be told to the server
         for line in lines:
             os.close(line.pgconn.socket)
+
+
+def _limit(patience: Patience, *, reused: bool) -> float:
+    """How many seconds one try may take. A line that lay idle may be dead: there shall be time for another one then."""
+    return max(patience.left * ONE_TRY if reused else patience.left, 1.0)

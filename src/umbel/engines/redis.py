@@ -25,7 +25,7 @@ from umbel.engines.redis_trying import is_unknown_script, paused, plain, raise_u
 
 _FIRST_WITH_FLAGS: Final = 7
 _RELOADS: Final = 3
-_WAIT_GRACE_SECONDS: Final = 5.0
+_WAIT_GRACE_SECONDS: Final = 2.0
 _UNSCRIPTED: Final = Command(())
 
 _logger = logging.getLogger("umbel.broker")
@@ -48,6 +48,13 @@ class _Lane:
             if stream.lost is None:
                 return stream
         return None
+
+    def forget(self, *streams: Stream | None) -> None:
+        """Close *streams* and their idle neighbours: what broke one has mostly broken all."""
+        for stream in (*streams, *self.idle):
+            if stream is not None:
+                stream.close()
+        self.idle.clear()
 
 
 class Engine:
@@ -171,6 +178,9 @@ class Engine:
         try:
             (reply,) = replies = await stream.exchange([packed], 1, seconds + _WAIT_GRACE_SECONDS)
             raise_unready(replies)
+        except OSError:
+            lane.forget(stream, lane.stream)
+            raise
         except BaseException:
             stream.close()
             raise
@@ -255,7 +265,7 @@ class Engine:
             replies = await stream.exchange(self._packed(commands), len(commands), self._limit(patience))
             raise_unready(replies)
         except OSError:
-            stream.close()
+            self._lanes.here().forget(stream)
             raise
         return replies
 

@@ -48,11 +48,13 @@ class RabbitMQBroker:
 
     powers: frozenset[Power] = RABBITMQ
     desk_type: type[Desk] = Desk
+    heartbeat_seconds: float = 2.0
+    """Of a connection. Short: a lost one is harmless, as the lease is in the store, and what a dead peer has waits."""
 
     def __init__(self, url: str, settings: Settings, claims: ClaimStore) -> None:
         address = parse(url, timeout=settings.broker_connection_timeout)
-        # A lost connection is harmless, the lease is in the store; that of a dead peer must not live long.
-        self._engine = Engine(address, settings.broker_send_deadline, settings.worker_lease)
+        heartbeat = min(self.heartbeat_seconds, settings.worker_lease)
+        self._engine = Engine(address, settings.broker_send_deadline, heartbeat)
         self._claims = claims
         if isinstance(claims, NoteKeeper):
             self.note_store: NoteStore = claims
@@ -132,8 +134,10 @@ class RabbitMQBroker:
     async def reconcile(self, session: str, queues: Sequence[str], held: Sequence[Delivery]) -> int:
         """Return to ready what *session* has beyond *held*."""
         desk = self._ready()
-        returned = await self._claims.reconcile(session, desk.number(session), queues, held)
-        desk.give_up(returned)
+        number = desk.number(session)
+        returned = await self._claims.reconcile(session, number, queues, held)
+        # Of a reconcile that was repeated the last answer may not name all.
+        desk.give_up([*returned, *desk.beyond(session, number, held)])
         return len(returned)
 
     async def mark(self, session: str, delivery: Delivery) -> bool:

@@ -26,6 +26,8 @@ from umbel.model.job import Delivery
 
 PATIENT_SECONDS: Final = 4.0
 """A lease with less left than this is looked at each second."""
+LONGEST_SECONDS: Final = 5.0
+"""Until the next look at a claim of a lease with more left: its holder may let go of it, and its message be lost."""
 AGAIN_SECONDS: Final = 1.0
 """Between two tries to publish what is settled."""
 _HELD: Final = Answer("held")
@@ -98,6 +100,16 @@ class Desk:
         """The store knows *held* no longer as ours: its message asks anew, like any other."""
         self._held.pop(held.delivery.id, None)
         self.intake.put_back([held.arrival])
+
+    def beyond(self, session: str, number: int, known: Sequence[Delivery]) -> list[str]:
+        """The ids of what *session* has received here before *number* and not settled, beyond what is *known*."""
+        tags = {(delivery.id, delivery.number) for delivery in known}
+        return [
+            job_id
+            for job_id, held in self._held.items()
+            if held.session == session and held.delivery.number < number and not held.settled
+            if (job_id, held.delivery.number) not in tags
+        ]
 
     def give_up(self, ids: Sequence[str]) -> None:
         """Have the messages of *ids* taken again."""
@@ -274,8 +286,8 @@ class Desk:
         self.intake.acknowledge([arrival])
 
     async def _put_off(self, arrival: Arrival, tag: Tag, answer: Answer) -> None:
-        """Somebody else has the job: look again when the lease may have lapsed."""
-        seconds = 1.0 if answer.seconds < PATIENT_SECONDS or not tag.put_off else float(math.ceil(answer.seconds))
+        """Somebody else has the job: look again."""
+        seconds = until_next_look(tag.put_off, answer.seconds)
         message = arrival.message
         post = Post(
             tag.id, arrival.queue, posts.level_of(message), generation=tag.generation, delay=seconds,
@@ -291,3 +303,8 @@ class Desk:
         await self._mail.deliver([copied(posts.letter(post, arrival.message.body)) for post in left], left)
         task = next((post.task for post in left if post.place == "parked"), "")
         await self._claims.published(arrival.queue, tag.id, parcel, posts.short(task))
+
+
+def until_next_look(times: int, left: float) -> float:
+    """In how many seconds to look again at a claim whose lease has *left* seconds, after so many *times* before."""
+    return 1.0 if left < PATIENT_SECONDS or not times else min(LONGEST_SECONDS, float(math.ceil(left)))

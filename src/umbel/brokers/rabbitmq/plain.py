@@ -140,6 +140,7 @@ class PlainBroker(RabbitMQBroker):
 
     powers = RABBITMQ_ALONE
     desk_type = PlainDesk
+    heartbeat_seconds = 3.0  # what is taken back from a process that lives runs twice
 
     def __init__(self, url: str, settings: Settings) -> None:
         super().__init__(url, settings, NoClaims())

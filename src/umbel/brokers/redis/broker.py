@@ -23,6 +23,7 @@ from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, QueueCounts, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
+from umbel.engines.patience import ONE_TRY
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_boxes import RedisBoxes
 from umbel.engines.redis_layout import EVENTS, events
@@ -48,7 +49,8 @@ class RedisBroker:
     powers: Final = REDIS
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
-        address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
+        one_try = ONE_TRY * settings.broker_send_deadline
+        address = parse(url, timeout=one_try, connect_timeout=settings.broker_connection_timeout)
         self._calls = Calls(events(address.db), clock, clustered=bool(address.nodes))
         self._acknowledged = Acknowledged(self._calls)
         self._engine = opened(address, settings.broker_send_deadline, self._acknowledged.commands)

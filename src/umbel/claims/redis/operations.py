@@ -41,12 +41,12 @@ class Calls:
         self._clock = clock
         self._scripts: dict[str, Script] = {}
 
-    def make(self, name: str, queue: str, *words: Word) -> Command:
-        """The call of script *name* on *queue* with *words* as its own arguments."""
+    def make(self, name: str, queue: str, *words: Word, once: bool = False) -> Command:
+        """The call of script *name* on *queue* with *words* as its own arguments; see `Command` for *once*."""
         place = self.place(queue)
         now: Word = b"" if self._clock is None else int(self._clock() * 1000)
         script = self._script(name)
-        return Command((b"EVALSHA", script.sha, 1, place + b"holders", place, now, *words), script)
+        return Command((b"EVALSHA", script.sha, 1, place + b"holders", place, now, *words), script, once)
 
     def register(self, queues: Sequence[str]) -> Command:
         """The call that makes *queues* known by name."""
@@ -91,7 +91,8 @@ def claim(
     words: list[Word] = [session, number, calls.records(queue)]
     for pointer in pointers:
         words += (pointer.id, pointer.generation, int(pointer.copy))
-    (reply,) = yield [calls.make("claim", queue, *words)]
+    # Sent again it would be refused as too late, and what the first one leased would be held by nobody who knows.
+    (reply,) = yield [calls.make("claim", queue, *words, once=True)]
     if reply[0] == b"dead":
         raise SessionDead(session)
     if reply[0] == b"paused":

@@ -16,6 +16,7 @@ from umbel.contracts.mailbox import MAX_HEARD, Letter
 from umbel.contracts.powers import Location, SessionInfo
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
+from umbel.engines.patience import ONE_TRY
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_boxes import RedisBoxes
 from umbel.engines.redis_layout import CARRIED_EVENTS, events
@@ -37,7 +38,8 @@ class RedisClaims:
     """
 
     def __init__(self, url: str, settings: Settings, clock: Callable[[], float] | None = None) -> None:
-        address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
+        one_try = ONE_TRY * settings.broker_send_deadline
+        address = parse(url, timeout=one_try, connect_timeout=settings.broker_connection_timeout)
         self._engine = opened(address, settings.broker_send_deadline)
         self._calls = Calls(events(address.db), clock)
         self._carried = CarriedCalls(clock)

@@ -19,6 +19,7 @@ from umbel.engines import sql_claims as tables
 from umbel.engines import sql_health
 from umbel.engines.sql import Connection, SqlEngine
 from umbel.engines.threads import Threads
+from umbel.exceptions import BrokerUnavailable
 from umbel.model.finding import Finding
 from umbel.model.job import Delivery
 
@@ -55,7 +56,17 @@ class SqlClaims:
 
     async def claim(self, session: str, number: int, queue: str, pointers: Sequence[Pointer]) -> list[Answer] | None:
         """Lease the jobs of *pointers*."""
-        return await self._run(lambda line: verbs.claim(line, self._now(line), session, number, queue, pointers))
+        tried = False
+
+        def step(connection: Connection) -> list[Answer] | None:
+            nonlocal tried
+            if tried:  # what may have been leased already is to be told to nobody but a reconcile
+                raise BrokerUnavailable(f"{self._engine.name} gave no answer to a claim")
+            answers = verbs.claim(connection, self._now(connection), session, number, queue, pointers)
+            tried = True
+            return answers
+
+        return await self._run(step)
 
     async def settle(self, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
         """Carry out *verdicts*."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 from umbel.contracts.powers import Record
 from umbel.engines import redis_health
 from umbel.engines.operation import adrive, drive
+from umbel.engines.patience import ONE_TRY
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_layout import events
 from umbel.engines.redis_opening import opened
@@ -27,7 +28,8 @@ class RedisResultStore:
     """`ResultStore` on one database of a Redis server; also reads what a broker on that database wrote."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        address = parse(url, timeout=settings.broker_send_deadline, connect_timeout=settings.broker_connection_timeout)
+        one_try = ONE_TRY * settings.broker_send_deadline
+        address = parse(url, timeout=one_try, connect_timeout=settings.broker_connection_timeout)
         self._engine = opened(address, settings.broker_send_deadline)
         self._channel = events(address.db)
         self._scripts = Scripts()
