@@ -16,6 +16,7 @@ from umbel.brokers import connect as broker_at
 from umbel.contracts.broker import Beat, Broker, Ended, SessionDead, Settlement
 from umbel.contracts.powers import Record, ResultStore
 from umbel.exceptions import BackendError, BrokerUnavailable, UnknownResult
+from umbel.execution.limits import Limits
 from umbel.model.ids import new_id, new_session
 from umbel.model.job import Delivery
 from umbel.settings import Settings
@@ -52,12 +53,9 @@ class TrustingGate:
         """Always."""
         return True
 
-    def take(self, job_id: str, task: str) -> int:
+    def take(self, job_id: str, task: str, limits: Limits | None = None, *, isolated: bool = False) -> int:
         """Note nothing."""
         return 0
-
-    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Note nothing."""
 
     def give(self, slot: int) -> None:
         """Note nothing."""

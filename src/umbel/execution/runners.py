@@ -42,12 +42,9 @@ class Gate(Protocol):
         """Tell whether the lease is still trusted, so that a job may start."""
         ...
 
-    def take(self, job_id: str, task: str) -> int:
-        """Note that the job starts now; answers its slot. Returns before user code is called."""
+    def take(self, job_id: str, task: str, limits: Limits | None = None, *, isolated: bool = False) -> int:
+        """Note that the job starts now, and when it is to end; answers its slot. Returns before user code is called."""
         ...
-
-    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Note, before user code is called, in how many seconds the job in *slot* is to end; see `Board.limit`."""
 
     def give(self, slot: int) -> None:
         """Note that the job in *slot* has its outcome."""
@@ -141,14 +138,12 @@ class ThreadRunner:
             return Released()
         if self._executor.withdrawn and job in self._executor.withdrawn:
             return Revoked("revoked")
-        slot = self._gate.take(job, run.task.name)
+        limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
+        if run.task.runner == "process":
+            return self._apart(run, limits)
+        slot = self._gate.take(job, run.task.name, limits)
         try:
-            limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
-            if run.task.runner == "process":
-                return self._isolated(run, slot, limits)
             window.begin(job, limits)
-            if limits is not None:
-                self._gate.limit(slot, *limits)
             outcome = self._executor.run(run, window)
         except (SoftTimeLimitExceeded, Terminated) as error:  # the second one, while the first one was dealt with
             outcome = struck(meant(window, error))
@@ -158,11 +153,18 @@ class ThreadRunner:
             self._gate.give(slot)
         return outcome
 
-    def _isolated(self, run: Run, slot: int, limits: Limits | None) -> Outcome:
-        if self.isolator is not None:
-            self._gate.limit(slot, *(limits or Limits()), isolated=True)
-            return self.isolator.run(run, limits)
-        return to_end(self._executor.arun(run)) if run.task.is_async else self._executor.run(run)
+    def _apart(self, run: Run, limits: Limits | None) -> Outcome:
+        """The outcome of a run that has a process of its own, where there may be one."""
+        job, name, isolator = run.delivery.id, run.task.name, self.isolator
+        slot = self._gate.take(job, name) if isolator is None else self._gate.take(job, name, limits, isolated=True)
+        try:
+            if isolator is not None:
+                return isolator.run(run, limits)
+            return to_end(self._executor.arun(run)) if run.task.is_async else self._executor.run(run)
+        finally:
+            if _forks.count != self._forks:
+                os._exit(0)  # as above
+            self._gate.give(slot)
 
     def _deliver(self) -> None:
         # Cleared first: a run that finishes while we look schedules us again.
@@ -211,12 +213,11 @@ class LoopRunner:
         if self._executor.withdrawn and window.job in self._executor.withdrawn:
             outcome = Revoked("revoked")
         elif self._gate.trusted():
-            slot = self._gate.take(window.job, run.task.name)
+            limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
+            slot = self._gate.take(window.job, run.task.name, limits)
             try:
-                limits = self._executor.terms.of(run.envelope, run.task) if run.ending is None else None
                 if limits is not None:
                     window.soft, window.hard = limits
-                    self._gate.limit(slot, *limits)
                 outcome = await self._executor.arun(run, window)
             finally:
                 if _forks.count != self._forks:

@@ -19,6 +19,7 @@ from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.limits import LimitHolder
 from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
+from umbel.execution.limits import Limits
 from umbel.model import presence
 from umbel.model.ids import new_session
 from umbel.model.presence import Presence, RunningJob
@@ -51,16 +52,17 @@ class OpenGate:
         """Always."""
         return True
 
-    def take(self, job_id: str, task: str) -> int:
-        """Note that the job starts now, for those who tell of it."""
+    def take(self, job_id: str, task: str, limits: Limits | None = None, *, isolated: bool = False) -> int:
+        """Note that the job starts now, for those who tell of it, and have it told when its time is over."""
+        del isolated
         slot = next(self._slots)
         self._started[slot] = RunningJob(job_id, task, time.time())
+        if limits is not None:
+            self._limit(slot, limits)
         return slot
 
-    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Have it told when its time is over."""
-        del isolated
-        moments: list[tuple[Why, float | None]] = [("soft", soft), ("timeout", hard)]
+    def _limit(self, slot: int, limits: Limits) -> None:
+        moments: list[tuple[Why, float | None]] = [("soft", limits.soft), ("timeout", limits.hard)]
         for why, seconds in moments:
             if seconds is not None and self._loop is not None:
                 strike = partial(self._strike, slot, why)

@@ -24,12 +24,11 @@ _HEAD_BYTES: Final = 5 * _WORD_BYTES
 # A slot: flag (1: started, 2: limited, too, 3: in a process of its own), nothing, length of the text, nothing, unix
 # time of the start, the moments of the soft and the hard limit, then "id NUL task".
 _HEAD: Final = struct.Struct("=2xH4xddd")
-_LIMITS: Final = struct.Struct("=dd")
-_LIMITS_AT: Final = 16
+_MAX_TEXT_BYTES: Final = SLOT_BYTES - _HEAD.size
+_SLOT: Final = struct.Struct(f"{_HEAD.format}{_MAX_TEXT_BYTES}s")
 _STARTED: Final = 1
 _LIMITED: Final = 2
 _ISOLATED: Final = 3
-_MAX_TEXT_BYTES: Final = SLOT_BYTES - _HEAD.size
 NEVER: Final = float("inf")
 FULL: Final = float("inf")
 """What `Board.heard` says while the child has no room for a job, and therefore asks for none."""
@@ -124,25 +123,28 @@ class Board:
         """Tell whether a job may be started now."""
         return clock_gettime(_CLOCK) < self._words[0]
 
-    def take(self, job_id: str, task: str) -> int:
-        """Note that *job_id* starts; answers the slot to give back. Raises IndexError when no slot is free."""
+    def take(
+        self, job_id: str, task: str, limits: tuple[float | None, float | None] | None = None, *, isolated: bool = False
+    ) -> int:
+        """Note that *job_id* starts; answers the slot to give back. Raises IndexError when no slot is free.
+
+        It is to end within its *limits*, the soft and the hard one in seconds, None for none; see `Limited`.
+        """
         slot = self._free.pop()
-        text = b"%b\0%b" % (job_id.encode(), task.encode())
+        text = f"{job_id}\0{task}".encode()
         if len(text) > _MAX_TEXT_BYTES:
             text = text[:_MAX_TEXT_BYTES]  # an id has at most 255 bytes: only the name of the task is cut
+        if limits is None:
+            flag, soon, late = _STARTED, NEVER, NEVER
+        else:
+            flag, now = _LIMITED, clock_gettime(_CLOCK)
+            soft, hard = limits
+            soon, late = NEVER if soft is None else now + soft, NEVER if hard is None else now + hard
         page = self._page
-        page[slot + _HEAD.size : slot + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(page, slot, len(text), unix_time(), NEVER, NEVER)
+        _SLOT.pack_into(page, slot, len(text), unix_time(), soon, late, text)
         # Last, and one byte: a child killed before this line had not called user code, one killed after it had.
-        page[slot] = _STARTED
+        page[slot] = _ISOLATED if isolated else flag
         return slot
-
-    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Note that the job in *slot* is to end in *soft* and at the latest in *hard* seconds; None: no such limit."""
-        now = clock_gettime(_CLOCK)
-        soon, late = NEVER if soft is None else now + soft, NEVER if hard is None else now + hard
-        _LIMITS.pack_into(self._page, slot + _LIMITS_AT, soon, late)
-        self._page[slot] = _ISOLATED if isolated else _LIMITED
 
     def give(self, slot: int) -> None:
         """Note that the outcome of the job in *slot* exists, and free the slot."""
@@ -180,7 +182,7 @@ class Board:
 
 
 def _limited(page: bytes) -> Limited:
-    soft, hard = _LIMITS.unpack_from(page, _LIMITS_AT)
+    _, _, soft, hard = _HEAD.unpack_from(page)
     return Limited(*_text(page), soft, hard, page[0] == _ISOLATED)
 
 

@@ -112,9 +112,8 @@ def test_the_other_process_sees_which_jobs_have_limits_and_when_they_pass(board:
     board.take("free", "t")
     assert twin.limited() == []
     before = boot_seconds()
-    slot = board.take("job", "tasks.add")
-    board.limit(slot, 10.0, None)
-    board.limit(board.take("apart", "t"), None, 20.0, isolated=True)
+    slot = board.take("job", "tasks.add", (10.0, None))
+    board.take("apart", "t", (None, 20.0), isolated=True)
     first, second = twin.limited()
     assert (first.id, first.task, first.hard, first.isolated) == ("job", "tasks.add", NEVER, False)
     assert before + 10.0 <= first.soft <= boot_seconds() + 10.0
@@ -124,9 +123,14 @@ def test_the_other_process_sees_which_jobs_have_limits_and_when_they_pass(board:
     assert [job.id for job in twin.limited()] == ["apart"]
 
 
+def test_a_job_with_a_process_of_its_own_is_told_apart_without_limits_too(board: Board, twin: Board) -> None:
+    board.take("apart", "t", isolated=True)
+    (job,) = twin.limited()
+    assert (job.id, job.soft, job.hard, job.isolated) == ("apart", NEVER, NEVER, True)
+
+
 def test_the_limits_of_a_job_are_not_those_of_the_one_before_it(board: Board) -> None:
-    slot = board.take("job", "t")
-    board.limit(slot, 1.0, 2.0)
+    slot = board.take("job", "t", (1.0, 2.0))
     board.give(slot)
     assert board.take("next", "t") == slot
     assert board.limited() == []

@@ -66,7 +66,7 @@ def watchdog(child: Recorded) -> Watchdog:
 
 def limited(child: Recorded, soft: float | None, hard: float | None, *, isolated: bool = False) -> float:
     """Let a job begin under these limits; answers when, about."""
-    child.board.limit(child.board.take("job", "t"), soft, hard, isolated=isolated)
+    child.board.take("job", "t", (soft, hard), isolated=isolated)
     return boot_seconds()
 
 
@@ -98,8 +98,7 @@ def test_a_job_that_goes_on_half_a_second_after_its_hard_limit_dies_with_its_chi
 
 
 def test_a_child_whose_job_ends_at_last_starts_jobs_again(child: Recorded, watchdog: Watchdog) -> None:
-    slot = child.board.take("job", "t")
-    child.board.limit(slot, None, 1.0)
+    slot = child.board.take("job", "t", (None, 1.0))
     now = boot_seconds() + 1.3
     watchdog.look(now)
     assert child.frozen

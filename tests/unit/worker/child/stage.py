@@ -13,6 +13,7 @@ from umbel.contracts.broker import Beat, Broker, Ended
 from umbel.contracts.powers import QueueCounts
 from umbel.engines.memory import Space
 from umbel.execution.executor import Executor, Finished
+from umbel.execution.limits import Limits
 from umbel.execution.runners import Gate
 from umbel.model.ids import new_session
 from umbel.model.job import Delivery
@@ -56,17 +57,15 @@ class Watchman:
         self.asked += 1
         return self.open
 
-    def take(self, job_id: str, task: str) -> int:
-        """Note that a job starts."""
+    def take(self, job_id: str, task: str, limits: Limits | None = None, *, isolated: bool = False) -> int:
+        """Note that a job starts, and when it is to end."""
         self._next += 1
         self.beside[job_id] = len(self.running)
         self.running[self._next] = job_id
         self.most = max(self.most, len(self.running))
+        if limits is not None:
+            self.limits[job_id] = (*limits, isolated)
         return self._next
-
-    def limit(self, slot: int, soft: float | None, hard: float | None, *, isolated: bool = False) -> None:
-        """Note when it is to end."""
-        self.limits[self.running[slot]] = (soft, hard, isolated)
 
     def give(self, slot: int) -> None:
         """Note that it ended."""
