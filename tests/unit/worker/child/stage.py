@@ -64,7 +64,7 @@ class Watchman:
         self.running[self._next] = job_id
         self.most = max(self.most, len(self.running))
         if limits is not None:
-            self.limits[job_id] = (*limits, isolated)
+            self.limits[job_id] = (limits.soft, limits.hard, isolated)
         return self._next
 
     def give(self, slot: int) -> None:
