@@ -142,7 +142,7 @@ class Journal:
         self._counting = threading.Lock()
         self._light: deque[Entry] = deque()
         self._grave: deque[Entry] = deque()
-        self._bytes = self._held = self._dropped = 0
+        self._bytes = self._held = self._gone = self._dropped = 0
         self._told = False
         self._counts: dict[tuple[str, str], Count] = {}
         self._runs: list[Runs] = []
@@ -214,20 +214,27 @@ class Journal:
         return self._sends.setdefault((task, queue, names), [])
 
     def flush(self) -> bool:
-        """Send all that is here; tells whether the log took it. Raises nothing."""
+        """Send all that is here; tells whether the log took it. Raises nothing.
+
+        What comes meanwhile waits for more to go with it: a batch of a few events costs as much as one of many.
+        """
         with self._turn:
+            upto = self._gone + self._held
             while (batch := self._next()) is not None:
                 try:
                     self._log.append((batch,), self._bound)
                 except Exception as error:  # noqa: BLE001 - whatever it is, no job may suffer from it
                     return self._refused(error)
                 self._taken()
+                if self._gone >= upto:
+                    break
         return True
 
     async def aflush(self) -> bool:
         """The async twin of `flush`. If it is cancelled, what is on its way goes on, and the next one waits for it."""
         import asyncio  # a producer without a loop has no use for it
 
+        upto = self._gone + self._held
         while (batch := self._next()) is not None:
             if self._sending is None:
                 self._sending = asyncio.ensure_future(self._log.aappend((batch,), self._bound))
@@ -239,6 +246,8 @@ class Journal:
                 return self._refused(error)
             self._sending = None
             self._taken()
+            if self._gone >= upto:
+                break
         return True
 
     # --- making batches
@@ -303,14 +312,17 @@ class Journal:
             entries.append(held.popleft())
             size += entries[-1].size
             count += entries[-1].count
+        self._left(size, count)
+        return entries
+
+    def _left(self, size: int, count: int) -> None:
         self._bytes -= size
         self._held -= count
-        return entries
+        self._gone += count
 
     def _drop(self) -> None:
         entry = (self._light or self._grave).popleft()
-        self._bytes -= entry.size
-        self._held -= entry.count
+        self._left(entry.size, entry.count)
         with self._counting:
             self._dropped += entry.count
             self._made(entry, tell=False)

@@ -106,6 +106,21 @@ def test_numbers_count_up_and_batches_are_bounded_in_events(log: Log, journal: J
     assert told == [(1, MAX_EVENTS), (2, MAX_EVENTS), (3, 1)]
 
 
+async def test_what_comes_while_a_batch_is_on_its_way_waits_for_more(log: Log, journal: Journal) -> None:
+    async def taken(batches: Sequence[bytes], bound: int) -> None:
+        log.append(batches, bound)
+        if len(log.taken) < 10:
+            journal.add(happened, "meanwhile", 2.0)
+
+    log.aappend = taken  # type: ignore[method-assign]
+    for number in range(3):
+        journal.add(happened, number, 1.0)
+    assert await journal.aflush()
+    assert [len(batch.events) for batch in log.taken] == [3]
+    assert await journal.aflush()
+    assert [len(batch.events) for batch in log.taken] == [3, 1]
+
+
 def test_plain_successes_are_counted_by_who_reads_unless_they_are_dropped(log: Log, journal: Journal) -> None:
     journal.ran("task", "queue", [ROW, ROW])
     journal.ran("task", "other", [ROW])
