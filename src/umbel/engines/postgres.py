@@ -58,8 +58,8 @@ class Engine:
                 line = self._taken(patience)
                 rows = line.run(command)
             except psycopg.Error as error:
-                time.sleep(self._pause(patience, command, error, sent=line is not None))
                 self._forget(line, error)
+                time.sleep(self._pause(patience, command, error, sent=line is not None))
             except BaseException:
                 # Cut off in the middle, by Ctrl-C for example: the answer is still to come on that line.
                 self._forget(line, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import select
 import time
@@ -16,6 +17,7 @@ from psycopg.waiting import Ready, Wait, wait_async
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.engines.postgres_command import Command, Query, Rows, Statements
 from umbel.engines.postgres_values import Blobs, BlobsDumper
+from umbel.engines.postgres_wire import Wire
 from umbel.engines.unfit import Denied
 
 T = TypeVar("T")
@@ -33,7 +35,6 @@ _SETTINGS: Final = (
     b" case when current_setting('synchronous_commit') in ('off', 'local')"
     b" then set_config('synchronous_commit', 'on', false) end"
 )
-_BEGIN, _COMMIT = b"begin", b"commit"
 _POLL: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 
 
@@ -41,6 +42,7 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
     """A connection of one thread. A call that takes longer than *limit* seconds raises `OperationalError`."""
 
     limit: float = math.inf
+    _wire: Wire | None = None
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> T:
         """The wait of psycopg, with our time limit; Ctrl-C does not ask the server, which may not answer."""
@@ -66,21 +68,17 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
         """Carry out *command*; several statements are one transaction, sent together; none only need the tables."""
         if not command:
             return []
-        if len(command) == 1:
-            cursor = self.execute(command[0].statement, command[0].values, binary=True)
-            return [cursor.fetchall() if cursor.description else []]
-        failure: BaseException | None = None
-        cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
-        with leaving(lambda: failure), self.pipeline() as pipeline:
-            try:
-                self.execute(_BEGIN)
-                cursors += [self.execute(query.statement, query.values, binary=True) for query in command]
-                self.execute(_COMMIT)
-                pipeline.sync()
-            except BaseException as error:  # noqa: BLE001 - raised below
-                self.pgconn.finish()  # or psycopg would wait once more, and log, to leave the pipeline in good order
-                failure = error
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        wire = self._wire = self._wire or Wire(self)
+        wire.send(command)
+        end = time.monotonic() + self.limit
+        poll, socket = select.poll(), self.pgconn.socket
+        while True:
+            poll.register(socket, _POLL[Wait.RW if wire.unsent else Wait.R])
+            left = end - time.monotonic()
+            if not poll.poll(None if left == math.inf else max(0.0, left) * 1000) and left <= 0:
+                raise psycopg.OperationalError(f"no answer within {self.limit:g} s")
+            if wire.done():
+                return wire.replies()
 
     def ask(self, query: Query) -> Rows:
         """One statement that is sent as text and kept by no server."""
@@ -90,6 +88,8 @@ class Line(psycopg.Connection[tuple[Any, ...]]):
 
 class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection of one event loop. A call that was cancelled leaves it closed."""
+
+    _wire: Wire | None = None
 
     async def wait(
         self, gen: Generator[Any, Any, T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None
@@ -110,22 +110,30 @@ class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
         """The async twin of `Line.run`."""
         if not command:
             return []
-        if len(command) == 1:
-            cursor = await self.execute(command[0].statement, command[0].values, binary=True)
-            return [await cursor.fetchall() if cursor.description else []]
-        failure: BaseException | None = None
-        cursors: list[psycopg.AsyncCursor[tuple[Any, ...]]] = []
-        with leaving(lambda: failure):
-            async with self.pipeline() as pipeline:
-                try:
-                    await self.execute(_BEGIN)
-                    cursors += [await self.execute(query.statement, query.values, binary=True) for query in command]
-                    await self.execute(_COMMIT)
-                    await pipeline.sync()
-                except BaseException as error:  # noqa: BLE001 - raised below
-                    self.pgconn.finish()  # see Line.run
-                    failure = error
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        wire = self._wire = self._wire or Wire(self)
+        try:
+            wire.send(command)
+            await self._readable(wire)
+            while not wire.done():
+                await self._readable(wire)
+        except BaseException:
+            self.pgconn.finish()  # the answer is still to come on that line
+            raise
+        return wire.replies()
+
+    async def _readable(self, wire: Wire) -> None:
+        """Wait until there is something to read, or to go on sending."""
+        loop, socket = asyncio.get_running_loop(), self.pgconn.socket
+        woken = loop.create_future()
+        loop.add_reader(socket, _wake, woken)
+        if wire.unsent:
+            loop.add_writer(socket, _wake, woken)
+        try:
+            await woken
+        finally:
+            loop.remove_reader(socket)
+            if wire.unsent:
+                loop.remove_writer(socket)
 
     async def ask(self, query: Query) -> Rows:
         """The async twin of `Line.ask`."""
@@ -237,6 +245,11 @@ def leaving(failure: Callable[[], BaseException | None]) -> Generator[None]:
         raise error from None
     if (first := failure()) is not None:
         raise first
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 def _abandon(gen: Generator[Any, Any, object]) -> None:

@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 import psycopg
 
 from umbel.engines.postgres_address import Address
+from umbel.engines.postgres_command import Query
 from umbel.engines.postgres_connection import SQL, connect, greet
 from umbel.engines.postgres_topics import LOCK_CLASS, is_work, keys_in, number, ring, topic_of
 from umbel.engines.postgres_values import plain
@@ -64,7 +65,7 @@ class Ear:
         new, old = topics - self.topics, self.topics - topics
         for name, changed in (("hold", new), ("drop", old)):
             if changed:
-                self._line.run([SQL(f"postgres_waking.{name}", str(LOCK_CLASS), plain(map(number, changed)))])
+                self._run(SQL(f"postgres_waking.{name}", str(LOCK_CLASS), plain(map(number, changed))))
         self.topics = topics
         return new
 
@@ -75,19 +76,26 @@ class Ear:
         except psycopg.OperationalError:
             self.close()  # libpq leaves that to us
             raise
-        while (notice := self._line.pgconn.notifies()) is not None:
-            self.told.append(notice.extra.decode())
+        self._collect()
         keys = [each for payload in self.told for each in keys_in(payload)]
         self.told.clear()
         return keys
 
     def pass_on(self, key: str) -> None:
         """Wake somebody else for *key*: here nobody waits for it any more."""
-        self._line.run([ring({key[1:]: 1}, without=self.channel)])
+        self._run(ring({key[1:]: 1}, without=self.channel))
 
     def close(self) -> None:
         """Close the connection, and with it let go of all topics."""
         self._line.pgconn.finish()
+
+    def _run(self, query: Query) -> None:
+        self._line.run([query])
+        self._collect()  # what came beside the answer makes the socket readable no more
+
+    def _collect(self) -> None:
+        while (notice := self._line.pgconn.notifies()) is not None:
+            self.told.append(notice.extra.decode())
 
     def _refuse_pooler(self) -> None:
         # Behind one, locks would stay with a server process that serves others by then.

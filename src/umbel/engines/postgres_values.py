@@ -40,6 +40,11 @@ def texts(values: Iterable[str]) -> str:
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
+def text(value: str) -> str:
+    """*value* as PostgreSQL's texts can hold it, see `texts`."""
+    return value if value.isprintable() else value.replace("\0", "?").encode(errors="replace").decode()
+
+
 def plain(values: Iterable[object]) -> str:
     """An array of numbers, or of UUIDs: nothing in it needs an escape."""
     return "{" + ",".join([str(value) for value in values]) + "}"
@@ -57,18 +62,34 @@ def _escape(found: re.Match[str]) -> str:
 class Blobs(list[bytes]):
     """An array of bytes, sent as it is."""
 
+    def dumped(self) -> bytes:
+        """PostgreSQL's binary form of a ``bytea[]``.
+
+        The number of dimensions, no nulls, the type, the length, the first index; then each with its length.
+        """
+        if not self:
+            return struct.pack("!iiI", 0, 0, _BYTEA)
+        parts = [_HEAD.pack(1, 0, _BYTEA, len(self), 1)]
+        for value in self:
+            parts += (_LENGTH.pack(len(value)), value)
+        return b"".join(parts)
+
 
 class BlobsDumper(Dumper):
-    """Writes `Blobs` in PostgreSQL's binary form of a ``bytea[]``."""
+    """Has the driver write `Blobs`."""
 
     format = Format.BINARY
     oid = _BYTEA_ARRAY
 
     def dump(self, obj: Blobs) -> Buffer:
-        """The array: number of dimensions, no nulls, type, length, first index; then each with its length."""
-        if not obj:
-            return struct.pack("!iiI", 0, 0, _BYTEA)
-        parts = [_HEAD.pack(1, 0, _BYTEA, len(obj), 1)]
-        for value in obj:
-            parts += (_LENGTH.pack(len(value)), value)
-        return b"".join(parts)
+        """The array, see `Blobs.dumped`."""
+        return obj.dumped()
+
+
+def binary(value: object) -> bytes:
+    """*value*, `Blobs` or bytes, in PostgreSQL's binary form. Raises `TypeError` for any other."""
+    if isinstance(value, Blobs):
+        return value.dumped()
+    if isinstance(value, bytes):
+        return value
+    raise TypeError(f"{type(value).__name__} does not travel to PostgreSQL: make it a text")

@@ -15,6 +15,7 @@ from umbel.brokers.postgres.event_log import PostgresEventLog
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.flows import PostgresFlows
 from umbel.brokers.postgres.jobs import PostgresJobs
+from umbel.brokers.postgres.joined import Joined
 from umbel.brokers.postgres.limit_operations import Rounds, Tended
 from umbel.brokers.postgres.limits import PostgresLimits
 from umbel.brokers.postgres.mailbox import PostgresMailbox
@@ -63,6 +64,7 @@ class PostgresBroker:
         self._bells = Bells(self._engine)
         self._commits = Commits(self._engine, self._bells)
         self._listener = Listener(address)
+        self._joined = Joined(self._asend)
         self._known: set[str] = set()
         self._floors = Floors()
         self._rounds = Rounds()
@@ -110,7 +112,10 @@ class PostgresBroker:
         self._bells.ring(rung)
 
     async def asend(self, jobs: Sequence[Job]) -> None:
-        """The async twin of `send`."""
+        """The async twin of `send`. What other coroutines send meanwhile travels together."""
+        await self._joined.send(jobs)
+
+    async def _asend(self, jobs: Sequence[Job]) -> None:
         new = {job.queue for job in jobs} - self._known
         rung = await self._do(self._verbs.send(jobs, new))
         self._known |= new

@@ -19,7 +19,8 @@ from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
 from umbel.engines.operation import Operation
 from umbel.engines.postgres_command import Command, Query, Statements
 from umbel.engines.postgres_commits import Commits
-from umbel.engines.postgres_values import Blobs, key, moment, plain, texts
+from umbel.engines.postgres_topics import LOCK_CLASS, number, work
+from umbel.engines.postgres_values import Blobs, key, moment, plain, text, texts
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import MAX_PRIORITY, Delivery, Job
 
@@ -89,14 +90,15 @@ class Verbs:
 
     def send(self, jobs: Sequence[Job], new: Collection[str]) -> Steps[Counter[str]]:
         """Accept *jobs*; the names in *new* are kept first. Answers how many to wake in which queue."""
-        rung: Counter[str] = Counter()
         if new:
             yield [_name(new)]
-        for part in packing.chunks(jobs):
-            values = packing.jobs_values(part)
-            _, rows = yield [SQL("send.lock", values[0]), SQL("send.insert", *values, self.now())]
-            rung.update(dict(rows))
-        return +rung
+        if len(jobs) != 1:
+            return (yield from self._accept(jobs))
+        (job,) = jobs
+        topic = work(job.queue)
+        values = *packing.job_values(job), self.now(), str(LOCK_CLASS), str(number(topic)), text(topic)
+        yield [SQL("send.one", *values)]
+        return Counter()  # it has woken somebody itself
 
     def naming(self, new: Collection[str]) -> Command:
         """What keeps the names in *new*, and otherwise only sees to it that the tables are there."""
@@ -104,9 +106,17 @@ class Verbs:
 
     def send_in(self, jobs: Sequence[Job]) -> Steps[tuple[str, Counter[str]]]:
         """Accept *jobs* in a transaction that others end; answers its number, and whom to wake if it commits."""
-        rung = yield from self.send(jobs, ())
-        (((number,),),) = yield [Commits.number()]
-        return number, rung
+        rung = yield from self._accept(jobs)
+        (((transaction,),),) = yield [Commits.number()]
+        return transaction, rung
+
+    def _accept(self, jobs: Sequence[Job]) -> Steps[Counter[str]]:
+        rung: Counter[str] = Counter()
+        for part in packing.chunks(jobs):
+            values = packing.jobs_values(part)
+            _, rows = yield [SQL("send.lock", values[0]), SQL("send.insert", *values, self.now())]
+            rung.update(dict(rows))
+        return +rung
 
     # --- sessions
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from umbel.contracts.broker import Ended, Kind, Settlement
-from umbel.engines.postgres_values import Blobs, key, name, plain, texts
+from umbel.engines.postgres_values import Blobs, key, name, plain, text, texts
 from umbel.model.job import FIRST, Counts, Delivery, Job
 
 KINDS: Final[dict[Kind, int]] = {"end": 0, "dead": 1, "retry": 2, "release": 3, "park": 4}
@@ -51,6 +51,19 @@ def batches(settlements: Sequence[Settlement]) -> Iterator[list[int]]:
 def keys(job_ids: Iterable[str]) -> str:
     """An array of the UUIDs under which *job_ids* are kept."""
     return plain(map(key, job_ids))
+
+
+def job_values(job: Job) -> tuple[object, ...]:
+    """What makes *job*: id, name, queue, level, delay, eta, envelope."""
+    return (
+        key(job.id),
+        text(name(job.id)),
+        text(job.queue),
+        str(job.level),
+        str(job.delay),
+        str(job.eta or 0),
+        job.envelope,
+    )
 
 
 def jobs_values(jobs: Sequence[Job]) -> tuple[object, ...]:

@@ -36,3 +36,10 @@ select queue, count(*) filter (where not delayed) + (
     ), 'infinity'), false)
 )::int
 from made group by queue
+
+-- name: one
+-- $1 id, $2 name (empty: the id itself), $3 queue, $4 level, $5 seconds of delay, $6 eta in unix seconds (0: none),
+-- $7 envelope, $8 now or null, $9 class and $10 topic of the lock of those who wait for it, $11 what one of them is told.
+-- A transaction of its own, and a second one after it that wakes; see 0009_send.sql.
+call umbel.send($1::uuid, $2::text, $3::text, $4::int2, $5::float8, $6::float8, $7::bytea, $8::timestamptz,
+    $9::int4, $10::int4, $11::text)
