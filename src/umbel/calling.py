@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
+from umbel.clock import clock
 from umbel.exceptions import EncodeError
 from umbel.model.flow import Part
 from umbel.options import (
@@ -120,7 +120,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "priority": checked_priority,
     "countdown": lambda value: max(seconds(value, "countdown"), 0.0),
     "eta": lambda value: timestamp(value, "eta"),
-    "expires": lambda value: moment(value, "expires", time.time()),
+    "expires": lambda value: moment(value, "expires", clock.now()),
     "ignore_result": lambda value: checked_flag(value, "ignore_result"),
     "max_retries": lambda value: checked_count(value, "max_retries"),
     "retry_policy": _retry_policy,

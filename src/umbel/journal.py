@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
+from umbel.aligning import aligned
+from umbel.clock import clock
 from umbel.contracts.event_log import EventLog
 from umbel.exceptions import EncodeError, UmbelError
 from umbel.model.event import (
@@ -131,6 +133,8 @@ class Journal:
         """Of names whose values are hidden from view; see `Redaction`."""
         self.wake: Callable[[], object] | None = None
         """Called when something was added to an empty journal."""
+        self.look: Callable[[], None] | None = None
+        """Called now and then, before a batch is made, by whoever carries it in a thread."""
         self._begin(source or new_session())
         _alive.add(self)
 
@@ -294,9 +298,9 @@ class Journal:
         )
 
     def _encoded(self, batch: Batch, count: int) -> bytes:
-        """*batch*, which tells of about *count* events, as bytes."""
+        """*batch*, which tells of about *count* events, as bytes; its moments are on the engine's clock."""
         try:
-            return encode(batch)
+            return encode(aligned(batch, clock.ahead) if clock.ahead else batch)
         except (EncodeError, UnicodeEncodeError, TypeError, OverflowError, ValueError):
             _logger.exception("%d events cannot travel", count)
             few = msgspec.structs.replace(batch, events=(), runs=(), sends=(), dropped=batch.dropped + count)

@@ -12,10 +12,11 @@ import time
 import weakref
 from typing import Final
 
+from umbel.aligning import LOOK_SECONDS
 from umbel.journal import PERIOD_SECONDS, Journal
 
 RETRY_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 0.05
+GATHER_SECONDS: Final = 0.05
 """How often, within a period, to look whether a journal has enough for a batch already."""
 LINGER_SECONDS: Final = 10.0
 """How long a thread waits for more before it ends; the next event starts another."""
@@ -34,6 +35,7 @@ class Courier:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
+        self._look_at = 0.0
 
     def wake(self) -> None:
         """There is something to carry."""
@@ -50,10 +52,16 @@ class Courier:
                 return
             self._news.clear()
             _gather(journal)
+            self._look(journal)
             if not journal.flush():
                 self._news.set()
                 time.sleep(RETRY_SECONDS)
             del journal  # nobody waits for news on its behalf
+
+    def _look(self, journal: Journal) -> None:
+        if journal.look is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            journal.look()
 
     def _has_news(self) -> bool:
         if self._news.wait(LINGER_SECONDS):
@@ -68,7 +76,7 @@ class Courier:
 def _gather(journal: Journal) -> None:
     end = time.monotonic() + PERIOD_SECONDS
     while time.monotonic() < end and not journal.full:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(GATHER_SECONDS)
 
 
 class Messenger:

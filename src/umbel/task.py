@@ -30,6 +30,7 @@ from umbel.admitting import Made, adispatch, check, dispatch
 from umbel.asking import Source
 from umbel.calling import NOTHING_SAID, Said, process, said_by
 from umbel.canvas.signable import Signable
+from umbel.clock import clock
 from umbel.exceptions import ImproperlyConfigured, MaxRetriesExceededError, OperationalError
 from umbel.hooks import HOOKS, Hooks
 from umbel.limited import Limited
@@ -289,7 +290,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             return cast("Self", own)._job(host, args, kwargs, said)  # noqa: SLF001
         encode = self.arguments.encode_rest if said.takes else self.arguments.encode
         raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
-        conf, now, parent = host.conf, time.time(), running.get()
+        conf, now, parent = host.conf, time.time() + clock.ahead, running.get()
         if before_task_publish.receivers and not said.announced:
             said = publishing.before(self, conf, args, kwargs or _NOTHING, said)
         priority = said.priority if said.priority is not None else self.priority

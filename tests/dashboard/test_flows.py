@@ -119,6 +119,17 @@ async def test_the_rest_of_a_flow_is_cancelled(stage: Stage) -> None:
     assert found.state == "revoked"
 
 
+async def test_jobs_that_follow_in_a_flow_have_waited_since_they_were_ready(stage: Stage) -> None:
+    tasks = parcels(stage)
+    handle = await (tasks["label"].s(1) | tasks["pack"].s()).adelay()
+    await stage.arun(handle.id)
+    async with stage.browsing() as client:
+        jobs = (await read(client, "/jobs"))["rows"]
+    waits = {job["task"]: job["wait"] for job in jobs}
+    assert set(waits) == {"shop.label", "shop.pack"}
+    assert all(wait is not None and 0.0 <= wait < 60.0 for wait in waits.values())
+
+
 async def test_a_flow_goes_on_where_it_failed_after_a_look_at_what_would_run(stage: Stage) -> None:
     tasks = parcels(stage)
     handle = await chain(tasks["label"].s(1), tasks["check"].s(), tasks["pack"].s()).adelay()

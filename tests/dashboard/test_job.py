@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from html import unescape
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,34 @@ async def test_a_job_that_only_the_engine_knows_is_shown_with_what_that_knows(st
         assert "No worker serves" in told["standing"]["why"]
         page = await browser.get(f"/jobs/{job.id}")
         assert "does not know this job" in page.text
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(0.0, False), (30.0, True)])
+async def test_a_job_sent_by_a_host_whose_clock_is_ahead_has_no_wait_and_says_why(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, ahead: float, told: bool
+) -> None:
+    @stage.app.task(name="shop.pay")
+    def pay() -> None:
+        return None
+
+    class Ahead:
+        @staticmethod
+        def time() -> float:
+            return time.time() + ahead
+
+    with monkeypatch.context() as there:
+        there.setattr("umbel.task.time", Ahead)
+        there.setattr("umbel.telling.time", Ahead)
+        job = pay.delay()
+    await stage.arun(job.id)
+    async with stage.browsing() as browser:
+        found = (await browser.get(f"/api/v1/jobs/{job.id}")).json()
+        page = (await browser.get(f"/jobs/{job.id}")).text
+    assert (found["row"]["wait"] is None, found["apart"] > 0, "clocks of two hosts differ" in page) == (
+        told,
+        told,
+        told,
+    )
 
 
 async def test_why_a_job_waits_is_told(stage: Stage) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
+from umbel.aligning import look
 from umbel.contracts.capabilities import Power
 from umbel.contracts.event_log import EventLog
 from umbel.engines.address import masked
@@ -44,6 +46,7 @@ def teller_of(app: Telling) -> Teller | None:
     if log is None:
         return None
     journal = Journal(log, app.conf.event_log_batches)
+    journal.look = partial(look, app.broker, app.conf.broker_url)
     messenger.carry(journal)
     return make_teller(journal, app)
 

@@ -12,7 +12,10 @@ from umbel.model.job import Job
 
 
 class WaitingNode(msgspec.Struct):
-    """A node as its flow keeps it: *jobs* are those not sent yet. *order* are its members' numbers once it is open."""
+    """A node as its flow keeps it: *jobs* are those not sent yet. *order* are its members' numbers once it is open.
+
+    *opened* is when that was, in unix time.
+    """
 
     members: int
     jobs: deque[Job] = msgspec.field(default_factory=deque)
@@ -21,6 +24,7 @@ class WaitingNode(msgspec.Struct):
     open: bool = False
     is_end: bool = True
     order: list[int] = []
+    opened: float | None = None
 
     def bring(self, found: Input) -> bool:
         """Count a member's end, once; tells whether the node opens with it."""
@@ -70,6 +74,7 @@ class RunningFlow:
 
     def opened(self, node: WaitingNode, now: float) -> None:
         """Note that *node* has opened: with its last end the flow ends."""
+        node.opened = now
         self._ends_left -= node.is_end
         if not self._ends_left and self.ended is None:
             self.ended = now
@@ -81,9 +86,10 @@ class RunningFlow:
         """Tell whether the flow is to be forgotten."""
         return self.ended is not None and self.ended + self._flow.ttl <= now
 
-    def standing(self, node: WaitingNode, after: int, count: int) -> Standing:
+    def standing(self, node: WaitingNode, after: int, count: int, now: float) -> Standing:
         """How the flow stands, for the worker that runs a job of *node*."""
-        return Standing(self.state, self._flow.expires, node.first_failed(), node.page(after, count))
+        age = None if node.opened is None else max(0.0, now - node.opened)
+        return Standing(self.state, self._flow.expires, node.first_failed(), node.page(after, count), age)
 
     def view(self, *, nodes: bool) -> FlowView:
         """The flow as it is shown."""

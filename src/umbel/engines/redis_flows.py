@@ -158,12 +158,13 @@ def _queues() -> Steps[list[str]]:
 
 
 def _standing(reply: list[Any]) -> Standing:
-    state, expires, failed, cause, *rest = reply
+    state, expires, age, failed, cause, *rest = reply
     return Standing(
         state.decode(),
         float(expires) if expires else None,
         None if failed == b"-1" else _input(failed, cause),
         [_input(member, value) for member, value in zip(rest[::2], rest[1::2], strict=True)],
+        None if age < 0 else age / 1000,
     )
 
 

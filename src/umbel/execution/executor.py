@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from umbel import options
+from umbel.clock import clock
 from umbel.exceptions import DecodeError, EncodeError, Ignore, Reject, Replaced, Retry, Terminated, WorkerLostError
 from umbel.execution import hooks
 from umbel.execution.dooms import doomed
@@ -21,6 +22,7 @@ from umbel.execution.interruption import HardLimit, LoopWindow, ThreadWindow, me
 from umbel.execution.limits import Terms
 from umbel.model import chance
 from umbel.model.failure import Failure, capture, rebuild
+from umbel.model.finding import STEP_SECONDS
 from umbel.model.flow import NOTHING, Part
 from umbel.model.job import FIRST, Delivery, Job
 from umbel.model.outcome import Completed, Failed, Ignored, Outcome, Parked, Retried, Revoked, Succeeded
@@ -42,7 +44,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     """A delivery that may be run: its envelope is decoded and its task is known here.
 
     *args* are the arguments if they are not those of the envelope: what a flow gives comes before them. With an
-    *ending* the task does not run any more: its hooks are told. *received* is the unix time at which it came here.
+    *ending* the task does not run any more: its hooks are told. *received* is the unix time at which it came here,
+    *due* when it became ready, on the clock of this host; 0 where only the envelope tells.
     """
 
     delivery: Delivery
@@ -51,6 +54,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     args: msgspec.Raw | None = None
     ending: Failed | None = None
     received: float = 0.0
+    due: float = 0.0
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -146,7 +150,7 @@ class Executor:
             return doomed(counts.doom, self.terms.of(envelope, task))
         if counts.crashes >= self._max_crashes:
             return Failed(_poison(delivery), dead=True)
-        if envelope.expires is not None and envelope.expires <= now:
+        if envelope.expires is not None and envelope.expires <= now + clock.ahead:
             return Revoked("expired")
         return None
 
@@ -355,11 +359,14 @@ def _waited(run: Run, outcome: Outcome, now: float) -> float:
     counts, envelope = run.delivery.counts, run.envelope
     if counts is not FIRST and counts != FIRST:
         return -1.0
-    due = envelope.created if envelope.eta is None and envelope.part is None else envelope.due
+    due = run.due
     if not due:
-        return -1.0
+        due = envelope.created if envelope.eta is None and envelope.part is None else envelope.due
+        if not due:
+            return -1.0
+        due -= clock.ahead
     wait: float = now - getattr(outcome, "run", 0.0) - due
-    return wait if wait > 0 else 0.0
+    return max(wait, 0.0) if wait > -STEP_SECONDS else -1.0  # it has not begun before it was due: the clocks differ
 
 
 def _policy(run: Run) -> RetryPolicy:

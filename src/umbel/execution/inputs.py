@@ -46,15 +46,15 @@ def hindrance(part: Part, standing: Standing | None, now: float) -> Outcome | No
     return Revoked(_reason(cause.failure)) if _is(cause.failure, TaskRevokedError) else Failed(cause.failure)
 
 
-def given(run: Run, part: Part, count: int, values: Sequence[bytes]) -> Run:
-    """*run* with what it takes of *count* values as its first argument; for *values* see `listed`.
+def given(run: Run, part: Part, count: int, values: Sequence[bytes], due: float = 0.0) -> Run:
+    """*run*, *due* at that unix time (0: unknown), with what it takes of *count* values as its first argument.
 
-    Raises `DecodeError`.
+    For *values* see `listed`. Raises `DecodeError`.
     """
     if part.takes == NOTHING:
-        return run
+        return msgspec.structs.replace(run, due=due) if due else run
     first = listed(count, values) if part.takes != ONE else values[0] if values else b"\xc0"
-    return msgspec.structs.replace(run, args=with_first(run.envelope.args, first))
+    return msgspec.structs.replace(run, args=with_first(run.envelope.args, first), due=due)
 
 
 def chord_error(cause: Cause) -> Failure:

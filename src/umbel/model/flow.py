@@ -112,12 +112,16 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """How a flow stands, and what one node of it was brought: the first member in order that failed, and a page."""
+    """How a flow stands, and what one node of it was brought: the first member in order that failed, and a page.
+
+    *age* is for how many seconds the node has been open, by the engine's clock alone; None if it is not, or unknown.
+    """
 
     state: FlowState
     expires: float | None
     failed: Input | None
     inputs: list[Input]
+    age: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Literal
@@ -19,7 +18,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
 from umbel import __version__, signals, spans
+from umbel.clock import clock
 from umbel.exceptions import DecodeError
+from umbel.model.finding import STEP_SECONDS
 from umbel.model.job import Job
 from umbel.request import Request, running
 from umbel.telemetry import conventions as names
@@ -215,8 +216,14 @@ class _Tracing:
             await asyncio.to_thread(flush, FLUSH_MILLISECONDS)
 
 
-def _attributes(request: Request) -> dict[str, str | int | float]:
+def _wait(request: Request) -> float | None:
+    """For how many seconds the job of *request*, which starts now, was due; None: nobody knows, or no first run."""
     due = request.envelope.due if request.deliveries == 1 else 0.0
+    wait = clock.now() - due
+    return max(0.0, wait) if due and wait > -STEP_SECONDS else None  # else the clocks of two hosts differ
+
+
+def _attributes(request: Request) -> dict[str, str | int | float]:
     found: dict[str, str | int | float | None] = {
         names.SYSTEM: names.UMBEL,
         names.OPERATION: names.PROCESS,
@@ -227,7 +234,7 @@ def _attributes(request: Request) -> dict[str, str | int | float]:
         names.CONVERSATION_ID: request.root_id,
         names.TASK: request.task,
         names.ATTEMPT: request.deliveries,
-        names.WAIT: max(0.0, time.time() - due) if due else None,
+        names.WAIT: _wait(request),
         names.PARENT: request.parent_id,
         names.GROUP: request.group,
         names.SCHEDULE: request.headers.get(NAME_HEADER),

@@ -146,7 +146,7 @@ class MemoryFlows:
     def _standing(self, page: Page, now: float) -> Standing | None:
         flow = self._find(page.flow, page.home, now)
         node = None if flow is None else flow.nodes.get(page.node)
-        return None if flow is None or node is None else flow.standing(node, page.after, page.count)
+        return None if flow is None or node is None else flow.standing(node, page.after, page.count, now)
 
     def _find(self, flow_id: str, home: str | None, now: float) -> RunningFlow | None:
         found = self._space.flows.get(flow_id)

@@ -145,9 +145,10 @@ def opening_values(settlements: Sequence[Settlement]) -> tuple[object, ...]:
 
 def standing(row: tuple[Any, ...]) -> Standing:
     """What is told of a node, from a row of ``page``."""
-    state, expires, first, cause, *page = row
+    state, expires, age, first, cause, *page = row
     failed = None if first is None else Input(first, cause or b"", failed=True)
-    return Standing(cast("FlowState", state), expires, failed, list(_inputs(*page)))
+    waited = None if age is None else max(0.0, age)
+    return Standing(cast("FlowState", state), expires, failed, list(_inputs(*page)), waited)
 
 
 def view(row: tuple[Any, ...]) -> FlowView:

@@ -115,10 +115,13 @@ def _standing(connection: Connection, now: int, page: Page) -> Standing | None:
     row = connection.execute(FLOWS["standing"], (page.flow, page.home, page.node, now)).fetchone()
     if row is None:
         return None
-    key, state, expires, failures = row
+    key, state, expires, failures, opened = row
     first = connection.execute(FLOWS["first_failed"], (key, page.node)).fetchone() if failures else None
     rows = connection.execute(FLOWS["page"], (key, page.node, page.after, page.count)) if page.count else ()
-    return Standing(_STATES[state], expires, None if first is None else _input(first), [_input(each) for each in rows])
+    failed, inputs = None if first is None else _input(first), [_input(each) for each in rows]
+    return Standing(
+        _STATES[state], expires, failed, inputs, None if opened is None else max(0.0, (now - opened) / 1000)
+    )
 
 
 def _input(row: Sequence[Any]) -> Input:

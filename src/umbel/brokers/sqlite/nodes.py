@@ -127,7 +127,7 @@ def _bring(connection: Connection, clock: Clock, node: tuple[str, str, int], joi
 
 def _open(connection: Connection, clock: Clock, place: tuple[int, int], *, is_end: bool) -> Counter[str]:
     sent, rung = _send(connection, clock, place, PORTION)
-    connection.execute(FLOWS["opened"], (*place, OPENING if sent == PORTION else OPENED))
+    connection.execute(FLOWS["opened"], (*place, OPENING if sent == PORTION else OPENED, clock.wall()))
     if is_end:
         (left,) = connection.execute(FLOWS["end_reached"], (place[0],)).fetchone() or (1,)
         if left == 0:
@@ -157,7 +157,7 @@ def send_opened(connection: Connection, clock: Clock, limit: int = PORTION) -> t
     flow, node = place
     sent, rung = _send(connection, clock, (flow, node), limit)
     if sent < limit:
-        connection.execute(FLOWS["opened"], (flow, node, OPENED))
+        connection.execute(FLOWS["opened"], (flow, node, OPENED, clock.wall()))
     return sent, rung
 
 

@@ -17,6 +17,7 @@ from umbel.dashboard.visit import Visit
 from umbel.exceptions import DecodeError, HistoryError
 from umbel.history.states import ENDED
 from umbel.history.views import Attempt, JobDetail, JobRow, Relative
+from umbel.model.finding import STEP_SECONDS
 from umbel.model.ids import valid_id
 from umbel.model.outcome import Result
 from umbel.states import Place
@@ -58,7 +59,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     *row* is None when the history does not know it; then *task*, *state* and *error* are what the engine and its record
     tell. Values are None when they are not known, or hidden from whoever asks: *hidden* names those. *python* is its
     call as a line of Python. *unsendable* says why it cannot be sent again; empty: it can. *action* is what a retry
-    takes as its action, so that two clicks are one.
+    takes as its action, so that two clicks are one. *apart* is by how many seconds at least the clocks of two hosts
+    differ that its moments are told by, if that shows: it has started before it was sent.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     python: str = ""
     unsendable: str = ""
     action: str = ""
+    apart: float = 0.0
 
 
 async def show(visit: Visit, asks: Asks) -> Job:
@@ -133,6 +136,7 @@ async def _recorded(visit: Visit, asks: Asks, found: JobDetail) -> Job:
         python=python_call(row, found.args, found.kwargs) if args else "",
         unsendable=_unsendable(found),
         action=_action(found),
+        apart=_apart(row),
     )
 
 
@@ -200,6 +204,11 @@ def moments_of(found: JobDetail) -> tuple[Moment, ...]:
     if row.finished is not None and not any(each.finished == row.finished for each in found.attempts):
         told.append(Moment(row.finished, row.state))
     return Moment(row.sent, "sent"), *sorted(told, key=lambda moment: moment.at)
+
+
+def _apart(row: JobRow) -> float:
+    apart = 0.0 if row.started is None else row.sent - row.started
+    return apart if apart > STEP_SECONDS else 0.0
 
 
 def _unsendable(found: JobDetail) -> str:

@@ -1,21 +1,22 @@
 #!lua flags=no-writes
 -- flow_page: how a flow stands, and what members of one node brought: the first `count` after number `after`.
 -- KEYS[1] jobs   ARGV prefix now flow node after count
--- Answer: nil | {state, expires, failed | -1, its value, (member value)*}; a value begins with 1, or 0 if it is a failure
--- includes: read
+-- Answer: nil | {state, expires, ms since the node opened | -1, failed | -1, its value, (member value)*}; a value begins with
+-- 1, or 0 if it is a failure
+-- includes: now read
 local key, more, node = ARGV[1] .. 'flow:' .. ARGV[3], ARGV[1] .. 'flow-more:' .. ARGV[3], ARGV[4]
 local after, count = tonumber(ARGV[5]), tonumber(ARGV[6])
-local found = redis.call('HMGET', key, 'created', 'state', 'expires', 'n:' .. node)
+local found = redis.call('HMGET', key, 'created', 'state', 'expires', 'n:' .. node, 'o:' .. node)
 if not found[1] then
   return false
 end
-local answer = { found[2], found[3], '-1', '' }
+local answer = { found[2], found[3], found[5] and math.max(0, now - found[5]) or -1, '-1', '' }
 if not found[4] then
   return answer
 end
 local members, _, _, _, first = read(found[4])
 if first ~= '-1' then
-  answer[3], answer[4] = first, redis.call('HGET', key, node .. ':' .. first)
+  answer[4], answer[5] = first, redis.call('HGET', key, node .. ':' .. first)
 end
 
 local function gather(numbers)

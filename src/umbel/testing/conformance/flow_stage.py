@@ -41,6 +41,12 @@ class FlowStage(BrokerStage):
         assert found is not None
         return found
 
+    async def age(self, node: int) -> float:
+        """For how many seconds *node* has been open."""
+        found = (await self.standing(node)).age
+        assert found is not None
+        return found
+
     async def every(self, session: str, queues: Sequence[str] = (QUEUE,)) -> list[Delivery]:
         """Receive and end until nothing is left."""
         received: list[Delivery] = []

@@ -39,6 +39,17 @@ class FlowDelayConformance(FlowStage):
         await self.advance(0.25)
         await self.take_one(session, "at")
 
+    async def test_a_node_tells_for_how_long_it_has_been_open_as_the_engine_sees_it(self) -> None:
+        await self.start({0: ["a"], 1: ["b"]}, {1: 1, 2: 1})
+        session = await self.open()
+        first = await self.take_one(session, "a")
+        assert (await self.standing(1)).age is None
+        await self.advance(20.0)
+        await self.join(session, first, at(1))
+        assert 0.0 <= await self.age(1) < 20.0 <= await self.age(0)
+        await self.advance(30.0)
+        assert 30.0 <= await self.age(1) < 50.0 <= await self.age(0)
+
 
 class HeldFlowConformance(JoiningConformance, BroughtConformance):
     """What every broker guarantees that holds flows."""
@@ -67,7 +78,8 @@ class HeldFlowConformance(JoiningConformance, BroughtConformance):
         found = self.flows.flow(FLOW, QUEUE)
         assert found is not None
         pages = [Page(FLOW, QUEUE, 1, -1, 9), Page("unknown", QUEUE, 1)]
-        assert self.flows.read_inputs(pages) == [Standing("running", None, None, []), None]
+        (standing, unknown) = self.flows.read_inputs(pages)
+        assert (standing, unknown) == (Standing("running", None, None, []), None)
         assert [each.id for each in self.flows.flows([QUEUE], 10)] == [FLOW]
         assert self.flows.revoke_flow(FLOW, None)
 
@@ -140,8 +152,10 @@ class HeldFlowConformance(JoiningConformance, BroughtConformance):
         pages = [Page(FLOW, QUEUE, 1, -1, 9), Page("unknown", QUEUE, 1, -1, 9), Page(FLOW, QUEUE, 0)]
         first, unknown, zero = await self.flows.inputs(pages)
         assert unknown is None
-        assert first == Standing("running", self.clock() + 50.0, None, [Input(0, b"value", False)])
-        assert zero == Standing("running", self.clock() + 50.0, None, [])
+        assert (first, zero) == (
+            Standing("running", self.clock() + 50.0, None, [Input(0, b"value", False)], first.age if first else None),
+            Standing("running", self.clock() + 50.0, None, [], zero.age if zero else None),
+        )
 
     async def test_a_flow_shows_its_plan_and_how_far_its_nodes_are(self) -> None:
         await self.start({0: ["a", "b"], 1: ["body"]}, {1: 2, 2: 1}, plan=b"\x00plan")

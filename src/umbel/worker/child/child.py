@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from umbel import log
+from umbel.aligning import keep
 from umbel.app.app import Umbel
 from umbel.contracts.broker import SessionDead
 from umbel.engines.address import masked
@@ -111,6 +112,7 @@ class Child:
             self._counting.start(tell)
         settling = asyncio.ensure_future(self._settler.run())
         consuming = asyncio.ensure_future(self._consume(ready))
+        aligning = asyncio.ensure_future(keep(self._app.broker, self._app.conf.broker_url))
         try:
             # A settler that fails must leave nobody behind who receives, or waits for, what is settled no more.
             await asyncio.wait((settling, consuming), return_when=asyncio.FIRST_COMPLETED)
@@ -120,8 +122,10 @@ class Child:
         finally:
             consuming.cancel()
             settling.cancel()
+            aligning.cancel()
             await self._notebook.aclose()
-            await asyncio.wait((settling, consuming))  # a call that is under way needs its connection until it ends
+            # A call that is under way needs its connection until it ends.
+            await asyncio.wait((settling, consuming, aligning))
             await self._switch.aclose()
             if self._counting is not None:
                 await self._counting.aclose()

@@ -71,9 +71,16 @@ class Gatherer:
                 wanted.count, wanted.last = wanted.count + len(page), page[-1].member
             if part.takes == ALL and len(page) == PAGE:
                 return None
-            return given(run, part, wanted.count, wanted.values)
+            return given(run, part, wanted.count, wanted.values, _due(run, standing))
         except (DecodeError, BackendError) as error:  # damaged or gone: it will not be better the next time
             return self._executor.finished(run, Failed(capture(error), dead=True))
+
+
+def _due(run: Run, standing: Standing | None) -> float:
+    """When *run* became ready, on the clock of this host: with its node, unless it has a moment of its own."""
+    if standing is None or standing.age is None or run.envelope.eta is not None:
+        return 0.0
+    return time.time() - standing.age
 
 
 async def _ask(flows: FlowStore, pages: Sequence[Page]) -> list[Standing | None]:

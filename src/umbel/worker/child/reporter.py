@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from umbel.app.watching import Telling, make_teller
+from umbel.clock import clock
 from umbel.contracts.event_log import EventLog
 from umbel.contracts.flows import FlowHolder
 from umbel.exceptions import DecodeError
 from umbel.execution.executor import Finished
 from umbel.journal import MAX_TOGETHER, PERIOD_SECONDS, Journal
 from umbel.model.event import AS_TEXT, Event, Kind, Ran
+from umbel.model.finding import STEP_SECONDS
 from umbel.model.job import FIRST, Delivery
 from umbel.model.outcome import Completed, Ignored, Parked, Released, Succeeded
 from umbel.model.presence import RunningJob
@@ -301,8 +303,9 @@ class Reporter:
             return None
         envelope, body, whole = _read(delivery), dict[str, Any](), b""
         if envelope is not None:
-            if delivery.attempt == 1 and envelope.due:
-                body["wait"] = max(0.0, at - envelope.due)
+            wait = at + clock.ahead - envelope.due
+            if delivery.attempt == 1 and envelope.due and wait > -STEP_SECONDS:  # else the clocks of two hosts differ
+                body["wait"] = max(0.0, wait)
             if envelope.part is not None:
                 whole = self._described(delivery, body)
         return Event("task-started", at, delivery.id, job.task, delivery.queue, delivery.attempt, body, whole)

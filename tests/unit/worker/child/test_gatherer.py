@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from umbel.contracts.broker import Settlement
 from umbel.contracts.powers import Record
 from umbel.engines.memory import Space
 from umbel.exceptions import BrokerUnavailable, Ignore
+from umbel.execution.executor import Executor, Run
 from umbel.model import chance
 from umbel.model.flow import ALL, NOTHING, ONE, Flow, Join, Node, Page, Part, Standing
 from umbel.model.job import Job
@@ -27,6 +29,7 @@ from umbel.stores.large import LargeRecords, is_reference
 from umbel.stores.memory import MemoryStore
 from umbel.wire import record, values
 from umbel.wire.envelope import Envelope, encode
+from umbel.worker.child.gatherer import Gatherer
 from umbel.worker.child.ledger import OtherStore, OwnEngine
 
 FLOW = "flow"
@@ -365,3 +368,29 @@ async def test_a_large_value_that_is_gone_fails_the_job(stage: Stage, flow: Chos
     failure = result(stage, "2").failure
     assert failure is not None
     assert failure.type == "BackendError"
+
+
+async def test_a_job_of_a_flow_is_due_when_its_node_opens_on_this_host_whatever_the_clock_of_the_engine() -> None:
+    stage = Stage()
+    stage.broker = MemoryBroker(stage.space, clock=lambda: time.time() + 3_600.0)
+    task, flow = stage.task(_nothing), Chosen(stage)
+    flow.place(task, "first", 0, 2)
+    flow.place(task, "second", 2, 3)
+    flow.place(task, "later", 2, 3, eta=time.time() + 9.0)
+    flow.start()
+    before = time.time()
+    session = await stage.open()
+    (first,) = await stage.broker.receive(session, [QUEUE], 9, wait=0)
+    join = Join(FLOW, QUEUE, 2, 0, b"\xc0")
+    await stage.broker.settle(session, [Settlement(first, "end", record=b"record", ttl=60.0, joins=(join,))])
+    executor = Executor(stage.app.tasks, "child@test")
+    runs = [executor.prepare(each, time.time()) for each in await stage.broker.receive(session, [QUEUE], 9, wait=0)]
+    gatherer = Gatherer(stage.broker, OwnEngine(), executor)
+    found = await gatherer.gather([run for run in runs if isinstance(run, Run)])
+    due = {run.delivery.id: run.due for run in found if isinstance(run, Run)}
+    assert before - 1.0 <= due.pop("second") <= time.time()
+    assert due == {"later": 0.0}  # it has a moment of its own, which its envelope tells
+
+
+def _nothing(*args: object) -> None:
+    del args

@@ -173,7 +173,8 @@ complete as materialized (
 ),
 opened as (
     update umbel.flow_node set
-        sent = least($3::int4, chunks), state = case when chunks > $3::int4 then 1 else 2 end
+        sent = least($3::int4, chunks), state = case when chunks > $3::int4 then 1 else 2 end,
+        opened = (select now from moment)
     where id = any(array(select id from complete))
     returning id, flow, number, chunks, sent, failed
 ),
@@ -269,11 +270,14 @@ select queue, count(*)::int4 from made group by queue
 
 -- name: page
 -- $1 flow, $2 home, $3 node, $4 after which member, $5 how many, $6 now or null. Answers a row unless the flow is unknown:
--- state, expires, first member that failed and its value or nulls, and arrays of members, of whether they failed, of values
-select flow.state::text, flow.expires, node.first, cause.value, page.members, page.failed, page.values
+-- state, expires, for how many seconds the node has been open or null, first member that failed and its value or nulls, and
+-- arrays of members, of whether they failed, of values
+select flow.state::text, flow.expires,
+    extract(epoch from coalesce($6::timestamptz, clock_timestamp()) - node.opened)::float8, node.first, cause.value,
+    page.members, page.failed, page.values
 from umbel.flow
 left join lateral (
-    select id, first from umbel.flow_node where flow_node.flow = flow.id and number = $3::int4 limit 1
+    select id, first, opened from umbel.flow_node where flow_node.flow = flow.id and number = $3::int4 limit 1
 ) as node on true
 left join lateral (
     select value from umbel.flow_input where flow_input.node = node.id and member = node.first limit 1

@@ -63,8 +63,8 @@ order by position limit ?3
 delete from flow_job where flow = ?1 and node = ?2 and position <= ?3
 
 -- name: opened
--- ?1 key of a flow, ?2 node, ?3 state
-update flow_node set state = ?3 where flow = ?1 and key = ?2
+-- ?1 key of a flow, ?2 node, ?3 state, ?4 now in unix ms
+update flow_node set state = ?3, opened = coalesce(opened, ?4) where flow = ?1 and key = ?2
 
 -- name: end_reached
 -- ?1 key of a flow; one of its ends has opened; answers how many have not
@@ -87,8 +87,9 @@ select flow, key from flow_node where state = 1 order by flow, key limit 1
 update flow set state = 4 where id = ?1 and home = coalesce(?2, home) and state = 1 returning 1
 
 -- name: standing
--- ?1 id, ?2 home, ?3 node, ?4 now in unix ms; answers key, state, expires, how many members of the node failed
-select flow.key, flow.state, flow.expires, flow_node.failed
+-- ?1 id, ?2 home, ?3 node, ?4 now in unix ms; answers key, state, expires, and of the node how many members failed and
+-- when it has opened, in unix ms, or null
+select flow.key, flow.state, flow.expires, flow_node.failed, flow_node.opened
 from flow join flow_node on flow_node.flow = flow.key and flow_node.key = ?3
 where flow.id = ?1 and flow.home = ?2 and flow.state > 0 and (flow.forget is null or flow.forget > ?4)
 

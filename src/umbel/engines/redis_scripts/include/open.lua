@@ -1,7 +1,8 @@
 -- includes: now forward read
 -- A flow is the HASH `flow:<id>`: created state ended ttl expires plan keys ends bad; per node n:<node>, the text
 -- "members added joined failed first sent jobs"; per member that joined <node>:<member>, 1 or 0 (failed) and its value;
--- per chunk of jobs that are not sent j:<node>:<group>:<number>; a:<node>:<by> for each added member.
+-- per chunk of jobs that are not sent j:<node>:<group>:<number>; a:<node>:<by> for each added member; per node that has
+-- opened o:<node>, when, in ms.
 -- `flow-more:<id>`, a ZSET, has <node>:<member> of joined members beyond the first ones, in order.
 -- jobs: per queue kind chunks:length:place (see hand); a node without jobs is an end.
 local function text_of(members, added, joined, failed, first, sent, jobs)
@@ -13,7 +14,7 @@ end
 local function open(home, flow, node, state)
   local members, added, joined, failed, first, _, jobs = read(state)
   local key = home .. 'flow:' .. flow
-  local mark = { 'n:' .. node, text_of(members, added, joined, failed, first, '1', jobs) }
+  local mark = { 'n:' .. node, text_of(members, added, joined, failed, first, '1', jobs), 'o:' .. node, now }
   local place, group, left = 1, 0, 256
   while place <= #jobs do
     local kind, chunks, length, from = string.match(jobs, '^(%a)(%d+):(%d+):()', place)
