@@ -17,7 +17,7 @@ from tests.conformance import (
     test_redis_cluster,
     test_sqlite,
 )
-from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ_ALONE, RABBITMQ_REDIS, REDIS, SQLITE, Power
+from umbel.contracts.capabilities import MEMORY, POSTGRES, RABBITMQ_ALONE, RABBITMQ_KEEPING, REDIS, SQLITE, Power
 from umbel.testing.conformance import (
     AgeingConformance,
     BrokerConformance,
@@ -56,7 +56,7 @@ ASKED = frozenset(suite.power for suite in PARTS if suite.power is not None)
         (test_redis, REDIS),
         (test_redis_cluster, REDIS),
         (test_postgres, POSTGRES),
-        (test_rabbitmq, RABBITMQ_REDIS),
+        (test_rabbitmq, RABBITMQ_KEEPING),
         (test_rabbitmq_alone, RABBITMQ_ALONE),
     ],
 )

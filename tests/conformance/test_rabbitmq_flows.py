@@ -187,19 +187,13 @@ async def test_a_job_that_no_message_can_carry_is_refused_before_anything_is_sto
 
 
 @pytest.mark.parametrize(
-    "backend",
-    [
-        "redis+sentinel://localhost:26379/primary",
-        "redis+cluster://localhost:7000",
-        "db+sqlite:///results.db",
-        "file:///results",
-    ],
+    "backend", ["redis+sentinel://localhost:26379/primary", "redis+cluster://localhost:7000", "file:///results"]
 )
-def test_without_one_redis_server_flows_are_refused_and_it_is_named(backend: str) -> None:
+def test_where_claims_keep_no_flows_they_are_refused_and_what_keeps_them_is_named(backend: str) -> None:
     broker = connect("amqp://localhost/", Settings(result_backend=backend))
     assert not isinstance(broker, FlowHolder)
     assert not isinstance(broker, ScheduleHolder)
     for power in (Power.FLOWS, Power.SCHEDULES):
-        with pytest.raises(ImproperlyConfigured, match="RabbitMQ with Redis do"):
+        with pytest.raises(ImproperlyConfigured, match="RabbitMQ with Redis or SQL do"):
             demand(broker, power, "a chord", "amqp://localhost/")
     broker.close()

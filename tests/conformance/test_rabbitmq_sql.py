@@ -7,14 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from tests.patient import PATIENT
-from umbel.brokers.rabbitmq import intake
-from umbel.brokers.rabbitmq.broker import RabbitMQBroker
+from umbel.brokers.rabbitmq import HoldingBroker, intake
 from umbel.claims.sql import connect as claims_at
 from umbel.testing.conformance.amending import AmendingConformance
 from umbel.testing.conformance.event_log import EventLogConformance
+from umbel.testing.conformance.flows import HeldFlowConformance
 from umbel.testing.conformance.mailbox import MailboxConformance
 from umbel.testing.conformance.noting import NoteConformance
 from umbel.testing.conformance.pausing import RestingConformance
+from umbel.testing.conformance.schedules import HeldScheduleConformance
 
 
 class InPostgres:
@@ -28,8 +29,9 @@ class InPostgres:
         self.url, self.claims_url = rabbitmq_url, postgres_results_url
         monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
 
-    def make(self, clock: Callable[[], float]) -> RabbitMQBroker:
-        return RabbitMQBroker(self.url, PATIENT, claims_at(self.claims_url, PATIENT, clock))
+    def make(self, clock: Callable[[], float]) -> HoldingBroker:
+        claims = claims_at(self.claims_url, PATIENT, clock)
+        return HoldingBroker(self.url, PATIENT, claims, claims)
 
 
 class TestNotes(InPostgres, NoteConformance):
@@ -49,4 +51,16 @@ class TestPauses(InPostgres, RestingConformance):
 
 
 class TestAmending(InPostgres, AmendingConformance):
+    pass
+
+
+class TestFlows(InPostgres, HeldFlowConformance):
+    @pytest.fixture(autouse=True)
+    def _unhurried(self, _server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A test of thousands on a busy machine pauses for longer; others wait for what is given back.
+        many = any(word in request.node.name for word in ("three_thousand", "breaks_off"))
+        monkeypatch.setattr(intake, "IDLE_SECONDS", 20.0 if many else 3.0)
+
+
+class TestSchedules(InPostgres, HeldScheduleConformance):
     pass

@@ -1,4 +1,4 @@
-"""Real workers on RabbitMQ with Redis: a chain, a chord whose children are killed, and a schedule."""
+"""Real workers on RabbitMQ with Redis or a SQL database: a chain, a chord whose children are killed, and a schedule."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ MEMBERS = 60
 WAIT = 100.0
 
 
+@pytest.fixture(params=["redis_url"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Where claims, flows and results are."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
-def stage(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(rabbitmq_url, tmp_path, redis_url)
+def stage(rabbitmq_url: str, backend: str, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(rabbitmq_url, tmp_path, backend)
     yield made
     made.end()
 
@@ -31,6 +38,7 @@ def test_a_chain_runs(stage: Stage) -> None:
     assert chain(member.clone(args=(7,)), member.clone(), member.clone()).apply_async().get(timeout=WAIT) == 7
 
 
+@pytest.mark.parametrize("backend", ["redis_url", "postgres_results_url"], indirect=True)
 def test_a_chord_gets_every_value_and_runs_its_body_once_although_a_child_is_killed(stage: Stage) -> None:
     worker = stage.start(UMBEL_WORKER_LEASE="5").wait_ready()
     members = [stage.app.signature("ledger_tasks.member", args=(number,)) for number in range(MEMBERS)]
@@ -44,11 +52,12 @@ def test_a_chord_gets_every_value_and_runs_its_body_once_although_a_child_is_kil
     assert unexplained(stage, killed) == []  # so the body ran once, too
 
 
-def test_each_tick_is_one_job(rabbitmq_url: str, redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["redis_url", "postgres_results_url"], indirect=True)
+def test_each_tick_is_one_job(rabbitmq_url: str, backend: str, tmp_path: Path) -> None:
     (tmp_path / "ticking.py").write_text(TICKING_APP)
     workers = Workers(tmp_path)
     try:
-        places = {"UMBEL_TEST_BROKER": rabbitmq_url, "UMBEL_RESULT_BACKEND": redis_url}
+        places = {"UMBEL_TEST_BROKER": rabbitmq_url, "UMBEL_RESULT_BACKEND": backend}
         worker = workers.start(
             "--processes=1", app="ticking", folder=tmp_path, UMBEL_TEST_EVERY=str(EVERY), **places
         ).wait_ready()

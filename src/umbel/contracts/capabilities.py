@@ -93,9 +93,9 @@ RABBITMQ: Final = RABBITMQ_ALONE | {
     Power.MAILBOX,
     Power.EVENTS,
 }
-"""With a claim store beside it; alone it has fewer."""
-RABBITMQ_REDIS: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES}
-"""With a claim store that is one Redis server."""
+"""With a claim store beside it that fails over, as Redis behind Sentinel; alone it has fewer."""
+RABBITMQ_KEEPING: Final = RABBITMQ | {Power.FLOWS, Power.SCHEDULES}
+"""With a claim store that keeps flows and schedules: one Redis server, or a SQL database."""
 
 BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
     {
@@ -103,8 +103,8 @@ BROKERS: Final[Mapping[str, frozenset[Power]]] = MappingProxyType(
         "SQLite": SQLITE,
         "Redis": REDIS,
         "PostgreSQL": POSTGRES,
-        "RabbitMQ with Redis": RABBITMQ_REDIS,
-        "RabbitMQ": RABBITMQ,
+        "RabbitMQ with Redis or SQL": RABBITMQ_KEEPING,
+        "RabbitMQ with Sentinel or Cluster": RABBITMQ,
         "RabbitMQ alone": RABBITMQ_ALONE,
     }
 )

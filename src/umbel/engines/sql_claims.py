@@ -15,8 +15,6 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from umbel.engines import sql_table
-
 METADATA: Final = sa.MetaData()
 Row = Mapping[str, Any]
 
@@ -91,12 +89,6 @@ _NOW: Final[Mapping[str, sa.Select[Any]]] = {
     "mysql": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
     "mariadb": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
 }
-
-
-def ensure(connection: sa.Connection) -> int:
-    """Make the tables unless they are there, those of results too; answers the version of those."""
-    METADATA.create_all(connection)
-    return sql_table.ensure(connection)
 
 
 def moment(connection: sa.Connection) -> int:

@@ -56,12 +56,6 @@ class Letters(NamedTuple):
     expires: int
 
 
-def ensure(connection: sa.Connection) -> int:
-    """Make these tables, those of claims and those of results, unless they are there; answers the version of these."""
-    METADATA.create_all(connection)
-    return sql_claims.ensure(connection)
-
-
 def tell(connection: sa.Connection, letters: Letters, now: int) -> None:
     """Add *letters*, unless this call has done so before, and sweep what has expired by *now*."""
     count = len(letters.messages)

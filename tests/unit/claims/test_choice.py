@@ -36,7 +36,7 @@ def settings_with(backend: str) -> Settings:
 )
 def test_a_store_that_can_hold_claims_holds_them(backend: str, together: bool) -> None:
     settings = settings_with(backend)
-    holds_flows = backend.startswith("redis://")
+    holds_flows = not backend.startswith(("redis+sentinel://", "redis+cluster://"))
     assert type(connect("amqp://rabbit", settings)) is (HoldingBroker if holds_flows else RabbitMQBroker)
     assert same_engine(settings) is together
 

@@ -24,8 +24,8 @@ CLASSES: dict[str, type[Any]] = {
     "SQLite": SqliteBroker,
     "Redis": RedisBroker,
     "PostgreSQL": PostgresBroker,
-    "RabbitMQ with Redis": HoldingBroker,
-    "RabbitMQ": RabbitMQBroker,
+    "RabbitMQ with Redis or SQL": HoldingBroker,
+    "RabbitMQ with Sentinel or Cluster": RabbitMQBroker,
     "RabbitMQ alone": PlainBroker,
 }
 
@@ -53,7 +53,10 @@ def test_a_missing_power_is_refused_with_the_brokers_that_have_it() -> None:
         demand(MemoryBroker(Space()), Power.HOSTS, "a worker", "memory://x")
     needed, told = str(refusal.value).split(": ", 1)
     assert needed == "a worker needs a broker that is shared by several hosts"
-    assert told == "memory://x does not, Redis, PostgreSQL, RabbitMQ with Redis, RabbitMQ and RabbitMQ alone do"
+    assert told == (
+        "memory://x does not, Redis, PostgreSQL, RabbitMQ with Redis or SQL, RabbitMQ with Sentinel or Cluster and "
+        "RabbitMQ alone do"
+    )
 
 
 def test_a_power_of_one_broker_names_that_one() -> None:

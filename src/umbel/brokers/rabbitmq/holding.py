@@ -14,7 +14,7 @@ from umbel.brokers.rabbitmq import posts
 from umbel.brokers.rabbitmq.broker import RabbitMQBroker
 from umbel.brokers.rabbitmq.courier import Courier
 from umbel.contracts.broker import Ended, Reclaimed, Settlement
-from umbel.contracts.capabilities import RABBITMQ_REDIS, Power
+from umbel.contracts.capabilities import RABBITMQ_KEEPING, Power
 from umbel.contracts.claims import ClaimStore
 from umbel.contracts.flows import FlowStore
 from umbel.contracts.outbox import FlowKeeper
@@ -37,7 +37,7 @@ _logger = logging.getLogger("umbel.broker")
 class HoldingBroker(RabbitMQBroker):
     """`RabbitMQBroker`, and a `FlowHolder` and `ScheduleHolder`, its claims in *keeper*."""
 
-    powers: frozenset[Power] = RABBITMQ_REDIS
+    powers: frozenset[Power] = RABBITMQ_KEEPING
 
     def __init__(self, url: str, settings: Settings, claims: ClaimStore, keeper: FlowKeeper) -> None:
         super().__init__(url, settings, claims)

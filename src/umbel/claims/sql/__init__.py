@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from umbel.claims.sql.store import SqlClaims
-from umbel.engines import sql_letters
+from umbel.engines import sql_migrating
 from umbel.engines.postgres_address import for_toolkit
 from umbel.engines.sql import Layout, SqlEngine
 from umbel.engines.sql_file import refuse_file
@@ -22,7 +22,7 @@ _SETTING: Final = "result_backend"
 def connect(url: str, settings: Settings, clock: Callable[[], float] | None = None) -> SqlClaims:
     """The claims at *url*, ``db+postgresql://…`` and so on. Opens nothing yet. Raises `ImproperlyConfigured`."""
     timeout = settings.broker_connection_timeout
-    engine = SqlEngine(url, _SETTING, settings.broker_send_deadline, timeout, sql_letters.ensure, Layout.of(settings))
+    engine = SqlEngine(url, _SETTING, settings.broker_send_deadline, timeout, sql_migrating.ensure, Layout.of(settings))
     if engine.file is not None:
         refuse_file(engine.file, _SETTING, settings)
     return SqlClaims(engine, settings.broker_send_deadline, clock)

@@ -10,7 +10,11 @@ from typing import Final, TypeVar
 from umbel.claims.sessions import merged
 from umbel.claims.sql import verbs
 from umbel.claims.sql.event_log import SqlEventLog
+from umbel.claims.sql.flows import SqlFlows
 from umbel.claims.sql.mailbox import SqlMailbox
+from umbel.claims.sql.outbox import SqlOutbox
+from umbel.claims.sql.schedules import SqlSchedules, is_watched
+from umbel.claims.sql.verbs import Claimed
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
@@ -31,9 +35,11 @@ MAX_FREED: Final = 200
 class SqlClaims:
     """`ClaimStore` in one database, beside the records that `umbel.stores.sql` reads there.
 
-    It keeps notes, boxes and the log of events. *clock* answers unix seconds and is for tests: it replaces the server's
-    clock in every decision.
+    It keeps notes, boxes, the log of events, flows and schedules: a `FlowKeeper`. *clock* answers unix seconds and is
+    for tests: it replaces the server's clock in every decision.
     """
+
+    keeps_flows: Final = True
 
     def __init__(self, engine: SqlEngine, deadline: float, clock: Callable[[], float] | None = None) -> None:
         self._engine = engine
@@ -41,6 +47,9 @@ class SqlClaims:
         self._clock = clock
         self.mailbox = SqlMailbox(engine, self._threads, self._now)
         self.event_log = SqlEventLog(engine, self._threads)
+        self.flow_store = SqlFlows(engine, self._threads, self._now)
+        self.schedule_store = SqlSchedules(engine, self._threads, self._now)
+        self.outbox = SqlOutbox(engine, self._threads, self._now)
 
     async def heartbeat(
         self, beats: Sequence[Beat], queues: Sequence[str], lease: float, *, opening: bool = False
@@ -58,21 +67,26 @@ class SqlClaims:
         """Lease the jobs of *pointers*."""
         tried = False
 
-        def step(connection: Connection) -> list[Answer] | None:
+        def step(connection: Connection) -> Claimed:
             nonlocal tried
             if tried:  # what may have been leased already is to be told to nobody but a reconcile
                 raise BrokerUnavailable(f"{self._engine.name} gave no answer to a claim")
-            answers = verbs.claim(connection, self._now(connection), session, number, queue, pointers)
+            claimed = verbs.claim(connection, self._now(connection), session, number, queue, pointers)
             tried = True
-            return answers
+            return claimed
 
-        return await self._run(step)
+        claimed = await self._run(step)
+        if claimed.is_waiting:
+            self.outbox.tell([queue])
+        return claimed.answers
 
     async def settle(self, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Carry out *verdicts*."""
+        """Carry out *verdicts*, with their joins, in one transaction."""
         if not verdicts:
             return []
-        return await self._run(lambda line: verbs.settle(line, self._now(line), session, verdicts))
+        settled = await self._run(lambda line: verbs.settle(line, self._now(line), session, verdicts))
+        self.outbox.tell(settled.waiting)
+        return settled.ours
 
     async def published(self, queue: str, job_id: str, parcel: bytes, task: str = "") -> None:
         """Forget *parcel*."""
@@ -195,6 +209,10 @@ class SqlClaims:
         """The async twin of `paused`."""
         found = await self._run(partial(tables.paused, names=queues))
         return [queue in found for queue in queues]
+
+    async def watched(self, job_id: str, queue: str) -> bool:
+        """Whether a job of a schedule has not ended."""
+        return await self._run(lambda line: is_watched(line, job_id, queue))
 
     async def examine(self, *, thorough: bool = False) -> list[Finding]:
         """How it stands with the database; see `Examiner`."""

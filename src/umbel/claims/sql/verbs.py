@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from umbel.claims.sql import opening
 from umbel.contracts.broker import Beat, Ended, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location
 from umbel.engines import sql_claims as tables
-from umbel.engines import sql_table
+from umbel.engines import sql_flows, sql_outbox, sql_table
 from umbel.engines.sql import Connection
 from umbel.engines.sql_claims import Row
 from umbel.model.job import Counts, Delivery, Doom
@@ -19,8 +20,25 @@ from umbel.states import Place
 DAY: Final = 86_400_000
 WEEK: Final = 7 * DAY
 MONTH: Final = 30 * DAY
+MAX_FORGOTTEN: Final = 2_000
+"""About how many rows of flows that are over are deleted in one step."""
 SOMEWHERE: Final = "ready"
 """What is assumed of a job that nobody has received yet: RabbitMQ cannot be asked for one message."""
+
+
+class Claimed(NamedTuple):
+    """What a claim answers, and whether jobs wait in the outbox of its queue that nobody sends on."""
+
+    answers: list[Answer] | None
+    is_waiting: bool = False
+
+
+class Settled(NamedTuple):
+    """Which verdicts were carried out, and the homes in whose outbox jobs lie now."""
+
+    ours: list[bool]
+    waiting: list[str]
+
 
 Charge = Callable[[dict[str, Any]], tuple[int, int]]
 
@@ -42,48 +60,22 @@ def heartbeat(
 
 def claim(
     connection: Connection, now: int, session: str, number: int, queue: str, pointers: Sequence[Pointer]
-) -> list[Answer] | None:
+) -> Claimed:
     """Lease the jobs of *pointers*."""
     noted = tables.number(connection, queue, session, number - 1, number)
     if noted is None:
         raise SessionDead(session)
     if not noted:
-        return None
-    if not pointers:
-        return []
-    if tables.paused(connection, [queue]):
-        return [Answer("paused")] * len(pointers)
-    ids = sorted({pointer.id for pointer in pointers})
-    tables.add(
-        connection,
-        tables.JOBS,
-        [{**tables.NEW_JOB, "queue": queue, "id": each, "expires": now + MONTH} for each in ids],
-    )
-    jobs = tables.jobs(connection, queue, ids)
-    ended = sql_table.read(connection, ids, now)
-    others = {row["session"] for row in jobs.values()} - {None, session}
-    deadlines = {name: left for name, _, left in tables.open_sessions(connection, queue)} if others else {}
-    changed: dict[str, Row] = {}
-    answers: list[Answer] = []
-    for pointer in pointers:
-        job = jobs[pointer.id]
-        if pointer.id in ended or job["generation"] > pointer.generation or job["place"] in ("ended", "dead"):
-            answers.append(Answer("over", parcel=bytes(job["parcel"] or b"")))
-            continue
-        changed[pointer.id] = job
-        job["copies"] = job["copies"] or pointer.copy
-        if job["session"] not in (None, session):
-            job["copies"] = True  # two messages: the mark of its end is kept for longer
-            answers.append(Answer("held", seconds=max(0, deadlines.get(job["session"], 0) - now) / 1000))
-            continue
-        answers.append(_ours(job))
-        job.update(session=session, number=number, place="ready" if job["place"] else "")
-    tables.change(connection, list(changed.values()))
-    return answers
+        return Claimed(None)
+    signs = sql_outbox.signs(connection, queue, now)
+    if pointers and "paused" in signs:
+        return Claimed([Answer("paused")] * len(pointers))
+    answers = _leased(connection, now, (session, number), queue, pointers) if pointers else []
+    return Claimed(answers, is_waiting="waiting" in signs)
 
 
-def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
-    """Carry out *verdicts*."""
+def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Verdict]) -> Settled:
+    """Carry out *verdicts*, and the joins of those that are ours."""
     answers = [False] * len(verdicts)
     for queue in sorted(tables.hold_open(connection, session, {verdict.delivery.queue for verdict in verdicts})):
         mine = [(place, each) for place, each in enumerate(verdicts) if each.delivery.queue == queue]
@@ -96,7 +88,8 @@ def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Ve
                 job["session"] = None
                 done.append((job, verdict))
         _carry(connection, now, queue, done)
-    return answers
+    ours = [each for each, our in zip(verdicts, answers, strict=True) if our and (each.joins or each.added)]
+    return Settled(answers, opening.join(connection, now, ours) if ours else [])
 
 
 def reconcile(
@@ -159,6 +152,7 @@ def reclaim(connection: Connection, now: int, queue: str, lease: int, most: int)
                 connection, now, queue, session, most - freed, lambda job: (1, 0) if job["marked"] else (0, 1)
             )
     tables.tidy(connection, queue, now, most)
+    sql_flows.forget(connection, queue, now, MAX_FORGOTTEN)
     deadline = tables.next_deadline(connection, queue)
     if deadline is None:
         return freed, None
@@ -202,6 +196,40 @@ def doom(connection: Connection, now: int, job_id: str, names: Sequence[str]) ->
         return Revoked(job_id, "ended", names[0] if len(names) == 1 else "")
     _doom(connection, jobs.values(), now)
     return Revoked(job_id, "unknown")
+
+
+def _leased(
+    connection: Connection, now: int, receive: tuple[str, int], queue: str, pointers: Sequence[Pointer]
+) -> list[Answer]:
+    """Lease the jobs of *pointers* to a *receive*: a session and its number."""
+    session, number = receive
+    ids = sorted({pointer.id for pointer in pointers})
+    tables.add(
+        connection,
+        tables.JOBS,
+        [{**tables.NEW_JOB, "queue": queue, "id": each, "expires": now + MONTH} for each in ids],
+    )
+    jobs = tables.jobs(connection, queue, ids)
+    ended = sql_table.read(connection, ids, now)
+    others = {row["session"] for row in jobs.values()} - {None, session}
+    deadlines = {name: left for name, _, left in tables.open_sessions(connection, queue)} if others else {}
+    changed: dict[str, Row] = {}
+    answers: list[Answer] = []
+    for pointer in pointers:
+        job = jobs[pointer.id]
+        if pointer.id in ended or job["generation"] > pointer.generation or job["place"] in ("ended", "dead"):
+            answers.append(Answer("over", parcel=bytes(job["parcel"] or b"")))
+            continue
+        changed[pointer.id] = job
+        job["copies"] = job["copies"] or pointer.copy
+        if job["session"] not in (None, session):
+            job["copies"] = True  # two messages: the mark of its end is kept for longer
+            answers.append(Answer("held", seconds=max(0, deadlines.get(job["session"], 0) - now) / 1000))
+            continue
+        answers.append(_ours(job))
+        job.update(session=session, number=number, place="ready" if job["place"] else "")
+    tables.change(connection, list(changed.values()))
+    return answers
 
 
 def _ours(job: Row) -> Answer:

@@ -104,8 +104,7 @@ j.schedule = $1
 a.path_id = $1 and a.value = $2
 
 -- name: is_argument
--- looked up for each row: of "exists" PostgreSQL may make a table of all there are
-(select 1 from arg b where b.path_id = $1 and b.value = $2 and b.seq = j.seq limit 1) is not null
+exists (select 1 from arg b where b.path_id = $1 and b.value = $2 and b.seq = j.seq)
 
 -- name: is_id
 j.id || '' = $1
@@ -177,7 +176,7 @@ coalesce(j.error_id, 0) > 0
 j.progress is not null
 
 -- name: has_result
-(select 1 from job_result r where r.seq = j.seq) is not null
+exists (select 1 from job_result r where r.seq = j.seq)
 
 -- name: nothing
 1 = 0
