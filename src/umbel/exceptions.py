@@ -16,10 +16,6 @@ class ImproperlyConfigured(UmbelError):
     """A setting, URL or combination of options is wrong; the message names it and the cure."""
 
 
-class SecurityError(UmbelError):
-    """Untrusted data asked for something that Umbel refuses."""
-
-
 class EncodeError(UmbelError, TypeError):
     """A value cannot travel: the message names the parameter, the type and what travels instead."""
 

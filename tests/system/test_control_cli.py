@@ -68,7 +68,7 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
     job = app.send_task("pay")
     code, _, err = umbel("revoke", job.id, "stranger")
     assert (code, job.state) == (2, "PENDING")
-    assert "no job stranger is known" in err
+    assert "no job 'stranger' is known" in err
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,13 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["revoke", "--task", "pay", "-Q", "typo"], "'typo' is unknown"),
         (["purge", "-Q", "typo"], "'typo' is unknown"),
         (["purge"], "give -f"),
+        (["purge", "-f", "-Q", ""], "'' names nothing"),
+        (["purge", "-f", "-X", ","], "',' names nothing"),
+        (["revoke", "--task", "pay", "-f", "-Q", " "], "' ' names nothing"),
+        (["control", "shutdown", "-f", "-d", ""], "'' names nothing"),
+        (["dead", "delete", "-f", "-Q", ""], "'' names nothing"),
+        (["worker", "-A", "shop", "-Q", ""], "'' names nothing"),
+        (["dev", "-A", "shop", "-Q", ","], "',' names nothing"),
         (["revoke", "--task", "pay"], "give -f"),
         (["queues", "pause", "typo"], "'typo' is unknown"),
         (["queues", "purge", "default"], "give -f"),
@@ -105,6 +112,14 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["inspect", "dance"], "dance"),
         (["inspect", "ping", "me"], "takes any"),
         (["control", "dance"], "dance"),
+        (["control", "heartbeat"], "heartbeat is no control command: workers are seen by their leases"),
+        (
+            ["control", "revoke", "stranger"],
+            "revoke is no control command: it is state of the broker, see `umbel revoke`",
+        ),
+        (["schedules", "pause", "stranger"], "there is no schedule 'stranger'"),
+        (["schedules", "add", "a", "pay", "--solar", "sunset"], "--solar is 'sunset': give EVENT,LAT,LON"),
+        (["schedules", "add", "a", "pay", "--at", "soon"], "--at is 'soon': give a moment"),
         (["control", "autoscale", "1", "2"], "MAX,MIN"),
         (["control", "autoscale", "2", "-1"], "'2,-1': give MAX,MIN"),
         (["control", "pool_restart", "-t", "-1"], "range x>=0"),

@@ -248,3 +248,11 @@ def fetched(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 - our own
         found: bytes = response.read()
     return found
+
+
+def test_the_peak_of_memory_is_that_of_the_program_and_not_of_the_one_before_it() -> None:
+    told = "from umbel.worker import kernel; import resource; print(kernel.peak(), resource.getrusage(0).ru_maxrss)"
+    large = f"import os, sys; x = b'x' * (200 << 20); os.execv(sys.executable, [sys.executable, '-c', {told!r}])"
+    done = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, timeout=60, check=True)
+    ours, inherited = map(int, done.stdout.split())
+    assert 0 < ours < 150 << 10 < inherited

@@ -141,8 +141,11 @@ def test_schedules_are_added_and_removed_by_hand(
         assert main([*app, "add", "wrong", "ticking.tick", *wrong]) == 2, wrong
         assert capsys.readouterr().err.startswith("Error: ")
     assert main([*app, "remove", "nightly"]) == 0
-    assert main([*app, "remove", "nightly"]) == 1
+    assert main([*app, "remove", "nightly"]) == 2
     assert "there is no schedule 'nightly'" in capsys.readouterr().err
     assert main([*app, "list"]) == 0
     assert capsys.readouterr().err.strip() == "no schedules"
+    for words in ([*app, "add", "odd", "ticking.tik", "--every", "60"], [*app[:-1], "call", "ticking.tik"]):
+        assert main(words) == 0
+        assert "knows the task 'ticking.tik'; its jobs wait: did you mean 'ticking.tick'?" in capsys.readouterr().err
     sys.modules.pop("ticking", None)

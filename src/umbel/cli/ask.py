@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
+from umbel.cli.asking import note_unknown
 from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app
 from umbel.exceptions import ImproperlyConfigured, TimeoutError, UmbelError, UnknownResult
@@ -40,6 +41,7 @@ def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **giv
         sent = app.send_task(name, args, kwargs, **options)
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(str(error)) from error
+    note_unknown(frame, app, name)
     if not wait:
         click.echo(sent.id)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from umbel.cli.command import Frame
+from umbel.cli.command import Frame, names
 from umbel.cli.opened import open_app
 from umbel.contracts.capabilities import Power, demand
-from umbel.exceptions import ImproperlyConfigured
+from umbel.exceptions import ImproperlyConfigured, UmbelError
+from umbel.options import nearest
 from umbel.settings.masking import masked
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 json_option: Final = click.option("-j", "--json", "as_json", is_flag=True, help="JSON.")
 force_option: Final = click.option("-f", "--force", is_flag=True, help="Do not ask.")
-queues_option: Final = click.option("-Q", "--queues", default="", metavar="A,B", help="Only these queues.")
+queues_option: Final = click.option("-Q", "--queues", callback=names, metavar="A,B", help="Only these queues.")
 
 
 def opened(frame: Frame) -> Umbel:
@@ -49,9 +51,18 @@ def agreed(question: str, *, force: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def names(text: str) -> list[str]:
-    """The names in *text*, which are separated by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def note_unknown(frame: Frame, app: Umbel, task: str) -> None:
+    """Tell the person if neither *app* nor a worker that answers knows *task*: its jobs wait, maybe for ever."""
+    if task in app.tasks:
+        return
+    told: dict[str, Any] = {}
+    with contextlib.suppress(UmbelError):  # the broker carries no questions, or is away
+        told = app.control.inspect().registered() or told
+    lists = [_items(each) for each in told.values() if isinstance(each, list)]
+    known = {str(name).partition(" ")[0] for each in lists for name in each}
+    if task not in known:
+        alike = nearest(task, {*app.tasks, *known})
+        frame.say(f"Note: neither the app nor a worker that answers knows the task {task!r}; its jobs wait{alike}")
 
 
 def show_json(found: Any) -> None:

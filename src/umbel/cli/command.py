@@ -89,6 +89,8 @@ class Command(click.Command):
 class Seconds(click.FloatRange):
     """The type of an option that is a finite number of seconds, 0 or more; above 0 with *above*."""
 
+    name = "number of seconds"
+
     def __init__(self, *, above: bool = False) -> None:
         super().__init__(min=0, min_open=above)
 
@@ -98,6 +100,14 @@ class Seconds(click.FloatRange):
         if not math.isfinite(found):
             self.fail(f"{found} is not a finite number of seconds.", param, ctx)
         return found
+
+
+def names(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """A callback of options: the names in *text*, with commas between them. One that names nothing is refused."""
+    found = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not found:
+        raise click.BadParameter(f"{text!r} names nothing: give A,B, or leave the option out.", param=parameter)
+    return found
 
 
 class Worded(Command):

@@ -9,7 +9,17 @@ import click
 import msgspec
 
 from umbel.app.dead import DeadLetter, DeadLetters
-from umbel.cli.asking import agreed, call_text, force_option, json_option, moment, names, opened, show_json, shown
+from umbel.cli.asking import (
+    agreed,
+    call_text,
+    force_option,
+    json_option,
+    moment,
+    opened,
+    queues_option,
+    show_json,
+    shown,
+)
 from umbel.cli.command import Command, Frame
 from umbel.cli.progress import in_portions
 from umbel.cli.table import table
@@ -37,15 +47,27 @@ def _filters(function: F) -> F:
         click.option("--since", callback=moment, metavar="WHEN", help="Died since: 2h (ago), or a date and time."),
         click.option("--reason", metavar="TEXT", help="Whose error contains this text."),
         click.option("--task", metavar="NAME", help="Of this task."),
-        click.option("-Q", "--queues", default="", metavar="A,B", help="In these queues."),
+        queues_option,
+    ):
+        function = option(function)
+    return function
+
+
+def _chosen(function: F) -> F:
+    """The arguments and options that say to which dead letters something is done."""
+    for option in (
+        json_option,
+        force_option,
+        click.option("--dry-run", is_flag=True, help="Only show which those are."),
+        click.option("--all", "everything", is_flag=True, help="All that the filters leave, or all."),
+        _filters,
+        _ids,
     ):
         function = option(function)
     return function
 
 
 _ids: Final = click.argument("ids", nargs=-1, metavar="[ID...]")
-_all: Final = click.option("--all", "everything", is_flag=True, help="All that the filters leave, or all.")
-_dry_run: Final = click.option("--dry-run", is_flag=True, help="Only show which those are.")
 
 
 @dead.command("list", cls=Command, help="Show them.")
@@ -90,12 +112,7 @@ def show(frame: Frame, /, *, job_id: str, as_json: bool) -> int:
 
 
 @dead.command(cls=Command, help="Have dead letters run again under their ids: those named, or those of the filters.")
-@_ids
-@_filters
-@_all
-@_dry_run
-@force_option
-@json_option
+@_chosen
 @click.pass_obj
 def retry(frame: Frame, /, **given: Any) -> int:
     """Retry them; answers the exit code."""
@@ -104,12 +121,7 @@ def retry(frame: Frame, /, **given: Any) -> int:
 
 
 @dead.command(cls=Command, help="Delete dead letters for ever: those named, or those of the filters.")
-@_ids
-@_filters
-@_all
-@_dry_run
-@force_option
-@json_option
+@_chosen
 @click.pass_obj
 def delete(frame: Frame, /, **given: Any) -> int:
     """Delete them; answers the exit code."""
@@ -135,7 +147,10 @@ def _done(
         raise ImproperlyConfigured("say which: ids, filters such as --task, or --all")
     found = _found(letters, given)
     if given["dry_run"] or not found:
-        show_json([_plain(each) for each in found]) if given["as_json"] else click.echo("\n".join(_table(found)))
+        if given["as_json"]:
+            show_json([_plain(each) for each in found])
+        elif found:
+            click.echo("\n".join(_table(found)))
         frame.say(f"{len(found)} dead letters; nothing was changed")
         return 0
     agreed(ask.format(len(found)), force=given["force"])
@@ -153,7 +168,7 @@ def _found(letters: DeadLetters, given: dict[str, Any]) -> list[DeadLetter]:
     ids = tuple(given.get("ids", ()))
     found = letters.list(
         ids=ids,
-        queues=tuple(names(given["queues"])),
+        queues=given["queues"],
         task=given["task"],
         reason=given["reason"],
         since=given["since"],

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from umbel.cli.app_name import app_name
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, names
 from umbel.cli.loglevel import checked_level
 from umbel.worker.options import WorkerOptions
 
@@ -24,14 +24,10 @@ production: use `umbel worker` and `umbel dashboard` there.
 """
 
 
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
 @click.command(cls=Command, help=HELP)
 @click.option("-l", "--loglevel", default="INFO", callback=checked_level, help="DEBUG, INFO (the default), WARNING, …")
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), default=2, show_default=True, help="Jobs at once.")
-@click.option("-Q", "--queues", callback=_names, help="Queues to serve, separated by commas.")
+@click.option("-Q", "--queues", callback=names, help="Queues to serve, separated by commas.")
 @click.option("--reload-dir", "reload_dirs", multiple=True, metavar="FOLDER",
               help="Watch this folder instead of the working folder; may be repeated.")  # fmt: skip
 @click.option("--reload-include", "reload_include", multiple=True, metavar="PATTERN",

@@ -11,7 +11,7 @@ import msgspec
 
 from umbel.app.flows import FlowInfo, Flows, Restarted
 from umbel.brokers import connect
-from umbel.cli.command import Command, Frame, Seconds
+from umbel.cli.command import Command, Frame, Seconds, names
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
 from umbel.contracts.broker import Broker
@@ -54,13 +54,16 @@ _flow: Final = click.argument("flow", metavar="ID")
 
 
 @flows.command("list", cls=Command, help="Show the newest flows.")
-@click.option("-Q", "--queues", metavar="A,B", help="Where their state is kept; by default the default queue.")
+@click.option(
+    "-Q", "--queues", callback=names, metavar="A,B",
+    help="Where their state is kept; by default the default queue.",
+)  # fmt: skip
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
 @_json
 @click.pass_obj
-def list_(frame: Frame, /, *, queues: str | None, limit: int, as_json: bool) -> int:
+def list_(frame: Frame, /, *, queues: tuple[str, ...], limit: int, as_json: bool) -> int:
     """Show them; answers the exit code."""
-    found = _opened(frame).list([name for name in (queues or "").split(",") if name], limit)
+    found = _opened(frame).list(queues, limit)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     elif found:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from umbel.app.inspection import Inspect
-from umbel.app.orders import TELLING
-from umbel.cli.asking import agreed, force_option, json_option, names, opened, outlined, show_json
-from umbel.cli.command import Frame, Seconds, Worded
+from umbel.app.orders import REFUSED, STATE, TELLING
+from umbel.cli.asking import agreed, force_option, json_option, opened, outlined, show_json
+from umbel.cli.command import Frame, Seconds, Worded, names
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
@@ -78,7 +78,7 @@ _QUEUES: Final = ("add_consumer", "cancel_consumer")
 _HARMFUL: Final = ("shutdown",)
 _RATE: Final = "rate_limit"
 
-_destination: Final = click.option("-d", "--destination", default="", metavar="NAME,…", help="Only these workers.")
+_destination: Final = click.option("-d", "--destination", callback=names, metavar="NAME,…", help="Only these workers.")
 _timeout: Final = click.option(
     "-t", "--timeout", type=Seconds(), default=1.0, show_default=True, metavar="SECONDS",
     help="How long to wait for answers, at most.",
@@ -97,7 +97,7 @@ def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     if verb in _ASKING and bool(words) != (verb == "query_task"):
         raise ImproperlyConfigured("query_task needs ids, and no other of these verbs takes any")
     app = opened(frame)
-    asked = app.control.inspect(names(given["destination"]) or None, given["timeout"])
+    asked = app.control.inspect(given["destination"] or None, given["timeout"])
     if verb in _ASKING:
         return _answered(_ASKING[verb](asked, *words), as_json=as_json)
     return _answered(asked.command(verb, **_own(app, verb, "inspect", words, _ASKING)), as_json=as_json)
@@ -119,7 +119,7 @@ def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     app = opened(frame)
     if verb not in TELLING:
         arguments = _own(app, verb, "control", words, (*TELLING, _RATE))
-    wanted = names(given["destination"]) or None
+    wanted = given["destination"] or None
     if verb in _HARMFUL:
         agreed(f"Shut down {', '.join(wanted) if wanted else 'all workers'}?", force=given["force"])
     replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
@@ -140,6 +140,9 @@ def _own(app: Umbel, verb: str, kind: Kind, words: tuple[str, ...], known: Itera
     """The arguments of a command of the app. Raises `ImproperlyConfigured` if it has none of that name."""
     command = app.commands.get(verb, kind)
     if command is None:
+        if verb in REFUSED or verb in STATE:
+            cure = REFUSED.get(verb, "it is state of the broker, see `umbel revoke`")
+            raise ImproperlyConfigured(f"{verb} is no {kind} command: {cure}")
         there = [*sorted(known), *(each.name for each in app.commands if each.kind == kind)]
         raise ImproperlyConfigured(f"there is no {kind} command {verb!r}; there are: {', '.join(there)}")
     try:
@@ -184,7 +187,7 @@ def _limits(words: tuple[str, ...]) -> dict[str, Any]:
     raise ImproperlyConfigured(f"time_limit takes TASK [SOFT] HARD, both in seconds: {why}")
 
 
-def _rate(frame: Frame, words: tuple[str, ...], destination: str, *, as_json: bool) -> int:
+def _rate(frame: Frame, words: tuple[str, ...], destination: tuple[str, ...], *, as_json: bool) -> int:
     if destination:
         raise ImproperlyConfigured("a rate counts for all workers together: leave -d out")
     if len(words) not in (1, 2):

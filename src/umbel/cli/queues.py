@@ -9,17 +9,7 @@ import click
 
 from umbel.app.queues import PLACES, QueueInfo
 from umbel.app.seat import known_queues, waited
-from umbel.cli.asking import (
-    agreed,
-    call_text,
-    force_option,
-    json_option,
-    names,
-    opened,
-    queues_option,
-    show_json,
-    shown,
-)
+from umbel.cli.asking import agreed, call_text, force_option, json_option, opened, queues_option, show_json, shown
 from umbel.cli.command import Command, Frame
 from umbel.cli.table import table
 from umbel.states import Place
@@ -158,7 +148,7 @@ def list_jobs(frame: Frame, /, *, filter: str | None, before: int | None, as_jso
     places = cast("tuple[Place, ...]", given["places"] or PLACES[:-1])
     found = [
         job
-        for queue in waited(app, known_queues(app, tuple(names(given["queues"]))))
+        for queue in waited(app, known_queues(app, given["queues"]))
         for job in itertools.islice(
             (job for place in places for job in app.queues.jobs(queue, place, task=given["task"])), given["limit"]
         )

@@ -9,8 +9,8 @@ import click
 
 from umbel.app.revoking import Stopped
 from umbel.app.seat import inspector, known_queues, waited
-from umbel.cli.asking import agreed, force_option, json_option, names, opened, queues_option, show_json
-from umbel.cli.command import Command, Frame
+from umbel.cli.asking import agreed, force_option, json_option, opened, queues_option, show_json
+from umbel.cli.command import Command, Frame, names
 from umbel.cli.progress import progress
 from umbel.exceptions import ImproperlyConfigured
 
@@ -58,6 +58,8 @@ def revoke(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
     if as_json:
         show_json([one._asdict() for one in found])
         return 0
+    if not found:
+        frame.say("no such jobs")
     marked = sum(one.marked for one in found)
     if marked:
         click.echo(f"{marked} marked: revoked when a worker comes to it")
@@ -71,21 +73,16 @@ def revoke(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
 
 @click.command(cls=Command, help=PURGE)
 @queues_option
-@click.option("-X", "--exclude-queues", "excluded", default="", metavar="A,B", help="All queues but these.")
+@click.option("-X", "--exclude-queues", "excluded", callback=names, metavar="A,B", help="All queues but these.")
 @force_option
 @json_option
 @click.pass_obj
-def purge(frame: Frame, /, *, queues: str, excluded: str, force: bool, as_json: bool) -> int:
+def purge(frame: Frame, /, *, queues: tuple[str, ...], excluded: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Purge them; answers the exit code."""
     app = opened(frame)
-    wanted = names(queues)
-    if excluded:
-        left_out = names(excluded)
-        wanted = [each for each in waited(app, known_queues(app, tuple(wanted))) if each not in left_out]
-    elif wanted:
-        waited(app, known_queues(app, tuple(wanted)))
-    else:
-        wanted = [app.conf.task_default_queue]
+    wanted = [*queues] or [app.conf.task_default_queue]
+    if queues or excluded:
+        wanted = [each for each in waited(app, known_queues(app, queues)) if each not in excluded]
     agreed(f"Revoke all jobs that wait in {', '.join(wanted) or 'no queue'}?", force=force)
     counts = {queue: _purge(frame, app, queue) for queue in wanted}
     if as_json:
@@ -107,11 +104,11 @@ def _by_id(app: Umbel, ids: tuple[str, ...], given: dict[str, Any]) -> list[Stop
     look = inspector(app)
     for job_id in ids:
         if look.locate(job_id, None).place == "unknown":
-            raise ImproperlyConfigured(f"no job {job_id} is known at {app.conf.table()['broker_url']}")
+            raise ImproperlyConfigured(f"no job {job_id!r} is known at {app.conf.table()['broker_url']}")
     return app.control.revoke(ids, terminate=given["terminate"], signal=given["signal"])
 
 
 def _by_task(app: Umbel, task: str, given: dict[str, Any]) -> list[Stopped]:
-    found = waited(app, known_queues(app, tuple(names(given["queues"]))))
+    found = waited(app, known_queues(app, given["queues"]))
     agreed(f"Revoke all jobs of {task} in {', '.join(found) or 'no queue'}?", force=given["force"])
     return app.control.revoke_by_task(task, found, terminate=given["terminate"], signal=given["signal"])

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from umbel.cli.app_name import app_name
-from umbel.cli.command import Command, Frame, Seconds
+from umbel.cli.command import Command, Frame, Seconds, names
 from umbel.cli.loglevel import checked_level
 from umbel.cli.operating import apply_events, apply_include, apply_settings, daemon_of, operating, told_in_vain
 from umbel.log import FORMATS
@@ -46,10 +46,6 @@ _seconds: Final = Seconds()
 _limit: Final = Seconds(above=True)
 
 
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
 def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
     # Whoever speaks to one worker separates names by commas.
     given = ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
@@ -79,8 +75,8 @@ def _option(*names: str, variable: str, text: str, **attributes: Any) -> Callabl
 @_option("-P", "--pool", variable="UMBEL_WORKER_POOL", callback=_pool, text=f"{', '.join(POOLS)}; see above.")
 @_option("--processes", variable="UMBEL_WORKER_PROCESSES", type=_count, text="Child processes.")
 @_option("--threads", variable="UMBEL_WORKER_THREADS", type=_count, text="Slots for `def` tasks in each child.")
-@_option("-Q", "--queues", variable="UMBEL_QUEUES", callback=_names, text="Queues to serve, separated by commas.")
-@_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=_names, text="Queues to leave out.")
+@_option("-Q", "--queues", variable="UMBEL_QUEUES", callback=names, text="Queues to serve, separated by commas.")
+@_option("-X", "--exclude-queues", variable="UMBEL_EXCLUDE_QUEUES", callback=names, text="Queues to leave out.")
 @_option("-n", "--hostname", variable="UMBEL_HOSTNAME", default="", callback=_named,
          text="Name of this worker: %h is the host, %n its first part, %d its domain.")  # fmt: skip
 @_option("--time-limit", variable="UMBEL_TASK_TIME_LIMIT", type=_limit,

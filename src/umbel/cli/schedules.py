@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -11,10 +12,11 @@ import msgspec
 
 from umbel.app.schedules import Schedules, ScheduleView
 from umbel.brokers import connect
+from umbel.cli.asking import note_unknown
 from umbel.cli.command import Command, Frame, Seconds
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
-from umbel.exceptions import ImproperlyConfigured
+from umbel.exceptions import ImproperlyConfigured, NotRegistered
 from umbel.schedules import Rule, clocked, cron, schedule, solar
 from umbel.settings.masking import masked
 
@@ -55,7 +57,8 @@ def list_(frame: Frame, /, *, as_json: bool) -> int:
 @click.pass_obj
 def show(frame: Frame, /, *, name: str, as_json: bool) -> int:
     """Show it; answers the exit code."""
-    found = _opened(frame).get(name)
+    with _known():
+        found = _opened(frame).get(name)
     if as_json:
         click.echo(_encoded(found))
     else:
@@ -91,10 +94,12 @@ def add(frame: Frame, /, *, name: str, task: str, args: str, kwargs: str, **give
         rule = _rule(given)
         options = {key: value for key, value in given.items() if value is not None}
         positional, named = _json_of("--args", args, list[Any]), _json_of("--kwargs", kwargs, dict[str, Any])
-        found = open_app(frame).schedules.add(name, rule, task, positional, named, **options)
+        app = open_app(frame)
+        found = app.schedules.add(name, rule, task, positional, named, **options)
     except (TypeError, ValueError, ImportError) as error:
         raise ImproperlyConfigured(str(error)) from error
     frame.say(f"{found.name}: {found.rule}, next {_shown(found.next)}")
+    note_unknown(frame, app, task)
     return 0
 
 
@@ -103,7 +108,8 @@ def add(frame: Frame, /, *, name: str, task: str, args: str, kwargs: str, **give
 @click.pass_obj
 def remove(frame: Frame, /, *, name: str) -> int:
     """Remove it; answers the exit code."""
-    _opened(frame).remove(name)
+    with _known():
+        _opened(frame).remove(name)
     return 0
 
 
@@ -112,7 +118,8 @@ def remove(frame: Frame, /, *, name: str) -> int:
 @click.pass_obj
 def pause(frame: Frame, /, *, name: str) -> int:
     """Pause it; answers the exit code."""
-    _opened(frame).pause(name)
+    with _known():
+        _opened(frame).pause(name)
     return 0
 
 
@@ -121,7 +128,8 @@ def pause(frame: Frame, /, *, name: str) -> int:
 @click.pass_obj
 def resume(frame: Frame, /, *, name: str) -> int:
     """Resume it; answers the exit code."""
-    _opened(frame).resume(name)
+    with _known():
+        _opened(frame).resume(name)
     return 0
 
 
@@ -130,8 +138,18 @@ def resume(frame: Frame, /, *, name: str) -> int:
 @click.pass_obj
 def run(frame: Frame, /, *, name: str) -> int:
     """Send it; answers the exit code."""
-    click.echo(_opened(frame).run(name))
+    with _known():
+        click.echo(_opened(frame).run(name))
     return 0
+
+
+@contextmanager
+def _known() -> Generator[None]:
+    """The name of a schedule that there is not is a wrong word like any other."""
+    try:
+        yield
+    except NotRegistered as error:
+        raise ImproperlyConfigured(str(error)) from error
 
 
 def _opened(frame: Frame) -> Schedules:
@@ -154,11 +172,25 @@ def _rule(given: dict[str, Any]) -> Rule:
         case "every":
             return schedule(text)
         case "at":
-            return clocked(datetime.fromisoformat(text))
+            return clocked(_moment(text))
         case _:
-            event, _, place = text.partition(",")
-            lat, _, lon = place.partition(",")
-            return solar(event, float(lat), float(lon))
+            return _solar(text)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"--at is {text!r}: give a moment such as 2026-12-24T18:00:00+01:00") from None
+
+
+def _solar(text: str) -> Rule:
+    event, *place = text.split(",")
+    try:
+        lat, lon = map(float, place)
+    except ValueError:
+        raise ImproperlyConfigured(f"--solar is {text!r}: give EVENT,LAT,LON, such as sunset,52.5,13.4") from None
+    return solar(event, lat, lon)
 
 
 def _table(found: Sequence[ScheduleView]) -> list[str]:

@@ -87,6 +87,18 @@ def resident(pid: int) -> int:
         return 0
 
 
+def peak() -> int:
+    """The most resident memory that this process ever had, in KiB; 0 if the kernel does not tell.
+
+    Not ``ru_maxrss``: that also knows of the program which this process was before it was replaced by this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0
+
+
 def processor_seconds(pid: int) -> float:
     """How long process *pid* has computed so far, in seconds; 0 if it is gone, or if the kernel does not tell."""
     try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
 from umbel.wire.letters import Doomed
+from umbel.worker import kernel
 from umbel.worker.messages import Limit
 from umbel.worker.options import WorkerOptions
 from umbel.worker.supervisor.autoscaler import Autoscaler
@@ -141,7 +142,7 @@ class Duties:
             "pid": os.getpid(),
             "host": plan.host,
             "uptime": time.time() - self._born,
-            "rusage": {"utime": used.ru_utime, "stime": used.ru_stime, "maxrss": used.ru_maxrss},
+            "rusage": {"utime": used.ru_utime, "stime": used.ru_stime, "maxrss": kernel.peak()},
             "broker": {"transport": plan.broker.partition(":")[0], "url": plan.broker},
             "prefetch_count": plan.slots * self._children.count,
             "running": self._children.running(),
