@@ -204,6 +204,29 @@ class HistorySuite(HistoryStage):
             text: len(found) for text, found in FILTERS.items()
         }
 
+    def test_words_mean_themselves(self) -> None:
+        args = {"a": "100%_sure", "b": "100 percent", "c": "Émile"}
+        self.write(batch(1, *(event("task-sent", job, args=f'["{text}"]') for job, text in args.items())))
+        found = {words: self.ids(words) for words in ("100%", "%sure", "100%_SURE", "1%s", "1__", "_", "Émile", "\\")}
+        assert found == {"100%": ["a"], "%sure": [], "100%_SURE": ["a"], "1%s": [], "1__": [], "_": ["a"],
+                         "Émile": ["c"], "\\": []}  # fmt: skip
+
+    @pytest.mark.parametrize("text", ["state:queued,running", "arg.n:0,1,2", "queue:q*", "queue:q* crashes:0"])
+    def test_what_is_read_from_many_ranges_is_in_order(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setattr("umbel.history.search.MANY_ROWS", 0)
+        monkeypatch.setattr("umbel.history.search.ENOUGH", 2)
+        events = [event("task-sent", f"j{n:02}", kwargs=f'{{"n":{n % 3}}}', queue=f"q{n // 7 % 4}") for n in range(60)]
+        self.write(batch(1, *events, *(event("task-started", f"j{n:02}", 1) for n in range(0, 60, 25))))
+        for limit in (1, 5, 20):
+            page = self.history.jobs(text, limit=limit)
+            found = [row.id for row in page.rows]
+            while page.cursor is not None:
+                page = self.history.jobs(text, limit=limit, before=page.cursor)
+                found += [row.id for row in page.rows]
+            assert found == [f"j{n:02}" for n in reversed(range(60))]
+        monkeypatch.setattr("umbel.history.jobs.MAX_COUNTED", 5)
+        assert (self.history.facets(text).total, self.history.facets(text).capped) == (5, True)
+
     def test_a_filter_that_compares_says_how_far_it_has_looked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("umbel.history.search.MAX_COMPARED", 40)
         monkeypatch.setattr("umbel.history.search.ENOUGH", 20)

@@ -6,6 +6,7 @@ Nothing of a filter becomes part of a statement: it chooses among the parts in `
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -53,6 +54,8 @@ EVERYTHING: Final = Part("everything")
 T = TypeVar("T")
 MOMENT_SECONDS: Final = 1e-6
 """Times of less distance are the same one."""
+_SPECIAL: Final = re.compile(r"[\\%_]")
+_ESCAPED: Final = r"\\\g<0>"
 _MAY_LACK: Final = frozenset({"run", "wait", "started", "finished", "eta"})
 
 
@@ -173,7 +176,7 @@ class Reading:
         groups = self._transaction.rows("search.groups_of", MAX_NAMES)
         named = [int(number) for name, number in tasks if words in str(name).lower()]
         failed = [int(number) for name, number in groups if words in str(name).lower()]
-        return Part("words", (words, named, failed))
+        return Part("words", (f"%{_SPECIAL.sub(_ESCAPED, phrase.text)}%", named, failed))
 
 
 def _only(term: Term) -> Value:

@@ -6,11 +6,12 @@ compared on the way. At most `MAX_COMPARED` rows of a range are compared; the pa
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
 import re
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +21,15 @@ from umbel.history.clauses import EVERYTHING, All, Clause, Conjunct, Except, Mea
 
 MAX_COMPARED: Final = 100_000
 MAX_RANGES: Final = 64
-"""From how many ranges a page is merged; a filter that names more is compared instead."""
+"""From how many ranges a page is merged; a filter that names more is compared instead, but for values of an argument:
+to look all of them up for each job would take longer, and a filter has room for some hundred."""
+MANY_ROWS: Final = 4_000
+"""Where more than so many rows could be read, and all but a page would be wasted, the newest seqs come first."""
 PATIENCE_SECONDS: Final = 0.8
 """A page that is not full is given out sooner than after this, if there is more to compare."""
 COUNTED_AT_ONCE: Final = 20_000
-"""How many rows are compared between two looks at the clock."""
+"""How many rows are compared at most between two looks at the clock; fewer, where those before took long."""
+LOOK_SECONDS: Final = 0.1
 COUNTING_SECONDS: Final = 1.0
 ENOUGH: Final = 2_000
 """A range with more rows than this is long, however many more."""
@@ -84,29 +89,47 @@ def search(transaction: Transaction, meaning: Meaning, within: Bounds, limit: in
     if within.below <= within.least:
         return Found([], None, compared_all=True)
     ranges, rest = _plan(transaction, meaning)
-    clause = _together(rest, meaning)
+    clause, pages = _together(rest, meaning), dict.fromkeys(ranges, _Page())
+    if clause == EVERYTHING:
+        return _read(transaction, pages, within, _Wanted(limit, what))
     start = time.monotonic()
-    steps = {0} if clause == EVERYTHING else {min(each, MAX_COMPARED) for each in (ENOUGH, 10 * ENOUGH, MAX_COMPARED)}
-    found, pages = Found([], None, compared_all=True), dict.fromkeys(ranges, _Page())
+    found = Found([], None, compared_all=True)
     took, last = 0.0, 1
-    for compared in sorted(steps):
+    first = ENOUGH // max(1, _words(clause))
+    for compared in sorted({min(each, MAX_COMPARED) for each in (first, ENOUGH, 10 * ENOUGH, MAX_COMPARED)}):
         begun = time.monotonic()
         # What the step before took tells what this one will take: who waits goes on by the cursor instead.
         if took and begun - start + took * compared / last > PATIENCE_SECONDS:
             break
-        found = _compared(transaction, pages, clause, within, _Wanted(limit, what, compared))
+        ranges = _unread(pages, within)
+        floors = dict(zip(ranges, _floors(transaction, ranges, within, compared), strict=True))
+        found = _grown(transaction, pages, clause, within, _Wanted(limit, what), floors)
         if len(found.rows) >= limit or found.compared_all:
             break
         took, last = time.monotonic() - begun, compared
     return found
 
 
+def _words(clause: Clause) -> int:
+    """How many words *clause* looks for in all that is kept of a job: each takes as long as all else."""
+    match clause:
+        case Part():
+            return int(clause.name == "words")
+        case Except():
+            return _words(clause.item)
+        case All() | Some():
+            return sum(map(_words, clause.items))
+
+
 class _Wanted(msgspec.Struct, frozen=True):
-    """How many rows of what, and among how many; 0: all, for there is nothing to compare."""
+    """How many rows of what."""
 
     limit: int
     what: str
-    compared: int
+
+    def but(self, found: int) -> _Wanted:
+        """The same, but for so many rows that were found before."""
+        return _Wanted(max(self.limit - found, 0), self.what)
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -116,25 +139,50 @@ class _Page(msgspec.Struct, frozen=True):
     floor: int | None = None
 
 
-def _compared(
-    transaction: Transaction, pages: dict[Range, _Page], clause: Clause, within: Bounds, wanted: _Wanted
-) -> Found:
-    """What is found when so many rows of a range are compared. *pages* are what was found among fewer; they change.
+def _read(transaction: Transaction, pages: dict[Range, _Page], within: Bounds, wanted: _Wanted) -> Found:
+    """The newest rows of all ranges together, where there is nothing to compare."""
+    widths = (2 * wanted.limit, 16 * wanted.limit) if len(pages) > 1 and len(pages) * wanted.limit > MANY_ROWS else ()
+    ((top,),) = transaction.rows("search.top") if widths else ((0,),)
+    for width in widths:
+        floor = min(within.below, int(top) + 1) - width
+        if floor <= within.least:
+            break
+        found = _grown(transaction, pages, EVERYTHING, within, wanted, dict.fromkeys(pages, floor))
+        if len(found.rows) >= wanted.limit:
+            return msgspec.structs.replace(found, compared_all=True)
+    return _grown(transaction, pages, EVERYTHING, within, wanted, dict.fromkeys(_unread(pages, within), 0))
 
-    A range of which all rows were compared is not read again: most are short, such as those of rare states.
+
+def _unread(pages: dict[Range, _Page], within: Bounds) -> list[Range]:
+    """The ranges that have more rows: most were read to their end at once, such as those of rare states."""
+    return [each for each, page in pages.items() if page.floor is None or page.floor > within.least]
+
+
+def _grown(
+    transaction: Transaction,
+    pages: dict[Range, _Page],
+    clause: Clause,
+    within: Bounds,
+    wanted: _Wanted,
+    floors: dict[Range, int],
+) -> Found:
+    """What is found when each of *floors* is read down to there. *pages* are what was found above; they grow.
+
+    No row is compared twice.
     """
-    ranges = [each for each, page in pages.items() if page.floor is None or page.floor > within.least]
-    floors = _floors(transaction, ranges, within, wanted.compared) if wanted.compared else [0] * len(ranges)
-    parts = [Bounds(within.below, max(floor, within.least)) for floor in floors]
-    asked = [_page(transaction, each, clause, part, wanted) for each, part in zip(ranges, parts, strict=True)]
-    for each, floor, rows in zip(ranges, floors, transaction.asks(asked), strict=True):
-        pages[each] = _Page(rows, floor)
+    asked = []
+    for each, floor in floors.items():
+        known = pages[each]
+        part = Bounds(within.below if known.floor is None else known.floor, max(floor, within.least))
+        asked.append(_page(transaction, each, clause, part, wanted.but(len(known.rows))))
+    for (each, floor), rows in zip(floors.items(), transaction.asks(asked), strict=True):
+        pages[each] = _Page([*pages[each].rows, *rows], floor)
     floor = max((page.floor or 0 for page in pages.values()), default=0)
     return _merged([page.rows for page in pages.values()], floor, within, wanted.limit)
 
 
 def _merged(pages: Sequence[list[tuple[Any, ...]]], floor: int, within: Bounds, limit: int) -> Found:
-    rows = list(heapq.merge(*pages, key=lambda row: -int(row[0])))
+    rows = sorted(itertools.chain(*pages), key=itemgetter(0), reverse=True)
     stopped = floor > within.least
     if stopped:  # one range was not compared below this: another's rows from there would come before its own
         rows = [row for row in rows if row[0] >= floor]
@@ -164,20 +212,18 @@ def count(transaction: Transaction, meaning: Meaning, within: Bounds, most: int)
     end = time.monotonic() + COUNTING_SECONDS
     ranges, rest = _plan(transaction, meaning)
     clause = _together(rest, meaning)
-    n = 0
+    n, at_once = 0, ENOUGH // 4 + 1
     for each in ranges:
         below = within.below
         while below > within.least:
-            if n > most or time.monotonic() > end:
+            if n > most or (begun := time.monotonic()) > end:
                 return min(n, most), True
-            floor = (
-                0
-                if clause == EVERYTHING
-                else _floors(transaction, [each], Bounds(below, within.least), COUNTED_AT_ONCE)[0]
-            )
+            left = Bounds(below, within.least)
+            floor = 0 if clause == EVERYTHING else _floors(transaction, [each], left, at_once)[0]
             part = Bounds(below, max(floor, within.least))
             n += _counted(transaction, each, clause, part, most + 1 - n)
             below = part.least
+            at_once = min(2 * at_once, COUNTED_AT_ONCE) if time.monotonic() - begun < LOOK_SECONDS else at_once // 2 + 1
     return min(n, most), n > most
 
 
@@ -249,7 +295,7 @@ def _candidates(
             ranges, used = [Range(each.index, key) for key in each.keys], (each,)
         if each.index == "root":  # the root itself names none
             ranges += [Range("id", key) for key in each.keys]
-        if len(ranges) <= MAX_RANGES:
+        if len(ranges) <= MAX_RANGES or each.index == "argument":
             found.append((ranges, used))
     return found
 

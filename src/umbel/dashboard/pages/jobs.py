@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ from umbel.dashboard.filters import Span, whole
 from umbel.dashboard.page import Page
 from umbel.dashboard.visit import Visit
 from umbel.history import FilterError
-from umbel.history.views import Facets, JobRow
+from umbel.history.views import Facets, JobPage, JobRow
 
 MAX_ROWS: Final = 200
 MAX_BACK: Final = 50
@@ -66,7 +67,7 @@ async def show(visit: Visit, asks: Asks) -> Jobs:
     return Jobs(
         rows=masked(visit, page.rows),
         filter=found,
-        facets=await _facets(visit, found, page.change),
+        facets=_counted(page) if _holds_all(asks, page) else await _facets(visit, found, page.change),
         older=page.cursor,
         compared_all=page.compared_all,
         new=0 if asks.upto is None or page.top <= asks.upto else await _new(visit, found, asks.upto),
@@ -79,6 +80,18 @@ def masked(visit: Visit, rows: tuple[JobRow, ...]) -> tuple[JobRow, ...]:
     if visit.sees_args:
         return rows
     return tuple(msgspec.structs.replace(row, args="", kwargs="") for row in rows)
+
+
+def _holds_all(asks: Asks, page: JobPage) -> bool:
+    """Whether *page* has all that was found: to count that, nothing need be compared once more."""
+    return asks.before is None and asks.upto is None and len(page.rows) < asks.limit
+
+
+def _counted(page: JobPage) -> Facets:
+    states, tasks, queues = (
+        dict(Counter(getattr(row, what) for row in page.rows).most_common()) for what in ("state", "task", "queue")
+    )
+    return Facets(len(page.rows), page.cursor is not None, states, tasks, queues)
 
 
 async def _facets(visit: Visit, filter: str, change: int) -> Facets:

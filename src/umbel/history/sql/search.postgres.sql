@@ -16,15 +16,16 @@
 coalesce(j.error_id, 0) = any($1::int8[])
 
 -- name: words
--- $1 words in lower case; $2 tasks, $3 groups of errors whose names have them
-strpos(lower(j.id), $1::text) > 0 or +j.task_id = any($2::int8[])
+-- $1 words as a pattern of LIKE; $2 tasks, $3 groups of errors whose names have them. Looked up for each row: of "exists"
+-- PostgreSQL may make a table of all there are.
+lower(j.id) like lower($1::text) or +j.task_id = any($2::int8[])
 or coalesce(j.error_id, 0) = any($3::int8[])
-or exists (
+or (
     select 1 from job_body b where b.seq = j.seq and (
-        strpos(lower(b.args), $1::text) > 0 or strpos(lower(b.kwargs), $1::text) > 0
+        lower(b.args) like lower($1::text) or lower(b.kwargs) like lower($1::text)
     )
-)
-or exists (select 1 from job_result r where r.seq = j.seq and strpos(lower(r.result), $1::text) > 0)
+) is not null
+or (select 1 from job_result r where r.seq = j.seq and lower(r.result) like lower($1::text)) is not null
 
 -- name: states_of_task
 -- $1 tasks, $2 states; answers those of which there are jobs. Looked up one by one: a join might read all

@@ -104,7 +104,8 @@ j.schedule = $1
 a.path_id = $1 and a.value = $2
 
 -- name: is_argument
-exists (select 1 from arg b where b.path_id = $1 and b.value = $2 and b.seq = j.seq)
+-- looked up for each row: of "exists" PostgreSQL may make a table of all there are
+(select 1 from arg b where b.path_id = $1 and b.value = $2 and b.seq = j.seq limit 1) is not null
 
 -- name: is_id
 j.id || '' = $1
@@ -176,7 +177,7 @@ coalesce(j.error_id, 0) > 0
 j.progress is not null
 
 -- name: has_result
-exists (select 1 from job_result r where r.seq = j.seq)
+(select 1 from job_result r where r.seq = j.seq) is not null
 
 -- name: nothing
 1 = 0

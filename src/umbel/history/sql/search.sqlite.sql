@@ -47,15 +47,13 @@ indexed by job_schedule
 coalesce(j.error_id, 0) in (select value from json_each($1))
 
 -- name: words
--- $1 words in lower case; $2 tasks, $3 groups of errors whose names have them
-instr(lower(j.id), $1) > 0 or +j.task_id in (select value from json_each($2))
+-- $1 words as a pattern of LIKE; $2 tasks, $3 groups of errors whose names have them. Takes half the time of instr(lower())
+j.id like $1 escape '\' or +j.task_id in (select value from json_each($2))
 or coalesce(j.error_id, 0) in (select value from json_each($3))
-or exists (
-    select 1 from job_body b where b.seq = j.seq and (
-        instr(lower(b.args), $1) > 0 or instr(lower(b.kwargs), $1) > 0
-    )
-)
-or exists (select 1 from job_result r where r.seq = j.seq and instr(lower(r.result), $1) > 0)
+or (
+    select 1 from job_body b where b.seq = j.seq and (b.args like $1 escape '\' or b.kwargs like $1 escape '\')
+) is not null
+or (select 1 from job_result r where r.seq = j.seq and r.result like $1 escape '\') is not null
 
 -- name: states_of_task
 -- $1 tasks, $2 states; answers those of which there are jobs
