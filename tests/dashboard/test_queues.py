@@ -36,6 +36,7 @@ async def test_a_queue_is_shown_as_it_is_now(mail: Stage, browser: httpx.AsyncCl
 async def test_one_queue_has_its_samples(mail: Stage, browser: httpx.AsyncClient) -> None:
     told = (await browser.get("/api/v1/queue", params={"name": "mail.out", "range": "1h"})).json()
     assert [sample["ready"] for sample in told["samples"]] == [3]
+    assert {line["label"]: sum(line["values"]) > 0 for line in told["rates"]["lines"]} == {"in": True, "out": False}
     page = await browser.get("/queue", params={"name": "mail.out"})
     assert page.status_code == 200
     assert "umbel -A tasks worker -Q mail.out" in page.text

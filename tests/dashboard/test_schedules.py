@@ -42,6 +42,7 @@ async def test_a_schedule_is_shown_with_its_next_runs(nightly: Stage, browser: h
     assert 'href="/schedule?name=night%2Freport"' in page
     one = (await browser.get("/schedule", params={"name": "night/report"})).text
     assert "03:00:00 CE" in one
+    assert one.count('data-here="Europe/Berlin"') == 5  # the reader's own time is put in there
 
 
 async def test_a_schedule_is_run_paused_and_resumed(nightly: Stage, browser: httpx.AsyncClient) -> None:

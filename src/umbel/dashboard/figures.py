@@ -57,6 +57,19 @@ def throughput(series: Series, **rest: Any) -> Chart:
     return chart(series, lines, unit="rate", link="/jobs", **rest)
 
 
+def in_and_out(series: Series, **rest: Any) -> Chart:
+    """How many jobs a second were sent to a queue, and how many of it ended; *rest* as for `charts.chart`."""
+    span = series.span
+    lines: list[tuple[Line, Callable[[Point], float | None]]] = [
+        (Line(label="in", values=(), tone="accent"), lambda point: point.sent / span),
+        (
+            Line(label="out", values=(), tone="ok", filled=True),
+            lambda point: (point.succeeded + point.failed + point.revoked + point.dead) / span,
+        ),
+    ]
+    return chart(series, lines, unit="rate", **rest)
+
+
 def failures(series: Series, **rest: Any) -> Chart:
     """How many jobs failed, and were tried again."""
     lines: list[tuple[Line, Callable[[Point], float | None]]] = [

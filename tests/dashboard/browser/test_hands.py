@@ -95,6 +95,14 @@ async def test_a_theme_stays_and_never_flashes(chromium: Browser, market: Market
         assert await theme_of(page) == "auto"
 
 
+async def test_ticks_are_also_told_in_the_time_zone_of_whoever_reads(
+    chromium: Browser, market: Market, address: str
+) -> None:
+    async with watched(chromium, address, timezone_id="Asia/Tokyo") as browsing:
+        page = await browsing.page("/schedule?name=nightly-report")
+        await expect(page.locator("time[data-here]").first).to_contain_text("12:00:00 GMT+9 here")
+
+
 async def test_rows_between_two_are_picked_with_shift(chromium: Browser, market: Market, address: str) -> None:
     async with watched(chromium, address) as browsing:
         page = await browsing.page("/jobs?q=state:failed")

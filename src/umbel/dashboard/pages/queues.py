@@ -11,11 +11,13 @@ import msgspec
 from umbel.app.seat import inspector, place_of
 from umbel.app.survey import QueueRow as QueueNow
 from umbel.app.survey import Survey, WorkerRow, survey
+from umbel.dashboard import figures
+from umbel.dashboard.charts import Chart
 from umbel.dashboard.engine import ask
 from umbel.dashboard.page import Missing, Nothing, Page
 from umbel.dashboard.recall import recall
 from umbel.dashboard.visit import Visit
-from umbel.history.views import QueueSample, QueueView, Totals
+from umbel.history.views import QueueSample, QueueView, Series, Totals
 
 FRESH_SECONDS: Final = 1.0
 RATE_FRESH_SECONDS: Final = 5.0
@@ -68,10 +70,11 @@ class QueueAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QueuePage(msgspec.Struct, frozen=True):
-    """One queue: as it is now, and its samples."""
+    """One queue: as it is now, its samples, and how many jobs came and went in that time."""
 
     queue: QueueRow
     samples: tuple[QueueSample, ...]
+    rates: Chart
     trouble: str = ""
 
 
@@ -98,12 +101,16 @@ async def show_one(visit: Visit, asked: QueueAsked) -> QueuePage:
     if found is None:
         raise Missing(f"There is no queue {asked.name!r}.")
 
-    def read() -> list[QueueSample]:
+    def read() -> tuple[list[QueueSample], Series]:
         now = time.time()
-        return visit.history.queue(asked.name, now - SPANS[asked.range], now)
+        start = now - SPANS[asked.range]
+        series = visit.history.series(start, now, queue=asked.name, points=figures.POINTS)
+        return visit.history.queue(asked.name, start, now), series
 
-    samples = await recall(visit, ("queue", asked.name, asked.range), RATE_FRESH_SECONDS, read, ())
-    return QueuePage(found, tuple(samples), every.trouble)
+    none: list[QueueSample] = []
+    blank = (none, Series(1, 0.0, 0.0, ()))
+    samples, series = await recall(visit, ("queue", asked.name, asked.range), RATE_FRESH_SECONDS, read, blank)
+    return QueuePage(found, tuple(samples), figures.in_and_out(series), every.trouble)
 
 
 async def surveyed(visit: Visit) -> tuple[Survey | None, str]:

@@ -135,3 +135,15 @@ setInterval(() => {
 }, 1000);
 
 document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+// --- moments in the time zone of whoever reads, where the page has another
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+function localized() {
+  for (const each of document.querySelectorAll("time[data-here]")) {
+    if (each.dataset.here === zone) continue;
+    const told = new Date(each.dateTime).toLocaleString("sv-SE", { timeZone: zone, timeZoneName: "short" });
+    each.textContent = `, ${told} here`;
+  }
+}
+document.addEventListener("umbel:shown", localized);
+localized();
