@@ -21,25 +21,30 @@ SCHEDULE: Final = "umbel_schedule"
 """Headers that name the job that this one repeats, and the schedule that it is a tick of."""
 COUNTED_BY_READERS: Final = 2
 """Since this version of batches plain successes are counted by who reads."""
-_NIL: Final = b"\xc0"
+NIL: Final = b"\xc0"
+"""The result of a job that answered nothing, encoded."""
 _FACTS: Final = (("eta", "eta"), ("expires", "expires"), ("root", "root_id"), ("parent", "parent_id"))
 _MOMENT: Final = attrgetter("at")
 
 
-def read(body: bytes) -> Batch:
-    """The batch in *body*, untrusted, with all that it tells in `Batch.events`. Raises `DecodeError`."""
+def read(body: bytes, *, rows: bool = False) -> Batch:
+    """The batch in *body*, untrusted, with all that it tells in `Batch.events`. Raises `DecodeError`.
+
+    With *rows*, plain successes stay in `Batch.runs`, for readers of many.
+    """
     batch = decode_batch(body)
     if not (batch.runs or batch.sends):
         return batch
     events = list(batch.events)
-    for runs in batch.runs:
+    for runs in () if rows else batch.runs:
         events += ran(runs.task, runs.queue, runs.rows)
     tallies = batch.tallies if batch.version < COUNTED_BY_READERS else (*batch.tallies, *_tallies(batch))
     redaction = _redaction(batch.words)
     for sends in batch.sends:
         events += _sent(sends, redaction)
     events.sort(key=_MOMENT)
-    return msgspec.structs.replace(batch, events=tuple(events), tallies=tallies, runs=(), sends=(), words=())
+    kept = batch.runs if rows else ()
+    return msgspec.structs.replace(batch, events=tuple(events), tallies=tallies, runs=kept, sends=(), words=())
 
 
 def _tallies(batch: Batch) -> Iterator[Tally]:
@@ -59,8 +64,8 @@ def ran(task: str, queue: str, rows: Sequence[Ran]) -> Iterator[Event]:
         body: dict[str, Any] = {"run": run}
         if wait >= 0:
             body["wait"] = wait
-        if value != _NIL:
-            body["result"] = texts.get(value) or texts.setdefault(value, _text(value))
+        if value != NIL:
+            body["result"] = texts.get(value) or texts.setdefault(value, shown(value))
         yield Event("task-succeeded", at, job_id, task, queue, 1, body)
 
 
@@ -89,7 +94,8 @@ def _headers(headers: Mapping[str, Any], redaction: Redaction, body: dict[str, A
     body["headers"] = redaction.plain(headers)
 
 
-def _text(value: bytes) -> str:
+def shown(value: bytes) -> str:
+    """The result *value* of a row, see `Ran`, as the JSON that an event has."""
     return value[1:].decode(errors="replace") if value.startswith(AS_TEXT) else _plain.value(value)
 
 

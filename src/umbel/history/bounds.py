@@ -8,6 +8,8 @@ from typing import Any, Final
 FUTURE_SECONDS: Final = 60.0
 """How far ahead of the recorder's clock a moment may be; one later than that is taken for the recorder's now."""
 MAX_NAME: Final = 255
+MAX_VALUES: Final = 64 * 1024
+"""How many characters of arguments, of headers and of a result are kept."""
 LEFT_OUT: Final = "\n… {} characters left out …\n"
 _GREATEST: Final = 2**62
 _MOST_SECONDS: Final = 1e12

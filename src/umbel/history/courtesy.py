@@ -14,7 +14,7 @@ SHORT: Final = 0.15
 """Below this share of idle processors others wait for one."""
 UNDISTURBED: Final = 0.85
 """Who runs for this share of the time in which it wants to keeps nobody waiting, or hardly."""
-SHARE: Final = 0.05
+SHARE: Final = 0.03
 """Of one processor: what a recorder takes where they are short and there is time."""
 ROOMY: Final = 0.4
 CROWDED: Final = 0.7

@@ -12,19 +12,18 @@ import msgspec
 from umbel.contracts.history import Archive, Transaction
 from umbel.history import arguments, others
 from umbel.history.admission import admitted
-from umbel.history.bounds import milliseconds, moment, short, text
+from umbel.history.bounds import MAX_VALUES, milliseconds, moment, short, text
 from umbel.history.counters import Counters
 from umbel.history.envelopes import ZLIB_LEVEL, packed
 from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
 from umbel.history.flows import FlowCounts
 from umbel.history.names import Names, Naming, Sort
+from umbel.history.plain import Plain
 from umbel.history.record import CHANGING, COLUMNS, GIVEN, JobRecord, Sight, attempt_of, first_seen, fold
 from umbel.history.rollups import add_tallies
 from umbel.history.states import CODES, STEPS, step_of
 from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
 
-MAX_VALUES: Final = 64 * 1024
-"""How many characters of arguments, of headers and of a result are kept."""
 _NONE: Final = (None, "[]", "{}")
 _given: Final = attrgetter("seq", *GIVEN)
 _changing: Final = attrgetter("seq", *CHANGING)
@@ -78,7 +77,7 @@ class Ingest:
             for key, value in notes:
                 transaction.rows("ingest.put_meta", key, value)
             counters.save()
-            return Written(len(fresh), sum(len(batch.events) for batch in fresh)), naming.found
+            return Written(len(fresh), sum(map(told_by, fresh))), naming.found
 
         written, found = self._archive.write(step)
         self._names.learn(found)
@@ -94,6 +93,11 @@ class Ingest:
         naming = Naming(transaction, Names(), counters)
         _Writing(transaction, counters, naming, now).write([Batch("", 1, now, tuple(events))])
         counters.save()
+
+
+def told_by(batch: Batch) -> int:
+    """How many events *batch* has, those among its rows too."""
+    return len(batch.events) + sum(len(runs.rows) for runs in batch.runs)
 
 
 class _Writing:
@@ -120,6 +124,9 @@ class _Writing:
         others.write(self._transaction, self._naming, batches, self._now)
         told = [(event, short(batch.worker)) for batch in batches for event in batch.events if event.kind in STEPS]
         told = [(event, worker) for event, worker in told if event.id]
+        if any(batch.runs for batch in batches):
+            plain = Plain(batches, {event.id for event, _ in told}, self._now)
+            told += plain.write(self._transaction, self._naming, self._counters)
         if told:
             self._fold(told)
             self._save()

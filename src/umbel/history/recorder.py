@@ -22,7 +22,7 @@ from umbel.contracts.powers import Inspector, ResultStore
 from umbel.exceptions import DecodeError, HistoryError, HistoryFull, HistoryUnavailable, UmbelError
 from umbel.history.behind import Behind
 from umbel.history.courtesy import Backlog, Courtesy
-from umbel.history.ingest import Ingest
+from umbel.history.ingest import Ingest, told_by
 from umbel.history.notes import CURSOR, LAG, RECORDED, TROUBLE, Notes
 from umbel.history.reconciling import AT_ONCE, Reconciler
 from umbel.history.retention import Retention, Terms
@@ -185,11 +185,11 @@ class Recorder:
         took = events = 0
         while took < len(kept) and events < most:
             try:
-                batches.append(read(kept[took].batch))
+                batches.append(read(kept[took].batch, rows=True))
             except DecodeError as error:
                 _logger.warning("A batch of events is left out: %s", error)
             else:
-                events += len(batches[-1].events)
+                events += told_by(batches[-1])
             took += 1
         new = self._write(batches, kept[took - 1].cursor)
         lag = max((self._clock() - batch.at for batch in batches), default=0.0)

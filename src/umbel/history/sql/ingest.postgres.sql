@@ -8,6 +8,11 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id = any($1::text[])
 
+-- name: only_sent
+-- $1 ids; answers those of which only the sending is known, with their seqs
+select id, seq from job
+where id = any($1::text[]) and level = 0 and past_at is null and flow_id is null and task_id > 0 and queue_id > 0
+
 -- name: sources
 -- $1 sources; answers them with their greatest numbers
 select id, upto from source where id = any($1::text[])
@@ -80,6 +85,17 @@ from unnest(
     seq, worker_id, worker_n, state, grade, attempt, level, state_at, crashes, started_at, finished_at,
     wait_ms, run_ms, error_id, error_n, progress, progress_at, heard, change, past, past_at
 )
+where job.seq = new.seq
+
+-- name: succeed_jobs
+-- seq, change, worker, when it ended and began, wait and run (ms), now: of jobs of which only the sending was known
+update job set
+    change = new.change, worker_id = new.worker_id, worker_n = 1, state = 7, grade = 2, attempt = 1, level = 9,
+    state_at = new.finished_at, finished_at = new.finished_at, started_at = new.started_at, wait_ms = new.wait_ms,
+    run_ms = new.run_ms, heard = new.heard
+from unnest(
+    $1::int8[], $2::int8[], $3::int8[], $4::float8[], $5::float8[], $6::int8[], $7::int8[], $8::float8[]
+) as new (seq, change, worker_id, finished_at, started_at, wait_ms, run_ms, heard)
 where job.seq = new.seq
 
 -- name: complete_jobs

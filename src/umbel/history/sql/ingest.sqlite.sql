@@ -8,6 +8,12 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id in (select value from json_each($1))
 
+-- name: only_sent
+-- $1 ids; answers those of which only the sending is known, with their seqs. By the index of ids, which each + is for.
+select id, seq from job
+where id in (select value from json_each($1)) and level = 0 and past_at is null and +flow_id is null
+    and +task_id > 0 and +queue_id > 0
+
 -- name: sources
 -- $1 sources; answers them with their greatest numbers
 select id, upto from source where id in (select value from json_each($1))
@@ -67,6 +73,13 @@ update job set
     crashes = $9, started_at = $10, finished_at = $11, wait_ms = $12, run_ms = $13, error_id = $14,
     error_n = $15, progress = $16, progress_at = $17, heard = $18, change = $19, past = $20,
     past_at = $21
+where seq = $1
+
+-- name: succeed_jobs
+-- seq, change, worker, when it ended and began, wait and run (ms), now: of jobs of which only the sending was known
+update job set
+    change = $2, worker_id = $3, worker_n = 1, state = 7, grade = 2, attempt = 1, level = 9, state_at = $4,
+    finished_at = $4, started_at = $5, wait_ms = $6, run_ms = $7, heard = $8
 where seq = $1
 
 -- name: complete_jobs
