@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 import pytest
 
@@ -14,9 +15,11 @@ from tests.conformance.test_rabbitmq_engine import QUEUE, Rig, ids
 from tests.servers import Server
 from tests.servers.rabbitmq import evaluate
 from umbel.brokers.rabbitmq import RabbitMQBroker, intake
+from umbel.claims.redis import RedisClaims
 from umbel.contracts.broker import Settlement
 from umbel.engines.amqp_channel import Channel
 from umbel.engines.amqp_connection import Connection
+from umbel.engines.redis import Engine as RedisEngine
 from umbel.exceptions import BrokerFull, BrokerUnavailable
 from umbel.model.ids import new_id
 from umbel.model.job import Counts, Delivery, Job
@@ -162,6 +165,44 @@ async def test_jobs_whose_sends_receives_and_settles_lose_their_answers_end_once
             ended.update(each.id for each, answer in zip(taken, answers, strict=True) if answer)
     assert ended == Counter(str(each) for each in range(JOBS))
     assert await broker.receive(session, [QUEUE], 5, wait=0.5) == [], "what was sent again is dropped"
+
+
+async def test_a_claim_whose_answer_is_lost_is_said_and_what_it_leased_comes_back_with_the_reconcile(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await rig.open()
+    await rig.broker.asend([Job("first", QUEUE, b"1")])
+    (first,) = await rig.take(session)  # the server knows the script now
+    await rig.broker.asend([Job("job", QUEUE, b"1")])
+    claims = rig.broker._claims
+    assert isinstance(claims, RedisClaims)
+    assert isinstance(claims._engine, RedisEngine)
+    line = claims._engine._lanes.here().stream
+    assert line is not None
+    monkeypatch.setattr(line, "data_received", lambda data: None)  # no answer comes any more
+    receiving = asyncio.create_task(rig.take(session))
+    other = rig.claims()
+    await eventually(lambda: holds_both(other), SECONDS)
+    line.close()
+    with pytest.raises(BrokerUnavailable):
+        await receiving
+    assert await rig.broker.reconcile(session, [QUEUE], [first]) == 1
+    assert ids(await rig.take(session)) == ["job"]
+    await other.aclose()
+
+
+async def test_a_reconcile_whose_answer_was_lost_gives_up_the_messages_when_it_is_repeated(rig: Rig) -> None:
+    session = await rig.open()
+    await rig.broker.asend([Job("job", QUEUE, b"1")])
+    assert ids(await rig.take(session)) == ["job"]
+    assert await rig.broker._claims.reconcile(session, 1_000_000, [QUEUE], []) == ["job"]
+    rig.broker._desk._numbers[session] = count(1_000_001)  # type: ignore[union-attr]
+    assert await rig.broker.reconcile(session, [QUEUE], []) == 0
+    assert ids(await rig.take(session)) == ["job"]
+
+
+async def holds_both(claims: RedisClaims) -> bool:
+    return await claims.running([QUEUE]) == [2]
 
 
 def consumes(broker: RabbitMQBroker) -> bool:

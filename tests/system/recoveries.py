@@ -93,16 +93,21 @@ class Servers:
 # --- what is done
 
 
-def killed(server: Server) -> Hurt:
-    """SIGKILL, and a start `AWAY_SECONDS` later."""
+def killed(server: Server, seconds: float = AWAY_SECONDS) -> Hurt:
+    """SIGKILL, and a start *seconds* later."""
 
     def hurt() -> float:
         server.kill()
-        time.sleep(AWAY_SECONDS)
+        time.sleep(seconds)
         server.start()
         return time.time()
 
     return hurt
+
+
+def away(server: Server) -> Hurt:
+    """Killed for two leases."""
+    return killed(server, 2 * LEASE_SECONDS)
 
 
 def stopped_at_once(server: Server) -> Hurt:
@@ -346,6 +351,7 @@ ALARMS: Final = {
 SCENARIOS: Final[dict[str, Scenario]] = {
     "sqlite, worker killed": on_sqlite,
     "redis killed": on_redis(killed),
+    "redis away for two leases": on_redis(away),
     "redis frozen": on_redis(frozen),
     "redis cut off": through_proxy(Redis(), cut),
     "redis, lines cut": through_proxy(Redis(), cut_thrice),
@@ -356,6 +362,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "sentinel failover": on_sentinels,
     "cluster primary lost": on_cluster,
     "postgres killed": on_postgres(killed),
+    "postgres away for two leases": on_postgres(away),
     "postgres stopped at once": on_postgres(stopped_at_once),
     "postgres frozen": on_postgres(frozen),
     "postgres backends ended": on_postgres(ended_at_random),
@@ -366,6 +373,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "postgres, lines slow": through_proxy(Postgres(), slow),
     "postgres, worker killed": without_worker(Postgres()),
     "rabbitmq killed": on_rabbitmq(killed),
+    "rabbitmq away for two leases": on_rabbitmq(away),
     "rabbitmq frozen": on_rabbitmq(frozen),
     "rabbitmq short of memory": on_rabbitmq(short_of("memory")),
     "rabbitmq short of disk": on_rabbitmq(short_of("disk")),
@@ -376,6 +384,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "rabbitmq, lines slow": through_proxy(RabbitMQ(), slow, CLAIMS),
     "rabbitmq, worker killed": without_worker(RabbitMQ(), CLAIMS),
     "rabbitmq, claims in redis killed": on_claims(killed),
+    "rabbitmq, claims in redis away for two leases": on_claims(away),
     "rabbitmq, claims in redis cut": claims_through_proxy(cut_thrice),
     "rabbitmq, claims in redis half open": claims_through_proxy(half_open),
     "rabbitmq, claims in postgres killed": on_claims(killed, Postgres()),
@@ -456,14 +465,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     kept = True
-    sys.stdout.write(f"{'the worst of ' + str(given.rounds) + ' rounds':40} resumed    sent    last    lost   twice\n")
+    sys.stdout.write(f"{'the worst of ' + str(given.rounds) + ' rounds':46} resumed    sent    last    lost   twice\n")
     for name, scenario in SCENARIOS.items():
         if given.names and not any(name.startswith(each) for each in given.names):
             continue
         found = measure(scenario, given.rounds)
         worst = [max(column) for column in zip(*(msgspec.structs.astuple(each) for each in found), strict=True)]
         resumed, sent, last, lost, twice = worst
-        line = f"{name:40} {resumed:5.1f} s {sent:5.1f} s {last:5.1f} s {lost:7} {twice:7}"
+        line = f"{name:46} {resumed:5.1f} s {sent:5.1f} s {last:5.1f} s {lost:7} {twice:7}"
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         kept = kept and not lost and max(resumed, last) <= PROMISE_SECONDS

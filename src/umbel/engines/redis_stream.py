@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 from collections import deque
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Stream(asyncio.Protocol):
         self._reader = reader()
         self._pending: deque[_Pending] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
+        self._look_at = math.inf
         self._listeners: dict[bytes, set[asyncio.Future[bytes]]] = {}
         self._unsent: list[bytes] = []
 
@@ -57,8 +59,8 @@ class Stream(asyncio.Protocol):
             return answer
         due = self._loop.time() + (self._timeout if seconds is None else seconds)
         self._pending.append(_Pending(answer, count, due))
-        if self._watchdog is None:
-            self._watchdog = self._loop.call_at(due, self._look, None)
+        if due < self._look_at:
+            self._watch(due)
         self._transport.writelines([*self._unsent, *packed])
         self._unsent.clear()
         return answer
@@ -132,18 +134,24 @@ class Stream(asyncio.Protocol):
 
     def _look(self, late: _Pending | None) -> None:
         """End a line that does not answer; once more after a pause, because the loop may have been the slow one."""
-        self._watchdog = None
+        self._watchdog, self._look_at = None, math.inf
         if not self._pending:
             return
         first = self._pending[0]
         now = self._loop.time()
         if first.due > now:
-            self._watchdog = self._loop.call_at(first.due, self._look, None)
+            self._watch(first.due)
         elif first is late:
             self._lose(TimeoutError("no answer in time"))
             self._transport.abort()
         else:
             self._watchdog = self._loop.call_at(now + _GRACE_SECONDS, self._look, first)
+            self._look_at = -math.inf  # not before that
+
+    def _watch(self, due: float) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog, self._look_at = self._loop.call_at(due, self._look, None), due
 
     def _lose(self, error: BaseException) -> None:
         self.lost = self.lost or error
