@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from umbel.engines import sql_table
 from umbel.engines.address import masked
-from umbel.engines.patience import Patience
+from umbel.engines.patience import ONE_TRY, Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable, ImproperlyConfigured
 from umbel.exceptions import OperationalError as UmbelOperationalError
@@ -153,6 +153,10 @@ class SqlEngine:
     def _open(self) -> None:
         """Have an engine of SQLAlchemy; it connects at its first use, and who uses it holds on to it."""
         self._engine = self._create()
+        if self._engine.dialect.driver == "psycopg":
+            from umbel.engines import sql_lines  # who has no PostgreSQL has no psycopg
+
+            sql_lines.limit(self._engine, max(1.0, ONE_TRY * self._deadline))
         self._pools[os.getpid()] = self._engine.pool
 
     def _own(self) -> None:
@@ -241,6 +245,7 @@ def _arguments(address: sa.URL, deadline: float, connect_timeout: float) -> dict
     """What the driver needs in order to keep the deadline."""
     seconds = max(1, round(connect_timeout))
     lines = {"connect_timeout": seconds, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    lines["tcp_user_timeout"] = round(1000 * max(1.0, deadline))
     match address.drivername:
         case "postgresql+psycopg":
             return {**lines, "prepare_threshold": None}  # a pooler may give each transaction another connection
