@@ -86,6 +86,7 @@ def asked(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, hours in (("1 h", 1), ("24 h", 24), ("7 d", 168)):
         yield f"overview {name}", partial(history.series, now - hours * 3_600, now)
         yield f"percentiles {name}", partial(history.totals, now - hours * 3_600, now)
+        yield f"busiest {name}", partial(history.busiest, now - hours * 3_600, now, 20)
         yield f"pulse {name}", partial(history.pulse, now - hours * 3_600, now)
         yield f"depths {name}", partial(history.depths, now - hours * 3_600, now)
         yield f"errors {name}", partial(history.errors, now - hours * 3_600, now)

@@ -328,6 +328,14 @@ class HistorySuite(HistoryStage):
         assert [each.sent for each in totals] == [25, 25]
         assert [each.wait[0] for each in totals] == pytest.approx([0.0015, 0.0015], rel=0.1)
 
+    def test_the_busiest_tasks_are_told_without_the_others(self) -> None:
+        told = [Tally(f"t{n}", "q", NOW - 60 * n, n, n, waits={n: n}, runs={20: n}) for n in range(1, 30)]
+        self.write(batch(1, tallies=told))
+        every = self.history.totals(NOW - 3_600, NOW)
+        assert [each.name for each in every[:3]] == ["t29", "t28", "t27"]
+        assert self.history.busiest(NOW - 3_600, NOW, 3) == every[:3]
+        assert self.history.busiest(NOW - 7_200, NOW - 3_600, 3) == []
+
     def test_the_pulse_of_a_task_is_how_many_of_its_jobs_ended(self) -> None:
         told = [Tally(f"t{n % 2}", "q", NOW - 60 * n, sent=5, succeeded=n, failed=1) for n in range(10)]
         self.write(batch(1, tallies=told))
@@ -503,6 +511,7 @@ class HistorySuite(HistoryStage):
         for days in (1, 7):
             history.series(NOW - days * 86_400, NOW)
             history.totals(NOW - days * 86_400, NOW)
+            history.busiest(NOW - days * 86_400, NOW, 3)
             history.errors(NOW - days * 86_400, NOW)
             history.error(1, NOW - days * 86_400, NOW)
         history.error_spread(1)

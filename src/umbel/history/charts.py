@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from umbel.contracts.history import Transaction
@@ -36,17 +36,41 @@ def series(transaction: Transaction, window: Window, task: str, queue: str) -> S
 def totals(transaction: Transaction, labels: Labels, window: Window, by: str) -> list[Totals]:
     """Counts and percentiles of *window* for each task, or each queue; the busiest first."""
     span, times = _times(transaction, window, by)
-    first, end = int(window.start) // span * span, window.end
+    return _busiest_first(transaction, labels, _counts(transaction, window, by, span), times)
+
+
+def busiest(transaction: Transaction, labels: Labels, window: Window, most: int) -> list[Totals]:
+    """What `totals` have of the *most* busiest tasks; histograms of others are not read."""
+    span = next(_spans(window))
+    counts = _counts(transaction, window, "task", span)
+    chosen = sorted(counts, key=lambda number: (-_busy(counts[number]), number))[:most]
+    times = transaction.among("reading.times_of", chosen, span, int(window.start) // span * span, int(window.end))
+    return _busiest_first(transaction, labels, {number: counts[number] for number in chosen}, times)
+
+
+def _counts(transaction: Transaction, window: Window, by: str, span: int) -> dict[int, list[int]]:
+    rows = transaction.rows(f"reading.counts_by_{by}", span, int(window.start) // span * span, int(window.end))
+    return {int(number): [int(count) for count in counts] for number, *counts in rows}
+
+
+def _busy(counts: Sequence[int]) -> int:
+    named = dict(zip(COUNTS, counts, strict=True))
+    return named["succeeded"] + named["failed"] + named["dead"] + named["sent"]
+
+
+def _busiest_first(
+    transaction: Transaction, labels: Labels, counts: Mapping[int, list[int]], times: Iterable[tuple[Any, ...]]
+) -> list[Totals]:
     found: defaultdict[int, _Figures] = defaultdict(_Figures)
-    for number, *counts in transaction.rows(f"reading.counts_by_{by}", span, first, int(end)):
-        found[int(number)].counts = [int(count) for count in counts]
+    for number, each in counts.items():
+        found[number].counts = each
     for number, waits, runs in times:
         figures = found[int(number)]
         figures.waits.append(waits)
         figures.runs.append(runs)
     names = labels.names(transaction, found)
-    every = [Totals(names[number], *each.told()) for number, each in found.items()]
-    return sorted(every, key=lambda each: (-(each.succeeded + each.failed + each.dead + each.sent), each.name))
+    order = sorted(found.items(), key=lambda each: (-_busy(each[1].counts), names[each[0]]))
+    return [Totals(names[number], *each.told()) for number, each in order]
 
 
 def total(transaction: Transaction, window: Window, task: str) -> Totals | None:

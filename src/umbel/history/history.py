@@ -131,6 +131,11 @@ class History:
         window = Window(start, end, self._clock())
         return self._read(lambda step: charts.totals(step, self._labels, window, by))
 
+    def busiest(self, start: float, end: float, most: int) -> list[Totals]:
+        """The same for the *most* busiest tasks alone, in a fraction of the time."""
+        window = Window(start, end, self._clock())
+        return self._read(lambda step: charts.busiest(step, self._labels, window, most))
+
     def total(self, start: float, end: float, task: str) -> Totals | None:
         """The same for one *task*, in a fraction of the time; None if it did nothing."""
         window = Window(start, end, self._clock())

@@ -122,7 +122,7 @@ def _told(history: History, window: Window) -> Told:
     return Told(
         history.series(start, end, points=figures.POINTS),
         history.depths(start, end, points=figures.POINTS),
-        history.totals(start, end),
+        history.busiest(start, end, 2 * SHOWN_TASKS),  # some may only have been sent
         history.errors(start, end, SHOWN_ERRORS, statuses=("open", "regressed")),
         history.releases(start, end),
     )

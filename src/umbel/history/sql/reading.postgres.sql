@@ -35,3 +35,8 @@ where minute >= $3 and minute <= $4 and error_id = any($1::int8[]) group by 1, 2
 -- $1 groups of errors, $2 how many seconds together, $3 first and $4 last hour
 select error_id, hour / $2::int8 * $2::int8, sum(n) from error_hour
 where hour >= $3 and hour <= $4 and error_id = any($1::int8[]) group by 1, 2
+
+-- name: times_of
+-- $1 tasks, $2 span, $3 first bucket, $4 last bucket; answers their histograms
+select task_id, waits, runs from rollup
+where span = $2 and task_id = any($1::int8[]) and queue_id = 0 and bucket >= $3 and bucket <= $4
