@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -54,10 +54,9 @@ class Renderer:
         pairs = [(name, value) for name, value in query.items() if value not in (None, "", (), [])]
         return f"{self._prefix}{path}" + (f"?{urlencode(pairs, doseq=True)}" if pairs else "")
 
-    def prepare(self, templates: Iterable[str]) -> None:
-        """Compile *templates* before somebody waits for them; takes some hundredths of a second for each."""
-        for each in templates:
-            self._environment.get_template(each)
+    def prepare(self, template: str) -> None:
+        """Compile *template* before somebody waits for it; takes some hundredths of a second."""
+        self._environment.get_template(template)
 
     def render(self, template: str, values: Mapping[str, Any], *, partial: bool = False) -> str:
         """*template* with *values*; *partial*: only its block ``live``, which is what is shown anew."""
