@@ -205,10 +205,10 @@ def empty(port: int, queues: Iterable[str]) -> None:
     """
     line = Line(port)
     try:
+        for rung in range(RUNGS):  # first: what falls due there would get into a queue that is empty already
+            line.ask(commands.Queue.Delete(queue=f"umbel.wait.{rung}"))
         for name in [f"umbel.{queue}.{part}" for queue in queues for part in PARTS]:
             line.purge(name)
-        for rung in range(RUNGS):
-            line.ask(commands.Queue.Delete(queue=f"umbel.wait.{rung}"))
     finally:
         line.close()
 

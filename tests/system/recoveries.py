@@ -1,8 +1,9 @@
 """Recoveries: how long after a server is back jobs run again, and until the last of those that were stranded has run.
 
 ``python -m tests.system.recoveries`` hurts each engine under load and prints a table; words choose scenarios by the
-beginnings of their names (``redis postgres-killed``). It takes minutes and is no part of ``make test``. The servers are
-private ones; the exit code is 1 if something took longer than `PROMISE_SECONDS`, was lost, or ended twice.
+beginnings of their names (``redis "postgres, lines"``). It takes minutes and is no part of ``make test``. The servers
+are private ones. The exit code is 1 if a job was lost or something took longer than `PROMISE_SECONDS`, beside the time
+that as many jobs take when nobody is hurt: the column "calm".
 """
 
 from __future__ import annotations
@@ -397,7 +398,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 
 def measure(scenario: Scenario, rounds: int) -> list[Round]:
-    """Hurt it so many times."""
+    """Leave it in peace once, and hurt it so many times."""
     with tempfile.TemporaryDirectory(prefix="umbel-") as name, ExitStack() as stack:
         folder = Path(name)
         stand = scenario(Servers(folder, stack))
@@ -405,7 +406,7 @@ def measure(scenario: Scenario, rounds: int) -> list[Round]:
         stage.app.conf.broker_send_deadline = 5.0  # as it is by default
         stack.callback(stage.end)
         workers = [stage.start().wait_ready()]
-        found: list[Round] = []
+        found = [_measured(stage, msgspec.structs.replace(stand, hurt=time.time, idle=False), workers)]
         for _ in range(rounds):
             found.append(_measured(stage, stand, workers))
             stand.repair()
@@ -465,17 +466,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     kept = True
-    sys.stdout.write(f"{'the worst of ' + str(given.rounds) + ' rounds':46} resumed    sent    last    lost   twice\n")
+    sys.stdout.write(
+        f"{'the worst of ' + str(given.rounds) + ' rounds':46} resumed    sent    last    calm    lost   twice\n"
+    )
     for name, scenario in SCENARIOS.items():
         if given.names and not any(name.startswith(each) for each in given.names):
             continue
-        found = measure(scenario, given.rounds)
+        calm, *found = measure(scenario, given.rounds)
         worst = [max(column) for column in zip(*(msgspec.structs.astuple(each) for each in found), strict=True)]
         resumed, sent, last, lost, twice = worst
-        line = f"{name:46} {resumed:5.1f} s {sent:5.1f} s {last:5.1f} s {lost:7} {twice:7}"
+        line = f"{name:46} {resumed:5.1f} s {sent:5.1f} s {last:5.1f} s {calm.last:5.1f} s {lost:7} {twice:7}"
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-        kept = kept and not lost and max(resumed, last) <= PROMISE_SECONDS
+        kept = kept and not lost and max(resumed, last - calm.last) <= PROMISE_SECONDS
     return 0 if kept else 1
 
 
