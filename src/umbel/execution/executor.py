@@ -356,17 +356,21 @@ class Executor:
 
 def _waited(run: Run, outcome: Outcome, now: float) -> float:
     """For how many seconds the job of *run*, which ends *now*, had been due when it began; below 0: nobody knows."""
-    counts, envelope = run.delivery.counts, run.envelope
+    counts = run.delivery.counts
     if counts is not FIRST and counts != FIRST:
         return -1.0
     due = run.due
     if not due:
+        envelope = run.envelope
         due = envelope.created if envelope.eta is None and envelope.part is None else envelope.due
         if not due:
             return -1.0
         due -= clock.ahead
-    wait: float = now - getattr(outcome, "run", 0.0) - due
-    return max(wait, 0.0) if wait > -STEP_SECONDS else -1.0  # it has not begun before it was due: the clocks differ
+    ran: float = outcome.run if isinstance(outcome, Succeeded) else getattr(outcome, "run", 0.0)
+    wait = now - due - ran
+    if wait > 0.0:  # nearly always
+        return wait
+    return 0.0 if wait > -STEP_SECONDS else -1.0  # it has not begun before it was due: the clocks differ
 
 
 def _policy(run: Run) -> RetryPolicy:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -103,21 +104,14 @@ class Reporter:
 
     def settled(self, batch: Sequence[Finished], answers: Sequence[bool]) -> None:
         """The broker has answered to the outcomes of *batch*: those that are ours count."""
-        succeeded: list[Finished] = []
-        told = self._told
-        for finished, ours in zip(batch, answers, strict=True):
-            outcome: Any = finished.outcome
-            if not ours:
-                continue
-            if outcome.__class__ is not Succeeded:
-                self._ended(finished)
-                continue
-            succeeded.append(finished)
-            if finished.part is not None and self._ends is not None:
-                self._ends.settled(finished.part)
-            if finished.follow_ups or outcome.follow_ups:
-                self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
-            if told:
+        ours = batch if all(answers) else list(compress(batch, answers))
+        succeeded = [finished for finished in ours if finished.outcome.__class__ is Succeeded]
+        if len(succeeded) < len(ours):
+            for finished in ours:
+                if finished.outcome.__class__ is not Succeeded:
+                    self._ended(finished)
+        if self._told:
+            for finished in succeeded:
                 self._forget(finished.delivery)
         self._well(succeeded)
         if self.journal.full:
@@ -196,19 +190,32 @@ class Reporter:
         rest: list[Finished] = []
         for finished in succeeded:
             delivery = finished.delivery
-            if finished.task != task or delivery.queue != queue:
+            outcome: Any = finished.outcome
+            if delivery.queue != queue or finished.task != task:
                 task, queue, plain, hidden, rows = self._line(lines, finished.task, delivery.queue)
-            if not plain or finished.part is not None or delivery.counts is not FIRST:
+            if finished.follow_ups or outcome.follow_ups:
+                self.teller.sent((*finished.follow_ups, *outcome.follow_ups))
+            if finished.part is not None or delivery.counts is not FIRST or not plain:
                 rest.append(finished)
                 continue
-            outcome: Any = finished.outcome
             value = outcome.value
             if hidden or value[0] not in _SCALARS:
                 value = self._shown(value, hidden)
             rows.append((delivery.id, finished.ended or now, outcome.run, finished.wait, value))
         for line in lines.values():
-            for start in range(0, len(line.rows), MAX_TOGETHER):
-                self.journal.ran(line.task, line.queue, line.rows[start : start + MAX_TOGETHER])
+            self._hand_over(line)
+        if rest:
+            self._not_in_rows(rest, now)
+
+    def _hand_over(self, line: _Line) -> None:
+        for start in range(0, len(line.rows), MAX_TOGETHER):
+            self.journal.ran(line.task, line.queue, line.rows[start : start + MAX_TOGETHER])
+
+    def _not_in_rows(self, rest: list[Finished], now: float) -> None:
+        if self._ends is not None:
+            for finished in rest:
+                if finished.part is not None:
+                    self._ends.settled(finished.part)
         for start in range(0, len(rest), MAX_TOGETHER):
             part = rest[start : start + MAX_TOGETHER]
             self.journal.add_all(self._succeeded, part, now, _size(part[0]))
