@@ -152,6 +152,8 @@ def _costs(found: Findings) -> Iterator[Bar]:
     governed = found.governed
     required = "limits, cancel and inspection take < 3 % of the rate"
     yield _least("control", required, median(governed.kept) if governed else None, 0.97)
+    required = "by the CPU of worker and broker a job, too"
+    yield _least("control", required, 1 / median(governed.cpu) if governed else None, 0.97)
     recorded = {one.engine: median(one.kept) for one in found.watched if one.way == "recorded"}
     for engine in recorded or ("Redis",):
         required = f"{engine}: events and history take <= 10 % of the rate"
