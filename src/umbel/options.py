@@ -97,6 +97,7 @@ class AppOptions(TypedDict, total=False):
     dashboard_recorder: bool
     dashboard_read_only: bool
     dashboard_show_args: bool
+    dashboard_trace_url: str
     dashboard_allowed_hosts: Sequence[str]
     dashboard_trusted_proxies: Sequence[str]
     dashboard_user_header: str

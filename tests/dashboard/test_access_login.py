@@ -172,6 +172,8 @@ async def test_a_proxy_may_take_the_prefix_away_or_leave_it(stage: Stage) -> Non
         ({"user_header": "X-User"}, "name dashboard_trusted_proxies"),
         ({"allowed_hosts": ["jobs.example.com"]}, "must ask who comes"),
         ({"allowed_hosts": ["https://x"]}, "is no name of a host"),
+        ({"trace_url": "javascript:alert({trace_id})"}, "give an address with {trace_id} in it"),
+        ({"trace_url": "https://traces.example.com/"}, "give an address with {trace_id} in it"),
         ({"trusted_proxies": ["nginx"]}, "is no address, no network"),
         ({"prefix": "umbel/"}, "give a path such as /umbel"),
         ({"session_secret": "short"}, "is too short"),

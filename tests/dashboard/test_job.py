@@ -171,6 +171,24 @@ async def test_of_what_is_too_long_to_be_kept_its_size_or_its_end_is_shown(tmp_p
     stage.close()
 
 
+async def test_a_job_leads_to_its_trace(stage: Stage) -> None:
+    @stage.app.task(name="shop.pay")
+    def pay() -> None:
+        return None
+
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    traced = pay.apply_async(headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    other = pay.apply_async(headers={"traceparent": '"><script>'})
+    await stage.arecord()
+    async with stage.browsing(Options(trace_url="https://traces.example.com/trace/{trace_id}?view=all")) as browser:
+        told = (await browser.get(f"/api/v1/jobs/{traced.id}")).json()
+        assert (told["trace_id"], told["trace_url"]) == (trace, f"https://traces.example.com/trace/{trace}?view=all")
+        assert f'href="{told["trace_url"]}" rel="noreferrer"' in (await browser.get(f"/jobs/{traced.id}")).text
+        assert (await browser.get(f"/api/v1/jobs/{other.id}")).json()["trace_url"] == ""
+    async with stage.browsing(Options(show_args=False)) as browser:
+        assert (await browser.get(f"/api/v1/jobs/{traced.id}")).json()["trace_id"] == ""
+
+
 async def test_a_result_is_hidden_from_whoever_may_not_see_it(shop: Shop) -> None:
     async with shop.stage.browsing(Options(show_args=False)) as browser:
         told = (await browser.get(f"/api/v1/jobs/{shop.paid[2]}")).json()

@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     recorder: bool = False
     read_only: bool = False
     show_args: bool = True
+    trace_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     user_header: str = ""

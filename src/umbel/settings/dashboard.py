@@ -22,7 +22,15 @@ DIGEST: Final = re.compile(r"sha256:(?P<hash>[0-9a-f]{64})")
 """How a token is kept."""
 _HOST: Final = re.compile(r"\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[?[0-9a-f:.]+\]?")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_TRACE_URL: Final = re.compile(r"(https?://[^\s\"'<>{}]+\{trace_id\}[^\s\"'<>{}]*)?")
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]*")
+_ANY: Final = (None, "")
+_FORMS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
+    "dashboard_prefix": (_PREFIX, "give a path such as /umbel, without a slash at its end"),
+    "dashboard_trace_url": (_TRACE_URL, "give an address with {trace_id} in it, by http or https"),
+    "dashboard_user_header": (_HEADER, "give the name of a header such as X-Remote-User"),
+}
+"""What these texts look like, and what to do where they do not."""
 _SECRET_LENGTH: Final = 16
 _CURE: Final = 'make one with "umbel dashboard --hash-password"'
 
@@ -65,10 +73,9 @@ def check_dashboard(name: str, value: Any, origin: str) -> None:
         raise ImproperlyConfigured(f"{where}: {wrong[0]!r} is no name of a host: give it in lower case, without a port")
     if name == "dashboard_trusted_proxies" and (wrong := [each for each in value if not _is_peer(each)]):
         raise ImproperlyConfigured(f"{where}: {wrong[0]!r} is no address, no network such as 10.0.0.0/8, and not unix")
-    if name == "dashboard_prefix" and _PREFIX.fullmatch(value) is None:
-        raise ImproperlyConfigured(f"{where} is {value!r}: give a path such as /umbel, without a slash at its end")
-    if name == "dashboard_user_header" and _HEADER.fullmatch(value) is None:
-        raise ImproperlyConfigured(f"{where} is {value!r}: give the name of a header such as X-Remote-User")
+    form, cure = _FORMS.get(name, _ANY)
+    if form is not None and form.fullmatch(value) is None:
+        raise ImproperlyConfigured(f"{where} is {value!r}: {cure}")
     if name == "dashboard_session_secret" and 0 < len(value) < _SECRET_LENGTH:
         raise ImproperlyConfigured(f"{where} is too short: give {_SECRET_LENGTH} characters or more")
 

@@ -149,6 +149,8 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     dashboard_read_only: bool = False
     """Take from everybody every right that changes something."""
     dashboard_show_args: bool = True
+    dashboard_trace_url: str = ""
+    """Where traces are shown, with ``{trace_id}`` in it: the page of a job that has a trace leads there."""
     dashboard_allowed_hosts: tuple[str, ...] = ()
     """The names under which it is asked, beside localhost and addresses; ``.example.com``: all below that."""
     dashboard_trusted_proxies: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -27,6 +28,7 @@ MAX_VALUE: Final = 64 * 1024
 """How many characters of a value are shown before all of it is asked for."""
 MAX_TRACEBACKS: Final = 3
 FRESH_SECONDS: Final = 1.0
+_TRACEPARENT: Final = re.compile(r'"traceparent": ?"[0-9a-f]{2}-([0-9a-f]{32})-')
 
 
 class Asks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +62,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tell. Values are None when they are not known, or hidden from whoever asks: *hidden* names those. *python* is its
     call as a line of Python. *unsendable* says why it cannot be sent again; empty: it can. *action* is what a retry
     takes as its action, so that two clicks are one. *apart* is by how many seconds at least the clocks of two hosts
-    differ that its moments are told by, if that shows: it has started before it was sent.
+    differ that its moments are told by, if that shows: it has started before it was sent. *trace_id* is its trace, if
+    it has one, and *trace_url* where that is shown, if the settings tell.
     """
 
     id: str
@@ -89,6 +92,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     unsendable: str = ""
     action: str = ""
     apart: float = 0.0
+    trace_id: str = ""
+    trace_url: str = ""
 
 
 async def show(visit: Visit, asks: Asks) -> Job:
@@ -137,6 +142,8 @@ async def _recorded(visit: Visit, asks: Asks, found: JobDetail) -> Job:
         unsendable=_unsendable(found),
         action=_action(found),
         apart=_apart(row),
+        trace_id=(trace := _trace(found.headers) if args else ""),
+        trace_url=visit.station.options.trace_url.replace("{trace_id}", trace) if trace else "",
     )
 
 
@@ -204,6 +211,12 @@ def moments_of(found: JobDetail) -> tuple[Moment, ...]:
     if row.finished is not None and not any(each.finished == row.finished for each in found.attempts):
         told.append(Moment(row.finished, row.state))
     return Moment(row.sent, "sent"), *sorted(told, key=lambda moment: moment.at)
+
+
+def _trace(headers: str | None) -> str:
+    """The id of the trace in *headers*, JSON, as W3C has it."""
+    found = _TRACEPARENT.search(headers or "")
+    return found[1] if found else ""
 
 
 def _apart(row: JobRow) -> float:
