@@ -1,4 +1,4 @@
-"""Flows and schedules on RabbitMQ: a process that dies between the claims in Redis and the publish loses nothing."""
+"""Flows and schedules on RabbitMQ: a process that dies between the claims and the publish loses nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tests.conformance.test_rabbitmq import OnOneServer
+from tests.conformance.test_rabbitmq_sql import InPostgres
+from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import HoldingBroker, connect
 from umbel.brokers.rabbitmq.courier import Courier
 from umbel.claims.redis import RedisClaims
 from umbel.claims.redis.keeping import RedisOutbox
+from umbel.claims.sql import SqlClaims
+from umbel.claims.sql import connect as claims_at
+from umbel.claims.sql.outbox import SqlOutbox
 from umbel.contracts.broker import Beat
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.flows import FlowHolder
@@ -31,17 +36,23 @@ FLOW_OF_TWO = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 1), Node(2, 1)))
 JOBS = [(0, a_job("a")), (1, a_job("b", OTHER))]
 
 
-class TestOutbox(OnOneServer, FlowStage):
+class Outboxes(FlowStage):
+    """What is asked of each store that keeps flows."""
+
+    def make_claims(self) -> RedisClaims | SqlClaims:
+        """One more client of the store under test."""
+        raise NotImplementedError
+
     @property
-    def claims(self) -> RedisClaims:
+    def claims(self) -> RedisClaims | SqlClaims:
         """What a process that dies has told, before it could publish."""
-        made = RedisClaims(self.claims_url, Settings(), self.clock)
+        made = self.make_claims()
         self._claims.append(made)
         return made
 
     @pytest.fixture(autouse=True)
     async def _open_claims(self) -> AsyncIterator[None]:
-        self._claims: list[RedisClaims] = []
+        self._claims: list[RedisClaims | SqlClaims] = []
         yield
         for each in self._claims:
             await each.aclose()
@@ -50,7 +61,8 @@ class TestOutbox(OnOneServer, FlowStage):
     @pytest.fixture
     def only_reclaim(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nobody else finds what lies in an outbox."""
-        monkeypatch.setattr(RedisOutbox, "waiting", nobody_waits)
+        for each in (RedisOutbox, SqlOutbox):
+            monkeypatch.setattr(each, "waiting", nobody_waits)
 
     async def test_a_flow_whose_starter_died_before_it_published_is_sent_by_a_reclaim(self, only_reclaim: None) -> None:
         await self.claims.flow_store.astart(FLOW_OF_TWO, JOBS)
@@ -144,7 +156,17 @@ class TestOutbox(OnOneServer, FlowStage):
         assert not await self.broker.watched("tick", QUEUE)
 
 
-def nobody_waits(outbox: RedisOutbox, homes: Sequence[str]) -> list[str]:
+class TestRedis(OnOneServer, Outboxes):
+    def make_claims(self) -> RedisClaims:
+        return RedisClaims(self.claims_url, Settings(), self.clock)
+
+
+class TestSql(InPostgres, Outboxes):
+    def make_claims(self) -> SqlClaims:
+        return claims_at(self.claims_url, PATIENT, self.clock)
+
+
+def nobody_waits(outbox: RedisOutbox | SqlOutbox, homes: Sequence[str]) -> list[str]:
     del outbox, homes
     return []
 

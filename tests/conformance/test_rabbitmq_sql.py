@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,20 +19,31 @@ from umbel.testing.conformance.pausing import RestingConformance
 from umbel.testing.conformance.schedules import HeldScheduleConformance
 
 
-class InPostgres:
+class OnDatabase:
     """Empty servers for each test; every client has connections of its own."""
 
     url: str
     claims_url: str
 
+    def make(self, clock: Callable[[], float]) -> HoldingBroker:
+        claims = claims_at(self.claims_url, PATIENT, clock)
+        return HoldingBroker(self.url, PATIENT, claims, claims)
+
+
+class InPostgres(OnDatabase):
     @pytest.fixture(autouse=True)
     def _server(self, rabbitmq_url: str, postgres_results_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self.claims_url = rabbitmq_url, postgres_results_url
         monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
 
-    def make(self, clock: Callable[[], float]) -> HoldingBroker:
-        claims = claims_at(self.claims_url, PATIENT, clock)
-        return HoldingBroker(self.url, PATIENT, claims, claims)
+
+class InFile(OnDatabase):
+    """Takes the least time; the other databases are asked in test_claim_flows.py."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url, self.claims_url = rabbitmq_url, f"db+sqlite:///{tmp_path}/claims.db"
+        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
 
 
 class TestNotes(InPostgres, NoteConformance):
@@ -54,7 +66,7 @@ class TestAmending(InPostgres, AmendingConformance):
     pass
 
 
-class TestFlows(InPostgres, HeldFlowConformance):
+class TestFlows(InFile, HeldFlowConformance):
     @pytest.fixture(autouse=True)
     def _unhurried(self, _server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         # A test of thousands on a busy machine pauses for longer; others wait for what is given back.
@@ -62,5 +74,5 @@ class TestFlows(InPostgres, HeldFlowConformance):
         monkeypatch.setattr(intake, "IDLE_SECONDS", 20.0 if many else 3.0)
 
 
-class TestSchedules(InPostgres, HeldScheduleConformance):
+class TestSchedules(InFile, HeldScheduleConformance):
     pass

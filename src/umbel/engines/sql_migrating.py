@@ -6,7 +6,7 @@ described as they are today, so a step finds those that it makes new as later st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -60,7 +60,7 @@ def _version(connection: sa.Connection) -> int:
 
 
 @contextmanager
-def _alone(connection: sa.Connection) -> Iterator[None]:
+def _alone(connection: sa.Connection) -> Generator[None]:
     """Nobody else changes tables of claims meanwhile; a lock of the server, as tables are not made in a transaction."""
     match connection.dialect.name:
         case "postgresql":

@@ -118,7 +118,7 @@ def _count(connection: Connection, now: int, row: dict[str, Any], joins: dict[in
     """Count *joins* in the *row* of their node, which opens if none is missing; answers the rows of what is new."""
     if not joins:
         return []
-    known = sql_flows.brought(connection, row["flow"], row["node"], joins) if row["joined"] else set()
+    known = sql_flows.brought(connection, row["flow"], row["node"], joins) if row["joined"] else set[int]()
     fresh = [each for member, each in joins.items() if member not in known]
     failed = [each.member for each in fresh if each.failed]
     row["joined"] += len(fresh)

@@ -39,12 +39,11 @@ class SqlClaims:
     for tests: it replaces the server's clock in every decision.
     """
 
-    keeps_flows: Final = True
-
     def __init__(self, engine: SqlEngine, deadline: float, clock: Callable[[], float] | None = None) -> None:
         self._engine = engine
         self._threads = Threads(engine.name, deadline)
         self._clock = clock
+        self.keeps_flows = True
         self.mailbox = SqlMailbox(engine, self._threads, self._now)
         self.event_log = SqlEventLog(engine, self._threads)
         self.flow_store = SqlFlows(engine, self._threads, self._now)
