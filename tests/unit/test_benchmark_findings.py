@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import findings
 from benchmarks.backlog import Backlog
 from benchmarks.bars import Bar, bars
+from benchmarks.control import Governed
 from benchmarks.findings import Findings
 from benchmarks.metrics import Book, Summary
 from benchmarks.report import markdown
@@ -66,3 +67,10 @@ def test_parts_are_told_together_and_what_is_incomplete_or_missing_is_said() -> 
     assert "| flows | not measured |" in text
     assert "| umbel | late | 2,400 (1,200 to 3,600) |" in text
     assert "| umbel-rabbitmq | late | 600 (300 to 900) |" in text
+
+
+def test_what_control_costs_is_judged_by_the_rate_and_by_the_cpu_of_a_job() -> None:
+    kept = Findings(governed=Governed([0.98, 0.8, 0.99], [1.01, 1.2, 1.02]))
+    lost = Findings(governed=Governed([0.96, 0.8, 0.99], [1.04, 1.2, 1.02]))
+    for required in ("limits, cancel and inspection take", "by the CPU of worker and broker"):
+        assert (bar(kept, required).met, bar(lost, required).met) == (True, False)
