@@ -20,7 +20,7 @@ from umbel.history.jobs import Asked
 from umbel.history.labels import Labels
 from umbel.history.pulse import Pulse, pulse
 from umbel.history.retention import STEP_ROWS, delete
-from umbel.history.search import END
+from umbel.history.statement import END
 from umbel.history.views import (
     Audit,
     Bulk,

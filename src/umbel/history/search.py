@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import time
 from collections.abc import Sequence
 from operator import itemgetter
@@ -18,13 +17,14 @@ import msgspec
 
 from umbel.contracts.history import Transaction
 from umbel.history.clauses import EVERYTHING, All, Clause, Conjunct, Except, Meaning, Part, Some, states
+from umbel.history.statement import END, Bounds, Range, Statement
 
 MAX_COMPARED: Final = 100_000
 MAX_RANGES: Final = 64
 """From how many ranges a page is merged; a filter that names more is compared instead, but for values of an argument:
 to look all of them up for each job would take longer, and a filter has room for some hundred."""
 MANY_ROWS: Final = 4_000
-"""Where more than so many rows could be read, and all but a page would be wasted, the newest seqs come first."""
+"""Where more than so many rows could be read, and all but a page would be wasted, they are read bit by bit."""
 PATIENCE_SECONDS: Final = 0.8
 """A page that is not full is given out sooner than after this, if there is more to compare."""
 COUNTED_AT_ONCE: Final = 20_000
@@ -33,24 +33,7 @@ LOOK_SECONDS: Final = 0.1
 COUNTING_SECONDS: Final = 1.0
 ENOUGH: Final = 2_000
 """A range with more rows than this is long, however many more."""
-END: Final = 2**62
-_VALUE: Final = re.compile(r"([$?])(\d+)")
-_INDEXED: Final = frozenset(
-    {"state", "task", "queue", "worker", "group", "flow", "root", "parent", "retry_of", "schedule"}
-)
 _WITH_STATE: Final = frozenset({"task", "queue"})
-
-
-class Range(msgspec.Struct, frozen=True):
-    """A part of an index, in the order of seq: its condition by name, and values."""
-
-    name: str
-    values: tuple[Any, ...] = ()
-
-    @property
-    def suffix(self) -> str:
-        """Which table the rows are read from."""
-        return "_by_argument" if self.name == "argument" else ""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -62,13 +45,6 @@ class Found(msgspec.Struct, frozen=True):
     rows: list[tuple[Any, ...]]
     go_on: int | None
     compared_all: bool
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """Of seq: *below* exclusive, *least* inclusive."""
-
-    below: int = END
-    least: int = 0
 
 
 def bounds(transaction: Transaction, meaning: Meaning, before: int | None, upto: int | None) -> Bounds:
@@ -129,7 +105,11 @@ class _Wanted(msgspec.Struct, frozen=True):
 
     def but(self, found: int) -> _Wanted:
         """The same, but for so many rows that were found before."""
-        return _Wanted(max(self.limit - found, 0), self.what)
+        return self.most(max(self.limit - found, 0))
+
+    def most(self, limit: int) -> _Wanted:
+        """So many rows of the same."""
+        return _Wanted(limit, self.what)
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -140,17 +120,32 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 def _read(transaction: Transaction, pages: dict[Range, _Page], within: Bounds, wanted: _Wanted) -> Found:
-    """The newest rows of all ranges together, where there is nothing to compare."""
-    widths = (2 * wanted.limit, 16 * wanted.limit) if len(pages) > 1 and len(pages) * wanted.limit > MANY_ROWS else ()
-    ((top,),) = transaction.rows("search.top") if widths else ((0,),)
-    for width in widths:
-        floor = min(within.below, int(top) + 1) - width
-        if floor <= within.least:
-            break
-        found = _grown(transaction, pages, EVERYTHING, within, wanted, dict.fromkeys(pages, floor))
-        if len(found.rows) >= wanted.limit:
-            return msgspec.structs.replace(found, compared_all=True)
-    return _grown(transaction, pages, EVERYTHING, within, wanted, dict.fromkeys(_unread(pages, within), 0))
+    """The newest rows of all ranges together, where there is nothing to compare.
+
+    Of many ranges some rows each are read, and then on in those that were not read as far down as the others.
+    """
+    ranges, limit = list(pages), wanted.limit
+    found = Found([], None, compared_all=True)
+    few = len(ranges) * limit <= MANY_ROWS or len(ranges) == 1
+    while ranges and len(found.rows) < limit:
+        most = limit if few else min(limit, 2 * (limit - len(found.rows)) // len(ranges) + 1)
+        asked = [
+            _page(transaction, each, EVERYTHING, _below(pages[each], within), wanted.most(most)) for each in ranges
+        ]
+        for each, rows in zip(ranges, transaction.asks(asked), strict=True):
+            floor = int(rows[-1][0]) if len(rows) > most else within.least
+            pages[each] = _Page([*pages[each].rows, *rows], floor)
+        open_floors = [pages[each].floor or 0 for each in _unread(pages, within)]
+        floor = max(open_floors, default=within.least)
+        found = _merged([page.rows for page in pages.values()], floor, within, limit)
+        middle = (floor + min(open_floors, default=0)) // 2
+        ranges = [each for each in _unread(pages, within) if (pages[each].floor or 0) >= middle]
+    return msgspec.structs.replace(found, compared_all=True)
+
+
+def _below(page: _Page, within: Bounds) -> Bounds:
+    """What of a range is below *page*."""
+    return Bounds(within.below if page.floor is None else page.floor, within.least)
 
 
 def _unread(pages: dict[Range, _Page], within: Bounds) -> list[Range]:
@@ -172,9 +167,8 @@ def _grown(
     """
     asked = []
     for each, floor in floors.items():
-        known = pages[each]
-        part = Bounds(within.below if known.floor is None else known.floor, max(floor, within.least))
-        asked.append(_page(transaction, each, clause, part, wanted.but(len(known.rows))))
+        part = Bounds(_below(pages[each], within).below, max(floor, within.least))
+        asked.append(_page(transaction, each, clause, part, wanted.but(len(pages[each].rows))))
     for (each, floor), rows in zip(floors.items(), transaction.asks(asked), strict=True):
         pages[each] = _Page([*pages[each].rows, *rows], floor)
     floor = max((page.floor or 0 for page in pages.values()), default=0)
@@ -195,7 +189,7 @@ def _page(
     transaction: Transaction, each: Range, clause: Clause, within: Bounds, wanted: _Wanted
 ) -> tuple[str, Sequence[object]]:
     """The statement that reads a page."""
-    statement = _Statement(transaction)
+    statement = Statement(transaction)
     statement.range(wanted.what, each, within)
     if each.suffix:
         statement.word("and")
@@ -228,7 +222,7 @@ def count(transaction: Transaction, meaning: Meaning, within: Bounds, most: int)
 
 
 def _counted(transaction: Transaction, each: Range, clause: Clause, within: Bounds, most: int) -> int:
-    statement = _Statement(transaction)
+    statement = Statement(transaction)
     statement.part("count")
     joined = bool(each.suffix) and clause != EVERYTHING
     statement.range("joined" if joined else "ones", each, within)
@@ -256,7 +250,7 @@ def _seqs(transaction: Transaction, ranges: Sequence[Range], within: Bounds, bey
     """Of each of *ranges* the seq of the row that has *beyond* newer ones; 0 if there is none."""
     asked: list[tuple[str, Sequence[object]]] = []
     for each in ranges:
-        statement = _Statement(transaction)
+        statement = Statement(transaction)
         statement.range("seqs", each, within)
         statement.part(f"beyond{each.suffix}", (beyond,))
         asked.append(statement.told())
@@ -328,60 +322,3 @@ def _together(rest: Sequence[Conjunct], meaning: Meaning) -> Clause:
     if not items:
         return EVERYTHING
     return items[0] if len(items) == 1 else All(tuple(items))
-
-
-class _Statement:
-    """Puts a statement together out of parts, and numbers its values."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-        self._texts: list[str] = []
-        self._values: list[object] = []
-
-    def range(self, what: str, each: Range, within: Bounds) -> None:
-        """Add *what* is read, from which part of which index."""
-        self.part(f"{what}{each.suffix}")
-        if self._transaction.hints and each.name in _INDEXED:
-            self.part(f"by_{each.name}")
-        self.word("where")
-        self.condition(f"from_{each.name}", each.values)
-        self.word("and")
-        self.condition(f"between{each.suffix}", (within.below, within.least))
-
-    def part(self, name: str, values: Sequence[Any] = ()) -> None:
-        """Add the text *name*."""
-        start = len(self._values)
-        text = self._transaction.text(f"search.{name}")
-        self._texts.append(_VALUE.sub(lambda match: f"{match[1]}{start + int(match[2])}", text))
-        self._values += [self._transaction.bound(value) for value in values]
-
-    def condition(self, name: str, values: Sequence[Any] = ()) -> None:
-        """Add the text *name* in parentheses."""
-        self.word("(")
-        self.part(name, values)
-        self.word(")")
-
-    def word(self, word: str) -> None:
-        """Add a word of the language."""
-        self._texts.append(word)
-
-    def clause(self, clause: Clause) -> None:
-        """Add a condition."""
-        match clause:
-            case Part():
-                self.condition(clause.name, clause.values)
-            case Except():
-                self.word("not (")
-                self.clause(clause.item)
-                self.word(")")
-            case All() | Some():
-                self.word("(")
-                for place, item in enumerate(clause.items):
-                    if place:
-                        self.word("and" if isinstance(clause, All) else "or")
-                    self.clause(item)
-                self.word(")")
-
-    def told(self) -> tuple[str, Sequence[object]]:
-        """Its text and its values."""
-        return "\n".join(self._texts), self._values
