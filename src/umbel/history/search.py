@@ -165,7 +165,7 @@ def _grown(
 
     No row is compared twice.
     """
-    asked = []
+    asked: list[tuple[str, Sequence[object]]] = []
     for each, floor in floors.items():
         part = Bounds(_below(pages[each], within).below, max(floor, within.least))
         asked.append(_page(transaction, each, clause, part, wanted.but(len(pages[each].rows))))
