@@ -69,7 +69,7 @@ class Round(msgspec.Struct):
     twice: int
 
 
-CLAIMS: Final = Redis()
+CLAIMS: Final = Redis(appendonly="everysec")
 
 Scenario = Callable[["Servers"], Stand]
 
