@@ -133,6 +133,12 @@ class HeldScheduleConformance(ScheduleStage):
         changes = [Change("a", 0, b"2"), Change("b", 0, b"1"), Change("c", 9, b"1")]
         assert await self.store().awrite(changes) == [False, True, False]
 
+    async def test_a_read_above_every_revision_tells_the_time_and_nothing_else(self) -> None:
+        await self.store().awrite([Change("row", 0, b"value")])
+        for table in (await self.store().aread(2**53), self.store().read(2**53)):
+            assert (table.rows, table.size) == ((), 1)
+            assert table.now == self.clock()
+
     async def test_a_read_tells_only_what_changed_since(self) -> None:
         await self.store().awrite([Change("a", 0, b"1"), Change("b", 0, b"1")])
         seen = max(row.revision for row in (await self.store().aread(0)).rows)
