@@ -137,6 +137,23 @@ def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(
     assert (job.state, job.place) == ("PENDING", "ready")
 
 
+@pytest.mark.parametrize(
+    ("words", "power"),
+    [
+        (["list"], "listing jobs needs a broker that shows and stops single jobs"),
+        (["dead", "list"], "showing dead letters needs a broker that shows and stops single jobs"),
+        (["queues", "limits", "default"], "limiting jobs of default needs a broker that keeps limits"),
+        (["inspect", "query_task", "a"], "showing where jobs are needs a broker that carries messages"),
+    ],
+)
+def test_what_an_engine_cannot_tell_is_refused_and_not_told_as_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], power: str
+) -> None:
+    monkeypatch.setenv("UMBEL_RESULT_BACKEND", "disabled://")
+    assert main([*words, "-b", "amqp://nowhere.invalid/"]) == 2
+    assert power in capsys.readouterr().err
+
+
 def test_purge_counts_what_it_took(app: Umbel, umbel: Run) -> None:
     app.send_task("pay")
     app.send_task("pay", countdown=60)

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.servers import Server
 from tests.system.harness import Worker, Workers, alive, eventually
 from umbel import AsyncResult, Umbel
 from umbel.exceptions import (
@@ -18,6 +19,7 @@ from umbel.exceptions import (
     TimeLimitExceeded,
     WorkerLostError,
 )
+from umbel.testing.proxy import Proxy
 
 PATIENCE_SECONDS = 100.0
 LIMIT = 0.4
@@ -123,6 +125,29 @@ def test_a_job_that_does_not_listen_ends_at_its_hard_limit_on_redis(redis_url: s
         assert beside.get(timeout=PATIENCE_SECONDS) == [0, 0]
     finally:
         stage.end()
+
+
+def test_a_job_that_is_ended_while_its_worker_has_lost_the_broker_ends_and_never_begins_again(
+    redis_url: str, redis_server: Server, tmp_path: Path
+) -> None:
+    with Proxy(redis_server.port) as proxy:
+        stage = Stage(redis_url, tmp_path)
+        try:
+            through = redis_url.replace(f":{redis_server.port}", f":{proxy.port}")
+            words = ("--processes=1", "--threads=2")
+            stage.workers.start(*words, app="limit_tasks", UMBEL_TEST_BROKER=through).wait_ready()
+            begun = tmp_path / "begun"
+            hog = stage.send("heed", str(begun), "deaf")
+            written(begun, "begun")
+            proxy.cut()
+            begun.unlink()
+            hog.revoke(terminate=True)
+            proxy.mend()
+            assert fails(hog, TaskRevokedError) in {"terminated", "revoked"}
+            assert stage.send("sleep", 0.0).get(timeout=PATIENCE_SECONDS)
+            assert not begun.exists()
+        finally:
+            stage.end()
 
 
 def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(stage: Stage) -> None:

@@ -20,6 +20,7 @@ from umbel.model.job import Job
 from umbel.wire import record
 
 PAGE: Final = 500
+SHOWING: Final = "showing dead letters"
 ALL: Final = 1_000_000
 MAX_LOOKED: Final = 40
 """How many pages of the engine are looked at for one of ours."""
@@ -89,6 +90,7 @@ class DeadLetters:
     async def alist(self, **wanted: Any) -> Letters:
         """The async twin of `list`."""
         asked = _wanted(wanted)
+        job_store(self._seat, SHOWING)  # an engine that shows none may also know of no queue
         found: Letters = []
         for queue in await known_queues(self._seat, asked.queues):
             async for letters, _ in self._pages(queue, asked):
@@ -107,6 +109,7 @@ class DeadLetters:
     async def apage(self, after: str = "", **wanted: Any) -> LetterPage:
         """The async twin of `page`."""
         asked = _wanted(wanted)
+        job_store(self._seat, SHOWING)
         first, _, cursor = after.partition(" ")
         found: Letters = []
         looked = 0
@@ -170,7 +173,7 @@ class DeadLetters:
         self, queue: str, wanted: Wanted, after: str = "", size: int = PAGE
     ) -> AsyncIterator[tuple[Letters, str]]:
         """Those of *queue* after a cursor that are *wanted*, of *size* that were looked at; and the cursor behind."""
-        store = job_store(self._seat, "showing dead letters")
+        store = job_store(self._seat, SHOWING)
         while page := await store.ajobs(queue, "dead", after, min(size, PAGE)):
             after = page[-1].cursor
             likely = [job for job in page if _may_be(job, wanted)]

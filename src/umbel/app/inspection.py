@@ -108,6 +108,7 @@ class Inspect:
 
     async def aquery_task(self, *ids: str) -> Replies:
         """The async twin of `query_task`."""
+        mailbox(self._seat, "showing where jobs are")
         children = await self._children(started=True)
         wanted = [str(one) for given in ids for one in ([given] if isinstance(given, str) else given)]
         found: dict[str, dict[str, Any]] = {child.node: {} for child in children}

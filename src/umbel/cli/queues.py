@@ -7,8 +7,9 @@ from typing import Any, Final, cast
 
 import click
 
+from umbel.admitting import limit_store
 from umbel.app.queues import PLACES, QueueInfo
-from umbel.app.seat import known_queues, waited
+from umbel.app.seat import job_store, known_queues, waited
 from umbel.cli.asking import agreed, call_text, force_option, json_option, opened, queues_option, show_json, shown
 from umbel.cli.command import Command, Frame
 from umbel.cli.table import table
@@ -70,6 +71,7 @@ def list_queues(frame: Frame, /, *, as_json: bool) -> int:
 def limits(frame: Frame, /, *, queue: str, as_json: bool) -> int:
     """Show them; answers the exit code."""
     app = opened(frame)
+    limit_store(app, f"limiting jobs of {queue}")
     waited(app, known_queues(app, (queue,)))
     found = list(app.queues.limits(queue))
     if as_json:
@@ -145,6 +147,7 @@ def list_jobs(frame: Frame, /, *, filter: str | None, before: int | None, as_jso
         from umbel.cli.found import show_found
 
         return show_found(frame, app, filter or "", given["limit"], before, as_json=as_json)
+    job_store(app, "listing jobs")  # an engine that lists none may also know of no queue
     places = cast("tuple[Place, ...]", given["places"] or PLACES[:-1])
     found = [
         job
