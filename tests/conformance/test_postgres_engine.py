@@ -24,9 +24,10 @@ from umbel.contracts.broker import Beat, Kind, Settlement
 from umbel.engines.operation import drive
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_command import Query
+from umbel.engines.postgres_connection import SQL as WAKING
 from umbel.engines.postgres_connection import connect, greet
 from umbel.engines.postgres_listener import Listener, Nap
-from umbel.engines.postgres_topics import work
+from umbel.engines.postgres_topics import ring, work
 from umbel.engines.postgres_values import Blobs
 from umbel.exceptions import BrokerError, BrokerUnavailable, ImproperlyConfigured
 from umbel.model.ids import new_id, new_session
@@ -291,6 +292,29 @@ def _transactions(admin: psycopg.Connection[tuple[str]]) -> str:
     return str(row[0])
 
 
+async def test_a_ring_that_fails_undoes_no_settle_and_no_receive(
+    make: Make, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = make(postgres_url)
+    session = await opened(broker)
+    await broker.asend(jobs(2))
+    failing = b"select $1::int4 / 0, $2::int4[], $3::text[], $4::int4[], $5::text"
+    monkeypatch.setitem(WAKING.texts, "postgres_waking.ring", failing)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        _rung(postgres_url)
+    received = await broker.receive(session, [QUEUE], 2, wait=0)
+    assert await broker.settle(session, [Settlement(each, "end") for each in received]) == [True, True]
+    assert (await broker.counts([QUEUE]))[0].running == 0
+
+
+def _rung(url: str) -> None:
+    line = connect(url, 5.0, 60.0)
+    try:
+        line.run([ring({QUEUE: 1})])
+    finally:
+        line.close()
+
+
 async def test_behind_a_pooler_without_a_way_around_it_one_looks_each_second(
     make: Make, pgbouncer_server: Server, postgres_url: str
 ) -> None:
@@ -463,6 +487,6 @@ def test_a_settle_of_twice_as_many_jobs_looks_at_twice_as_many_rows(
     spent: list[int] = []
     for number in (1, 100, 200):
         session, deliveries = gauge.held(number)
-        (query,) = next(Verbs().settle(session, [Settlement(each, kind) for each in deliveries], ()))
+        query, *_ = next(Verbs().settle(session, [Settlement(each, kind) for each in deliveries], ()))
         spent.append(gauge.rows(query))
     assert spent[2] < 3 * spent[1]

@@ -12,18 +12,21 @@ from umbel.engines.postgres import Engine
 from umbel.engines.postgres_topics import ring
 from umbel.exceptions import BrokerError
 
+SOON_SECONDS: Final = 0.02
 _MAX_PATIENCE_SECONDS: Final = 2.0
 
 
 class _Pending:
     """What is to be told in one event loop; one ring is under way at a time, so those that pile up travel together."""
 
-    __slots__ = ("ended", "queues", "task")
+    __slots__ = ("begun", "ended", "queues", "task", "timer")
 
     def __init__(self) -> None:
         self.queues: Counter[str] = Counter()
         self.ended: list[str] = []
         self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.begun = float("-inf")
 
 
 class Bells:
@@ -60,16 +63,20 @@ class Bells:
         """The same, after the caller has gone on; in the running loop."""
         if not queues and not ended:
             return
-        loop = asyncio.get_running_loop()
-        pending = self._pending.get(loop)
-        if pending is None:
-            for other in [other for other in self._pending if other.is_closed()]:
-                del self._pending[other]
-            pending = self._pending[loop] = _Pending()
+        pending = self._here()
         pending.queues += queues
         pending.ended += ended
-        if pending.task is None:
-            pending.task = loop.create_task(self._ring_all(pending))
+        self._begin(pending)
+
+    def ring_soon(self, queues: Counter[str]) -> None:
+        """The same, `SOON_SECONDS` after the ring before it at the earliest: for those that come with each receive."""
+        pending, loop = self._here(), asyncio.get_running_loop()
+        pending.queues |= queues
+        left = pending.begun + SOON_SECONDS - loop.time()
+        if left <= 0:
+            self._begin(pending)
+        elif pending.timer is None:
+            pending.timer = loop.call_later(left, self._begin, pending)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Do *work* beside the caller; it may fail, as nobody waits for it."""
@@ -88,8 +95,28 @@ class Bells:
         for task in [each for each in self._spawned if each.get_loop() is loop]:
             await asyncio.wait([task])
         pending = self._pending.pop(loop, None)
+        if pending is not None and pending.timer is not None:
+            self._begin(pending)
         if pending is not None and pending.task is not None:
             await asyncio.wait([pending.task], timeout=_MAX_PATIENCE_SECONDS)
+
+    def _here(self) -> _Pending:
+        loop = asyncio.get_running_loop()
+        pending = self._pending.get(loop)
+        if pending is None:
+            for other in [other for other in self._pending if other.is_closed()]:
+                del self._pending[other]
+            pending = self._pending[loop] = _Pending()
+        return pending
+
+    def _begin(self, pending: _Pending) -> None:
+        if pending.timer is not None:
+            pending.timer.cancel()
+            pending.timer = None
+        if pending.task is None:
+            loop = asyncio.get_running_loop()
+            pending.begun = loop.time()
+            pending.task = loop.create_task(self._ring_all(pending))
 
     async def _ring_all(self, pending: _Pending) -> None:
         try:

@@ -12,15 +12,19 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 
 
 class Query(NamedTuple):
-    """One statement with the values of its ``$1``, ``$2`` …; *once*: never sent again unasked."""
+    """One statement with the values of its ``$1``, ``$2`` …; *once*: never sent again unasked.
+
+    *after*: it travels with those before it, and is carried out when they are committed; never first, and at most one.
+    """
 
     statement: bytes
     values: Sequence[object] = ()
     once: bool = False
+    after: bool = False
 
 
 Command: TypeAlias = Sequence[Query]
-"""Statements that are one transaction; its reply is a list of rows for each."""
+"""Statements that are one transaction, but for one that comes after; its reply is a list of rows for each."""
 
 Steps: TypeAlias = Operation[Command, Any]
 

@@ -111,29 +111,22 @@ class AsyncLine(psycopg.AsyncConnection[tuple[Any, ...]]):
         if not command:
             return []
         wire = self._wire = self._wire or Wire(self)
+        loop, socket = asyncio.get_running_loop(), self.pgconn.socket
+        arrived = loop.create_future()
         try:
             wire.send(command)
-            await self._readable(wire)
-            while not wire.done():
-                await self._readable(wire)
+            loop.add_reader(socket, _advance, wire, arrived)
+            if wire.unsent:
+                loop.add_writer(socket, _advance, wire, arrived)
+            try:
+                await arrived
+            finally:
+                loop.remove_reader(socket)
+                loop.remove_writer(socket)
         except BaseException:
             self.pgconn.finish()  # the answer is still to come on that line
             raise
         return wire.replies()
-
-    async def _readable(self, wire: Wire) -> None:
-        """Wait until there is something to read, or to go on sending."""
-        loop, socket = asyncio.get_running_loop(), self.pgconn.socket
-        woken = loop.create_future()
-        loop.add_reader(socket, _wake, woken)
-        if wire.unsent:
-            loop.add_writer(socket, _wake, woken)
-        try:
-            await woken
-        finally:
-            loop.remove_reader(socket)
-            if wire.unsent:
-                loop.remove_writer(socket)
 
     async def ask(self, query: Query) -> Rows:
         """The async twin of `Line.ask`."""
@@ -247,9 +240,18 @@ def leaving(failure: Callable[[], BaseException | None]) -> Generator[None]:
         raise first
 
 
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
+def _advance(wire: Wire, arrived: asyncio.Future[None]) -> None:
+    """Send and take what the socket allows; *arrived* is over when that is all. An answer comes in several pieces."""
+    if arrived.done():
+        return
+    try:
+        busy = wire.unsent
+        if wire.done():
+            arrived.set_result(None)
+        elif busy and not wire.unsent:
+            arrived.get_loop().remove_writer(wire.socket)
+    except psycopg.Error as error:
+        arrived.set_exception(error)
 
 
 def _abandon(gen: Generator[Any, Any, object]) -> None:

@@ -19,28 +19,9 @@ select pg_advisory_lock_shared($1::int4, topic) from unnest($2::int4[]) as topic
 select pg_advisory_unlock_shared($1::int4, topic) from unnest($2::int4[]) as topic
 
 -- name: ring
--- $1 class; topics $2 with what to tell $3 and how many to tell $4; $5 channel that is not told. Answers how many heard.
--- The exclusive lock is the quick look: who gets it knows that nobody waits. It is never held for more than this statement.
-with off as materialized (select set_config('synchronous_commit', 'off', true)),
-asked as materialized (
-    select topic, payload, number
-    from off, unnest($2::int4[], $3::text[], $4::int4[]) as asked(topic, payload, number)
-    where not pg_try_advisory_xact_lock($1::int4, topic)
-)
-select count(*) from (
-    select pg_notify(waiting.channel, asked.payload)
-    from asked cross join lateral (
-        select channel from (
-            select distinct 'umbel_' || pid as channel from pg_locks
-            where locktype = 'advisory' and objsubid = 2 and granted and mode = 'ShareLock'
-                and classid = $1::int4::oid and objid = asked.topic::oid
-                and database = (select oid from pg_database where datname = current_database())
-        ) as holders
-        where channel <> $5::text
-        order by random()
-        limit asked.number
-    ) as waiting
-) as told
+-- $1 class; topics $2 with what to tell $3 and how many to tell $4; $5 channel that is not told. Answers for how many topics
+-- somebody heard. See 0011_ring.sql.
+select umbel.ring($1::int4, $2::int4[], $3::text[], $4::int4[], $5::text)
 
 -- name: transaction
 -- answers the number of this transaction

@@ -8,7 +8,7 @@ and a commit: that is what the server makes of all that comes before a sync. Nob
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 from psycopg.adapt import Transformer
@@ -26,6 +26,14 @@ _STALE: Final = "0A000"
 """What a prepared statement would answer has changed since."""
 
 
+class _Asked(NamedTuple):
+    """What a result answers: a statement, or with *name* its preparation; *after*: one that may fail."""
+
+    statement: bytes
+    name: bytes = b""
+    after: bool = False
+
+
 class Wire:
     """What is under way on *line*: one command at a time."""
 
@@ -35,23 +43,31 @@ class Wire:
         self._adapted = Transformer(line)
         self._names: dict[bytes, bytes] = {}
         self._number = 0
-        self._asked: list[tuple[bytes, bytes] | None] = []
+        self._asked: list[_Asked] = []
         self._results: list[PGresult] = []
         self._together = False
+        self._syncs = 0
         self.unsent = False
         """Whether the socket would not take all of the command yet."""
 
+    @property
+    def socket(self) -> int:
+        """What becomes readable when something has come."""
+        return self._pgconn.socket
+
     def send(self, command: Command) -> None:
         """Put *command* on its way."""
-        self._asked, self._results = [], []
+        self._asked, self._results, self._syncs = [], [], 0
         prepares = self._line.prepare_threshold is not None  # a pooler's next server would not know them
         self._together = len(command) > 1 or (prepares and command[0].statement not in self._names)
         if self._together:
             self._pgconn.enter_pipeline_mode()
         for query in command:
+            if query.after:
+                self._sync()
             self._put(query, prepares=prepares)
         if self._together:
-            self._pgconn.pipeline_sync()
+            self._sync()
         self.unsent = self._pgconn.flush() != 0
 
     def done(self) -> bool:
@@ -68,8 +84,10 @@ class Wire:
                 if not self._together:
                     return True
             elif result.status == ExecStatus.PIPELINE_SYNC:
-                pgconn.exit_pipeline_mode()
-                return True
+                self._syncs -= 1
+                if not self._syncs:
+                    pgconn.exit_pipeline_mode()
+                    return True
             else:
                 self._results.append(result)
         return False
@@ -77,15 +95,20 @@ class Wire:
     def replies(self) -> list[Rows]:
         """The rows of each statement. Raises the error of the first that the server refused."""
         replies: list[Rows] = []
-        for prepared, result in zip(self._asked, self._results, strict=False):  # after an error there are fewer
+        for asked, result in zip(self._asked, self._results, strict=False):  # after an error there are fewer
             if result.status not in _ANSWERS:
-                raise self._error(result)
-            if prepared is None:
-                replies.append(self._rows(result))
+                if not asked.after:
+                    raise self._error(result)
+                replies.append([])
+            elif asked.name:
+                self._names[asked.statement] = asked.name
             else:
-                name, statement = prepared
-                self._names[statement] = name
+                replies.append(self._rows(result))
         return replies
+
+    def _sync(self) -> None:
+        self._pgconn.pipeline_sync()
+        self._syncs += 1
 
     def _put(self, query: Query, *, prepares: bool) -> None:
         values, formats = self._bound(query.values)
@@ -94,16 +117,16 @@ class Wire:
         else:
             name = self._names.get(query.statement) or self._prepare(query.statement)
             self._pgconn.send_query_prepared(name, values, formats, Format.BINARY)
-        self._asked.append(None)
+        self._asked.append(_Asked(query.statement, after=query.after))
 
     def _prepare(self, statement: bytes) -> bytes:
         for asked in self._asked:
-            if asked is not None and asked[1] == statement:
-                return asked[0]
+            if asked.name and asked.statement == statement:
+                return asked.name
         self._number += 1
         name = b"umbel_%d" % self._number
         self._pgconn.send_prepare(name, statement)
-        self._asked.append((name, statement))
+        self._asked.append(_Asked(statement, name))
         return name
 
     def _bound(self, values: Sequence[object]) -> tuple[list[bytes | None] | None, list[int] | None]:

@@ -272,7 +272,7 @@ class PostgresBroker:
             return await self._take(session, queues, limit)
         if found.deliveries and (found.next_due is not None or len(found.deliveries) >= limit):
             # Something is left, or somebody has to know when it will be due: whoever is idle looks.
-            self._bells.ring_later(Counter(dict.fromkeys(queues, 1)))
+            self._bells.ring_soon(Counter(dict.fromkeys(queues, 1)))
         return found
 
     def _give_back(self, session: str, done: asyncio.Future[Received]) -> None:

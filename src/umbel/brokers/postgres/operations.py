@@ -19,7 +19,7 @@ from umbel.contracts.broker import Beat, Ended, SessionDead, Settlement
 from umbel.engines.operation import Operation
 from umbel.engines.postgres_command import Command, Query, Statements
 from umbel.engines.postgres_commits import Commits
-from umbel.engines.postgres_topics import LOCK_CLASS, number, work
+from umbel.engines.postgres_topics import LOCK_CLASS, number, ring, work
 from umbel.engines.postgres_values import Blobs, key, moment, plain, text, texts
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable
 from umbel.model.job import MAX_PRIORITY, Delivery, Job
@@ -221,15 +221,17 @@ class Verbs:
                 raise
             except BrokerError:
                 won = yield from self._one_by_one(session, batch, settled.rung)
+            told = _is_told(batch)
             for index in won:
                 settled.ours[places[index]] = True
-                _note(settled, batch[index])
+                if not told:
+                    _note(settled, batch[index])
         return settled
 
     def complete(self, session: str, settlement: Settlement) -> Steps[bool]:
         """Carry out one verdict in a transaction that others end; whatever goes wrong is theirs to see."""
         yield [SQL("settle.hurry", PATIENCE)]
-        return bool((yield from self._settled(session, [settlement], Counter())))
+        return bool((yield from self._settled(session, [settlement], Counter(), rings=False)))
 
     def confirm(self, session: str, settlement: Settlement) -> Steps[Settled]:
         """Whether `complete` was committed; whom to wake if so."""
@@ -240,15 +242,22 @@ class Verbs:
             _note(confirmed, settlement)
         return confirmed
 
-    def _settled(self, session: str, batch: Sequence[Settlement], rung: Counter[str]) -> Steps[list[int]]:
-        """The places of those of *batch* that were ours; *rung* gets whom to wake for what it made ready besides."""
+    def _settled(
+        self, session: str, batch: Sequence[Settlement], rung: Counter[str], *, rings: bool = True
+    ) -> Steps[list[int]]:
+        """The places of those of *batch* that were ours; *rung* gets whom to wake for what it made ready besides.
+
+        With *rings*, those who wait for verdicts that just end are woken on the way, whosever they were.
+        """
         command = self._verdicts(session, batch)
-        if not have_joins(batch):
-            rows = (yield command)[-1]
-        else:
+        if have_joins(batch):
             replies = yield flow_operations.settled(session, batch, command, self.now())
             rows = replies[len(command)]
             rung.update(dict(replies[-1]))
+        elif rings and _is_told(batch):
+            rows = (yield [*command, ring({}, [each.delivery.id for each in batch])._replace(after=True)])[0]
+        else:
+            rows = (yield command)[-1]
         hurried: list[int] = [row[0] - 1 for row in rows if row[-1] is True]
         rung.update(batch[place].delivery.queue for place in hurried)
         return [row[0] - 1 for row in rows]
@@ -294,12 +303,18 @@ def _name(queues: Collection[str]) -> Query:
     return SQL("send.name_queues", texts(queues))
 
 
+def _is_told(batch: Sequence[Settlement]) -> bool:
+    """Whether whoever waits for *batch* is woken by its settle."""
+    return packing.is_plain(batch) and not have_joins(batch)
+
+
 def _note(settled: Settled, settlement: Settlement) -> None:
     if settlement.kind in ("end", "dead"):
         settled.ended.append(settlement.delivery.id)
     elif settlement.kind != "park":
         settled.rung[settlement.delivery.queue] += 1
-    settled.rung.update(job.queue for job in settlement.follow_ups)
+    if settlement.follow_ups:
+        settled.rung.update(job.queue for job in settlement.follow_ups)
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

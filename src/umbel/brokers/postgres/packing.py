@@ -40,7 +40,9 @@ def batches(settlements: Sequence[Settlement]) -> Iterator[list[int]]:
             continue
         seen.add(fence)
         places.append(place)
-        size += len(each.record) + len(each.envelope) + sum(len(job.envelope) for job in each.follow_ups)
+        size += len(each.record) + len(each.envelope)
+        if each.follow_ups:
+            size += sum(len(job.envelope) for job in each.follow_ups)
         if len(places) >= MAX_SETTLED or size >= MAX_SETTLED_BYTES:
             yield places
             places, size = [], 0
