@@ -6,8 +6,8 @@ import time
 from collections.abc import Generator
 from typing import Any, Final, TypeVar
 
-import psycopg
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from umbel.engines.postgres_connection import Line
 
@@ -25,7 +25,7 @@ class SqlLine(Line):
         end = time.monotonic() + self.limit
         try:
             return super().wait(gen, interval, timeout)
-        except psycopg.OperationalError:
+        except Line.OperationalError:
             if time.monotonic() >= end:
                 self.pgconn.finish()
             raise
@@ -45,4 +45,4 @@ def limit(engine: sa.Engine, seconds: float) -> None:
         line.commit()
         return line
 
-    sa.event.listen(engine, "do_connect", connect)
+    event.listen(engine, "do_connect", connect)
