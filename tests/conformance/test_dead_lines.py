@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from tests.servers import Server
 from tests.servers.sentinel import bulk
@@ -103,6 +104,6 @@ def test_a_transaction_on_a_dead_line_is_tried_on_another_one_and_keeps_its_lock
             proxy.go_silent()
             proxy.mend()
             engine.run(locked)  # the server has let go of it by then
-            with pytest.raises(sa.exc.DBAPIError, match="no answer"):
+            with pytest.raises(DBAPIError, match="no answer"):
                 locked(connection)
         engine.close()

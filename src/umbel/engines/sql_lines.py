@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from umbel.engines.postgres_connection import Line
+from umbel.engines.statements import statements
 
 T = TypeVar("T")
 
-# Behind a pooler, which invents the number that it tells, the setting would be one for others, too.
-_LET_GO: Final = "select set_config('idle_in_transaction_session_timeout', %s, false) where pg_backend_pid() = %s"
+_LET_GO: Final = statements("umbel.engines", "sql_lines.sql")["let_go"]
 
 
 class SqlLine(Line):
@@ -41,7 +41,7 @@ def limit(engine: sa.Engine, seconds: float) -> None:
         del dialect, record
         line = SqlLine.connect(*words, **options)
         line.limit = seconds
-        line.execute(_LET_GO, (f"{seconds * 1000:.0f}ms", line.info.backend_pid))
+        line.execute(_LET_GO.encode(), (f"{seconds * 1000:.0f}ms", line.info.backend_pid))
         line.commit()
         return line
 
