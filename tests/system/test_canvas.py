@@ -63,6 +63,11 @@ def by_id(task_id: str) -> None:
 
 
 @app.task
+def note_of(task_id: str, what: str) -> None:
+    told.append(what)
+
+
+@app.task
 def by_error(request: Request, exc: Exception, traceback: str) -> None:
     told.append((request.id, request.task, request.args, repr(exc), "Traceback" in traceback))
 
@@ -259,6 +264,11 @@ async def test_an_errback_with_one_argument_gets_the_id_and_one_with_three_reque
     await eventually(lambda: len(told) == 2, WAIT)
     assert failed.id in told
     assert (failed.id, fail.name, [7], "ValueError(7)", True) in told
+
+
+async def test_two_errbacks_of_the_same_task_are_both_sent() -> None:
+    fail.apply_async((7,), link_error=[note_of.s(what="first"), note_of.s(what="second")])
+    await eventually(lambda: sorted(told) == ["first", "second"], WAIT)
 
 
 async def test_of_a_chain_only_the_step_that_failed_tells_the_errback() -> None:

@@ -79,7 +79,7 @@ def _errback(self: Task[..., Any], form: Any, failed: str, body: bytes, failure:
     task = host.tasks.get(errback.task)
     if task is None or task.bind or _free(task, errback) <= 1:
         send = errback.apply if self.request.is_eager else errback.apply_async
-        job_id = errback.id or derived_id(failed, errback.task, 0)
+        job_id = errback.id or derived_id(self.request.id, errback.task, 0)
         send((failed,), parent_id=failed, root_id=envelope.root_id or failed, task_id=job_id)
         return
     request = _request(host, failed, envelope, self.request.hostname)
