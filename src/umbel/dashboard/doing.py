@@ -25,7 +25,9 @@ AT_ONCE: Final = 100
 """How many envelopes, of up to 256 KiB, are in memory at once."""
 _OVER: Final = frozenset({*ENDED, "unknown"})
 _BURIED: Final = "it is a dead letter: have that run again"
-_NOT_KEPT: Final = "its envelope is not kept: it was too large, arguments of it are secret, or it was recorded in part"
+NOT_KEPT: Final = (
+    "its envelope is not kept: it was larger than 256 KiB, arguments of it are secret, or it was recorded in part"
+)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ async def _retried(app: Umbel, history: History, rows: Sequence[JobRow], action:
     answers = [Again(row.id, trouble=f"it is {row.state}: it has not ended") for row in rows if row.state not in _OVER]
     buried = {row.id for row in over if row.state == "dead" and await _is_buried(app, row)}
     answers += [Again(each, trouble=_BURIED) for each in buried]
-    answers += [Again(row.id, trouble=_NOT_KEPT) for row in over if row.id not in kept and row.id not in buried]
+    answers += [Again(row.id, trouble=NOT_KEPT) for row in over if row.id not in kept and row.id not in buried]
     sent = [row for row in over if row.id in kept and row.id not in buried]
     jobs = [Kept(row.id, row.queue, row.priority, kept[row.id]) for row in sent]
     return answers + await aresend(app, jobs, action)

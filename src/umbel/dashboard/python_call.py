@@ -7,7 +7,7 @@ import keyword
 from typing import Final, cast
 
 from umbel.history.views import JobRow
-from umbel.security.redaction import HIDDEN
+from umbel.security.redaction import HIDDEN, is_cut
 
 MAX_CHARACTERS: Final = 16 * 1024
 
@@ -18,7 +18,7 @@ def python_call(job: JobRow, args: str | None, kwargs: str | None) -> str:
         listed, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(listed, list) or not isinstance(named, dict):
+    if not isinstance(listed, list) or not isinstance(named, dict) or is_cut(args) or is_cut(kwargs):
         return ""
     words = [repr(cast("object", listed)), repr(cast("object", named))]
     words += [f"queue={job.queue!r}"] if job.queue else []

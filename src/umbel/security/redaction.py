@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from umbel.wire.head import head
 from umbel.wire.values import extension
 
 WORDS: Final = (
@@ -38,7 +39,9 @@ MAX_DEPTH: Final = 6
 MAX_SHOWN: Final = 16 * 1024
 """How many characters all of it may have."""
 MAX_READ_BYTES: Final = 256 * 1024
-"""Above it a value is not even decoded."""
+"""Of a value above it only the beginning is read."""
+_HEAD_CHARACTERS: Final = MAX_CHARACTERS - 64
+_CUT: Final = re.compile(r'"…"|… [0-9,]+ more(?: characters| bytes)?"')
 _MAX_NAMES: Final = 4096
 _MAX_INTEGER: Final = 2**63
 _NO_ARGS: Final = msgspec.Raw(b"\x90")
@@ -139,7 +142,7 @@ class Redaction:
         if kind in _SCALARS:
             return value if kind is not int or abs(value) < _MAX_INTEGER else str(value)[:MAX_CHARACTERS]
         if kind is str:
-            return value if len(value) <= MAX_CHARACTERS else f"{value[:MAX_CHARACTERS]}…"
+            return _cut(value, MAX_CHARACTERS)
         if kind is bytes:
             return f"<{len(value)} bytes>"
         if kind is dict or kind in _SEVERAL:
@@ -165,20 +168,29 @@ class Redaction:
         return shown
 
 
+def is_cut(text: str | None) -> bool:
+    """Whether something was left out of the values in *text*, JSON that was made here, as they were long."""
+    return text is not None and _CUT.search(text) is not None
+
+
 def _read(raw: bytes | msgspec.Raw) -> Any:
     size = len(memoryview(raw))
-    if size > MAX_READ_BYTES:
-        return f"<{size} bytes>"
     try:
+        if size > MAX_READ_BYTES:
+            return head(raw, _HEAD_CHARACTERS, MAX_ITEMS - 1, MAX_DEPTH)
         return _any.decode(raw)  # however deep it is: nobody here follows it to the bottom
     except _DAMAGED:
         return f"<{size} bytes that cannot be read>"
 
 
 def _more(count: int) -> str:
-    return f"… {count - MAX_ITEMS} more"
+    return f"… {count - MAX_ITEMS:,} more"
 
 
 def _text(shown: object) -> str:
     text = _json(shown).decode()
-    return text if len(text) <= MAX_SHOWN else _json(f"{text[:MAX_SHOWN]}…").decode()
+    return text if len(text) <= MAX_SHOWN else _json(_cut(text, MAX_SHOWN)).decode()
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… {len(text) - most:,} more characters"

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from umbel.asking import FETCH, aask
+from umbel.dashboard.doing import NOT_KEPT
 from umbel.dashboard.engine import ask
 from umbel.dashboard.page import Missing, Page
 from umbel.dashboard.pages.jobs import masked
@@ -21,6 +22,7 @@ from umbel.history.views import Attempt, JobDetail, JobRow, Relative
 from umbel.model.finding import STEP_SECONDS
 from umbel.model.ids import valid_id
 from umbel.model.outcome import Result
+from umbel.security.redaction import is_cut
 from umbel.states import Place
 from umbel.wire import record
 
@@ -40,11 +42,15 @@ class Asks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Value(msgspec.Struct, frozen=True):
-    """JSON, redacted; of *characters* characters the first 64 Ki unless all were asked for."""
+    """JSON, redacted; of *characters* characters the first 64 Ki unless all were asked for.
+
+    *cut*: it was longer than what is kept of a value, so only its beginning is.
+    """
 
     text: str
     characters: int
     shortened: bool = False
+    cut: bool = False
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -185,8 +191,8 @@ def _value(text: str | None, asks: Asks, name: str) -> Value | None:
     if text is None:
         return None
     if len(text) <= MAX_VALUE or asks.full == name:
-        return Value(text, len(text))
-    return Value(text[:MAX_VALUE], len(text), shortened=True)
+        return Value(text, len(text), cut=is_cut(text))
+    return Value(text[:MAX_VALUE], len(text), shortened=True, cut=is_cut(text))
 
 
 def _attempts(attempts: Sequence[Attempt], wanted: int) -> tuple[Attempt, ...]:
@@ -227,7 +233,7 @@ def _apart(row: JobRow) -> float:
 def _unsendable(found: JobDetail) -> str:
     if found.resendable:
         return "" if found.job.flow is None else f"it is part of the flow {found.job.flow}: retry the flow"
-    return "its envelope is not kept: it was too large, arguments of it are secret, or it was recorded in part"
+    return NOT_KEPT
 
 
 def _action(found: JobDetail) -> str:
