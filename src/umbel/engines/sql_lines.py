@@ -41,8 +41,12 @@ def limit(engine: sa.Engine, seconds: float) -> None:
         del dialect, record
         line = SqlLine.connect(*words, **options)
         line.limit = seconds
-        line.execute(_LET_GO.encode(), (f"{seconds * 1000:.0f}ms", line.info.backend_pid))
-        line.commit()
+        try:
+            line.execute(_LET_GO.encode(), (f"{seconds * 1000:.0f}ms", line.info.backend_pid))
+            line.commit()
+        except BaseException:
+            line.close()
+            raise
         return line
 
     event.listen(engine, "do_connect", connect)
