@@ -1,5 +1,6 @@
 """Fixtures for all tests: private servers."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
     if processes > 1:
         items[:] = dealt(items, lambda item: item.nodeid.partition("::")[0], processes)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """A command that is run in this process tells its children by the environment: not the next test."""
+    before = _settings()
+    yield
+    for name in _settings():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("UMBEL_")}
 
 
 @pytest.fixture(scope="session")

@@ -165,6 +165,11 @@ class Journal:
         return self._held >= MAX_EVENTS or self._bytes >= MAX_BATCH_BYTES
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing waits here that has happened."""
+        return not self._held
+
+    @property
     def away(self) -> bool:
         """Whether the log did not take the last batch."""
         return self._trouble

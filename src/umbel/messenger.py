@@ -52,7 +52,8 @@ class Courier:
                 return
             self._news.clear()
             _gather(journal)
-            self._look(journal)
+            if not journal.empty:  # its app may be closed meanwhile, and have sent all itself
+                self._look(journal)
             if not journal.flush():
                 self._news.set()
                 time.sleep(RETRY_SECONDS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.operations import Verbs
 from umbel.contracts.broker import Beat, Kind, Settlement
 from umbel.engines.operation import drive
+from umbel.engines.postgres import Engine
 from umbel.engines.postgres_address import parse
 from umbel.engines.postgres_command import Query
 from umbel.engines.postgres_connection import SQL as WAKING
@@ -490,3 +493,27 @@ def test_a_settle_of_twice_as_many_jobs_looks_at_twice_as_many_rows(
         query, *_ = next(Verbs().settle(session, [Settlement(each, kind) for each in deliveries], ()))
         spent.append(gauge.rows(query))
     assert spent[2] < 3 * spent[1]
+
+
+async def test_a_connection_in_use_when_its_engine_is_closed_is_closed_when_it_is_given_back(postgres_url: str) -> None:
+    engine = Engine(parse(postgres_url, SECONDS), SECONDS)
+    with psycopg.connect(postgres_url, autocommit=True) as admin, ThreadPoolExecutor(1) as threads:
+        admin.execute("select pg_advisory_lock(7)")
+        asked = threads.submit(engine.call, [Query(b"select pg_advisory_xact_lock_shared(7)")])
+        waiting = "select from pg_locks where locktype = 'advisory' and objid = 7 and not granted"
+        await eventually(lambda: admin.execute(waiting).rowcount == 1)
+        engine.close()
+        admin.execute("select pg_advisory_unlock(7)")
+        asked.result(SECONDS)
+    assert not engine._idle[os.getpid()]
+
+
+def test_who_calls_after_the_close_leaves_no_connection_open_when_nobody_has_the_engine(postgres_url: str) -> None:
+    engine = Engine(parse(postgres_url, SECONDS), SECONDS)
+    engine.close()
+    engine.call([Query(b"select 1")])
+    (line,) = engine._idle[os.getpid()]
+    assert not line.closed
+    del engine
+    gc.collect()
+    assert line.closed

@@ -18,7 +18,7 @@ from umbel.engines.address import masked
 from umbel.exceptions import BrokerError, BrokerFull, BrokerUnavailable, ImproperlyConfigured, OperationalError
 
 APPLICATION_ID: Final = 0x554D424C  # "UMBL", in the header of each file that Umbel made
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """The number of the last change of the tables, see the files of ``sqlite_schema``."""
 CHECKPOINT_PAGES: Final = 4000
 """16 MiB of log between checkpoints: a page that changes again before one is written once; 25 % faster than 1000."""

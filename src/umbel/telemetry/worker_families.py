@@ -45,11 +45,7 @@ def _worker(reading: Reading) -> Iterator[Metric]:
         ("slots", "Jobs that it can run at a time.", reading.slots),
         ("slots_used", "Jobs that it runs.", reading.used),
         ("memory_bytes", "Resident memory of all its processes.", reading.rss),
-        (
-            "loop_lag_seconds",
-            "How late the slowest event loop of its children was, in the last ten seconds.",
-            reading.lag,
-        ),
+        ("loop_lag_seconds", "How late its slowest event loop was in the last ten seconds.", reading.lag),
     ):
         yield by_worker(f"umbel_worker_{metric}", text, [(name, value)])
     ended = CounterMetricFamily(
