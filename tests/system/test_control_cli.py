@@ -140,6 +140,8 @@ def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(
 @pytest.mark.parametrize(
     ("words", "power"),
     [
+        (["status"], "telling of queues and workers needs a broker that knows who runs a job"),
+        (["queues", "list"], "listing queues needs a broker that knows who runs a job"),
         (["list"], "listing jobs needs a broker that shows and stops single jobs"),
         (["dead", "list"], "showing dead letters needs a broker that shows and stops single jobs"),
         (["queues", "limits", "default"], "limiting jobs of default needs a broker that keeps limits"),

@@ -13,6 +13,8 @@ from umbel.app.seat import job_store, known_queues, waited
 from umbel.cli.asking import agreed, call_text, force_option, json_option, opened, queues_option, show_json, shown
 from umbel.cli.command import Command, Frame
 from umbel.cli.table import table
+from umbel.contracts.capabilities import Power, demand
+from umbel.settings.masking import masked
 from umbel.states import Place
 
 HELP: Final = """Queues of a broker: list, pause, resume and purge them. With -b the app is not needed.
@@ -53,7 +55,9 @@ _queues: Final = click.argument("wanted", metavar="QUEUE...", nargs=-1, required
 @click.pass_obj
 def list_queues(frame: Frame, /, *, as_json: bool) -> int:
     """Show them; answers the exit code."""
-    found = opened(frame).queues.list()
+    app = opened(frame)
+    demand(app.broker, Power.LEASES, "listing queues", masked(app.conf.broker_url))
+    found = app.queues.list()
     if as_json:
         show_json(found)
     elif found:

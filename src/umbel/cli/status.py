@@ -13,6 +13,7 @@ from umbel.app.survey import Survey, survey
 from umbel.cli.command import Command, Frame
 from umbel.cli.opened import open_inspector
 from umbel.cli.survey import as_text
+from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import BrokerUnavailable
 
@@ -39,6 +40,7 @@ def status(frame: Frame, as_json: bool, watch: bool) -> int:
 
 async def _status(frame: Frame, *, as_json: bool, watch: bool) -> int:
     broker, inspector, url = open_inspector(frame)
+    demand(broker, Power.LEASES, "telling of queues and workers", url)
     try:
         while watch:
             await _show_again(inspector, url, as_json=as_json)
