@@ -158,6 +158,8 @@ def _costs(found: Findings) -> Iterator[Bar]:
     for engine in recorded or ("Redis",):
         required = f"{engine}: events and history take <= 10 % of the rate"
         yield _least("events", required, recorded.get(engine), 0.9)
+        by_cpu = [median(one.kept_by_cpu) for one in found.watched if (one.engine, one.way) == (engine, "recorded")]
+        yield _least("events", f"{engine}: by the CPU of a job, too", min(by_cpu, default=None), 0.9)
 
 
 def _least(where: str, required: str, kept: float | None, least: float) -> Bar:

@@ -1,9 +1,10 @@
-"""The operator of `benchmarks.control`, who obeys lines of his input: ``python -m benchmarks.control_operator WHAT N``.
+"""An operator, who obeys lines of his input: ``python -m benchmarks.control_operator WHAT N``.
 
-``govern``: each job of the no-op task runs under a soft and a hard time limit from now on, and the operator revokes ten
-jobs a second, while there are any, and looks once a second what runs. ``rest``: no more of that. Each line is answered
-by one, once it is so; the end of the input ends it. WHAT names parts of it: ``limits,revokes,looks``. N jobs to be
-revoked are sent before all else: every other one waits in the queue, behind all that it has; the rest is due later.
+``govern``: from now on, of WHAT: with ``limits`` each job of the no-op task runs under a soft and a hard time limit,
+with ``revokes`` he revokes ten jobs a second while there are any, with ``looks`` he looks once a second what runs, and
+with ``events`` workers tell of their jobs. ``rest``: no more of that. Each line is answered by one, once it is so; the
+end of the input ends it. N jobs to be revoked are sent before all else: every other one waits in the queue, behind all
+that it has; the rest is due later.
 """
 
 import selectors
@@ -40,6 +41,11 @@ class Operator:
             soft, hard = (SOFT, HARD) if self._governing else (None, None)
             if not self._app.control.time_limit(TASK, soft=soft, hard=hard, timeout=PATIENCE):
                 raise SystemExit("no worker has heard of the limits")
+        if "events" in self._what:
+            control = self._app.control
+            tell = control.enable_events if self._governing else control.disable_events
+            if not tell(timeout=PATIENCE):
+                raise SystemExit("no worker has heard of the events")
 
     @property
     def busy(self) -> bool:
@@ -59,7 +65,7 @@ class Operator:
 def main(arguments: list[str]) -> None:
     """Obey until the input ends."""
     what, victims = arguments[0].split(","), int(arguments[1])
-    with Umbel("control", broker=BROKER, set_as_current=False) as app:
+    with Umbel("operator", broker=BROKER, set_as_current=False) as app:
         doomed = [app.send_task(TASK, countdown=number % 2 * LATER).id for number in range(victims)]
         operator = Operator(app, what, iter(doomed))
         print("here", flush=True)

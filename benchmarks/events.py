@@ -1,9 +1,9 @@
 """What watching costs work: ``python -m benchmarks.events [--engine Redis|SQLite] [--rounds N] [--jobs N]``.
 
-Turn and turn about, a worker drains the same jobs without events, with events, and with events that a recorder writes
-into a history meanwhile. Worker, broker and recorder share the machine. What is measured is measured between the first
-and the last 5 % of the jobs, without the start of any process: the rate, and the CPU time of worker, broker and
-recorder, which what else the machine does disturbs less. Where they saturate the processors, it decides on the rate.
+A worker drains a queue in slices (`benchmarks.slices`), in which it tells of its jobs or does not; then again, beside a
+recorder that writes what it is told into a history. Worker, broker and recorder share the machine. The recorder works
+in slices without events, too, on what was told before, and so takes from their rate: its CPU is charged whole to the
+jobs that were told of.
 """
 
 import argparse
@@ -16,18 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import psutil
-
-from benchmarks import drain
-from benchmarks.clock import tell
 from benchmarks.contenders import CONTENDERS, REDIS, SQLITE, UMBEL
-from benchmarks.probe import Probe
-from benchmarks.process_tree import ProcessTree
 from benchmarks.servers import Servers
-from benchmarks.stage import ContenderFailed, Mode, Stage, staged
+from benchmarks.slices import Share, sliced
+from benchmarks.stage import Mode, Stage, staged
 
-WAYS = ("off", "on", "recorded")
-"""Without events, with them, and with a recorder that reads them."""
 NAMES = {REDIS: UMBEL, SQLITE: "umbel-sqlite"}
 RECORDER = ("-m", "umbel", "-A", "benchmarks.peers.umbel_app:app", "-q", "recorder")
 READY_SECONDS = 20.0
@@ -36,21 +29,12 @@ PARTS: tuple[str, ...] = ("worker", "broker", "recorder")
 
 @dataclass(frozen=True)
 class Turn:
-    """One drained queue, watched in *way*: jobs a second, and microseconds of CPU a job by part."""
+    """One drained queue: microseconds of CPU a job by part, and jobs a second, without events and with them."""
 
-    engine: str
-    way: str
-    rate: float
-    cpu: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment of a drain: the monotonic clock, how many jobs ran by then, and the CPU seconds of each part."""
-
-    at: float
-    jobs: int
-    cpu: dict[str, float]
+    off: dict[str, float]
+    on: dict[str, float]
+    off_rate: float
+    on_rate: float
 
 
 @dataclass(frozen=True)
@@ -73,52 +57,40 @@ def measure(servers: Servers, engines: Sequence[str], rounds: int, jobs: int) ->
     costs: list[Cost] = []
     for engine in engines:
         contender = next(one for one in CONTENDERS if one.name == NAMES[engine])
-        found: list[dict[str, Turn]] = []
         with staged(contender, Mode("def", results=True), servers) as stage:
-            for number in range(rounds):
-                order = WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]
-                found.append({way: turn(stage, engine, way, jobs) for way in order})
-        costs += [_cost(engine, way, found) for way in WAYS]
+            pairs = [(turn(stage, jobs, recorded=False), turn(stage, jobs, recorded=True)) for _ in range(rounds)]
+        plain, recorded = (list(turns) for turns in zip(*pairs, strict=True))
+        off = {part: median(one.off[part] for one in plain) for part in PARTS}
+        costs.append(Cost(engine, "off", median(one.off_rate for one in plain), (1.0,), off, (1.0,)))
+        costs += [_cost(engine, "on", plain), _cost(engine, "recorded", recorded)]
     return costs
 
 
-def _cost(engine: str, way: str, found: Sequence[dict[str, Turn]]) -> Cost:
-    kept = tuple(each[way].rate / each["off"].rate for each in found)
-    by_cpu = tuple(sum(each["off"].cpu.values()) / sum(each[way].cpu.values()) for each in found)
-    cpu = {part: median(each[way].cpu[part] for each in found) for part in PARTS}
-    return Cost(engine, way, median(each[way].rate for each in found), kept, cpu, by_cpu)
+def _cost(engine: str, way: str, turns: Sequence[Turn]) -> Cost:
+    kept = tuple(one.on_rate / one.off_rate for one in turns)
+    by_cpu = tuple(sum(one.off.values()) / sum(one.on.values()) for one in turns)
+    cpu = {part: median(one.on[part] for one in turns) for part in PARTS}
+    return Cost(engine, way, median(one.on_rate for one in turns), kept, cpu, by_cpu)
 
 
-def turn(stage: Stage, engine: str, way: str, jobs: int) -> Turn:
+def turn(stage: Stage, jobs: int, *, recorded: bool) -> Turn:
     """Drain *jobs* jobs once."""
     stage.clear()
     history = stage.folder / "history.db"
-    stage.environment |= {
-        "UMBEL_BENCH_VARIANT": "silent" if way == "off" else "",
-        "UMBEL_HISTORY_URL": f"sqlite:///{history}",
-    }
+    stage.environment |= {"UMBEL_HISTORY_URL": f"sqlite:///{history}"}
     with ExitStack() as stack:
-        if way == "recorded":
+        if recorded:
             stack.enter_context(recording(stage, history))
-        stage.drive("fill", jobs)
-        tree, probe = stack.enter_context(stage.worker())
-        begun, ended = (_reached(stage, tree, probe, int(share * jobs)) for share in (drain.FROM, drain.TO))
+        off, on = sliced(stage, jobs, "events")
     for each in stage.folder.glob("history.db*"):
         each.unlink()
-    ran = ended.jobs - begun.jobs
-    if ran <= 0:
-        raise ContenderFailed(f"{jobs} jobs are too few to measure")
-    cpu = {part: 1e6 * (ended.cpu[part] - begun.cpu[part]) / ran for part in PARTS}
-    took = Turn(engine, way, ran / (ended.at - begun.at), cpu)
-    told = ", ".join(f"{part} {value:.1f}" for part, value in took.cpu.items())
-    tell(f"events  {engine:<7} {way:<9} {took.rate:8,.0f} jobs/s   CPU a job (µs): {told}")
-    return took
+    return Turn(_by_part(off, 0.0), _by_part(on, off.cpu["recorder"] + on.cpu["recorder"]), off.rate, on.rate)
 
 
-def _reached(stage: Stage, tree: ProcessTree, probe: Probe, count: int) -> Mark:
-    """The moment at which *count* jobs had run; waits for it."""
-    drain.sample(stage, tree, probe, count)
-    return Mark(time.monotonic(), probe.total(), _used())
+def _by_part(share: Share, recorder: float) -> dict[str, float]:
+    """The CPU of a job by part; as many slices are with events as without."""
+    worker = share.cpu["children"] + share.cpu["supervisor"]
+    return {"worker": worker, "broker": share.cpu["broker"], "recorder": recorder}
 
 
 @contextmanager
@@ -150,19 +122,6 @@ def lines(costs: Sequence[Cost]) -> list[str]:
 def _spread(shares: Sequence[float]) -> str:
     """The median of *shares*, and between what they are."""
     return f"{median(shares):.0%} ({min(shares):.0%} to {max(shares):.0%})" if shares else ""
-
-
-def _used() -> dict[str, float]:
-    """Seconds of CPU that the parts have used."""
-    found = dict.fromkeys(PARTS, 0.0)
-    for process in psutil.Process().children(recursive=True):
-        try:
-            words = " ".join(process.cmdline())
-            ours = "recorder" if words.endswith("recorder") else "worker"
-            found["broker" if "redis-server" in words else ours] += sum(process.cpu_times()[:2])
-        except psutil.Error:
-            continue
-    return found
 
 
 def main(arguments: list[str]) -> int:
