@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 
-from benchmarks.peers.terms import BROKER
+from benchmarks.peers.umbel_app import app as bench
 from umbel import Umbel
 
 REVOKED_A_SECOND = 10
@@ -65,7 +65,7 @@ class Operator:
 def main(arguments: list[str]) -> None:
     """Obey until the input ends."""
     what, victims = arguments[0].split(","), int(arguments[1])
-    with Umbel("operator", broker=BROKER, set_as_current=False) as app:
+    with bench as app:
         doomed = [app.send_task(TASK, countdown=number % 2 * LATER).id for number in range(victims)]
         operator = Operator(app, what, iter(doomed))
         print("here", flush=True)

@@ -2,10 +2,10 @@
 
 Settings: two child processes; everything else as it comes: late settlement, leases, results in the broker. hiredis and
 uvloop are used when the environment has them, as a user's would. Bulk: ``delay_many``. Variant ``loop``: the bare
-protocol, see `benchmarks.protocol_loop`; ``silent``: without events.
+protocol, see `benchmarks.protocol_loop`.
 """
 
-from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE, VARIANT
+from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE
 from benchmarks.probe import hit
 from benchmarks.timing import timed
 from umbel import Umbel
@@ -18,8 +18,6 @@ app = Umbel(
     broker=BROKER if "://" in BROKER else f"sqlite:///{BROKER}",
     backend="" if BACKEND == BROKER else BACKEND,
     task_ignore_result=not RESULTS,
-    worker_send_task_events=VARIANT != "silent",
-    task_send_sent_event=VARIANT != "silent",
 )
 
 if ASYNC:
