@@ -5,7 +5,7 @@ uvloop are used when the environment has them, as a user's would. Bulk: ``delay_
 protocol, see `benchmarks.protocol_loop`.
 """
 
-from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE
+from benchmarks.peers.terms import ASYNC, BACKEND, BROKER, PROCESSES, RESULTS, VALUE, VARIANT
 from benchmarks.probe import hit
 from benchmarks.timing import timed
 from umbel import Umbel
