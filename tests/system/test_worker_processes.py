@@ -302,6 +302,7 @@ def test_a_worker_stops_within_its_grace_while_the_broker_is_down(
         server.pause()
         assert worker.stop() == 0
     finally:
+        server.resume()  # or the app would wait for it, until its deadline, to tell of what it has sent
         stage.end()
 
 
