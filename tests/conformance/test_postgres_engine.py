@@ -505,14 +505,14 @@ async def test_a_connection_in_use_when_its_engine_is_closed_is_closed_when_it_i
         engine.close()
         admin.execute("select pg_advisory_unlock(7)")
         asked.result(SECONDS)
-    assert not engine._idle[os.getpid()]
+    assert not engine._idle.here
 
 
 def test_who_calls_after_the_close_leaves_no_connection_open_when_nobody_has_the_engine(postgres_url: str) -> None:
     engine = Engine(parse(postgres_url, SECONDS), SECONDS)
     engine.close()
     engine.call([Query(b"select 1")])
-    (line,) = engine._idle[os.getpid()]
+    (line,) = engine._idle.here
     assert not line.closed
     del engine
     gc.collect()

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import weakref
-from collections import defaultdict
-from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
@@ -17,6 +14,7 @@ from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_command import Command, Rows
 from umbel.engines.postgres_connection import AsyncLine, Line, aconnect, agreet, connect, greet
 from umbel.engines.postgres_errors import again, lost, missing, plainly, refusal
+from umbel.engines.postgres_idle import Idle
 
 MAX_LINES: Final = 4
 """Connections of one event loop at most; two are in use while a child receives and settles."""
@@ -48,18 +46,14 @@ class Engine:
         self._name = str(address)
         self._trusted = False
         self._pid = os.getpid()
-        self._closings = 0
-        # By process: a child must not end those of its parent, for their end would be told to the server.
-        self._idle: defaultdict[int, list[Line]] = defaultdict(list)
-        # A call that was cancelled may begin in its thread after `close`.
-        weakref.finalize(self, _finish, self._idle).atexit = False
+        self._idle = Idle[Line]()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._inherited: list[Any] = []
 
     def call(self, command: Command) -> list[Rows]:
         """Carry out *command* in one transaction. Raises `BrokerUnavailable`, `BrokerFull` or `BrokerError`."""
         patience = Patience(self._name, self._deadline)
-        closings = self._closings
+        closings = self._idle.closings
         while True:
             line: Line | None = None
             try:
@@ -73,9 +67,7 @@ class Engine:
                 self._forget(line, None)
                 raise
             else:
-                self._idle[os.getpid()].append(line)
-                if closings != self._closings:
-                    _finish(self._idle)
+                self._idle.give(line, closings)
                 return rows
 
     async def acall(self, command: Command) -> list[Rows]:
@@ -106,8 +98,7 @@ class Engine:
 
     def close(self) -> None:
         """Close this process's connections: those that a thread is using when they are given back."""
-        self._closings += 1
-        _finish(self._idle)
+        self._idle.close()
         self._leave_closed_loops()
 
     async def aclose(self) -> None:
@@ -134,14 +125,12 @@ class Engine:
     def _taken(self, patience: Patience) -> Line:
         if self._pid != os.getpid():
             self._reborn()
-        try:
-            line = self._idle[os.getpid()].pop()
-        except IndexError:
-            seconds = min(self.address.connect_timeout, patience.left)
-            line = connect(self.address.conninfo, seconds, _limit(patience, reused=False))
-        else:
+        line = self._idle.take()
+        if line is not None:
             line.limit = _limit(patience, reused=True)
             return line
+        seconds = min(self.address.connect_timeout, patience.left)
+        line = connect(self.address.conninfo, seconds, _limit(patience, reused=False))
         try:
             self.pooled = greet(line, trusted=self._trusted).pooled
         except BaseException:
@@ -163,11 +152,11 @@ class Engine:
     def _forget(self, line: Line | None, error: psycopg.Error | None) -> None:
         """Close *line*, and its idle neighbours: what broke one has mostly broken all."""
         if line is not None and error is not None and again(error) and not line.closed:
-            self._idle[os.getpid()].append(line)
+            self._idle.give(line, self._idle.closings)
             return
         if line is not None:
             line.pgconn.finish()
-        _finish(self._idle)
+        self._idle.drop()
 
     def _aforget(self, lane: _Lane, line: AsyncLine | None, error: psycopg.Error | None) -> None:
         if line is not None and error is not None and again(error) and not line.closed:
@@ -195,18 +184,11 @@ class Engine:
     def _reborn(self) -> None:
         """We are a forked child: the connections are the parent's; close our ends of them and say nothing."""
         parent, self._pid = self._pid, os.getpid()
-        lines = [*self._idle.pop(parent, []), *(line for lane in self._lanes.values() for line in lane.idle)]
+        lines = [*self._idle.leave(parent), *(line for lane in self._lanes.values() for line in lane.idle)]
         self._lanes = {}
         self._inherited += lines  # never collected: their end would be told to the server
         for line in lines:
             os.close(line.pgconn.socket)
-
-
-def _finish(idle: defaultdict[int, list[Line]]) -> None:
-    """Close what this process has of *idle*, while other threads may take and give."""
-    with suppress(IndexError):
-        while True:
-            idle[os.getpid()].pop().pgconn.finish()
 
 
 def _limit(patience: Patience, *, reused: bool) -> float:

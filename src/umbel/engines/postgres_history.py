@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
-import weakref
-from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, TypeVar
 
@@ -18,6 +15,7 @@ from umbel.engines.postgres_address import Address
 from umbel.engines.postgres_arrays import array
 from umbel.engines.postgres_connection import leaving
 from umbel.engines.postgres_errors import again, lost, missing, plainly
+from umbel.engines.postgres_idle import Idle
 from umbel.engines.statements import statements
 from umbel.exceptions import HistoryError, HistoryFull, HistorySlow, HistoryUnavailable, ImproperlyConfigured
 
@@ -100,12 +98,8 @@ class PostgresArchive:
         self._package = package
         self._texts = _texts(package)
         self._lock = threading.Lock()
-        # By process: those of a parent are never ended here, for their end would be told to the server.
-        self._idle: defaultdict[int, list[psycopg.Connection[tuple[Any, ...]]]] = defaultdict(list)
+        self._idle = Idle[psycopg.Connection[tuple[Any, ...]]]()
         self._trusted = False
-        self._closings = 0
-        # A read whose visitor has left may run on in its thread, and give a connection back after `close`.
-        weakref.finalize(self, _close, self._idle).atexit = False
 
     def write(self, step: Callable[[PostgresTransaction], T]) -> T:
         """Run *step* while no other recorder writes; tries again after a deadlock or a lost connection."""
@@ -127,12 +121,11 @@ class PostgresArchive:
 
     def close(self) -> None:
         """Close all connections: those at work when they are given back."""
-        self._closings += 1
-        _close(self._idle)
+        self._idle.close()
 
     def _run(self, step: Callable[[PostgresTransaction], T], seconds: float, begin: str) -> T:
         with self._translated():
-            tries, closings = 0, self._closings
+            tries, closings = 0, self._idle.closings
             while True:
                 line = self._taken()
                 try:
@@ -148,9 +141,7 @@ class PostgresArchive:
                     self._forget(line)
                     raise
                 else:
-                    self._idle[os.getpid()].append(line)
-                    if closings != self._closings:
-                        self.close()
+                    self._idle.give(line, closings)
                     return found
 
     def _transact(
@@ -178,8 +169,9 @@ class PostgresArchive:
         return found[0]
 
     def _taken(self) -> psycopg.Connection[tuple[Any, ...]]:
-        with suppress(IndexError):
-            return self._idle[os.getpid()].pop()
+        idle = self._idle.take()
+        if idle is not None:
+            return idle
         line = psycopg.Connection.connect(
             self._address.conninfo,
             autocommit=True,
@@ -225,7 +217,7 @@ class PostgresArchive:
 
     def _forget(self, line: psycopg.Connection[tuple[Any, ...]]) -> None:
         line.close()
-        _close(self._idle)
+        self._idle.drop()
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -242,13 +234,6 @@ class PostgresArchive:
         if lost(error):
             return HistoryUnavailable(f"the history at {self._name} cannot be reached: {plainly(error)}")
         return HistoryError(f"the history at {self._name} refused: {plainly(error)}")
-
-
-def _close(idle: defaultdict[int, list[psycopg.Connection[tuple[Any, ...]]]]) -> None:
-    """Close what this process has of *idle*, while other threads may take and give."""
-    with suppress(IndexError):
-        while True:
-            idle[os.getpid()].pop().close()
 
 
 def _texts(package: str) -> dict[str, str]:
