@@ -97,8 +97,11 @@ def gone(pid_file: Path) -> None:
     text = pid_file.read_text() if pid_file.exists() else ""
     if not text:  # on a busy machine its limit may pass before it begins
         return
-    pid = int(text)
-    eventually(lambda: not psutil.pid_exists(pid) or not alive([psutil.Process(pid)]), f"process {pid} has ended")
+    try:
+        process = psutil.Process(int(text))
+    except psutil.NoSuchProcess:
+        return
+    eventually(lambda: not alive([process]), f"process {process.pid} has ended")
 
 
 def test_whatever_a_job_does_it_ends_at_its_hard_limit_and_its_neighbours_run_again_uncharged(stage: Stage) -> None:
