@@ -14,9 +14,10 @@ import msgspec
 
 from umbel.calling import process
 from umbel.canvas import plan
+from umbel.canvas.anew import anew
 from umbel.canvas.boxes import in_order
 from umbel.canvas.rerun import REST_OF, Again, Begin, Terms
-from umbel.exceptions import DecodeError, FlowError
+from umbel.exceptions import DecodeError, EncodeError, FlowError
 from umbel.model.flow import Flow, Node, Part
 from umbel.model.ids import derived_flow_id, flow_of, member_id
 from umbel.model.job import Job
@@ -131,8 +132,8 @@ def _read(kept: KeptFlow, job: KeptJob) -> Envelope:
             "of it are secret"
         )
     try:
-        return decode(job.envelope, len(job.envelope))
-    except DecodeError as error:
+        return anew(decode(job.envelope, len(job.envelope)))
+    except (DecodeError, EncodeError, RecursionError) as error:
         raise FlowError(f"flow {kept.id} cannot be repeated: job {job.id} cannot be read: {error}") from error
 
 
@@ -207,7 +208,6 @@ def _job(step: _Step, new: str, ids: Mapping[str, str], now: float) -> Job:
         root_id=_moved(old.root_id, ids),
         parent_id=_moved(old.parent_id, ids),
         group_id=_moved(old.group_id, ids),
-        links=tuple([msgspec.structs.replace(link, id="") for link in old.links]),
         steps=None,
     )
     return Job(step.id, step.kept.queue, pack(envelope), envelope.priority)
