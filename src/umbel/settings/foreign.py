@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 _MOOT: Final = frozenset(
     [
+        "broker_heartbeat",
+        "broker_pool_limit",
+        "broker_pool_acquire_timeout",
+        "redis_max_connections",
+        "redis_retry_on_timeout",
+        "result_cache_max",
+        "task_repr_maxlevels",
+        "worker_state_db",
         "broker_channel_error_retry",
         "broker_failover_strategy",
         "broker_heartbeat_checkrate",
@@ -71,31 +79,46 @@ _REFUSED: Final = {
     "security_cert_store": "Umbel has no X.509 signatures",
     "security_digest": "Umbel has no X.509 signatures",
 }
+_DATA: Final = ("json", "msgpack", "application/json", "application/x-msgpack")
+_SERIALIZED: Final = "messages and results are MessagePack, which carries all that JSON does; nothing is pickled"
+_TRIED: Final = "a broker that is away is tried again for as long as it takes"
+_USUAL: Final[Mapping[str, tuple[Collection[Any], str]]] = {
+    "accept_content": (_DATA, _SERIALIZED),
+    "result_accept_content": (_DATA, _SERIALIZED),
+    "task_serializer": (_DATA, _SERIALIZED),
+    "result_serializer": (_DATA, _SERIALIZED),
+    "event_serializer": (_DATA, _SERIALIZED),
+    "broker_connection_retry": ((True,), _TRIED),
+    "broker_connection_retry_on_startup": ((True,), _TRIED),
+    "broker_connection_max_retries": ((None, 0), _TRIED),
+    "task_acks_late": ((True,), "a job leaves the broker when its outcome is stored, not before"),
+    "task_reject_on_worker_lost": ((True,), "a job whose process died runs again, three times at most"),
+    "task_acks_on_failure_or_timeout": ((True,), "a job that has failed is over"),
+    "task_create_missing_queues": ((True,), "a queue is there as soon as it is named"),
+    "task_publish_retry": ((True,), "a send is tried again until broker_send_deadline has passed"),
+    "task_inherit_parent_priority": ((False,), "a job has the priority of its call or its task"),
+    "task_queue_max_priority": ((9, 10), "a priority is 0-9 in every queue"),
+    "worker_prefetch_multiplier": (range(1, 10_001), "a worker takes as many jobs as it has room for"),
+    "worker_enable_remote_control": ((True,), "workers can be asked and told"),
+    "worker_redirect_stdouts": ((False,), "what a task prints is not touched"),
+    "worker_hijack_root_logger": ((False,), "a root logger that your code has configured is left alone"),
+    "worker_deduplicate_successful_tasks": ((True,), "a job that has ended does not run again"),
+    "worker_cancel_long_running_tasks_on_connection_loss": ((True,), "who has lost a job settles nothing"),
+}
+"""What Umbel does anyway: which values say just that, and what to tell whoever wants it otherwise."""
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _LATER: Final = frozenset(
     [
-        "accept_content",
-        "event_serializer",
         "broker_read_url",
         "broker_write_url",
-        "broker_connection_retry",
-        "broker_connection_retry_on_startup",
-        "broker_connection_max_retries",
-        "broker_heartbeat",
         "broker_use_ssl",
-        "broker_pool_limit",
-        "broker_pool_acquire_timeout",
         "result_extended",
         "result_compression",
         "result_chord_expires",
         "result_failure_expires",
-        "result_cache_max",
-        "result_serializer",
-        "result_accept_content",
         "redis_backend_use_ssl",
-        "redis_max_connections",
         "redis_socket_connect_timeout",
         "redis_socket_timeout",
-        "redis_retry_on_timeout",
         "redis_socket_keepalive",
         "database_engine_options",
         "database_short_lived_sessions",
@@ -106,29 +129,18 @@ _LATER: Final = frozenset(
         "s3_base_path",
         "s3_endpoint_url",
         "s3_region",
-        "task_serializer",
         "task_routes",
         "task_queues",
-        "task_create_missing_queues",
         "task_default_exchange",
         "task_default_exchange_type",
         "task_default_routing_key",
-        "task_queue_max_priority",
         "task_compression",
         "task_store_eager_result",
-        "task_acks_late",
-        "task_reject_on_worker_lost",
         "task_acks_on_failure",
         "task_acks_on_timeout",
-        "task_acks_on_failure_or_timeout",
         "task_retry_on_worker_lost",
-        "task_publish_retry",
         "task_publish_retry_policy",
-        "task_inherit_parent_priority",
         "task_allow_error_cb_on_chord_header",
-        "task_repr_maxlevels",
-        "worker_prefetch_multiplier",
-        "worker_enable_remote_control",
         "worker_disable_prefetch",
         "worker_pool_restarts",
         "worker_log_format",
@@ -136,14 +148,9 @@ _LATER: Final = frozenset(
         "worker_log_datefmt",
         "worker_task_log_datefmt",
         "worker_log_color",
-        "worker_redirect_stdouts",
         "worker_redirect_stdouts_level",
-        "worker_hijack_root_logger",
-        "worker_state_db",
         "worker_direct",
         "worker_autoscaler",
-        "worker_deduplicate_successful_tasks",
-        "worker_cancel_long_running_tasks_on_connection_loss",
     ]
 )
 PREFIXES: Final = (
@@ -160,13 +167,21 @@ PREFIXES: Final = (
     "dashboard_",
 )
 """How names of settings begin: other names in a settings module are the module's own."""
+_CELERYS: Final = _MOOT | _LATER | _REFUSED.keys() | _USUAL.keys()
 _OLD: Final = re.compile(r"(?:umbel|celeryd?|celerybeat)_(?P<name>[a-z_]+)")
 
 
-def reason(name: str, known: Collection[str]) -> str | None:
-    """Why the setting *name*, not one of *known*, is refused; None for one that is accepted and tunes nothing."""
-    if name in _MOOT:
+def belongs(name: str) -> bool:
+    """Whether *name* in a module of settings is meant as one, rather than something of the module's own."""
+    return name.startswith(PREFIXES) or name in _CELERYS or _OLD.fullmatch(name.lower()) is not None
+
+
+def reason(name: str, value: object, known: Collection[str]) -> str | None:
+    """Why *value* of the setting *name*, not one of *known*, is refused; None if it is accepted and tunes nothing."""
+    if name in _MOOT or (name in _USUAL and _is_usual(name, value)):
         return None
+    if name in _USUAL:
+        return f"is {value!r}, which is not supported: {_USUAL[name][1]}"
     if name in _LATER:
         return "is not supported yet"
     if name in _REFUSED:
@@ -177,3 +192,13 @@ def reason(name: str, known: Collection[str]) -> str | None:
     old = _OLD.fullmatch(lower)
     close = difflib.get_close_matches(lower if old is None else old["name"], [*known, *_LATER], 3, 0.75)
     return "is not a setting" + (f": did you mean {' or '.join(map(repr, close))}?" if close else "")
+
+
+def _is_usual(name: str, value: object) -> bool:
+    """Whether *value* of the setting *name*, perhaps a text of the environment, is what Umbel does anyway."""
+    usual = _USUAL[name][0]
+    if isinstance(value, list | tuple | set | frozenset):
+        return usual is _DATA and all(each in _DATA for each in value)
+    if isinstance(value, str) and usual is not _DATA:
+        value = _FLAGS.get(value.lower(), int(value) if value.isdecimal() else value)
+    return value in usual

@@ -184,8 +184,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
         What is *pinned*, by a command line or the environment, is not changed by a later assignment that is not.
         Raises `ImproperlyConfigured`.
         """
-        known = {name: value for name, value in values.items() if not _moot(self, name, origin)}
-        read = {name: _converted(name, value, origin, text=text) for name, value in known.items()}
+        read = _read(self, values, origin, text=text)
         fixed, origins = self._notes("pinned"), self._notes("origins")
         for name, value in read.items():
             if name in fixed and not pinned:
@@ -261,11 +260,28 @@ _TYPES: Final[dict[str, Any]] = {
 }
 
 
-def _moot(settings: Settings, name: str, origin: str) -> bool:
+def _read(settings: Settings, values: Mapping[str, Any], origin: str, *, text: bool) -> dict[str, Any]:
+    """*values* as the types of the settings. Raises `ImproperlyConfigured`, which tells all that is wrong."""
+    read: dict[str, Any] = {}
+    wrong: list[ImproperlyConfigured] = []
+    for name, value in values.items():
+        try:
+            if not _moot(settings, name, value, origin):
+                read[name] = _converted(name, value, origin, text=text)
+        except ImproperlyConfigured as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise ImproperlyConfigured("\n  ".join([f"{len(wrong)} settings are wrong:", *map(str, wrong)]))
+    return read
+
+
+def _moot(settings: Settings, name: str, value: object, origin: str) -> bool:
     """Note a setting that Celery has and that tunes nothing here. Raises `ImproperlyConfigured` for unknown ones."""
     if name in _TYPES:
         return False
-    why = reason(name, _TYPES)
+    why = reason(name, value, _TYPES)
     if why is not None:
         raise ImproperlyConfigured(f"{name} ({origin}) {why}")
     vars(settings).setdefault("moot", {})[name] = origin

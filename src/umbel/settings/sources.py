@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from umbel.exceptions import ImproperlyConfigured
-from umbel.settings.foreign import PREFIXES
+from umbel.settings.foreign import PREFIXES, belongs
 from umbel.settings.settings import Settings
 
 PREFIX: Final = "UMBEL_"
@@ -46,6 +46,8 @@ def read_environment(settings: Settings, environment: Mapping[str, str]) -> None
         url = name.removesuffix("_file")
         if name != url and url in _URLS:
             settings.assign({url: _secret(variable, value)}, variable, pinned=True, text=True)
+        elif not value and name in _URLS:
+            continue  # as a container's template leaves it, when nobody gave a URL
         elif name in settings or name.startswith(PREFIXES):
             settings.assign({name: value}, variable, pinned=True, text=True)
 
@@ -57,8 +59,9 @@ def read_object(settings: Settings, source: object, namespace: str | None, *, si
     a mapping may hold settings only; of other objects the attributes that begin like settings are taken.
     """
     if isinstance(source, str):
-        source = _module(source, silent=silent)
-    origin = source.__name__ if isinstance(source, ModuleType | type) else type(source).__name__
+        origin, source = source, _named(source, silent=silent)
+    else:
+        origin = source.__name__ if isinstance(source, ModuleType | type) else type(source).__name__
     given = dict(cast("Mapping[str, Any]", source)) if isinstance(source, Mapping) else _attributes(source)
     if namespace:
         start = f"{namespace}_".upper()
@@ -67,7 +70,7 @@ def read_object(settings: Settings, source: object, namespace: str | None, *, si
         chosen = {_lower(settings, name): value for name, value in given.items()}
     else:
         lower = {_lower(settings, name): value for name, value in given.items()}
-        chosen = {name: value for name, value in lower.items() if name in settings or name.startswith(PREFIXES)}
+        chosen = {name: value for name, value in lower.items() if name in settings or belongs(name)}
     settings.assign(chosen, origin)
 
 
@@ -76,18 +79,23 @@ def current_environment() -> Mapping[str, str]:
     return os.environ
 
 
-def _module(name: str, *, silent: bool) -> object:
+def _named(name: str, *, silent: bool) -> object:
+    """The module *name*, or what ``module:attribute`` says, such as ``django.conf:settings``."""
     from importlib import import_module
 
+    module, colon, attribute = name.partition(":")
     try:
-        return import_module(name)
+        found = import_module(module)
+        return getattr(found, attribute) if colon else found
+    except AttributeError as error:
+        raise ImproperlyConfigured(f"{name!r} names no settings: {error}") from error
     except ModuleNotFoundError as error:
         # The module itself is missing, not something that it imports.
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         if silent:
             return {}
-        raise ImproperlyConfigured(f"there is no module {name!r} to take settings from: {error}") from error
+        raise ImproperlyConfigured(f"there is no module {module!r} to take settings from: {error}") from error
 
 
 def _attributes(source: object) -> dict[str, Any]:

@@ -45,7 +45,10 @@ def test_a_setting_is_an_attribute_and_an_item() -> None:
         ("CELERYD_CONCURRENCY", 4, "is not a setting"),
         ("CELERY_RESULT_BACKEND", "x", "did you mean 'result_backend'"),
         ("nonsense", 4, r"nonsense \(app\.conf\) is not a setting$"),
-        ("task_acks_late", True, r"task_acks_late \(app\.conf\) is not supported yet"),
+        ("task_routes", {}, r"task_routes \(app\.conf\) is not supported yet"),
+        ("task_acks_late", False, r"task_acks_late \(app\.conf\) is False, which is not supported: a job leaves"),
+        ("accept_content", ["json", "pickle"], "is not supported: messages and results are MessagePack"),
+        ("worker_prefetch_multiplier", 0, "is 0, which is not supported"),
         ("task_time_limit", 0, "task_time_limit"),
         ("broker_host", "x", "is not supported: use broker_url"),
         ("worker_concurrency", "four", r"worker_concurrency is 'four' \(app\.conf\): expected int"),
@@ -80,6 +83,28 @@ def test_what_only_tunes_celery_is_accepted_and_listed() -> None:
     settings.update(worker_lost_wait=5, beat_sync_every=1)
     assert settings.moot == ("worker_lost_wait", "beat_sync_every")
     assert "worker_lost_wait" not in settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task_acks_late", True), ("task_acks_late", "true"), ("accept_content", ["json"]), ("task_serializer", "json"),
+        ("worker_prefetch_multiplier", 1), ("worker_prefetch_multiplier", "4"), ("broker_connection_max_retries", None),
+        ("worker_hijack_root_logger", False), ("broker_connection_retry_on_startup", True),
+    ],
+)  # fmt: skip
+def test_a_setting_of_celerys_that_asks_for_what_is_done_anyway_is_accepted(name: str, value: object) -> None:
+    settings = Settings()
+    settings[name] = value
+    assert settings.moot == (name,)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings().update(task_routes={}, worker_lease=20, worker_concurrency="four", nonsense=1)
+    text = str(caught.value)
+    assert text.startswith("3 settings are wrong:\n")
+    assert all(name in text for name in ("task_routes", "worker_concurrency", "nonsense"))
 
 
 def test_secrets_are_masked_wherever_settings_are_printed() -> None:
@@ -136,5 +161,5 @@ def test_every_setting_begins_like_a_setting() -> None:
 
 
 def test_no_setting_is_foreign_too() -> None:
-    assert [name for name in Settings.__struct_fields__ if reason(name, ()) is None] == []
-    assert [name for name in Settings.__struct_fields__ if reason(name, ()) == "is not supported yet"] == []
+    assert [name for name in Settings.__struct_fields__ if reason(name, None, ()) is None] == []
+    assert [name for name in Settings.__struct_fields__ if reason(name, None, ()) == "is not supported yet"] == []

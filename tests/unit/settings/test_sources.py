@@ -1,5 +1,6 @@
 """Where settings come from, and which source wins."""
 
+import sys
 import types
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def test_variables_of_others_are_no_concern(monkeypatch: pytest.MonkeyPatch) -> 
     assert app().conf.worker_lease == 15.0
 
 
+def test_a_url_that_is_empty_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UMBEL_BROKER_URL", "")
+    monkeypatch.setenv("UMBEL_RESULT_BACKEND", "")
+    assert app().conf.broker_url == "sqlite:///proj.umbel.db"
+    assert app(broker_url="memory://x").conf.result_backend == "memory://x"
+
+
 def test_a_url_may_be_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "secret").write_text("redis://user:pa55@host/1\n")
     monkeypatch.setenv("UMBEL_BROKER_URL_FILE", str(folder / "secret"))
@@ -169,6 +177,26 @@ def test_a_missing_module_is_an_error_unless_silent() -> None:
     assert made.conf.worker_lease == 15.0
     with pytest.raises(ImproperlyConfigured, match=r"no module 'nowhere\.settings' to take settings from"):
         made.config_from_object("nowhere.settings")
+
+
+def test_a_source_may_be_an_attribute_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = types.ModuleType("some_conf")
+    conf.settings = types.SimpleNamespace(CELERY_WORKER_LEASE=3, DEBUG=True)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "some_conf", conf)
+    made = app()
+    made.config_from_object("some_conf:settings", namespace="CELERY")
+    assert made.conf.worker_lease == 3.0
+    with pytest.raises(ImproperlyConfigured, match="'some_conf:nothing' names no settings"):
+        made.config_from_object("some_conf:nothing")
+
+
+@pytest.mark.parametrize("name", ["redis_backend_use_ssl", "CELERY_RESULT_BACKEND", "CELERYD_CONCURRENCY"])
+def test_a_module_with_a_setting_of_celerys_that_is_not_here_is_refused(name: str) -> None:
+    source = types.SimpleNamespace(**{name: "x", "S3_BUCKET": "its own"})
+    made = app()
+    made.config_from_object(source)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        _ = made.conf
 
 
 def test_a_variable_may_name_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
