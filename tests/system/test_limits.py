@@ -166,7 +166,9 @@ def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(st
 
     own = stage.send("isolated").get(timeout=PATIENCE_SECONDS)
     assert own == stage.send("aisolated", 0.0).get(timeout=PATIENCE_SECONDS)
-    path = stage.folder / "run"
+    path, copies = stage.folder / "run", [stage.folder / name for name in ("forked", "left")]
+    copying = stage.send("isolated", "fork", str(copies[0]), soft_time_limit=LIMIT * 3)
+    leaving = stage.send("leave_a_copy", str(copies[1]))
     hogs = [stage.send("isolated", "deny", time_limit=LIMIT), stage.send("aisolated", 300.0, time_limit=LIMIT)]
     hogs += [stage.send("isolated", "run", str(path), time_limit=LIMIT * 3)]
     asked = stage.send("aisolated", 300.0, soft_time_limit=LIMIT)
@@ -174,6 +176,10 @@ def test_jobs_are_told_of_their_soft_limits_and_end_in_processes_of_their_own(st
     for hog in hogs:
         fails(hog, TimeLimitExceeded)
     fails(asked, SoftTimeLimitExceeded)
+    fails(copying, SoftTimeLimitExceeded)
+    leaving.get(timeout=PATIENCE_SECONDS)
+    for copy in copies:  # the one ends with a limit, the other one with the process of its job
+        gone(copy)
     told(stage, "isolated_told", LIMIT)
     polite, deaf = (stage.send("heed", str(stage.folder / name), name) for name in ("polite", "deaf"))
     for name, job in (("polite", polite), ("deaf", deaf)):

@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,31 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:  # it ended before the kernel knew of our wish
         os._exit(1)
+
+
+def take_copies_along() -> None:
+    """Have the processes that this one forks in its main thread end when it does, however that comes.
+
+    What such a copy forks in turn goes on, as do programs that are started without a fork in Python. To be called once.
+    """
+    me, forking = os.getpid(), [False]
+
+    def note() -> None:
+        forking[0] = os.getpid() == me and threading.current_thread() is threading.main_thread()
+
+    def bind() -> None:
+        if forking[0]:
+            die_with_parent(me)
+
+    os.register_at_fork(before=note, after_in_child=bind)
+
+
+def kill_the_rest() -> None:
+    """End the group of processes that this one leads, but for this one."""
+    leader = os.getpid()
+    with contextlib.suppress(OSError):  # it has begun a session of its own: then it goes with them
+        os.setpgid(0, os.getpgid(os.getppid()))
+    kill_group(leader)
 
 
 def kill(process: int) -> None:

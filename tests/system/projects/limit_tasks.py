@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import time
 
 from umbel import Context, Umbel
-from umbel.exceptions import SoftTimeLimitExceeded
+from umbel.exceptions import LeaseLost, SoftTimeLimitExceeded
 
 BROKER = os.environ["UMBEL_TEST_BROKER"]
 FOREVER = 300.0
@@ -129,6 +130,8 @@ def isolated(what: str = "", path: str = "") -> int:
         deny.run()
     elif what == "run":
         run.run(path)
+    elif what == "fork":
+        fork.run(path)
     elif what == "backtrack":
         backtrack.run()
     elif what == "die":
@@ -167,6 +170,21 @@ def heed(self: Context, path: str, temper: str) -> str:
     while not self.request.revoked:
         time.sleep(0.01)
     return "left"
+
+
+@app.task(bind=True, runner="process", memory_limit=2**40)
+def leave_a_copy(self: Context, path: str) -> None:
+    """Fork and return. The copy writes down its id, and what it hears when it speaks of the job, and goes on."""
+    if os.fork() == 0:
+        with contextlib.suppress(LeaseLost):
+            self.update_state(state="COPIED")
+            path += " was heard"
+        with open(f"{path}.part", "w") as file:  # noqa: PTH123
+            file.write(str(os.getpid()))
+        os.rename(f"{path}.part", path)  # noqa: PTH104
+        time.sleep(FOREVER)
+    while not os.path.exists(path):  # noqa: PTH110
+        time.sleep(0.01)
 
 
 @app.task(runner="process")

@@ -30,6 +30,7 @@ from umbel.model.outcome import Outcome
 from umbel.page import Page, taken
 from umbel.request import Request
 from umbel.signals import worker_process_init, worker_process_shutdown
+from umbel.worker import kernel
 from umbel.worker.child.executors import make_executor
 from umbel.worker.child.parcel import Keep, Kept, Note, Order, Parcels, end_of, packed
 from umbel.worker.options import ChildOptions
@@ -50,7 +51,13 @@ _SIGNALS: Final[dict[int, Why]] = {
 class SignalWindow(ThreadWindow):
     """The window of the main thread: what strikes are signals, so nothing strikes while Python looks elsewhere."""
 
-    __slots__ = ()
+    __slots__ = ("softly",)
+
+    def __init__(self) -> None:
+        """Shut."""
+        super().__init__()
+        self.softly = False
+        """Whether a soft limit has ever struck here."""
 
     def close(self) -> Why:
         """User code has ended."""
@@ -59,6 +66,7 @@ class SignalWindow(ThreadWindow):
 
     def strike(self, number: int, _: FrameType | None) -> None:
         """A signal has come."""
+        self.softly = self.softly or number == SOFT_SIGNAL
         if self.why in FORCED:
             return
         self.why = _SIGNALS[number]
@@ -74,6 +82,7 @@ class Relay:
         self._app = app
         self._end = end
         self._turn = threading.Lock()
+        self._pid = os.getpid()
 
     @property
     def able(self) -> bool:
@@ -89,7 +98,8 @@ class Relay:
         demand(self._app.broker, power, what, masked(self._app.conf.broker_url))
 
     def enqueue(self, page: Page) -> None:
-        """Have *page* leave as soon as its turn comes."""
+        """Have *page* leave as soon as its turn comes. Raises `LeaseLost` in a copy of this process."""
+        self._check_own()
         wait = page.sent + PERIOD_SECONDS - time.monotonic()
         if wait <= 0:
             self._leave(page)
@@ -99,9 +109,15 @@ class Relay:
         timer.start()
 
     def send(self, data: bytes) -> None:
-        """Write *data*, whole."""
+        """Write *data*, whole. Raises `LeaseLost` in a copy of this process."""
+        self._check_own()
         with self._turn:
             self._end.sendall(data)
+
+    def _check_own(self) -> None:
+        """What a copy wrote would be taken for the word of the job that runs here then."""
+        if os.getpid() != self._pid:
+            raise LeaseLost("this process is a copy that the task has forked: the job belongs to the other one")
 
     def _leave(self, page: Page) -> None:
         body = None if page.over else taken(page)
@@ -183,6 +199,7 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
     parcels, pid = Parcels(end), os.getpid()
     desk = executor.desk = FarDesk(relay, parcels)
     signal.signal(REVOKED_SIGNAL, desk.hear)
+    kernel.take_copies_along()
     worker_process_init.send(None)
     while (arrived := parcels.read()) is not None:
         for order in arrived:
@@ -194,6 +211,8 @@ def live(app: Umbel, options: ChildOptions, end: socket.socket) -> int:
                 relay.send(packed(end_of(outcome)))
     worker_process_shutdown.send(None, pid=pid, exitcode=0)
     messenger.flush()
+    if window.softly:  # nobody has ended what that job had started
+        kernel.kill_the_rest()
     return 0
 
 
@@ -214,7 +233,7 @@ async def _arun(executor: Executor, run: Run, window: SignalWindow) -> Outcome:
     mine.soft, mine.hard, mine.task = window.soft, window.hard, asyncio.current_task()
     loop = asyncio.get_running_loop()
     for number, why in _SIGNALS.items():
-        loop.add_signal_handler(number, _interrupt, mine, why)
+        loop.add_signal_handler(number, _interrupt, window, mine, why)
     try:
         return await executor.arun(run, mine)
     finally:
@@ -223,8 +242,9 @@ async def _arun(executor: Executor, run: Run, window: SignalWindow) -> Outcome:
             signal.signal(number, window.strike)
 
 
-def _interrupt(window: LoopWindow, why: Why) -> None:
-    window.interrupt(window.job, why)
+def _interrupt(window: SignalWindow, mine: LoopWindow, why: Why) -> None:
+    window.softly = window.softly or why == "soft"
+    mine.interrupt(mine.job, why)
 
 
 def _raise(answer: Kept) -> None:

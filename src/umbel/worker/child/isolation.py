@@ -108,6 +108,8 @@ class Isolate:
     def dismiss(self) -> None:
         """Let it go: it says farewell and ends by itself. Nothing but `gone` may be asked of it then."""
         self._poll.unregister(self._end)
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_RDWR)  # a copy of this process, which a task has forked, may hold it too
         self._end.close()
 
     def gone(self, seconds: float) -> bool:
@@ -126,6 +128,8 @@ class Case:
         self.run = run
         self.isolate = isolate
         self.why: Why | str = ""
+        self.softly = False
+        """Whether its soft limit has passed."""
         self.told = False
         """Whether its process knows that the job was revoked, and may go on."""
         self.began = time.monotonic()
@@ -147,7 +151,7 @@ class Case:
             self._end("timeout", HARD_SIGNAL, now + TIMEOUT_GRACE_SECONDS)
             self._hard_at = _NEVER
         elif now >= self._soft_at:
-            self._soft_at = _NEVER
+            self._soft_at, self.softly = _NEVER, True
             self.isolate.signal(SOFT_SIGNAL)
         if self._memory is not None and kernel.resident(self.isolate.pid) > self._memory:
             self._end("memory", signal.SIGKILL, _NEVER)
@@ -292,10 +296,11 @@ class Isolator:
     def _let_go(self, case: Case) -> None:
         isolate = case.isolate
         spent = self._max_jobs is not None and isolate.served >= self._max_jobs
-        # One that was struck may be struck again, late; what one job leaves in memory is not the next one's fault.
+        # One that was struck may be struck again, late; what one job leaves in memory, or running when it was told to
+        # end, is not the next one's fault.
         if case.why:
             isolate.kill()
-        elif spent or case.run.task.memory_limit is not None:
+        elif spent or case.softly or case.run.task.memory_limit is not None:
             isolate.dismiss()
             with self._farewells:
                 self._leaving = [*(each for each in self._leaving if not each.gone(0.0)), isolate]
