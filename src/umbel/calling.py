@@ -71,7 +71,9 @@ def said_by(before: Said, options: CallOptions, task: str) -> Said:
     Raises `TypeError` or `ValueError`, naming the option, and `EncodeError` for a header that cannot travel.
     """
     check_names(options, CALL_OPTIONS, task)
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if value is not None and name in CALL_OPTIONS
+    }
     try:
         changed = {name: _READERS[name](value) for name, value in given.items()}
         if "countdown" in given:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
 
 import msgspec
 
+from umbel import celery_options
 from umbel.options import (
     TASK_OPTIONS,
     TaskOptions,
@@ -141,7 +142,7 @@ def task_of(
         raise TypeError(f"{name}: base is {base!r}: give a class that is derived from umbel.Task")
     declared = {attribute for attribute in dir(base) if not attribute.startswith("_")}
     check_names(recipe.options, TASK_OPTIONS | declared, name)
-    bases = (base,) if issubclass(base, kind) else (base, kind)
+    bases = (kind,) if issubclass(kind, base) else (base,) if issubclass(base, kind) else (base, kind)
     made = type(getattr(function, "__name__", kind.__name__), bases, _of_class(recipe.options))
     task = cast("AnyTask", made())
     vars(task).update(
@@ -193,11 +194,20 @@ def checked(task: AnyTask) -> AnyTask:
         checked_runner(task.runner, task.memory_limit, is_async=task.is_async)
         check_names(task.retry_kwargs, ("max_retries", "countdown"), "retry_kwargs")
         vars(task)["redact"] = _redacted(task)
+        _check_foreign(type(task))
         checked_flag(task.send_events, "send_events")
         _ = task.retry_policy, task.regulation
     except (TypeError, ValueError) as error:
         raise type(error)(f"{task.name}: {error}") from None
     return task
+
+
+def _check_foreign(kind: type[AnyTask]) -> None:
+    """Raise `TypeError` for an attribute of a class of tasks that Celery would heed, and Umbel cannot."""
+    for name in celery_options.OF_CLASSES:
+        value = getattr(kind, name, None)
+        if value is not None and not celery_options.is_usual(name, value):
+            raise TypeError(celery_options.objection(name, value))
 
 
 def annotate(task: AnyTask, annotations: Mapping[str, Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
+from umbel import celery_options
 from umbel.model.ids import MAX_ID_LENGTH, valid_id, valid_queue
 from umbel.model.job import MAX_PRIORITY
 
@@ -213,56 +214,18 @@ CALL_OPTIONS: Final = frozenset(CallOptions.__annotations__)
 GET_OPTIONS: Final = frozenset(GetOptions.__annotations__)
 TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
 
-_LATER: Final = frozenset(
-    [
-        "add_to_parent",
-        "serializer",
-        "compression",
-        "shadow",
-        "exchange",
-        "exchange_type",
-        "routing_key",
-        "acks_late",
-        "reject_on_worker_lost",
-        "acks_on_failure",
-        "acks_on_timeout",
-        "acks_on_failure_or_timeout",
-        "retry_on_worker_lost",
-        "trail",
-        "resultrepr_maxsize",
-        "pydantic",
-        "pydantic_strict",
-        "pydantic_context",
-        "pydantic_dump_kwargs",
-        "store_eager_result",
-    ]
-)
-_REFUSED: Final = {
-    **dict.fromkeys(
-        ("producer", "publisher", "connection", "declare", "router"), "the broker is the app's: leave it out"
-    ),
-    "result_cls": "a task answers an AsyncResult",
-    **dict.fromkeys(("chain", "chord", "group_index"), "flows set it themselves"),
-    "retries": "the broker counts them",
-    "retry": "a send is tried again until broker_send_deadline has passed",
-    "strategy": "hooks such as before_start do that",
-    "Strategy": "hooks such as before_start do that",
-    "Request": "hooks such as before_start do that",
-    "delivery_mode": "jobs are always kept durably",
-    "backend": "the app has one result_backend",
-}
-
 
 def check_names(given: Collection[str], known: Collection[str], whose: str) -> None:
-    """Raise `TypeError` for the first name in *given* that is not *known*, with the nearest name or the reason."""
+    """Raise `TypeError` for the first name in *given* that is not *known*, with the nearest name or the reason.
+
+    One of Celery's that asks for what is done anyway passes, if *given* is a mapping that says so.
+    """
+    values: Mapping[str, object] = given if isinstance(given, Mapping) else {}
     for name in given:
-        if name in known:
-            continue
-        if name in _LATER:
-            raise TypeError(f"{whose}: the option {name!r} is not supported yet")
-        if name in _REFUSED:
-            raise TypeError(f"{whose}: the option {name!r} is not supported: {_REFUSED[name]}")
-        raise TypeError(f"{whose}: unknown option {name!r}{nearest(name, known)}")
+        value = values.get(name)
+        if name not in known and not celery_options.is_usual(name, value):
+            reason = celery_options.objection(name, value) or f"unknown option {name!r}{nearest(name, known)}"
+            raise TypeError(f"{whose}: {reason}")
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -299,6 +262,14 @@ def timestamp(value: object, name: str) -> float:
     if not isinstance(value, datetime):
         raise TypeError(f"{name} is {value!r}: give a datetime")
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
+def check_arguments(args: object, kwargs: object, whose: str) -> None:
+    """Raise `TypeError` unless *args* is a list or tuple and *kwargs* a mapping or None: ``("abc")`` is no tuple."""
+    if not isinstance(args, list | tuple):
+        raise TypeError(f"{whose}: args is {args!r:.100}: give a tuple or a list, such as (1,)")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"{whose}: kwargs is {kwargs!r:.100}: give a dict")
 
 
 def checked_priority(value: object) -> int:

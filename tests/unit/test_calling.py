@@ -209,6 +209,30 @@ def test_a_wrong_option_fails_at_the_call_and_nothing_is_sent(
     assert mailbox.sent == []
 
 
+def test_options_of_celerys_that_ask_for_what_is_done_anyway_are_sent_nowhere(
+    add: Task[[int, int], int], mailbox: Mailbox
+) -> None:
+    options: Any = {"serializer": "json", "retry": True, "delivery_mode": 2, "queue": "mail"}
+    add.apply_async((1, 2), **options)
+    assert mailbox.last.queue == "mail"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "words"),
+    [
+        ("ab", None, "args is 'ab': give a tuple"), ({"x": 1}, None, "args is {'x': 1}"), (1, None, "args is 1"),
+        ((), [1], r"kwargs is \[1\]: give a dict"),
+    ],
+)  # fmt: skip
+def test_what_are_no_arguments_is_refused(
+    add: Task[[int, int], int], app: Umbel, mailbox: Mailbox, args: Any, kwargs: Any, words: str
+) -> None:
+    for call in (add.apply_async, add.apply, lambda *given: app.send_task("far.away", *given)):
+        with pytest.raises(TypeError, match=words):
+            call(args, kwargs)
+    assert mailbox.sent == []
+
+
 def test_a_job_that_is_too_large_is_refused(add: Task[[int, int], int], app: Umbel, mailbox: Mailbox) -> None:
     @app.task
     def keep(text: str) -> None: ...

@@ -87,7 +87,9 @@ def test_options_are_attributes(app: Umbel) -> None:
     ("options", "error", "words"),
     [
         ({"queu": "mail"}, TypeError, r"unknown option 'queu': did you mean 'queue'"),
-        ({"acks_late": True}, TypeError, "'acks_late' is not supported yet"),
+        ({"compression": "zlib"}, TypeError, "'compression' is not supported yet"),
+        ({"acks_late": False}, TypeError, "acks_late=False is not supported: a job leaves the broker when"),
+        ({"serializer": "pickle"}, TypeError, "serializer='pickle' is not supported: messages are MessagePack"),
         ({"strategy": "x"}, TypeError, "'strategy' is not supported: hooks"),
         ({"queue": "a b"}, ValueError, "queue is 'a b'"),
         ({"priority": 11}, ValueError, "priority is 11"),
@@ -109,6 +111,27 @@ def test_a_wrong_option_fails_at_the_definition(app: Umbel, options: Any, error:
     with pytest.raises(error, match=words):
         app.task(**options)(f)
     assert len(app.tasks) == 0
+
+
+def test_options_of_celerys_that_ask_for_what_is_done_anyway_are_accepted(app: Umbel) -> None:
+    options: Any = {"acks_late": True, "reject_on_worker_lost": True, "serializer": "json", "base": Task}
+
+    @app.task(**options)
+    def mail() -> None: ...
+
+    assert isinstance(mail, SyncTask)
+
+
+def test_a_class_with_an_attribute_that_celery_would_heed_and_umbel_cannot_is_refused(app: Umbel) -> None:
+    class Early(Task[..., Any]):
+        acks_late = False
+
+        def run(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Early: the option acks_late=False is not supported"):
+        app.register_task(Early)
+    with pytest.raises(TypeError, match="acks_late=False"):
+        app.task(base=Early)(lambda: None)
 
 
 def test_what_is_no_function_is_refused(app: Umbel) -> None:

@@ -8,11 +8,12 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from umbel.exceptions import DecodeError, EncodeError
-from umbel.options import nearest
+from umbel.options import check_arguments, nearest
 from umbel.wire.parameters import Parameter, Parameters, parameters_of
 from umbel.wire.values import PLAIN, check_depth, decode, encode, extension, message_of, pack, to_wire
 
 _NO_KWARGS: Final = b"\x80"
+_LISTS: Final = (tuple, list)
 _pack: Final = msgspec.msgpack.Encoder().encode
 _list: Final = msgspec.msgpack.Decoder(list[Any], ext_hook=extension)
 _map: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=extension)
@@ -52,7 +53,7 @@ class Arguments:
         Raises `TypeError` for missing or unexpected arguments as a plain call would, and `EncodeError`, naming the
         parameter, for a value that cannot travel or does not match the annotation.
         """
-        if not kwargs and self._at_least <= len(args) <= self._at_most:
+        if not kwargs and type(args) in _LISTS and self._at_least <= len(args) <= self._at_most:
             for value, accepted in zip(args, self._sent, strict=False):
                 if type(value) not in accepted:
                     break
@@ -65,6 +66,7 @@ class Arguments:
 
     def encode_rest(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """Like `encode`, for a call whose first positional argument is not there yet: *args* come after it."""
+        check_arguments(args, kwargs, self._name)
         known = self._parameters()
         if self._checked:
             _bind(self._name, known, (None, *args), kwargs)
@@ -119,6 +121,7 @@ class Arguments:
         if self._known is None:
             self._parameters()
             return self.encode(args, kwargs)
+        check_arguments(args, kwargs, self._name)
         known = self._known
         if self._checked:
             _bind(self._name, known, args, kwargs)
