@@ -51,6 +51,15 @@ def _own_environment() -> Iterator[None]:  # pyright: ignore[reportUnusedFunctio
     os.environ.update(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patient_history() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """A read that a busy machine holds up is not given up, and no count broken off: who asks for that says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("umbel.history.history.READ_SECONDS", 60.0)
+        patch.setattr("umbel.history.search.COUNTING_SECONDS", 60.0)
+        yield
+
+
 def _settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("UMBEL_")}
 

@@ -10,7 +10,9 @@ from umbel.settings import Settings
 
 T = TypeVar("T")
 
-PATIENT: Final = Settings(broker_send_deadline=20.0)
+UNHURRIED: Final = {"broker_send_deadline": 30.0, "broker_connection_timeout": 20.0}
+"""The *changes* of an app that is as patient."""
+PATIENT: Final = Settings(broker_send_deadline=30.0, broker_connection_timeout=20.0)
 
 
 async def at_last(call: Callable[[], Awaitable[T]]) -> T:

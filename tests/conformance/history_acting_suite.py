@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
+from tests.conformance.history_stage import FILTERS, NOW, PATIENT_SECONDS, HistoryStage, batch, event, life
 from umbel.history.retention import Retention, Terms
 from umbel.history.views import Order
 
@@ -157,7 +157,7 @@ class ActingSuite(HistoryStage):
         assert self.history.error_spread(group.id).releases == {"1": 3, "2": 2, "": 1}
         Retention(self.archive, Terms(1e9, 1e9, 10, 2**40), lambda _: None).prune(NOW + 26 + 1e9)
         assert self.history.error_spread(group.id).releases == {"2": 2}
-        kept = self.archive.read(lambda step: step.ask("select release from worker_release", ()), 5.0)
+        kept = self.archive.read(lambda step: step.ask("select release from worker_release", ()), PATIENT_SECONDS)
         assert [tuple(row) for row in kept] == [("2",)]
 
     @pytest.mark.parametrize("most", [200_000, 0])

@@ -12,6 +12,8 @@ from umbel.history import History
 from umbel.model.event import Batch, Event, Kind, Tally
 
 NOW = 1_800_000_000.0
+PATIENT_SECONDS = 60.0
+"""How long a read may take: here nobody asks."""
 ROWS = (
     "job",
     "job_body",
@@ -192,7 +194,7 @@ class HistoryStage:
 
     def _contents(self) -> dict[str, list[dict[str, Any]]]:
         """All rows, without what depends on what came first."""
-        return self.archive.read(lambda step: {table: self._table(step, table) for table in ROWS}, 10.0)
+        return self.archive.read(lambda step: {table: self._table(step, table) for table in ROWS}, PATIENT_SECONDS)
 
     def _table(self, transaction: Transaction, table: str) -> list[dict[str, Any]]:
         names = self.columns(transaction, table)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tests.conformance.history_stage import FILTERS, NOW, HistoryStage, batch, event, life
+from tests.conformance.history_stage import FILTERS, NOW, PATIENT_SECONDS, HistoryStage, batch, event, life
 from umbel.contracts.history import Transaction
 from umbel.exceptions import HistorySlow
 from umbel.history.retention import Retention, Terms
@@ -146,7 +146,7 @@ class HistorySuite(HistoryStage):
         self.history.ingest([batch(1)], [("cursor", "7")])
         with pytest.raises(RuntimeError):
             self.archive.write(self._fail_after_a_note)
-        assert self.archive.read(lambda step: step.rows("ingest.meta", "cursor"), 2.0) == [("7",)]
+        assert self.archive.read(lambda step: step.rows("ingest.meta", "cursor"), PATIENT_SECONDS) == [("7",)]
 
     @staticmethod
     def _fail_after_a_note(transaction: Transaction) -> None:
@@ -446,7 +446,7 @@ class HistorySuite(HistoryStage):
     def test_a_reader_cannot_write(self) -> None:
         self.write(batch(1))
         with pytest.raises(Exception, match=r"(?i)read"):
-            self.archive.read(lambda step: step.rows("ingest.put_meta", "a", "b"), 2.0)
+            self.archive.read(lambda step: step.rows("ingest.put_meta", "a", "b"), PATIENT_SECONDS)
 
     # --- keeping it small
 
@@ -485,12 +485,16 @@ class HistorySuite(HistoryStage):
 
         archive, read = self.archive, self.archive.read
         monkeypatch.setattr(
-            self.history, "_read", lambda step: read(lambda inner: step(Spying(inner, self.plans, asked)), 10.0)
+            self.history,
+            "_read",
+            lambda step: read(lambda inner: step(Spying(inner, self.plans, asked)), PATIENT_SECONDS),
         )
         self._ask_everything()
         assert len(asked) > 60
         assert [plan for plan in asked if self.whole(plan)] == []
-        scan = archive.read(lambda step: self.plans(step, step.text("search.jobs") + " where j.run_ms = 5", ()), 10.0)
+        scan = archive.read(
+            lambda step: self.plans(step, step.text("search.jobs") + " where j.run_ms = 5", ()), PATIENT_SECONDS
+        )
         assert self.whole(scan)
 
     def whole(self, plan: str) -> bool:

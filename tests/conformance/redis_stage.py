@@ -29,7 +29,7 @@ class Stage:
     """Calls scripts one by one. *now* is what they take for the time, in unix seconds."""
 
     def __init__(self, url: str) -> None:
-        self.engine = Engine(parse(url, timeout=5.0, connect_timeout=5.0), 5.0)
+        self.engine = Engine(parse(url, timeout=30.0, connect_timeout=30.0), 30.0)
         self.now = START
         self.calls = Calls(b"umbel:0:e:", lambda: self.now)
 

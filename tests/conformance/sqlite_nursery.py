@@ -76,7 +76,7 @@ async def scenario(url: str, told: int) -> None:
     def tell(*words: str) -> None:
         os.write(told, (" ".join(words) + "\n").encode())
 
-    broker = connect(url, Settings(broker_url=url))
+    broker = connect(url, Settings(broker_url=url, broker_send_deadline=60.0))
     session = new_session()
     for batch in (["a", "b", "c"], ["d", "e"]):
         await broker.asend([Job(each, QUEUE, each.encode() * 100) for each in batch])

@@ -30,7 +30,7 @@ def tell(*words: str) -> None:
 
 def send(url: str, name: str) -> None:
     """Send batches for ever, and tell which ids were accepted."""
-    broker = connect(url, Settings())
+    broker = connect(url, Settings(broker_send_deadline=60.0))
     for number in itertools.count():
         ids = [f"{name}-{number}-{index}" for index in range(BATCH)]
         broker.send([Job(job_id, QUEUE, job_id.encode()) for job_id in ids])
@@ -39,7 +39,7 @@ def send(url: str, name: str) -> None:
 
 async def work(url: str, name: str) -> None:
     """Receive and settle for ever, and tell which jobs ended; take over what dead workers held."""
-    broker = connect(url, Settings())
+    broker = connect(url, Settings(broker_send_deadline=60.0))
     session = new_session()
     await broker.heartbeat([Beat(session, name.encode())], [QUEUE], LEASE, opening=True)
     while True:
@@ -52,17 +52,17 @@ async def work(url: str, name: str) -> None:
 
 async def hold(url: str, name: str) -> None:
     """Receive what is there, tell which jobs it holds, and keep them."""
-    broker = connect(url, Settings())
+    broker = connect(url, Settings(broker_send_deadline=60.0))
     session = new_session()
     await broker.heartbeat([Beat(session, name.encode())], [QUEUE], LEASE, opening=True)
-    deliveries = await broker.receive(session, [QUEUE], 16, wait=5.0)
+    deliveries = await broker.receive(session, [QUEUE], 16, wait=60.0)
     tell(*(each.id for each in deliveries))
     await asyncio.Event().wait()
 
 
 async def revoke(url: str, name: str) -> None:
     """Revoke the job *name*, tell in the box *name* what it is given, and keep it."""
-    broker = connect(url, Settings())
+    broker = connect(url, Settings(broker_send_deadline=60.0))
     assert isinstance(broker, JobHolder)
     assert isinstance(broker, MailboxHolder)
     [found] = await broker.job_store.arevoke(new_session(), [(name, None)], LEASE)

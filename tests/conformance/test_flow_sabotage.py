@@ -26,7 +26,7 @@ class Stage:
     """One file, one session, one flow: some members, a body, an end."""
 
     def __init__(self, path: Path) -> None:
-        self.broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 5.0), Clock())
+        self.broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 30.0), Clock())
         self.session = new_session()
 
     async def open(self) -> None:

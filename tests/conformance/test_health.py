@@ -6,6 +6,7 @@ from pathlib import Path
 
 import apsw
 
+from tests.patient import PATIENT
 from umbel import brokers, stores
 from umbel.contracts.examiner import Examiner
 from umbel.model.finding import Finding
@@ -56,7 +57,7 @@ async def test_sqlite_checks_every_page_only_when_it_is_asked_to(tmp_path: Path)
 
 async def test_a_damaged_sqlite_file_is_called_broken(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/umbel.db"
-    broker = brokers.connect(url, Settings())
+    broker = brokers.connect(url, PATIENT)
     broker.send([Job("1", QUEUE, b"")])
     broker.close()
     with_wrong_index(tmp_path / "umbel.db")
@@ -75,7 +76,7 @@ def with_wrong_index(path: Path) -> None:
 
 
 async def stored(url: str) -> dict[str, Finding]:
-    store = stores.connect(url, Settings())
+    store = stores.connect(url, PATIENT)
     assert isinstance(store, Examiner)
     try:
         return {each.name: each for each in await store.examine(thorough=True)}

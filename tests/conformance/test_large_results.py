@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patient import UNHURRIED
 from umbel import Umbel
 from umbel.contracts.powers import Record
 from umbel.engines.memory import Space
@@ -86,7 +87,9 @@ async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[U
     }
     jobs, _, results = request.param.partition(" and ")
     broker = str(request.getfixturevalue("redis_url")) if jobs == "redis" else urls[jobs]
-    app = Umbel("large", broker=broker, backend=urls[results] if results else None, set_as_current=False)
+    app = Umbel(
+        "large", broker=broker, backend=urls[results] if results else None, changes=UNHURRIED, set_as_current=False
+    )
     app.conf.result_object_store = f"file://{tmp_path}/large"
     app.conf.result_inline_max_bytes = LIMIT
     yield app

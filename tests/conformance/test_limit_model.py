@@ -40,7 +40,7 @@ class OnMemory(LimitMachine):
 class OnSqlite(LimitMachine):
     def make(self, clock: Callable[[], float]) -> Broker:
         self.folder = TemporaryDirectory()
-        return SqliteBroker(File(f"sqlite:///{self.folder.name}/umbel.db", "broker_url", 5.0), clock)
+        return SqliteBroker(File(f"sqlite:///{self.folder.name}/umbel.db", "broker_url", 30.0), clock)
 
     def teardown(self) -> None:
         super().teardown()
@@ -119,7 +119,7 @@ class Suite(LimitingConformance):
         self.broker = self.client()
 
     def make(self, clock: Callable[[], float]) -> Broker:
-        return SqliteBroker(File(f"sqlite:///{self.path}", "broker_url", 5.0), clock)
+        return SqliteBroker(File(f"sqlite:///{self.path}", "broker_url", 30.0), clock)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from tests.patient import UNHURRIED
 from umbel import Umbel
 from umbel.contracts.powers import Inspector
 from umbel.exceptions import ImproperlyConfigured
@@ -24,7 +25,7 @@ DIALECTS = ("postgresql+psycopg", "postgresql+asyncpg")
 
 @pytest.fixture
 async def app(postgres_url: str) -> AsyncIterator[Umbel]:
-    made = Umbel("transactions", broker=postgres_url, set_as_current=False)
+    made = Umbel("transactions", broker=postgres_url, changes=UNHURRIED, set_as_current=False)
     yield made
     await made.aclose()
     made.close()

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from tests.patient import PATIENT, UNHURRIED
 from umbel import Context, Umbel
 from umbel.brokers.postgres import PostgresBroker
 from umbel.brokers.postgres.operations import SQL
@@ -25,11 +26,10 @@ from umbel.contracts.powers import Inspector, TransactionalSettler
 from umbel.exceptions import ImproperlyConfigured, LeaseLost, NotCommitted
 from umbel.model.ids import new_id, new_session
 from umbel.model.job import Delivery, Job
-from umbel.settings import Settings
 from umbel.testing import worker
 
 QUEUE = "completion"
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def app(url: str) -> Iterator[Umbel]:
-    with Umbel("completion", broker=url, set_as_current=False) as made:
+    with Umbel("completion", broker=url, changes=UNHURRIED, set_as_current=False) as made:
         yield made
 
 
@@ -193,7 +193,13 @@ def test_a_task_without_a_job_completes_nothing(app: Umbel) -> None:
 @pytest.mark.parametrize("places", [("memory://", None), ("postgres", "memory://")])
 def test_an_engine_that_cannot_do_it_fails_the_job_with_the_cure(url: str, places: tuple[str, str | None]) -> None:
     broker, backend = places
-    app = Umbel("other", broker=url if broker == "postgres" else broker, backend=backend, set_as_current=False)
+    app = Umbel(
+        "other",
+        broker=url if broker == "postgres" else broker,
+        backend=backend,
+        changes=UNHURRIED,
+        set_as_current=False,
+    )
 
     @app.task(bind=True)
     def charge(self: Context) -> None:
@@ -210,7 +216,7 @@ def test_an_engine_that_cannot_do_it_fails_the_job_with_the_cure(url: str, place
 
 @pytest.fixture
 async def broker(url: str) -> AsyncIterator[PostgresBroker]:
-    made = PostgresBroker(url, Settings())
+    made = PostgresBroker(url, PATIENT)
     yield made
     await made.aclose()
     made.close()
@@ -284,6 +290,7 @@ def test_a_task_whose_lease_was_lost_is_told_so_inside_its_transaction(app: Umbe
     result = charge.delay()
     with suppress(SessionDead), worker(app):  # declared dead while the task runs
         eventually_told(told)
+    eventually_told(told)  # a worker that is dead before it has begun waits for no task
     with worker(app):
         assert result.get(timeout=SECONDS) == "done"
     assert [type(error) for error in told] == [LeaseLost]

@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper  # type: ignore[import-untyped]
 from django.db.utils import ConnectionHandler  # type: ignore[import-untyped]
 
+from tests.patient import UNHURRIED
 from umbel import Umbel
 from umbel.exceptions import ImproperlyConfigured
 
@@ -25,7 +26,7 @@ READY = "select count(*) from umbel.job"
 
 @pytest.fixture
 def app(postgres_url: str) -> Iterator[Umbel]:
-    with Umbel("django", broker=postgres_url, set_as_current=False) as made:
+    with Umbel("django", broker=postgres_url, changes=UNHURRIED, set_as_current=False) as made:
         yield made
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.postgres import PostgresBroker
 from umbel.engines.postgres_command import Command, Rows
 from umbel.engines.postgres_connection import AsyncLine
@@ -14,7 +15,6 @@ from umbel.engines.postgres_topics import ring
 from umbel.exceptions import BrokerError
 from umbel.model.ids import new_id
 from umbel.model.job import Job
-from umbel.settings import Settings
 
 QUEUE = "joined"
 RING = ring({QUEUE: 1}).statement
@@ -23,7 +23,7 @@ COROUTINES = 200
 
 @pytest.fixture
 async def broker(postgres_url: str) -> AsyncIterator[PostgresBroker]:
-    made = PostgresBroker(postgres_url, Settings())
+    made = PostgresBroker(postgres_url, PATIENT)
     await made.asend([Job(new_id(), QUEUE, b"")])  # the tables and the queue are known
     yield made
     await made.aclose()

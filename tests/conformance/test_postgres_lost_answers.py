@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from tests.patient import UNHURRIED
 from umbel import Umbel
 from umbel.engines.postgres_command import Command, Rows
 from umbel.engines.postgres_connection import AsyncLine, Line
@@ -51,7 +52,7 @@ def losing(chance: Callable[[], bool]) -> Generator[list[Command]]:
 
 
 def test_jobs_whose_sends_receives_and_settles_lose_their_answers_run_once(postgres_url: str) -> None:
-    app = Umbel("lost", broker=postgres_url, set_as_current=False)
+    app = Umbel("lost", broker=postgres_url, changes=UNHURRIED, set_as_current=False)
     runs: Counter[int] = Counter()
 
     @app.task(name="double")

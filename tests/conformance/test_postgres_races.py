@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.postgres import PostgresBroker
 from umbel.brokers.postgres.floors import Floors
 from umbel.brokers.postgres.operations import SQL, Verbs
@@ -22,7 +23,6 @@ from umbel.engines.postgres_command import Command
 from umbel.engines.postgres_connection import connect
 from umbel.model.ids import new_id, new_session
 from umbel.model.job import Delivery, Job
-from umbel.settings import Settings
 from umbel.testing.conformance.eventually import eventually
 
 QUEUE = "races"
@@ -33,7 +33,7 @@ class Stage:
     """A broker, and a transaction beside it that stays open until the broker is seen to wait for it."""
 
     def __init__(self, url: str) -> None:
-        self.broker = PostgresBroker(url, Settings())
+        self.broker = PostgresBroker(url, PATIENT)
         self._held = connect(url, 5.0, 30.0)
         self._watch = psycopg.connect(url, autocommit=True)
 

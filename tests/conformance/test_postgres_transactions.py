@@ -13,6 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from tests.patient import PATIENT
 from umbel.brokers.postgres import PostgresBroker
 from umbel.contracts.broker import Beat
 from umbel.contracts.powers import TransactionalSender
@@ -20,7 +21,6 @@ from umbel.engines import postgres_listener
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import new_id, new_session
 from umbel.model.job import Job
-from umbel.settings import Settings
 from umbel.testing.conformance.eventually import eventually
 
 QUEUE = "transactions"
@@ -28,7 +28,7 @@ QUEUE = "transactions"
 
 @pytest.fixture
 async def broker(postgres_url: str) -> AsyncIterator[PostgresBroker]:
-    made = PostgresBroker(postgres_url, Settings())
+    made = PostgresBroker(postgres_url, PATIENT)
     yield made
     await made.aclose()
     made.close()

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import HoldingBroker, intake
 from umbel.claims.redis import RedisClaims
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.testing import CarrierConformance, LeaseConformance, RecordConformance, ResendConformance, SightConformance
 from umbel.testing.conformance.amending import AmendingConformance
@@ -34,12 +34,12 @@ class OnOneServer:
         monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
 
     def make(self, clock: Callable[[], float]) -> HoldingBroker:
-        settings = Settings()
+        settings = PATIENT
         claims = RedisClaims(self.claims_url, settings, clock)
         return HoldingBroker(self.url, settings, claims, claims)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.claims_url, Settings())
+        return RedisResultStore(self.claims_url, PATIENT)
 
 
 # Delays pass on RabbitMQ's clock, which no test moves: test_rabbitmq_engine.py really waits.

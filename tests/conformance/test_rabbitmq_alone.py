@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import PlainBroker, connect, intake
 from umbel.claims.absent import told
 from umbel.contracts.broker import Beat, Settlement
 from umbel.engines.amqp_connection import Connection
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
-from umbel.settings import Settings
 from umbel.testing import CarrierConformance
 from umbel.testing.conformance.eventually import eventually
 
@@ -30,7 +30,7 @@ class TestBroker(CarrierConformance):
 
     def make(self, clock: Callable[[], float]) -> PlainBroker:
         del clock  # nothing is decided by it
-        return PlainBroker(self.url, Settings())
+        return PlainBroker(self.url, PATIENT)
 
 
 class Rig:
@@ -42,7 +42,7 @@ class Rig:
 
     def client(self) -> PlainBroker:
         """One more process."""
-        made = connect(self.url, Settings())
+        made = connect(self.url, PATIENT)
         assert isinstance(made, PlainBroker)
         self.made.append(made)
         return made

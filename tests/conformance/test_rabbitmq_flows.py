@@ -158,7 +158,7 @@ class Outboxes(FlowStage):
 
 class TestRedis(OnOneServer, Outboxes):
     def make_claims(self) -> RedisClaims:
-        return RedisClaims(self.claims_url, Settings(), self.clock)
+        return RedisClaims(self.claims_url, PATIENT, self.clock)
 
 
 class TestSql(InPostgres, Outboxes):

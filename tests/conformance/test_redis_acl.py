@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patient import PATIENT
 from tests.servers import Redis, Server
 from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
@@ -21,7 +22,6 @@ from umbel.model.flow import Flow, Node
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.model.limit import Limit, Pace, Unique
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.redis.operations import FOLDER as STORE_FOLDER
 from umbel.testing import BrokerConformance, InspectorConformance, RecordConformance, ResultStoreConformance
@@ -92,10 +92,10 @@ class AsWorker:
         self.url = url_of("worker")
 
     def make(self, clock: Callable[[], float]) -> RedisBroker:
-        return RedisBroker(self.url, Settings(), clock)
+        return RedisBroker(self.url, PATIENT, clock)
 
     def make_store(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 class TestBroker(AsWorker, BrokerConformance):
@@ -144,7 +144,7 @@ class TestStore(ResultStoreConformance):
         self.url = url_of("worker")
 
     def make(self, clock: Callable[[], float]) -> RedisResultStore:
-        return RedisResultStore(self.url, Settings())
+        return RedisResultStore(self.url, PATIENT)
 
 
 def test_a_worker_has_no_right_that_no_script_needs() -> None:
@@ -178,7 +178,7 @@ def test_who_controls_has_no_right_that_this_does_not_need() -> None:
 
 
 async def test_a_producer_with_these_rights_controls_jobs_and_queues(url_of: Callable[[str], str]) -> None:
-    broker, worker = RedisBroker(url_of("operator"), Settings()), RedisBroker(url_of("worker"), Settings())
+    broker, worker = RedisBroker(url_of("operator"), PATIENT), RedisBroker(url_of("worker"), PATIENT)
     jobs, box = broker.job_store, broker.mailbox
     broker.send([Job(each, QUEUE, b"envelope", priority=each == "a") for each in "abc"])
     await worker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
@@ -209,7 +209,7 @@ async def test_a_producer_with_these_rights_controls_jobs_and_queues(url_of: Cal
 
 
 async def test_a_producer_with_these_rights_starts_flows_shows_and_revokes_them(url_of: Callable[[str], str]) -> None:
-    broker = RedisBroker(url_of("starter"), Settings())
+    broker = RedisBroker(url_of("starter"), PATIENT)
     flow = Flow("flow", QUEUE, (Node(0, 0), Node(1, 3000)))
     broker.flow_store.start(flow, ((0, Job(f"{number}", QUEUE, b"envelope")) for number in range(3000)))
     found = await broker.flow_store.aflow("flow", None)
@@ -221,7 +221,7 @@ async def test_a_producer_with_these_rights_starts_flows_shows_and_revokes_them(
 
 
 async def test_a_producer_with_these_rights_sends_under_limits(url_of: Callable[[str], str]) -> None:
-    broker = RedisBroker(url_of("limited"), Settings())
+    broker = RedisBroker(url_of("limited"), PATIENT)
     limit, unique = Limit("task", "key", "turn", Pace(1, 0.5, 2)), Unique("key")
     jobs = [Job(each, QUEUE, b"envelope", delay=60.0 * (each == "d")) for each in "abcd"]
     admissions = [Admission(job, limit, unique if job.id == "a" else Unique("k", seconds=9.0), 9) for job in jobs]
@@ -232,8 +232,8 @@ async def test_a_producer_with_these_rights_sends_under_limits(url_of: Callable[
 
 
 async def test_a_producer_sends_and_reads_results(url_of: Callable[[str], str]) -> None:
-    broker, store = RedisBroker(url_of("producer"), Settings()), RedisResultStore(url_of("producer"), Settings())
-    writer = RedisResultStore(url_of("worker"), Settings())
+    broker, store = RedisBroker(url_of("producer"), PATIENT), RedisResultStore(url_of("producer"), PATIENT)
+    writer = RedisResultStore(url_of("worker"), PATIENT)
     broker.send([Job("now", QUEUE, b"envelope"), Job("later", QUEUE, b"envelope", delay=60.0)])
     await broker.asend([Job("now", QUEUE, b"envelope")])
     await writer.put([Record("now", QUEUE, b"record", 60.0)])
@@ -251,8 +251,8 @@ async def test_a_producer_sends_and_reads_results(url_of: Callable[[str], str]) 
 async def test_a_producer_cannot_take_jobs_or_write_results_and_hears_which_command_is_denied(
     url_of: Callable[[str], str],
 ) -> None:
-    broker, store = RedisBroker(url_of("producer"), Settings()), RedisResultStore(url_of("producer"), Settings())
-    worker = RedisBroker(url_of("worker"), Settings())
+    broker, store = RedisBroker(url_of("producer"), PATIENT), RedisResultStore(url_of("producer"), PATIENT)
+    worker = RedisBroker(url_of("worker"), PATIENT)
     broker.send([Job(new_id(), QUEUE, b"envelope")])
     await worker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
     with pytest.raises(BrokerError, match="'hdel'") as failed:
@@ -281,7 +281,7 @@ async def test_without_the_right_to_ask_for_settings_a_worker_still_works(
 ) -> None:
     url = url_of("worker")
     assert command(guarded.port, "ACL SETUSER worker -info") == "+OK"
-    broker = RedisBroker(url, Settings())
+    broker = RedisBroker(url, PATIENT)
     try:
         with pytest.raises(BrokerError, match="'info'"):
             await broker.examine()

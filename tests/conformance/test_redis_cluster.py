@@ -404,8 +404,8 @@ async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(
         assert command(node.port, f"{rights} +cluster|slots +asking +ping {more}") == "+OK"
         assert command(node.port, f"{rules('worker')} +cluster|slots +asking +ping +hrandfield") == "+OK"
     sender = own_cluster.url.replace("://", "://producer:secret@")
-    producer, results = RedisBroker(sender, Settings()), RedisResultStore(sender, Settings())
-    worker = RedisBroker(own_cluster.url.replace("://", "://worker:secret@"), Settings())
+    producer, results = RedisBroker(sender, PATIENT), RedisResultStore(sender, PATIENT)
+    worker = RedisBroker(own_cluster.url.replace("://", "://worker:secret@"), PATIENT)
     producer.send([job(queue) for queue in QUEUES])
     await worker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
     first, *others = await worker.receive("s", QUEUES, 10, wait=0)
@@ -418,7 +418,7 @@ async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(
     await worker.reclaim(QUEUES, 60.0)
     assert len(await worker.receive("s", QUEUES, 10, wait=0)) == 3
     assert await worker.receive("s", QUEUES, 10, wait=0.05) == []
-    starter = RedisBroker(own_cluster.url.replace("://", "://starter:secret@"), Settings())
+    starter = RedisBroker(own_cluster.url.replace("://", "://starter:secret@"), PATIENT)
     await starter.flow_store.astart(flow_of(300), [(0, job("b")) for _ in range(300)])
     assert len(await every(worker, "b")) == 300
     await close(producer, results, worker, starter)

@@ -146,7 +146,7 @@ async def test_a_password_that_is_wrong_is_said_at_once(launch: Callable[[Servic
     operator.do("ACL", "SETUSER", "worker", "on", ">right", "~*", "&*", "+@all")
     operator.do("ACL", "SETUSER", "default", "resetpass", ">other")
     for user in ("worker:wrong@", "worker:@", ""):
-        broker = RedisBroker(server.url.replace("127", f"{user}127", 1), Settings())
+        broker = RedisBroker(server.url.replace("127", f"{user}127", 1), PATIENT)
         with pytest.raises(BrokerError, match=r"WRONGPASS|NOAUTH") as failed:
             broker.send([job()])
         assert not isinstance(failed.value, BrokerUnavailable)
@@ -154,14 +154,14 @@ async def test_a_password_that_is_wrong_is_said_at_once(launch: Callable[[Servic
             await broker.asend([job()])
         await broker.aclose()
     operator.close()
-    broker = RedisBroker(server.url.replace("127", "worker:right@127", 1), Settings())
+    broker = RedisBroker(server.url.replace("127", "worker:right@127", 1), PATIENT)
     broker.send([job()])
     broker.close()
 
 
 async def test_a_unix_socket_will_do(launch: Callable[[Service], Server], tmp_path: Path) -> None:
     launch(Redis(config=(f"unixsocket {tmp_path}/redis.sock",)))
-    broker = RedisBroker(f"redis+socket://{tmp_path}/redis.sock?db=3", Settings())
+    broker = RedisBroker(f"redis+socket://{tmp_path}/redis.sock?db=3", PATIENT)
     broker.send([job()])
     await broker.asend([job()])
     assert await ready(broker) == 2
@@ -247,7 +247,7 @@ async def test_a_wait_for_a_record_outlives_its_connection(redis_url: str, opera
 
 
 async def test_a_record_of_another_database_wakes_nobody(redis_url: str) -> None:
-    store, other = RedisResultStore(redis_url, PATIENT), RedisResultStore(redis_url[:-1] + "1", Settings())
+    store, other = RedisResultStore(redis_url, PATIENT), RedisResultStore(redis_url[:-1] + "1", PATIENT)
     waiting = asyncio.create_task(store.awatch("id", QUEUE, 0.3))
     await asyncio.sleep(0.1)
     await other.put([Record("id", QUEUE, b"foreign", 60.0)])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.redis_stage import LEASE, PREFIX, QUEUE, Scenario, Stage, cut_everywhere, settling
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker
 from umbel.contracts.broker import Beat, Settlement
@@ -16,7 +17,6 @@ from umbel.engines.redis_draft import Draft
 from umbel.exceptions import BrokerError, BrokerFull
 from umbel.model.flow import Flow, Join, Node
 from umbel.model.job import Delivery, Job
-from umbel.settings import Settings
 
 FLOW = "flow"
 KEY = f"{PREFIX}flow:{FLOW}"
@@ -250,7 +250,7 @@ def test_a_start_whose_first_part_has_expired_is_refused(stage: Stage, script: s
 
 async def test_such_a_start_is_an_error_that_says_so(stage: Stage, redis_url: str) -> None:
     stage.fresh()
-    broker = RedisBroker(redis_url, Settings())
+    broker = RedisBroker(redis_url, PATIENT)
 
     def jobs() -> Iterator[tuple[int, Job]]:
         for number in range(40_000):
@@ -268,7 +268,7 @@ async def test_such_a_start_is_an_error_that_says_so(stage: Stage, redis_url: st
 
 async def test_a_full_server_starts_no_flow_and_ends_those_that_run(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis())
-    broker, stage = RedisBroker(server.url, Settings()), Stage(server.url)
+    broker, stage = RedisBroker(server.url, PATIENT), Stage(server.url)
     flow, sent = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1))), [Job(each, QUEUE, b"") for each in "abc"]
     await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
     broker.flow_store.start(flow, [(0, sent[0]), (0, sent[1]), (1, sent[2])])
@@ -293,7 +293,7 @@ async def test_starts_and_joins_that_a_server_acknowledged_and_lost_are_said_aga
     launch: Callable[[Service], Server],
 ) -> None:
     server = launch(Redis())  # it keeps nothing: a restart loses all that it has acknowledged
-    broker, stage = RedisBroker(server.url, Settings()), Stage(server.url)
+    broker, stage = RedisBroker(server.url, PATIENT), Stage(server.url)
     flow = Flow(FLOW, QUEUE, (Node(0, 0), Node(1, 2), Node(2, 1)))
     await broker.flow_store.astart(
         flow, [(0, Job("a", QUEUE, b"")), (0, Job("b", QUEUE, b"")), (1, Job("c", QUEUE, b""))]
@@ -319,7 +319,7 @@ async def test_a_flow_that_is_damaged_blocks_no_other(stage: Stage, redis_url: s
     started(stage)
     stage.do("RENAME", KEY, "aside")
     stage.do("SET", KEY, "x")
-    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    broker = RedisBroker(redis_url, PATIENT, lambda: stage.now)
     assert await broker.settle("s1", [member(0, at(1, 0)), member(1)]) == [False, True]
     stage.do("RENAME", "aside", KEY)
     assert await broker.settle("s1", [member(0, at(1, 0))]) == [True]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker
 from umbel.contracts.examiner import Examiner
 from umbel.model.finding import Finding
-from umbel.settings import Settings
 
 
 async def examined(url: str) -> Sequence[Finding]:
-    broker = RedisBroker(url, Settings())
+    broker = RedisBroker(url, PATIENT)
     assert isinstance(broker, Examiner)
     found = await broker.examine()
     await broker.aclose()

@@ -20,13 +20,13 @@ from tests.conformance.redis_stage import (
     parked,
     places,
 )
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker, job_operations
 from umbel.contracts.broker import Beat, Settlement
 from umbel.exceptions import BrokerError, BrokerFull
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
-from umbel.settings import Settings
 from umbel.testing.conformance.eventually import eventually, soon
 from umbel.testing.conformance.waiting import SETTLING_SECONDS
 
@@ -45,7 +45,7 @@ def stage(redis_url: str) -> Iterator[Stage]:
 def broker(stage: Stage, redis_url: str) -> Iterator[RedisBroker]:
     """A client of an empty server, on the stage's time."""
     stage.fresh()
-    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    broker = RedisBroker(redis_url, PATIENT, lambda: stage.now)
     yield broker
     broker.close()
 
@@ -349,7 +349,7 @@ async def test_while_a_queue_is_paused_nothing_wakes_who_waits_and_its_end_wakes
     stage: Stage, broker: RedisBroker, redis_url: str
 ) -> None:
     await broker.job_store.apause(QUEUE, paused=True)
-    others = [RedisBroker(redis_url, Settings(), lambda: stage.now) for _ in range(2)]
+    others = [RedisBroker(redis_url, PATIENT, lambda: stage.now) for _ in range(2)]
     waiting = [
         asyncio.create_task(each.receive(session, [QUEUE], 1, wait=60.0))
         for each, session in zip(others, ("s1", "s2"), strict=True)
@@ -372,7 +372,7 @@ async def test_while_a_queue_is_paused_nothing_wakes_who_waits_and_its_end_wakes
 
 async def test_a_full_server_lets_jobs_be_stopped(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis(config=("maxmemory-policy noeviction",)))
-    stage, broker = Stage(server.url), RedisBroker(server.url, Settings())
+    stage, broker = Stage(server.url), RedisBroker(server.url, PATIENT)
     await broker.heartbeat([Beat("s")], [QUEUE], 10.0, opening=True)
     broker.send(jobs("a", "b", "c", "d"))
     held = await broker.receive("s", [QUEUE], 2, wait=0)
@@ -396,7 +396,7 @@ async def test_a_full_server_lets_jobs_be_stopped(launch: Callable[[Service], Se
 
 async def test_revokes_that_a_server_acknowledged_and_lost_are_said_again(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis())  # it keeps what was saved: a restart loses what it has acknowledged since
-    broker, stage = RedisBroker(server.url, Settings()), Stage(server.url)
+    broker, stage = RedisBroker(server.url, PATIENT), Stage(server.url)
     await broker.heartbeat([Beat("s")], [QUEUE], 60.0, opening=True)
     broker.send(jobs("running", "revoked", "purged", "new"))
     await broker.receive("s", [QUEUE], 1, wait=0)

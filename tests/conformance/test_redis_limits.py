@@ -18,6 +18,7 @@ from tests.conformance.redis_stage import (
     places,
     settling,
 )
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.limit_packing import admitting, entry_words, limit_name, pace_word
@@ -28,7 +29,6 @@ from umbel.exceptions import BrokerError, BrokerFull, QueueFull
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
 from umbel.model.limit import Limit, Pace, Unique
-from umbel.settings import Settings
 
 ONE = Limit("task", "key", None, Pace(concurrency=1))
 SLOW = Limit("slow", "", None, Pace(interval=10.0))
@@ -52,7 +52,7 @@ def stage(redis_url: str) -> Iterator[Stage]:
 def broker(stage: Stage, redis_url: str) -> Iterator[RedisBroker]:
     """A client of an empty server, on the stage's time."""
     stage.fresh()
-    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    broker = RedisBroker(redis_url, PATIENT, lambda: stage.now)
     yield broker
     broker.close()
 
@@ -363,7 +363,7 @@ async def test_a_place_is_given_away_as_fast_among_a_thousand_limits_and_turns_a
 
 async def test_a_full_server_refuses_to_admit_and_does_all_the_rest(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis(config=("maxmemory-policy noeviction",)))
-    stage, broker = Stage(server.url), RedisBroker(server.url, Settings())
+    stage, broker = Stage(server.url), RedisBroker(server.url, PATIENT)
     stage.fresh()
     broker.limit_store.admit(under(ONE, "a", "b", "c", unique=None))
     broker.send([job("late", priority=9)])
@@ -403,7 +403,7 @@ async def test_admissions_that_a_server_acknowledged_and_lost_are_said_again(
     launch: Callable[[Service], Server],
 ) -> None:
     server = launch(Redis())  # it keeps what was saved: a restart loses what it has acknowledged since
-    broker = RedisBroker(server.url, Settings())
+    broker = RedisBroker(server.url, PATIENT)
     broker.send([job("saved")])
     Stage(server.url).do("SAVE")
     assert broker.limit_store.admit(under(ONE, "a", "b", unique=None) + under(None, "c", unique=KEY)) == ["a", "b", "c"]

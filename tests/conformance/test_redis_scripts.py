@@ -20,12 +20,12 @@ from tests.conformance.redis_stage import (
     sent,
     settling,
 )
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service
 from umbel.brokers.redis import RedisBroker
 from umbel.contracts.broker import Beat, Ended, Settlement
 from umbel.exceptions import BrokerError, BrokerFull
 from umbel.model.job import Counts, Delivery, Job
-from umbel.settings import Settings
 
 SCENARIOS = scenarios()
 KEYS = (
@@ -168,7 +168,7 @@ def _without(text: str, protection: str) -> str:
 
 async def test_a_full_server_refuses_to_send_and_does_all_the_rest(launch: Callable[[Service], Server]) -> None:
     server = launch(Redis(config=("maxmemory-policy noeviction",)))
-    stage, broker = Stage(server.url), RedisBroker(server.url, Settings())
+    stage, broker = Stage(server.url), RedisBroker(server.url, PATIENT)
     queues = [QUEUE]
     await broker.heartbeat([Beat("s1"), Beat("s2")], queues, 10.0, opening=True)
     broker.send(MIXED)
@@ -205,7 +205,7 @@ async def test_a_full_server_refuses_to_send_and_does_all_the_rest(launch: Calla
 
 
 async def test_an_item_that_cannot_be_settled_blocks_no_other(stage: Stage, redis_url: str) -> None:
-    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    broker = RedisBroker(redis_url, PATIENT, lambda: stage.now)
     held(stage)
     stage.do("SET", f"{PREFIX}parked:bad", "x")
     held_by_s1 = [Delivery(each, QUEUE, int(each[1]) % 3, 1, b"E") for each in ("k2", "k3", "k5")]
@@ -217,7 +217,7 @@ async def test_an_item_that_cannot_be_settled_blocks_no_other(stage: Stage, redi
 
 
 async def test_a_queue_that_is_damaged_is_said_instead_of_dropping_verdicts(stage: Stage, redis_url: str) -> None:
-    broker = RedisBroker(redis_url, Settings(), lambda: stage.now)
+    broker = RedisBroker(redis_url, PATIENT, lambda: stage.now)
     held(stage)
     stage.do("RENAME", f"{PREFIX}held:s1", "aside")
     stage.do("SET", f"{PREFIX}held:s1", "x")

@@ -305,7 +305,7 @@ async def test_sentinels_and_servers_have_passwords_of_their_own(tmp_path: Path)
         broker.send([job()])
         await broker.asend([job()])
         await close(broker)
-        broker = RedisBroker(f"{login}?sentinel_username=umbel&sentinel_password=wrong", Settings())
+        broker = RedisBroker(f"{login}?sentinel_username=umbel&sentinel_password=wrong", PATIENT)
         with pytest.raises(BrokerError, match="WRONGPASS") as failed:
             broker.send([job()])
         assert "secret" not in str(failed.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patient import PATIENT
 from tests.servers import Redis, Server, Service, reserve
 from tests.servers.certificates import Authority, Pair
 from umbel.brokers.redis import RedisBroker
@@ -61,7 +62,7 @@ def serve(tmp_path: Path, launch: Callable[[Service], Server]) -> Iterator[Serve
 
 async def works(url: str) -> None:
     """A job is sent both ways, received and settled, and its record read."""
-    broker, store = RedisBroker(url, Settings()), RedisResultStore(url, Settings())
+    broker, store = RedisBroker(url, PATIENT), RedisResultStore(url, PATIENT)
     broker.send([Job(new_id(), QUEUE, b"envelope")])
     await broker.asend([Job(new_id(), QUEUE, b"envelope")])
     assert await broker.heartbeat([Beat("s")], [QUEUE], 120.0, opening=True) == [True]

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conformance.redis_stage import Scenario, cut_everywhere, scenarios
 from tests.conformance.redis_stage import Stage as Scripts
+from tests.patient import PATIENT
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.calls import FOLDER
 from umbel.brokers.sqlite import SqliteBroker, operations, sessions
@@ -27,7 +28,6 @@ from umbel.engines.sqlite_file import File
 from umbel.execution.executor import Executor, Finished
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Delivery, Job
-from umbel.settings import Settings
 from umbel.stores.redis import RedisResultStore
 from umbel.stores.sqlite import SqliteStore
 from umbel.testing import Clock
@@ -223,7 +223,7 @@ class OnRedis:
         self._closing = AsyncExitStack()
 
     def client(self) -> RedisBroker:
-        broker = RedisBroker(self._url, Settings(), self.clock)
+        broker = RedisBroker(self._url, PATIENT, self.clock)
         self._closing.callback(broker.close)
         self._closing.push_async_callback(broker.aclose)
         for name in self._damage.scripts if self._damage else ():
@@ -231,7 +231,7 @@ class OnRedis:
         return broker
 
     def store(self) -> RedisResultStore:
-        store = RedisResultStore(self._url, Settings())
+        store = RedisResultStore(self._url, PATIENT)
         self._closing.callback(store.close)
         self._closing.push_async_callback(store.aclose)
         return store
@@ -249,13 +249,13 @@ class OnSqlite:
         self._closing = AsyncExitStack()
 
     def client(self) -> SqliteBroker:
-        broker = SqliteBroker(File(self._url, "broker_url", 5.0), self.clock)
+        broker = SqliteBroker(File(self._url, "broker_url", 30.0), self.clock)
         self._closing.callback(broker.close)
         self._closing.push_async_callback(broker.aclose)
         return broker
 
     def store(self) -> SqliteStore:
-        store = SqliteStore(File(self._url, "result_backend", 5.0), self.clock)
+        store = SqliteStore(File(self._url, "result_backend", 30.0), self.clock)
         self._closing.callback(store.close)
         self._closing.push_async_callback(store.aclose)
         return store

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.patient import PATIENT
 from tests.servers import Server
 from umbel.settings import Settings
 from umbel.stores.sql import connect
@@ -21,7 +22,7 @@ class OnOneDatabase(ResultStoreConformance):
     url: str
 
     def make(self, clock: Callable[[], float]) -> ThreadedStore:
-        return connect(self.url, Settings(), clock)
+        return connect(self.url, PATIENT, clock)
 
 
 class TestSqlite(OnOneDatabase):

@@ -30,10 +30,10 @@ class OnOneFile:
         self.url = f"sqlite:///{tmp_path}/umbel.db"
 
     def make(self, clock: Callable[[], float]) -> SqliteBroker:
-        return SqliteBroker(File(self.url, "broker_url", 5.0), clock)
+        return SqliteBroker(File(self.url, "broker_url", 30.0), clock)
 
     def make_store(self, clock: Callable[[], float]) -> SqliteStore:
-        return SqliteStore(File(self.url, "result_backend", 5.0), clock)
+        return SqliteStore(File(self.url, "result_backend", 30.0), clock)
 
 
 class TestBroker(OnOneFile, BrokerConformance):
@@ -82,4 +82,4 @@ class TestStore(ResultStoreConformance):
         self.url = f"sqlite:///{tmp_path}/umbel.db"
 
     def make(self, clock: Callable[[], float]) -> SqliteStore:
-        return SqliteStore(File(self.url, "result_backend", 5.0), clock)
+        return SqliteStore(File(self.url, "result_backend", 30.0), clock)

@@ -14,6 +14,7 @@ import apsw
 import pytest
 
 from tests.conformance.sqlite_nursery import LEASE, QUEUE
+from tests.patient import PATIENT
 from umbel.brokers.sqlite import SqliteBroker, connect
 from umbel.contracts.broker import Beat
 from umbel.exceptions import UmbelError
@@ -78,7 +79,7 @@ async def check(folder: Path) -> None:
         received = [each.id for each in await broker.receive(session, [QUEUE], 100, wait=0)]
         assert len(received) == len(set(received)), folder.name
         assert living <= set(received), folder.name
-    store = connect_store(f"sqlite:///{folder}/umbel.db", Settings())
+    store = connect_store(f"sqlite:///{folder}/umbel.db", PATIENT)
     assert [store.fetch(each, QUEUE) for each in promised.ended] == [each.encode() for each in promised.ended]
     store.close()
     assert apsw.Connection(f"{folder}/umbel.db").pragma("integrity_check") == "ok", folder.name

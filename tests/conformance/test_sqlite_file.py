@@ -12,6 +12,7 @@ from typing import Protocol
 import apsw
 import pytest
 
+from tests.patient import PATIENT
 from tests.servers import Disk
 from umbel import brokers, stores
 from umbel.brokers.sqlite import SqliteBroker
@@ -105,7 +106,7 @@ def test_a_damaged_file_is_an_error_that_says_what_to_do(connect: Connect, path:
     with pytest.raises(BrokerError, match=r"stop all workers, keep a copy .* \.recover"):
         connect(path).send([job("another")])
     with pytest.raises(BackendError, match="restore a backup"):
-        stores.connect(f"sqlite:///{path}", Settings()).fetch("1", None)
+        stores.connect(f"sqlite:///{path}", PATIENT).fetch("1", None)
 
 
 def test_the_database_of_another_program_is_refused(connect: Connect, path: Path) -> None:

@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def broker(path: Path, clock: Clock) -> Iterator[SqliteBroker]:
-    found = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 5.0), clock)
+    found = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 30.0), clock)
     yield found
     found.close()
 
@@ -74,7 +74,7 @@ async def test_a_file_of_the_version_before_keeps_its_jobs_and_learns_limits(pat
     older.pragma("application_id", APPLICATION_ID)
     older.pragma("user_version", VERSION_BEFORE)
     older.close()
-    broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 5.0), clock)
+    broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 30.0), clock)
     broker.limit_store.admit([Admission(Job(each, "q", b""), ONE) for each in ("a", "b")])
     await broker.heartbeat([Beat("session")], ["q"], LEASE, opening=True)
     found = await broker.receive("session", ["q"], 10, wait=0)

@@ -17,13 +17,13 @@ import apsw
 import pytest
 
 from tests.conformance.sqlite_victim import LEASE, QUEUE
+from tests.patient import PATIENT
 from umbel.brokers import connect
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.contracts.broker import Beat, Settlement
 from umbel.engines.sqlite_file import File
 from umbel.model.ids import new_session
 from umbel.model.job import Counts, Job
-from umbel.settings import Settings
 from umbel.stores import connect as connect_store
 
 KILLS = 20
@@ -97,7 +97,7 @@ def test_killed_processes_lose_nothing_that_was_acknowledged(url: str, tmp_path:
 
     sent = {each for victim in victims if victim.words.name.startswith("send") for each in victim.said()}
     last = start("work")
-    with contextlib.closing(connect_store(url, Settings())) as store:
+    with contextlib.closing(connect_store(url, PATIENT)) as store:
         until(lambda: all(store.fetch(each, None) is not None for each in sent), 120.0)
         last.kill()
         ended = Counter(each for victim in victims if victim.words.name.startswith("work") for each in victim.said())
@@ -197,7 +197,7 @@ def test_no_producer_starves_beside_two_that_never_pause(broker: SqliteBroker, u
 
 
 async def test_two_apps_share_a_file(broker: SqliteBroker, url: str) -> None:
-    with contextlib.closing(connect(url, Settings())) as other:
+    with contextlib.closing(connect(url, PATIENT)) as other:
         for each, queue in ((broker, "one"), (other, "two")):
             await each.asend([Job(f"job of {queue}".replace(" ", "-"), queue, queue.encode())])
         for each, queue in ((broker, "one"), (other, "two")):

@@ -21,8 +21,8 @@ class Stage:
     """A broker on a file, with one job that a session holds."""
 
     def __init__(self, path: Path) -> None:
-        self.broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 5.0))
-        self.store = SqliteStore(File(f"sqlite:///{path}", "result_backend", 5.0))
+        self.broker = SqliteBroker(File(f"sqlite:///{path}", "broker_url", 30.0))
+        self.store = SqliteStore(File(f"sqlite:///{path}", "result_backend", 30.0))
 
     def close(self) -> None:
         self.broker.close()

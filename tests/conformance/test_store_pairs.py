@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from tests.patient import UNHURRIED
 from umbel import Umbel
 from umbel.contracts.broker import Beat, Ended, Settlement
 from umbel.contracts.powers import Record
@@ -58,7 +59,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def app(broker_url: str, store_url: str) -> AsyncIterator[Umbel]:
     """An app whose jobs are in one engine and whose results are in another."""
-    app = Umbel("pairs", broker=broker_url, backend=store_url, set_as_current=False)
+    app = Umbel("pairs", broker=broker_url, backend=store_url, changes=UNHURRIED, set_as_current=False)
     app.conf.worker_lease = LEASE
     yield app
     await app.aclose()

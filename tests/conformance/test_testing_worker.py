@@ -86,7 +86,7 @@ def test_sessions_of_a_loop_are_over_when_it_closes_and_not_when_another_one_doe
 
 
 def test_an_engine_may_be_closed_at_any_moment_from_another_thread(tmp_path: Path) -> None:
-    engine = SqliteEngine(File(f"sqlite:///{tmp_path}/jobs.db", "broker_url", 5.0))
+    engine = SqliteEngine(File(f"sqlite:///{tmp_path}/jobs.db", "broker_url", 30.0))
     done = threading.Event()
     faults: list[BaseException] = []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.patient import UNHURRIED
 from umbel import Context, Umbel, chain, chord
 from umbel.app.events import Occurrence
 from umbel.brokers.memory import MemoryBroker
@@ -29,7 +30,7 @@ DEADLINE_SECONDS = 30.0
 @pytest.fixture(params=["memory", "sqlite"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Umbel:
     url = {"memory": f"memory://{tmp_path.name}", "sqlite": f"sqlite:///{tmp_path}/umbel.db"}[request.param]
-    return Umbel("shop", url, set_as_current=False)
+    return Umbel("shop", url, changes=UNHURRIED, set_as_current=False)
 
 
 ON_THE_WAY = ("task-sent", "task-received", "task-started")

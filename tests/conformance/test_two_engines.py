@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.patient import PATIENT, UNHURRIED
 from umbel import AsyncResult, Task, Umbel
 from umbel.brokers import connect as broker_at
 from umbel.contracts.broker import Beat, Broker, Ended, SessionDead, Settlement
@@ -19,7 +20,6 @@ from umbel.exceptions import BackendError, BrokerUnavailable, UnknownResult
 from umbel.execution.limits import Limits
 from umbel.model.ids import new_id, new_session
 from umbel.model.job import Delivery
-from umbel.settings import Settings
 from umbel.stores import connect as store_at
 from umbel.testing import worker
 from umbel.wire import record
@@ -142,8 +142,8 @@ class Stage:
 
     def __init__(self, broker: str, store: str) -> None:
         self.urls = broker, store
-        self.broker: Any = broker_at(broker, Settings())
-        self.store: Any = store_at(store, Settings())
+        self.broker: Any = broker_at(broker, PATIENT)
+        self.store: Any = store_at(store, PATIENT)
         self.runs: list[str] = []
         self.started = threading.Semaphore(0)
         self.let_go: dict[int, threading.Event] = {}
@@ -152,7 +152,7 @@ class Stage:
 
     def make_app(self, broker: Any, store: Any) -> Umbel:
         """An app with the task ``run``: it answers how many runs of it there were before, when it is let go."""
-        app = Umbel("two", broker=broker, backend=store, set_as_current=False)
+        app = Umbel("two", broker=broker, backend=store, changes=UNHURRIED, set_as_current=False)
 
         @app.task(name="run", bind=True)
         def run(self: Any) -> int:
@@ -180,7 +180,7 @@ class Stage:
     async def child(self, broker: Any = None, store: Any = None, *, ready_first: bool = True) -> AsyncGenerator[str]:
         """A child for the length of the block, which then ends as if it was killed; answers its session."""
         session = new_session()
-        app = self.make_app(broker or broker_at(self.urls[0], Settings()), store or store_at(self.urls[1], Settings()))
+        app = self.make_app(broker or broker_at(self.urls[0], PATIENT), store or store_at(self.urls[1], PATIENT))
         await self.broker.heartbeat([Beat(session)], [QUEUE], LEASE, opening=True)
         options = ChildOptions(session=session, worker="w", queues=(QUEUE,), threads=1, async_slots=1, max_crashes=3)
         ready = asyncio.Event()
@@ -269,10 +269,10 @@ async def test_results_errors_and_retries_arrive_in_the_store(stage: Stage) -> N
     def work() -> None:
         with worker(stage.app):
             results = stage.task.delay_many([()] * 20)
-            assert [result.get(timeout=30) for result in results] == list(range(20))
+            assert [result.get(timeout=DEADLINE_SECONDS) for result in results] == list(range(20))
             with pytest.raises(LookupError, match="why"):
-                stage.app.send_task("fail").get(timeout=30)
-            assert stage.app.send_task("again").get(timeout=30) == 2
+                stage.app.send_task("fail").get(timeout=DEADLINE_SECONDS)
+            assert stage.app.send_task("again").get(timeout=DEADLINE_SECONDS) == 2
 
     await asyncio.to_thread(work)
     assert await stage.read(stage.runs[0]) is not None
@@ -284,7 +284,7 @@ async def test_an_ignored_result_leaves_nothing_in_the_store(stage: Stage) -> No
         await stage.gone(result.id)
     assert await stage.read(result.id) is None
     with pytest.raises(UnknownResult):
-        await asyncio.to_thread(result.get, timeout=5)
+        await asyncio.to_thread(result.get, timeout=DEADLINE_SECONDS)
 
 
 async def test_the_first_record_stays_and_the_job_ends_all_the_same(stage: Stage) -> None:
@@ -298,7 +298,7 @@ async def test_the_first_record_stays_and_the_job_ends_all_the_same(stage: Stage
 async def record_without_removal(stage: Stage) -> tuple[str, bytes]:
     """A child dies after the record was stored and before the job was removed: its id, and the record."""
     result = await stage.send()
-    cut = NeverSettling(broker_at(stage.urls[0], Settings()))
+    cut = NeverSettling(broker_at(stage.urls[0], PATIENT))
     async with stage.child(broker=cut) as session:
         await cut.asked.wait()
         stored = await stage.recorded(result.id)
@@ -327,10 +327,10 @@ async def test_without_a_look_into_the_store_it_would_run_twice(stage: Stage, mo
 async def zombie(stage: Stage) -> tuple[str, bytes | None]:
     """A child that lost its job ends it before the child that has it now; answers the id, and what was stored then."""
     stage.let_go |= {0: threading.Event(), 1: threading.Event()}
-    late = Away(store_at(stage.urls[1], Settings()), BrokerUnavailable("away"))
+    late = Away(store_at(stage.urls[1], PATIENT), BrokerUnavailable("away"))
     late.away = False
     result = await stage.send()
-    async with stage.child(Frozen(broker_at(stage.urls[0], Settings())), late) as session:
+    async with stage.child(Frozen(broker_at(stage.urls[0], PATIENT)), late) as session:
         await stage.has_started()
         await stage.die(session)
         async with stage.child():
@@ -358,7 +358,7 @@ async def test_without_the_claim_it_would_be_stored(stage: Stage, monkeypatch: p
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("away"), BackendError("damaged")], ids=["away", "damaged"])
 async def test_while_the_store_is_away_outcomes_wait_and_each_job_ends_once(stage: Stage, error: Exception) -> None:
-    away = Away(store_at(stage.urls[1], Settings()), error)
+    away = Away(store_at(stage.urls[1], PATIENT), error)
     async with stage.child(store=away):
         sent = [await stage.send() for _ in range(20)]
 
@@ -378,7 +378,7 @@ async def test_while_the_store_is_away_outcomes_wait_and_each_job_ends_once(stag
 
 async def test_a_job_that_came_back_waits_for_the_store_before_it_runs(stage: Stage) -> None:
     job_id, stored = await record_without_removal(stage)
-    away = Away(store_at(stage.urls[1], Settings()), BrokerUnavailable("away"))
+    away = Away(store_at(stage.urls[1], PATIENT), BrokerUnavailable("away"))
     async with stage.child(store=away, ready_first=False):
 
         async def tried() -> bool:

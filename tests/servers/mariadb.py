@@ -11,7 +11,8 @@ from tests.servers.packages import program
 PROGRAMS = ("mariadbd", "mysqld")
 INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 PACKAGE = "mariadb-server"
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+EMPTY_SECONDS = 120
 HANDSHAKE = 10
 """The version of the protocol, with which the server's first packet begins."""
 
@@ -73,8 +74,9 @@ def empty(url: str) -> None:
 
     address = urlsplit(url)
     connection = pymysql.connect(
-        host=address.hostname, port=address.port or 0, user=address.username, password=address.password or ""
-    )
+        host=address.hostname, port=address.port or 0, user=address.username, password=address.password or "",
+        connect_timeout=EMPTY_SECONDS, read_timeout=EMPTY_SECONDS,
+    )  # fmt: skip
     with connection, connection.cursor() as cursor:
         name = address.path.strip("/")
         cursor.execute(f"drop database if exists {name}")

@@ -138,7 +138,8 @@ class Watched:
             known = dict(zip(words[::2], words[1::2], strict=False))
             if (known["num-slaves"], known["num-other-sentinels"]) != (str(REPLICAS), str(SENTINELS - 1)):
                 return False
-        return all(lines(each.port, "ROLE")[3] == "connected" for each in self.servers[1:])
+        roles = [lines(each.port, "ROLE") for each in self.servers]
+        return sum(role[0] == "slave" and role[3] == "connected" for role in roles) == REPLICAS
 
 
 def lines(port: int, line: str) -> list[str]:
@@ -160,12 +161,12 @@ def bulk(port: int, line: str) -> str:
             return reply.read(int(reply.readline()[1:])).decode()
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
     """Wait until *condition* is true. Raises `TimeoutError`, naming *what*."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {READY_SECONDS:g} s: {what}")
+            raise TimeoutError(f"not within {seconds:g} s: {what}")
         time.sleep(POLL_SECONDS)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from tests.servers.ports import reserve
 
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 KILL_SECONDS = 60.0
 POLL_SECONDS = 0.005
