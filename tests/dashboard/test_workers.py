@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from tests.dashboard.stage import Stage
-from umbel.app.survey import ChildRow, RunningRow, WorkerRow
+from umbel.app.survey import ChildRow, RunningRow, WorkerRow, received_from
 from umbel.dashboard.pages.workers import Running, as_online
 from umbel.history.views import WorkerView
 from umbel.testing import worker
@@ -54,7 +54,8 @@ async def test_a_worker_is_shown_while_it_lives(stage: Stage, browser: httpx.Asy
     assert found["state"] == "online"
     assert found["leased"] == 1
     assert (found["name"], found["pid"], found["slots"]) == ("umbel@testing", os.getpid(), 102)
-    assert "Drain and stop" in page
+    assert "/api/v1/workers/drain" in page
+    assert "/api/v1/workers/quiet" in page
 
 
 async def test_no_worker_is_told_how_to_start_one(stage: Stage, browser: httpx.AsyncClient) -> None:
@@ -63,8 +64,8 @@ async def test_no_worker_is_told_how_to_start_one(stage: Stage, browser: httpx.A
 
 
 async def test_an_order_to_a_worker_that_is_not_there_is_refused(stage: Stage, browser: httpx.AsyncClient) -> None:
-    for path in ("drain", "serve", "leave"):
-        given = {"name": "umbel@nowhere", **({} if path == "drain" else {"queue": "mail"})}
+    for path in ("quiet", "resume", "drain", "serve", "leave"):
+        given = {"name": "umbel@nowhere", **({"queue": "mail"} if path in ("serve", "leave") else {})}
         refused = await browser.post(f"/api/v1/workers/{path}", data=given)
         assert (refused.status_code, refused.json()["field"]) == (400, "name")
 
@@ -81,6 +82,14 @@ def test_running_jobs_and_an_old_version_are_told() -> None:
     assert (old.slots, old.rss, old.queues, old.processed) == (102, 4096, ("mail",), 5)
     silent = as_online(row, VIEW, (1, 10))
     assert (silent.stale, silent.rss, silent.cpu, silent.processed) == (True, None, None, None)
+
+
+def test_a_worker_is_quiet_when_all_of_its_children_are_and_its_queues_are_not_received_from() -> None:
+    child = ChildRow(7, "s", 2, 100, ("mail",), 1, 9.0, 60.0, (RunningRow("job-1", "shop.pack", 3.0),))
+    quiet = msgspec.structs.replace(child, pid=8, quiet=True)
+    rows = [WorkerRow("umbel@host", "host", 1, found) for found in ((child, quiet), (quiet, quiet))]
+    assert [as_online(row, None, ()).state for row in rows] == ["online", "quiet"]
+    assert [received_from([row]) for row in rows] == [frozenset({"mail"}), frozenset()]
 
 
 def test_a_blocked_event_loop_is_told_of_the_slowest_child() -> None:

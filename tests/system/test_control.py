@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ import pytest
 from tests.system.harness import Worker, eventually
 from tests.system.stage import Stage
 from umbel import AsyncResult
+from umbel.app.survey import Survey, survey
+from umbel.brokers import connect
 from umbel.cli.main import main
 from umbel.contracts.jobs import JobHolder, JobStore
+from umbel.contracts.powers import Inspector
 from umbel.exceptions import TaskRevokedError, TimeLimitExceeded
 
 LEASE = {"UMBEL_WORKER_LEASE": "2"}
@@ -147,10 +151,41 @@ def test_two_workers_tell_and_obey_each_by_its_name(stage: Stage, monkeypatch: p
         {"one@here": dict.fromkeys(children, 3)}
     ]
     assert "ValueError" in str(control.broadcast("add", {"n": -1}, ["one@here"], reply=True, timeout=60))
+    goes_quiet_and_on(stage, first)
     control.shutdown(["two@here"])
     assert second.wait() == 0
     assert first.running()
     assert set(control.inspect(timeout=60).ping()) == {"one@here"}
+
+
+def goes_quiet_and_on(stage: Stage, first: Worker) -> None:
+    """One of two workers receives nothing for a while, in children that live and in one that is born meanwhile."""
+    control = stage.app.control
+    control.add_consumer("fourth", ["one@here"], timeout=60)
+    assert main(["control", "quiet", "-d", "one@here", "-t", "60", "-b", stage.url]) == 0
+    control.pool_grow(1, ["one@here"], timeout=60)
+    eventually(lambda: quiet_children(stage) == {"one@here": [True, True], "two@here": [False]}, "status shows it")
+    eventually(lambda: have_written(stage, first), "each child has heard it before this")
+    left = stage.app.send_task("ledger_tasks.work", (0.0,), queue="fourth")
+    assert stage.send("work", 0.0).get(timeout=60)  # the other one goes on
+    assert left.place == "ready"
+    control.resume(["one@here"], timeout=60)
+    assert left.get(timeout=60)
+
+
+def quiet_children(stage: Stage) -> dict[str, list[bool]]:
+    """By worker, whether each child is quiet, as `umbel status` tells."""
+    found = asyncio.run(seen_by_status(stage))
+    return {worker.worker: [child.quiet for child in worker.children] for worker in found.workers}
+
+
+async def seen_by_status(stage: Stage) -> Survey:
+    broker = connect(stage.url, stage.app.conf)
+    try:
+        assert isinstance(broker, Inspector)
+        return await survey(broker, stage.url)
+    finally:
+        await broker.aclose()
 
 
 def have_written(stage: Stage, worker: Worker) -> list[str]:

@@ -24,6 +24,14 @@ def test_a_busy_child_asks_for_nothing() -> None:
     assert pace.probe_in(0.0) is None
 
 
+def test_a_quiet_child_asks_for_nothing_although_it_is_free() -> None:
+    pace = Pace(1, 100, has_def=True, has_async=True)
+    pace.quiet = True
+    assert (pace.room(0.0), pace.probe_in(0.0)) == (0, None)
+    pace.quiet = False
+    assert pace.room(0.0) > 0
+
+
 def test_short_jobs_are_asked_for_ahead_up_to_the_limit() -> None:
     pace = only_def()
     pace.started()

@@ -139,6 +139,14 @@ class Control:
         """What workers do and know. *destination* are node names, by default all; a text is one, *timeout* seconds."""
         return Inspect(self._seat, self._orders, destination, timeout)
 
+    def workers(self) -> list[str]:
+        """The names of the workers that live, by their sessions; none where the broker knows of no sessions."""
+        return waited(self._seat, self.aworkers())
+
+    async def aworkers(self) -> list[str]:
+        """The async twin of `workers`."""
+        return sorted({name for name, _, _ in await self._orders.living(None) or ()})
+
     def broadcast(
         self,
         command: str,
@@ -174,6 +182,17 @@ class Control:
     def ping(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
         """One ``{name: {"ok": "pong"}}`` for each worker that answers within *timeout* seconds."""
         return self._asked("ping", destination, timeout)
+
+    def quiet(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """Have workers receive no jobs until `resume`, or a restart. What runs goes on; they live, as do their leases.
+
+        Jobs that they have received and not begun go back to their queues at once, for others.
+        """
+        return self._asked("quiet", destination, timeout)
+
+    def resume(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+        """Have workers that are `quiet` receive jobs again."""
+        return self._asked("resume", destination, timeout)
 
     def shutdown(self, destination: Sequence[str] | None = None) -> None:
         """Have workers stop as SIGTERM would: running jobs may finish within the grace period."""

@@ -21,6 +21,8 @@ Node: TypeAlias = tuple[str, str, int]
 TELLING: Final = frozenset(
     {
         "autoscale",
+        "quiet",
+        "resume",
         "shutdown",
         "pool_grow",
         "pool_shrink",

@@ -41,7 +41,8 @@ class RunningRow(msgspec.Struct, frozen=True):
 class ChildRow(msgspec.Struct, frozen=True):
     """One child process. *leased* counts its jobs at the broker, be they running, waiting or just done.
 
-    *lag_seconds* is by how much its event loop came late at worst in the seconds before its last heartbeat.
+    *lag_seconds* is by how much its event loop came late at worst in the seconds before its last heartbeat. *quiet*: it
+    receives no jobs, as it was told.
     """
 
     pid: int
@@ -54,6 +55,7 @@ class ChildRow(msgspec.Struct, frozen=True):
     up_seconds: float
     running: tuple[RunningRow, ...]
     lag_seconds: float = 0.0
+    quiet: bool = False
 
 
 class WorkerRow(msgspec.Struct, frozen=True):
@@ -71,6 +73,12 @@ class Survey(msgspec.Struct, frozen=True):
     broker: str
     queues: tuple[QueueRow, ...]
     workers: tuple[WorkerRow, ...]
+
+
+def received_from(workers: Iterable[WorkerRow]) -> frozenset[str]:
+    """The queues from which one of *workers* receives; quiet children do not."""
+    children = (child for worker in workers for child in worker.children if not child.quiet)
+    return frozenset(queue for child in children for queue in child.queues)
 
 
 async def survey(inspector: Inspector, broker: str) -> Survey:
@@ -125,4 +133,5 @@ def _child(session: SessionInfo, told: Presence, now: float) -> ChildRow:
         up_seconds=max(now - told.started, 0.0) if told.started else 0.0,
         running=tuple(RunningRow(job.id, job.task, max(now - job.since, 0.0)) for job in told.running),
         lag_seconds=told.lag,
+        quiet=told.quiet,
     )

@@ -13,7 +13,7 @@ from umbel.cli.asking import agreed, force_option, json_option, opened, outlined
 from umbel.cli.command import Frame, Seconds, Worded, names
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
-from umbel.options import checked_limits
+from umbel.options import checked_limits, nearest
 from umbel.worker.sizing import autoscale_limits
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ time_limit TASK [SOFT] HARD
                        other limits, in seconds, for the runs that begin from now on
 rate_limit TASK [RATE] another rate, such as 10/s, 100/m or 0 (any), for all workers together, until another one is
                        set; without RATE that of the code. It is kept by the broker: no worker need be there
+quiet                  receive no jobs and finish those that run, until resume or a restart
+resume                 receive jobs again
 autoscale MAX MIN      other bounds, of workers with --autoscale
 enable_events          tell of jobs in events from now on
 disable_events         no longer tell of jobs
@@ -97,10 +99,13 @@ def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     if verb in _ASKING and bool(words) != (verb == "query_task"):
         raise ImproperlyConfigured("query_task needs ids, and no other of these verbs takes any")
     app = opened(frame)
+    arguments = {} if verb in _ASKING else _own(app, verb, "inspect", words, _ASKING)
+    stranger = _stranger(app, given["destination"])
+    if stranger:
+        return _answered(None, as_json=as_json, why=stranger)
     asked = app.control.inspect(given["destination"] or None, given["timeout"])
-    if verb in _ASKING:
-        return _answered(_ASKING[verb](asked, *words), as_json=as_json)
-    return _answered(asked.command(verb, **_own(app, verb, "inspect", words, _ASKING)), as_json=as_json)
+    found = _ASKING[verb](asked, *words) if verb in _ASKING else asked.command(verb, **arguments)
+    return _answered(found, as_json=as_json)
 
 
 @click.command(cls=Worded, help=CONTROL)
@@ -120,6 +125,9 @@ def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     if verb not in TELLING:
         arguments = _own(app, verb, "control", words, (*TELLING, _RATE))
     wanted = given["destination"] or None
+    stranger = _stranger(app, given["destination"])
+    if stranger:
+        return _answered(None, as_json=as_json, why=stranger)
     if verb in _HARMFUL:
         agreed(f"Shut down {', '.join(wanted) if wanted else 'all workers'}?", force=given["force"])
     replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
@@ -204,11 +212,22 @@ def _rate(frame: Frame, words: tuple[str, ...], destination: tuple[str, ...], *,
     return 0
 
 
-def _answered(replies: dict[str, Any] | None, *, as_json: bool) -> int:
+def _stranger(app: Umbel, wanted: tuple[str, ...]) -> str:
+    """What is wrong if one of the workers *wanted* does not live, while others do; then nobody is asked or told."""
+    there = app.control.workers() if wanted else []
+    missing = next((name for name in wanted if name not in there), "")
+    if not (missing and there):
+        return ""
+    alike = [name for name in there if name.partition("@")[0] == missing.partition("@")[0]]
+    cure = f": did you mean {' or '.join(alike)}?" if alike else nearest(missing, there)
+    return f"no worker {missing} answered; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}{cure}"
+
+
+def _answered(replies: dict[str, Any] | None, *, as_json: bool, why: str = "no worker answered") -> int:
     if replies is None:
         if as_json:
             show_json({})
-        click.echo("Error: no worker answered", err=True)
+        click.echo(f"Error: {why}", err=True)
         return NOBODY
     if as_json:
         show_json(replies)

@@ -25,7 +25,8 @@ HELP: Final = """Show queues, workers and what they are running.
 
 A queue's jobs are ready, delayed (a countdown, an eta or a retry), held (by a limit), running, parked (no worker knew
 the task) or dead (given up, kept for a look); OLDEST is the age of the oldest ready one. SLOTS are those for `def` and
-for `async def` tasks. What a child is running is as of its last heartbeat. The exit code is 69 when no worker runs.
+for `async def` tasks. What a child is running is as of its last heartbeat. A quiet one (`umbel control quiet`) receives
+nothing until it is told to resume. The exit code is 69 when no worker runs.
 """
 
 

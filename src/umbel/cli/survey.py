@@ -41,5 +41,5 @@ def _cells(worker: WorkerRow, child: ChildRow) -> tuple[object, ...]:
         child.leased,
         duration(child.lease_left),
         duration(child.up_seconds),
-        ",".join(child.queues),
+        ",".join(child.queues) + (" (quiet)" if child.quiet else ""),
     )

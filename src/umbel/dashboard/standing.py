@@ -9,7 +9,7 @@ import msgspec
 
 from umbel.app.queues import QueueInfo
 from umbel.app.seat import inspector, place_of
-from umbel.app.survey import Survey, survey
+from umbel.app.survey import Survey, received_from, survey
 from umbel.contracts.powers import Location
 from umbel.dashboard.engine import ask
 from umbel.dashboard.visit import Visit
@@ -62,9 +62,8 @@ async def _why(visit: Visit, found: Location) -> str:
     seen, _ = await ask(visit, "survey", QUEUES_SECONDS, look)
     if seen is None:
         return ""
-    served = {queue for worker in seen.workers for child in worker.children for queue in child.queues}
-    if found.queue not in served:
-        return f"No worker serves its queue, {found.queue}."
+    if found.queue not in received_from(seen.workers):
+        return f"No worker receives from its queue, {found.queue}."
     ready = next((each.ready for each in seen.queues if each.queue == found.queue), 0)
     return f"It is one of {ready} jobs that are ready in {found.queue}." if ready else ""
 

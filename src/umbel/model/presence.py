@@ -18,7 +18,7 @@ class RunningJob(msgspec.Struct, frozen=True, array_like=True):
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     """One child of one worker. *pid* is the supervisor's, *child* the process that runs the jobs.
 
-    *lag* is by how many seconds its event loop came late of late, at worst.
+    *lag* is by how many seconds its event loop came late of late, at worst. *quiet*: it was told to receive nothing.
     """
 
     worker: str
@@ -31,6 +31,7 @@ class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
     queues: tuple[str, ...] = ()
     running: tuple[RunningJob, ...] = ()
     lag: float = 0.0
+    quiet: bool = False
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -54,6 +54,12 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     on: bool
 
 
+class Quiet(msgspec.Struct, frozen=True, tag=True):
+    """To a child: receive nothing more, hand back what has not started, finish what runs; or receive again."""
+
+    on: bool
+
+
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a child: its first receive came back from the broker."""
 
@@ -165,6 +171,7 @@ Message: TypeAlias = (
     | Limit
     | Adjusted
     | Report
+    | Quiet
     | Ready
     | Counted
     | Retiring

@@ -73,6 +73,8 @@ class ChildOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The (queue, task) whose rate is another one than in the code."""
     events: bool = False
     """Whether what becomes of its jobs is told in events."""
+    quiet: bool = False
+    """Whether it receives nothing until it is told to."""
     counted: bool = False
     """Whether it tells its supervisor how many jobs came to which end."""
     max_tasks: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.dashboard.browser.chrome import watched
 from tests.dashboard.browser.served import served
@@ -127,6 +127,8 @@ async def test_a_running_job_is_terminated(chromium: Browser, stage: Stage, tmp_
             async with watched(chromium, address) as browsing:
                 page = await browsing.page(f"/jobs/{job.id}")
                 await expect(page.locator("#state")).to_contain_text("running")
+                await be_quiet_and_resume(page, address)
+                await page.goto(f"{address}/jobs/{job.id}")
                 await page.get_by_role("button", name="Terminate").click()
                 await page.get_by_role("dialog").get_by_role("button", name="Terminate").click()
                 await expect(page.locator(".notice").first).to_contain_text("Cancelled 1 job")
@@ -135,6 +137,18 @@ async def test_a_running_job_is_terminated(chromium: Browser, stage: Stage, tmp_
                 await expect(page.locator("#state")).to_contain_text("cancelled")
     finally:
         await asyncio.to_thread(workers.end)
+
+
+async def be_quiet_and_resume(page: Page, address: str) -> None:
+    """The one worker receives nothing for a while; what it runs goes on."""
+    await page.goto(f"{address}/workers")
+    await page.get_by_role("button", name="Quiet").click()
+    await expect(page.locator(".notice").first).to_contain_text("receives nothing more")
+    card = page.locator("#live section.card")
+    await expect(card.locator(".state").first).to_contain_text("quiet")
+    await expect(card).to_contain_text("told_tasks.async")
+    await page.get_by_role("button", name="Resume").click()
+    await expect(card.locator(".state").first).to_contain_text("online")
 
 
 async def over(stage: Stage, job_id: str) -> bool:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from umbel.settings import Settings
@@ -51,6 +52,11 @@ class Crew:
 
     def report(self, *, on: bool) -> bool:
         changed, self.events = self.events != on, on
+        return changed
+
+    def quieten(self, *, on: bool) -> bool:
+        changed = self.plan.quiet != on
+        self.plan = msgspec.structs.replace(self.plan, quiet=on)
         return changed
 
     def running(self) -> int:
@@ -102,6 +108,15 @@ def test_queues_are_added_and_taken_away_but_never_the_last() -> None:
         single.do("cancel_consumer", {"queue": "a"})
     with pytest.raises(Refused, match="not consuming from z"):
         single.do("cancel_consumer", {"queue": "z"})
+
+
+def test_a_worker_that_was_told_to_be_quiet_says_so_until_it_resumes() -> None:
+    made, crew, _ = duties()
+    told = [made.do(verb, {})["ok"] for verb in ("resume", "quiet", "quiet")]
+    assert told == ["not quiet", "quiet: no jobs are received, 0 are finished", "quiet already"]
+    assert (crew.plan.quiet, made.do("stats", {})["quiet"]) == (True, True)
+    assert made.do("resume", {}) == {"ok": "jobs are received again"}
+    assert (crew.plan.quiet, made.do("stats", {})["quiet"]) == (False, False)
 
 
 @pytest.mark.parametrize("queue", ["", "a b", None, 3])

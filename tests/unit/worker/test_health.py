@@ -22,7 +22,7 @@ class Heard:
 
     def __init__(self, heard: float, running: int = 0) -> None:
         self.pid = 7
-        self.stopped = False
+        self.stopped = self.quiet = False
         self.heard = heard
         self.jobs = running
 
@@ -62,6 +62,21 @@ def test_a_child_that_was_told_to_stop_need_not_receive() -> None:
     rounds, child = Rounds(), Heard(100.0)
     child.stopped = True
     assert seen(rounds, child, LATE) == ""
+
+
+async def test_a_quiet_worker_is_live_but_not_ready_and_has_its_time_again_when_it_resumes() -> None:
+    child = Heard(FULL)
+    child.quiet = True
+    found, now = health(child, reached=True), boot_seconds()
+    for second in range(int(LATE) + 1):
+        await found.look(now - LATE + second)
+    assert found.verdict() == Verdict(live=True, ready=False, reason="quiet", at=found.verdict().at)
+    child.quiet = False
+    await found.look(now + 1)
+    assert (found.verdict().live, found.verdict().ready) == (True, True)
+    for second in range(int(LATE) + 1):
+        await found.look(now + 1 + second)
+    assert not found.verdict().live
 
 
 def test_after_a_sleep_of_the_whole_machine_everybody_has_his_time_again() -> None:

@@ -20,6 +20,7 @@ Right: TypeAlias = Literal[
     "flows.retry",
     "schedules.run",
     "schedules.pause",
+    "workers.quiet",
     "workers.stop",
     "errors.triage",
     "audit.view",
@@ -41,6 +42,7 @@ _OPERATOR: Final[frozenset[Right]] = frozenset(
         "flows.retry",
         "schedules.run",
         "schedules.pause",
+        "workers.quiet",
         "errors.triage",
         "audit.view",
     }

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from umbel.app.schedules import ScheduleView
-from umbel.app.survey import Survey
+from umbel.app.survey import Survey, received_from
 from umbel.dashboard import figures
 from umbel.dashboard.charts import Chart, Deploy
 from umbel.dashboard.engine import ask
@@ -178,10 +178,10 @@ def late(schedules: Sequence[ScheduleView], now: float) -> Iterator[Late]:
 
 
 def unserved(now: Survey | None) -> Iterator[Unserved]:
-    """The queues that hold jobs and that no worker serves."""
+    """The queues that hold jobs and from which no worker receives."""
     if now is None:
         return
-    served = {queue for worker in now.workers for child in worker.children for queue in child.queues}
+    served = received_from(now.workers)
     for each in now.queues:
         if each.queue not in served and each.ready + each.parked:
             yield Unserved(each.queue, each.ready + each.parked, each.oldest_seconds)

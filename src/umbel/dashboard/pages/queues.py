@@ -10,7 +10,7 @@ import msgspec
 
 from umbel.app.seat import inspector, place_of
 from umbel.app.survey import QueueRow as QueueNow
-from umbel.app.survey import Survey, WorkerRow, survey
+from umbel.app.survey import Survey, WorkerRow, received_from, survey
 from umbel.dashboard import figures
 from umbel.dashboard.charts import Chart
 from umbel.dashboard.engine import ask
@@ -30,8 +30,8 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     """A queue as it is now. *oldest* is the age in seconds of the job that is ready for longest.
 
     *sent* and *ended* are jobs a second, over the last five minutes; *drained* is in how many seconds nothing will be
-    ready if that goes on, None if never. *workers* are those that serve it, *ready_hour* how many were ready in each
-    minute of the last hour. *paused* is None where the broker cannot pause.
+    ready if that goes on, None if never. *workers* are those that receive from it, *ready_hour* how many were ready in
+    each minute of the last hour. *paused* is None where the broker cannot pause.
     """
 
     name: str
@@ -143,7 +143,7 @@ async def _rates(visit: Visit) -> Sequence[Totals]:
 def _row(
     now: QueueNow, workers: Sequence[WorkerRow], view: QueueView | None, rate: Totals | None, paused: bool | None
 ) -> QueueRow:
-    serving = {each.worker for each in workers if any(now.queue in child.queues for child in each.children)}
+    serving = {each.worker for each in workers if now.queue in received_from((each,))}
     row = _counted(now.queue, now, now.oldest_seconds, paused, view, rate)
     return msgspec.structs.replace(row, workers=tuple(sorted(serving)))
 

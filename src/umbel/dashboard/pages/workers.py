@@ -30,8 +30,9 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker. *state* is "online", "stopped" (it said so) or "lost" (it did not).
+    """A worker.
 
+    *state* is "online", "quiet" (it receives nothing, as it was told), "stopped" (it said so) or "lost" (it did not).
     *slots* is how many jobs it can run at once, *rss* its memory in bytes and *cpu* its processor time in seconds, both
     of all its processes, *lag* by how many seconds the slowest of its event loops came late of late: *blocked* if that
     is much. *processed* is how many jobs have ended there. *stale*: other workers run a newer version. *up*
@@ -75,8 +76,9 @@ async def show(visit: Visit, _: Nothing) -> Workers:
     now = time.time()
     workers = [as_online(each, told.get(place), newest) for place, each in living.items()]
     workers += [as_gone(view, newest, now) for place, view in told.items() if place not in living]
-    order = {"online": 0, "lost": 1, "stopped": 2}
-    workers.sort(key=lambda each: (order[each.state], -(each.up or 0.0) if each.state != "online" else 0.0, each.name))
+    # Those that live keep their places, whatever they are told to do; of the others those that began last come first.
+    order = {"online": 0, "quiet": 0, "lost": 1, "stopped": 2}
+    workers.sort(key=lambda each: (order[each.state], -(each.up or 0.0) if order[each.state] else 0.0, each.name))
     return Workers(tuple(workers), trouble)
 
 
@@ -91,7 +93,7 @@ def as_online(row: WorkerRow, view: WorkerView | None, newest: tuple[int, ...]) 
         name=row.worker,
         host=row.host,
         pid=row.pid,
-        state="online",
+        state="quiet" if all(child.quiet for child in row.children) else "online",
         version=view.version if view else "",
         stale=view is not None and _order(view.version) < newest,
         queues=tuple(sorted({queue for child in row.children for queue in child.queues})),

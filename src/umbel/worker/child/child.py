@@ -53,6 +53,7 @@ from umbel.worker.messages import (
     Message,
     Moment,
     Obeyed,
+    Quiet,
     Ready,
     Report,
     Retiring,
@@ -84,6 +85,7 @@ class Child:
         self._notebook = executor.notebook = Notebook(link, place)
         self._consumer = Consumer(link, executor, self._settler, gate, pace)
         self._consumer.doorkeeper.regulate(app, app.tasks, options.adjusted)
+        self._consumer.quieten(on=options.quiet)
         self._consumer.moments = self._settler.moments = Moments(app.tasks, options.worker)
         self._gate = gate
         self._switch = Switch(app, options, executor, self._notebook)
@@ -178,13 +180,15 @@ class Child:
         for job in order.jobs:
             self._consumer.interrupt(job, order.why, order.signal)
 
-    def change(self, order: Limit | Adjusted | Report) -> None:
-        """Let other limits count for runs that begin from now on; ask for other jobs; tell of jobs, or no longer."""
+    def change(self, order: Limit | Adjusted | Report | Quiet) -> None:
+        """Let other limits count for runs that begin from now on; ask for other jobs, or none; tell of jobs or not."""
         match order:
             case Limit():
                 self._terms.change(order.task, Limits(order.soft, order.hard))
             case Adjusted():
                 self._consumer.doorkeeper.adjust(order.tasks)
+            case Quiet():
+                self._consumer.quieten(on=order.on)
             case Report():
                 self._switch.turn(on=order.on)
 
@@ -238,7 +242,7 @@ async def _listen(channel: Channel, child: Child) -> None:
     while (message := await channel.receive()) is not None:
         if isinstance(message, Stop):
             child.stop()
-        elif isinstance(message, Limit | Adjusted | Report):
+        elif isinstance(message, Limit | Adjusted | Report | Quiet):
             child.change(message)
         else:
             _hear(message, channel, child)

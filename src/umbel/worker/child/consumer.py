@@ -84,12 +84,14 @@ class Consumer:
         """Receive nothing more, hand back what has not begun, let the rest finish; `run` then returns."""
         self._stopping = True
         self._stop_asked.set()
-        self._break_off()
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(asyncio.get_running_loop().time())
-        self._hand_back()
-        self._hand_back_async()
-        self._slot.set()
+        self._withhold()
+
+    def quieten(self, *, on: bool) -> None:
+        """Receive nothing more and hand back what has not begun, or receive again; what runs goes on."""
+        self._pace.quiet = on
+        self._withhold()
 
     def isolate(self, isolator: Isolator) -> None:
         """Run the jobs of tasks whose runner is "process" by *isolator*."""
@@ -191,11 +193,10 @@ class Consumer:
         if asked:
             await self._start_asked(asked)
         if self._quarantine:
-            self._hand_back()
-            self._hand_back_async()
+            self._hand_back_all()
 
     def _accept(self, run: Run) -> None:
-        if self._stopping:
+        if self._stopping or self._pace.quiet:
             self._settle(run, Released())
         elif dangerous(run):
             self._quarantine.append(run)
@@ -267,31 +268,37 @@ class Consumer:
         if self._receiving is not None:
             self._receiving.cancel()
 
+    def _withhold(self) -> None:
+        """Look anew; what waits here, or is on its way, is for others if this child shall start nothing."""
+        if self._stopping or self._pace.quiet:
+            self._break_off()
+            self._release_quarantine()
+            self._hand_back_all()
+        self._slot.set()
+
+    def _hand_back_all(self) -> None:
+        self._hand_back()
+        self._hand_back_async()
+
     # Both in the order in which they wait: what is released together comes to the front in that order. A receive that
     # waits would be the first to take it again. If no thread had begun even the first one, nothing is left here that
     # could free a slot by ending: whoever waits for one has to look again.
 
     def _hand_back(self) -> None:
-        waiting = self._threads.take_back()
-        if waiting:
-            self._break_off()
-        for run in waiting:
-            self._pace.handed_back(time.monotonic())
-            self._not_begun(run)
+        self._not_begun(self._threads.take_back(), self._pace.handed_back)
 
     def _hand_back_async(self) -> None:
-        waiting = self._loop_runner.take_back()
+        self._not_begun(self._loop_runner.take_back(), self._pace.handed_back_async)
+
+    def _not_begun(self, waiting: Sequence[Run], handed_back: Callable[[float], None]) -> None:
         if waiting:
             self._break_off()
         for run in waiting:
-            self._pace.handed_back_async(time.monotonic())
-            self._not_begun(run)
-
-    def _not_begun(self, run: Run) -> None:
-        if self.quota is not None:
-            self.quota.hand_back()
-        self._settle(run, Released())
-        self._slot.set()
+            handed_back(time.monotonic())
+            if self.quota is not None:
+                self.quota.hand_back()
+            self._settle(run, Released())
+            self._slot.set()
 
     def _release_quarantine(self) -> None:
         while self._quarantine:
@@ -308,7 +315,7 @@ class Consumer:
         if not ours:
             self._drop(run.delivery)
             return
-        if self._stopping:
+        if self._stopping or self._pace.quiet:
             self._settle(run, Released())
             return
         self._submit(run)
@@ -334,18 +341,13 @@ class Consumer:
 
     async def _wait_for_slot(self) -> None:
         self._slot.clear()
-        if self._quarantine:
-            self._full()
-            await self._slot.wait()
-            return
-        idle = not self._gate.trusted() or len(self._settler) > MAX_UNSETTLED
+        idle = not self._quarantine and (not self._gate.trusted() or len(self._settler) > MAX_UNSETTLED)
         if not idle:
             self._full()
-        try:
-            async with asyncio.timeout(0.1 if idle else self._pace.probe_in(time.monotonic())):
+        seconds = None if self._quarantine else self._pace.probe_in(time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1 if idle else seconds):
                 await self._slot.wait()
-        except TimeoutError:
-            return
 
     def _turned(self) -> None:
         if self.pulse is not None:
@@ -366,8 +368,6 @@ class Consumer:
 
     async def _sleep(self) -> None:
         """Up to a second, so that all children do not come back at once; no longer than to the stop."""
-        if self._stopping:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(chance.random()):
                 await self._stop_asked.wait()

@@ -24,6 +24,8 @@ class Pace:
     def __init__(self, threads: int, async_slots: int, *, has_def: bool, has_async: bool) -> None:
         """Start with nothing running and nothing measured."""
         self.threads = threads
+        self.quiet = False
+        """Whether nothing is to be asked for, whatever is free."""
         self.finished = 0
         self.finished_async = 0
         self.async_slots = async_slots if has_async else 0
@@ -86,6 +88,8 @@ class Pace:
 
     def room(self, now: float) -> int:
         """How many jobs to ask for; 0: none until a slot is free or `probe_in` has passed."""
+        if self.quiet:
+            return 0
         free_async = max(0, self.async_slots - self._held_async)
         if not self._has_def:
             return free_async
@@ -105,7 +109,7 @@ class Pace:
     def probe_in(self, now: float) -> float | None:
         """Seconds until `room` may change by itself; None: only when a slot becomes free."""
         full = self._held_async >= self.async_slots
-        if not self._has_def or not self.async_slots or (full and self._held >= self.threads):
+        if self.quiet or not self._has_def or not self.async_slots or (full and self._held >= self.threads):
             return None
         return max(0.001, self._probe_at - now)
 

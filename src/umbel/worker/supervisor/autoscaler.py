@@ -63,13 +63,16 @@ class Autoscaler:
         return children.grow(max(0, least - children.count))
 
     async def run(self, inspector: Inspector, queues: Callable[[], Sequence[str]]) -> None:
-        """Look at *queues* every second, for ever."""
+        """Look at *queues* every second, for ever; while there are none, nothing is changed."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            names = queues()
+            if not names:
+                continue
             # A broker that is away has no jobs to hand out either: whoever needs it says so.
             with contextlib.suppress(UmbelError, OSError, TimeoutError):
                 async with asyncio.timeout(COUNT_SECONDS):
-                    depth = await depth_of(inspector, queues())
+                    depth = await depth_of(inspector, names)
                 self.look(depth.ready, time.monotonic())
 
     def look(self, waiting: int, now: float) -> None:

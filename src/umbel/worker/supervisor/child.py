@@ -29,6 +29,7 @@ from umbel.worker.messages import (
     Message,
     Moment,
     Obeyed,
+    Quiet,
     Ready,
     Report,
     Retiring,
@@ -67,6 +68,8 @@ class Child:
         self._processed: int | None = None
         self._plan = plan
         self._reporting = plan.events
+        self.quiet = plan.quiet
+        """Whether it was told to receive nothing more, and goes on living."""
         self.adjusted: tuple[tuple[str, str], ...] = ()
         """The (queue, task) that it knows to have another rate than in the code."""
         self._channel = channel
@@ -104,6 +107,7 @@ class Child:
                 queues=plan.queues,
                 running=tuple(self.board.started()),
                 lag=round(self.lag, 3),
+                quiet=self.quiet,
             )
         )
 
@@ -164,6 +168,12 @@ class Child:
             self._reporting = on
             self._tell(Report(on))
 
+    def quieten(self, *, on: bool) -> None:
+        """Have it receive nothing more and finish what runs, or receive again; nothing is said that it knows."""
+        if on != self.quiet:
+            self.quiet = on
+            self._tell(Quiet(on))
+
     def doom(self, job: str, doom: Doom) -> None:
         """Kill it for the sake of *job*, which ends by *doom*; nobody is charged for that."""
         self.dooms[job] = doom
@@ -199,7 +209,7 @@ class Child:
             kernel.kill(self._process)
 
     async def obey(self, order: Command) -> Obeyed:
-        """What it answers to *order*; waits for ever where it does not."""
+        """What it answers to *order*; waits for ever where it does not. Raises `ChannelClosed` when it ends first."""
         answer: asyncio.Future[Obeyed] = asyncio.get_running_loop().create_future()
         self._answers[order.number] = answer
         try:
@@ -266,6 +276,9 @@ class Child:
         if self._killer is not None:
             self._killer.cancel()
         self._channel.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ChannelClosed("it has ended"))
         self._processed = self.board.ended
         self.board.close()
         if self._process >= 0:

@@ -31,7 +31,8 @@ MAX_EARLY_DEATHS: Final = 10
 EARLY_DEATHS_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 5.0
-KILL_SECONDS: Final = 0.5
+KILL_SECONDS: Final = 5.0
+"""How long the kernel may take to end what was killed, and to tell: on a busy machine it needs a processor for that."""
 
 logger = logging.getLogger("umbel.worker")
 
@@ -202,6 +203,16 @@ class Children:
             child.report(on=on)
         return True
 
+    def quieten(self, *, on: bool) -> bool:
+        """Have all children, and those to come, receive nothing, or receive again; answers whether that is a change."""
+        if self._plan.quiet == on:
+            return False
+        self._plan = msgspec.structs.replace(self._plan, quiet=on)
+        for child in self.living():
+            child.quieten(on=on)
+        self._sessions.hurry()
+        return True
+
     def grow(self, number: int) -> int:
         """Have *number* children more; answers how many there are then."""
         for _ in range(0 if self._stopping else number):
@@ -257,6 +268,7 @@ class Children:
                 continue
             place.child = child
             child.report(on=self._plan.events)  # what was ordered while it was born
+            child.quieten(on=self._plan.quiet)
             child.adjust(self._adjusted)
             try:
                 await self._live(child, birth)
@@ -301,6 +313,7 @@ class Children:
             counted=self.counted is not None,
             adjusted=child.adjusted,
             events=plan.events,
+            quiet=plan.quiet,
             limits=tuple((limit.task, limit.soft, limit.hard) for limit in self._limits.values()),
         )
         birth = await self._forkserver.fork(next(self._numbers), options, end, child.board.fd)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Final
 
+from umbel.worker.channel import ChannelClosed
 from umbel.worker.messages import Command, Obeyed
 from umbel.worker.supervisor.child import Child
 from umbel.worker.supervisor.children import Children
@@ -45,6 +46,8 @@ async def _answer(child: Child, order: Command, wait: float) -> Obeyed | str:
             return await child.obey(order)
     except TimeoutError:
         return f"no answer within {wait:.1f} s"
+    except ChannelClosed as error:
+        return f"no answer: {error}"
 
 
 def _told(answer: Obeyed | str, name: str) -> Any:

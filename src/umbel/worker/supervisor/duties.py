@@ -64,8 +64,10 @@ class Duties:
             "pool_grow": self._grow,
             "pool_restart": self._restart,
             "pool_shrink": self._shrink,
+            "quiet": self._quiet,
             "registered": self._registered,
             "report": self._report,
+            "resume": self._resume,
             "shutdown": self._shutdown,
             "started": self._started,
             "stats": self._stats,
@@ -142,6 +144,7 @@ class Duties:
             "pid": os.getpid(),
             "host": plan.host,
             "uptime": time.time() - self._born,
+            "quiet": plan.quiet,
             "rusage": {"utime": used.ru_utime, "stime": used.ru_stime, "maxrss": kernel.peak()},
             "broker": {"transport": plan.broker.partition(":")[0], "url": plan.broker},
             "prefetch_count": plan.slots * self._children.count,
@@ -220,7 +223,7 @@ class Duties:
         if queue not in queues:
             raise Refused(f"not consuming from {queue}")
         if len(queues) == 1:
-            raise Refused(f"{queue} is the only queue of this worker: shut it down instead, or pause the queue")
+            raise Refused(f"{queue} is the only queue of this worker: quiet it, shut it down, or pause the queue")
         self._children.serve(tuple(each for each in queues if each != queue))
         return {"ok": f"no longer consuming from {queue}"}
 
@@ -229,6 +232,18 @@ class Duties:
         if not isinstance(queue, str) or not valid_queue(queue):
             raise Refused(f"{queue!r} cannot name a queue: 1-128 of A-Z a-z 0-9 . _ @ : -")
         return queue
+
+    def _quiet(self, _: Mapping[str, Any]) -> dict[str, str]:
+        if not self._children.quieten(on=True):
+            return {"ok": "quiet already"}
+        logger.warning("Told to be quiet: no jobs are received until resume, and what runs goes on")
+        return {"ok": f"quiet: no jobs are received, {self._children.running()} are finished"}
+
+    def _resume(self, _: Mapping[str, Any]) -> dict[str, str]:
+        if not self._children.quieten(on=False):
+            return {"ok": "not quiet"}
+        logger.warning("Told to resume: jobs are received again")
+        return {"ok": "jobs are received again"}
 
     def _shutdown(self, _: Mapping[str, Any]) -> dict[str, str]:
         logger.warning("Told to shut down")

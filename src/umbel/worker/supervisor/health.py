@@ -62,6 +62,11 @@ class Seen(Protocol):
         """When the broker answered it last, see `Board.heard`."""
         ...
 
+    @property
+    def quiet(self) -> bool:
+        """Whether it was told to receive nothing more, and goes on living."""
+        ...
+
     def running(self) -> Sequence[object]:
         """The jobs that it runs."""
         ...
@@ -79,7 +84,7 @@ class Rounds:
         if now - self._looked > STALE_SECONDS:
             self._well = {}  # all of us were asleep, as with a machine that is suspended
         self._looked = now
-        self._well = {child.pid: self._seen(child, now) for child in children if not child.stopped}
+        self._well = {child.pid: self._seen(child, now) for child in children if not _withheld(child)}
         for child in children:
             silent = now - self._well.get(child.pid, now)
             if child.heard == 0.0 and silent > BIRTH_SECONDS:
@@ -132,14 +137,20 @@ class Health:
         children = self._children()
         reason = self._rounds.deaf(children, now)
         if not reason:
-            ready = any(child.heard and not child.stopped for child in children)
-            self._verdict = Verdict(live=True, ready=ready, reason="" if ready else "starting", at=now)
+            ready = any(child.heard and not _withheld(child) for child in children)
+            why = "quiet" if any(child.quiet for child in children) else "starting"
+            self._verdict = Verdict(live=True, ready=ready, reason="" if ready else why, at=now)
             return
         reached = await self._reach()
         text = f"{reason}, though the broker answers" if reached else "the broker is away"
         if reached and self._verdict.live:
             logger.critical("Not alive: %s", text)
         self._verdict = Verdict(live=not reached, ready=False, reason=text, at=boot_seconds())  # asking took its time
+
+
+def _withheld(child: Seen) -> bool:
+    """Whether it asks for no jobs because it was told so."""
+    return child.stopped or child.quiet
 
 
 async def reaches(plan: Plan) -> bool:

@@ -89,7 +89,7 @@ class Operations:
     async def _scale(self, scaler: Autoscaler, broker: Broker) -> None:
         if not isinstance(broker, Inspector):
             raise ImproperlyConfigured(f"--autoscale needs a broker that can tell what it holds: {self._plan.broker}")
-        await scaler.run(broker, lambda: self._children.plan.queues)
+        await scaler.run(broker, lambda: () if self._children.plan.quiet else self._children.plan.queues)
 
     async def _burst(self, broker: Broker, outage: Outage, signals: Signals) -> None:
         burst = Burst(broker, lambda: self._children.plan.queues, self._plan.lease, self._plan.broker)

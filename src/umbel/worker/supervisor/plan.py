@@ -43,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """From how many bytes on a child is replaced."""
     events: bool = True
     """Whether jobs are told of in events."""
+    quiet: bool = False
+    """Whether no jobs are received, until it is told to."""
     settings: Settings
     results: str = ""
     """The URL of a result store that is to be tried out before jobs run; empty: it is the broker itself."""

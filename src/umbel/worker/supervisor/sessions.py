@@ -67,6 +67,10 @@ class Sessions:
         self._holders[holder.session] = holder
         self._news.set()
 
+    def hurry(self) -> None:
+        """Beat soon: there is something to be told."""
+        self._news.set()
+
     def remove(self, holder: Holder) -> None:
         """Let the session of *holder* lapse, if nobody ends it before."""
         self._holders.pop(holder.session, None)
