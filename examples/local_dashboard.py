@@ -6,15 +6,13 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-PORT: Final = 5555
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
 _SAID: Final = re.compile(r"The dashboard is at (\S+)")
 
@@ -26,7 +24,7 @@ class DashboardDied(Exception):
 @asynccontextmanager
 async def local_dashboard(app: str, folder: Path, log: Path, variables: Mapping[str, str]) -> AsyncGenerator[str]:
     """Serve the dashboard of *app*, in *folder*, with a recorder; gives its address. What it says goes to *log*."""
-    command = (sys.executable, "-m", "umbel", "-A", app, "dashboard", "--port", str(_free()), "--log-format=text")
+    command = (sys.executable, "-m", "umbel", "-A", app, "dashboard", "--any-port", "--log-format=text")
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *command, cwd=folder, env={**os.environ, **variables}, stdout=output, stderr=output
@@ -49,14 +47,3 @@ def _address(log: Path) -> str:
     """The address of which *log* tells; nothing as long as it tells of none."""
     found = _SAID.search(log.read_text())
     return found[1] if found else ""
-
-
-def _free() -> int:
-    """The usual port, or 0, which stands for any, if somebody listens there."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", PORT))
-        except OSError:
-            return 0
-    return PORT

@@ -21,6 +21,7 @@ import pytest
 from tests.dashboard.stage import DEADLINE_SECONDS, Stage
 from umbel.cli.main import main
 from umbel.dashboard import engine
+from umbel.dashboard.server import Address, _listening
 from umbel.messenger import messenger
 from umbel.testing import worker
 
@@ -143,6 +144,13 @@ def test_what_cannot_be_served_ends_with_the_cure(
         given = [str(taken.getsockname()[1]) if each == "PORT" else each for each in options]
         assert main(["-b", stage.app.conf.broker_url, "dashboard", *given]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_gives_way_to_another_where_any_will_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with _listening(Address(port=port, any_port=True), guarded=False) as found:
+            assert found.getsockname()[1] not in {0, port}
 
 
 def test_hashes_are_made_without_an_app(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

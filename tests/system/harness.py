@@ -65,9 +65,10 @@ class Worker:
         """Wait until it has printed *text*, *times* times."""
 
         def printed() -> bool:
+            ended = self._process.poll() is not None  # asked first: what it said last it said before it ended
             if self.output.count(text) >= times:
                 return True
-            assert self._process.poll() is None, f"ended with {self._process.returncode}:\n{self.output[-4000:]}"
+            assert not ended, f"ended with {self._process.returncode}:\n{self.output[-4000:]}"
             return False
 
         try:
@@ -89,7 +90,7 @@ class Worker:
         return _below(self.forkserver().pid)
 
     def tree(self) -> list[psutil.Process]:
-        """All its processes."""
+        """All its processes, while the supervisor lives."""
         try:
             top = psutil.Process(self.pid)
             return [top, *top.children(recursive=True)]
@@ -126,10 +127,18 @@ class Worker:
         self._process.wait()
 
     def end(self) -> None:
-        """End all its processes without warning."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """End all its processes without warning, and wait until they have: the next test may use the same server."""
+        while left := self._left():
+            for process in left:
+                kill(process)
+            time.sleep(FIRST_POLL_SECONDS)
         self._process.wait()
+
+    def _left(self) -> list[psutil.Process]:
+        ended = self._process.poll() is not None
+        found = _of_session(self.pid)
+        # No process gets our id while one of ours is left. When it is another's, so is all that was found.
+        return [] if ended and self.pid in {process.pid for process in found} else alive(found)
 
 
 class Workers:
@@ -166,6 +175,28 @@ class Workers:
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of *processes* that have not ended."""
     return [process for process in processes if _lives(process)]
+
+
+def kill(process: psutil.Process) -> None:
+    """Kill *process*, which may have ended since it was found."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def resume(process: psutil.Process) -> None:
+    """Let *process* go on, which may have been killed meanwhile by one that was let go before."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.resume()
+
+
+def _of_session(leader: int) -> list[psutil.Process]:
+    """The processes of the session that *leader* began, also when that one is gone: each child has its own group."""
+    found: list[psutil.Process] = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader:
+                found.append(psutil.Process(pid))
+    return found
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -312,13 +312,14 @@ def test_steps_know_their_root_and_parent() -> None:
     assert first.get(WAIT) == [first.id, first.id, None]
 
 
-def test_a_member_knows_its_group_its_number_its_flow_and_whom_it_tells() -> None:
+async def test_a_member_knows_its_group_its_number_its_flow_and_whom_it_tells() -> None:
     member = shows_its_place.si().set(link=note.s(), link_error=by_id.s())
     result = chord([shows_its_place.si(), member], same.s()).apply_async()
-    first, second = result.get(WAIT)
+    first, second = await result.aget(WAIT)
     header = result.parent
     assert first == [header.id, 0, result.flow]
     assert second == [header.id, 1, result.flow, note.name, [], by_id.name]
+    await eventually(lambda: told == [second], WAIT)  # or it would be told to the next test
 
 
 # --- results

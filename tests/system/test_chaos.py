@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.servers import Redis, Server, Service
-from tests.system.harness import Worker, alive, eventually
+from tests.system.harness import Worker, alive, eventually, kill, resume
 from tests.system.stage import Stage
 from umbel.model.ids import new_id
 from umbel.model.job import Job
@@ -51,10 +52,10 @@ class Hunt:
 
     def kill_child(self) -> None:
         """Kill one child, chosen by chance."""
-        children = eventually(lambda: [each for worker in self._workers for each in worker.children()], "a child")
+        children = eventually(self._living, "a child")
         victim = self._random.choice(children)
         self.killed[victim.pid] = time.time()
-        victim.kill()
+        kill(victim)
 
     def kill_supervisor(self) -> None:
         """Kill one supervisor, and with it all of its worker; start another worker."""
@@ -64,10 +65,14 @@ class Hunt:
         forkserver.suspend()  # so that nobody is born who is not in the list
         tree = worker.tree()
         worker.kill()
-        forkserver.resume()
+        resume(forkserver)
         self.killed |= {process.pid: time.time() for process in tree}
         eventually(lambda: not alive(tree), "the orphans are gone")
         self._workers[place] = self._start()
+
+    def _living(self) -> list[psutil.Process]:
+        # Who was killed a moment ago may still be there.
+        return [each for worker in self._workers for each in worker.children() if each.pid not in self.killed]
 
     def _start(self) -> Worker:
         return self.stage.start(UMBEL_WORKER_LEASE=str(LEASE)).wait_ready()
@@ -178,7 +183,7 @@ def test_a_worker_that_was_frozen_for_two_leases_changes_nothing(stage: Stage) -
     release.touch()
     values = [result.get(timeout=LONG) for result in results]
     for process in tree:
-        process.resume()
+        resume(process)
     last = stage.send("work", 0.0)
     eventually(lambda: not old & {child.pid for child in frozen.children()}, "its children are replaced")
     assert last.get(timeout=LONG)
@@ -195,6 +200,7 @@ def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
     wait_ended(stage, 2_001, LONG)
     poisoned = [line for line in stage.ledger.lines() if line.job == poison.id]
     assert len(poisoned) == 3
+    worker.wait_for("died of SIGABRT", times=3)
     deaths = [line for line in worker.output.splitlines() if "died of SIGABRT" in line]
     assert len(deaths) == 3
     # Charged is what had started: the poison alone, each time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.harness import PROJECTS, environment, eventually
+from tests.system.harness import PROJECTS, environment, eventually, kill
 from tests.system.stage import Stage
 from umbel import retelling
 from umbel.cli.main import main
@@ -52,8 +51,8 @@ def test_all_is_told_once_though_a_child_is_killed(stage: Stage) -> None:
     results = stage.work_many([0.05] * JOBS)
     jobs = {result.id for result in results}
     eventually(lambda: len(stage.workers.successes()) >= JOBS // 4, "a quarter of the jobs has ended")
-    victim = worker.children()[0]
-    victim.send_signal(signal.SIGKILL)
+    victim = eventually(worker.children, "a child")[0]
+    kill(victim)
     stage.wait_succeeded(results)
     assert worker.stop() == 0
     stage.app.close()
@@ -100,7 +99,7 @@ def test_workers_begin_and_cease_to_tell_of_jobs_when_they_are_told_to(
     stage.wait_succeeded(before)
     assert (told(enabled=True), told(enabled=True)) == ("task events enabled", "task events already enabled")
     eventually(is_told_of, "the child tells of its jobs")
-    worker.children()[0].send_signal(signal.SIGKILL)
+    kill(eventually(worker.children, "a child")[0])
     eventually(is_told_of, "so does the child that follows it")
     assert main(["control", "disable_events", "-t", "60", "-b", stage.url]) == 0
     assert told(enabled=False) == "task events already disabled"

@@ -183,7 +183,9 @@ def test_a_dry_run_tells_what_would_run_and_starts_nothing() -> None:
     assert [each.task for each in found.jobs] == [flaky.name, total.name]
     assert found.kept == 1
     assert app.flows.get(found.id) is None
-    assert app.flows.retry(job).id == found.id
+    retried = app.flows.retry(job)
+    assert retried.id == found.id
+    assert retried.result.get(timeout=WAIT) == 22  # or it would go on in the next test
 
 
 def test_a_revoked_flow_is_retried_as_well() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.system.harness import eventually
+from tests.system.harness import eventually, kill
 from tests.system.stage import Stage
 from tests.system.test_chaos import unexplained
 from umbel.contracts.flows import FlowHolder, FlowStore
@@ -42,7 +42,7 @@ def test_a_body_gets_every_value_and_runs_once_although_children_are_killed(stag
         eventually(lambda: len(stage.ledger.ends()) >= ended, f"{ended} members have ended", SECONDS)  # noqa: B023
         victim = eventually(worker.children, "a child")[-1]
         killed[victim.pid] = time.time()
-        victim.kill()
+        kill(victim)
     last = stage.app.AsyncResult("after")
     eventually(last.ready, "the flow has ended", SECONDS)
     assert last.get(timeout=SECONDS) == sum(range(MEMBERS))

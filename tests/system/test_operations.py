@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.servers import Redis, Server, reserve
-from tests.system.harness import Worker, Workers, environment, eventually
+from tests.system.harness import Worker, Workers, environment, eventually, kill
 from tests.system.stage import Stage
 from umbel import Umbel
 
@@ -104,8 +104,11 @@ def test_a_worker_tells_probes_and_its_service_manager_how_it_is(
         assert (status(port, "/livez"), status(port, "/metrics"), status(port, "/")) == (200, 200, 404)
         assert health(tmp_path, "--at", str(port), "--ready").returncode == 0
         assert health(tmp_path, "--file", file).returncode == 0
+        release = tmp_path / "release"
+        stage.wait_started(*(stage.send("hold", str(release)) for _ in range(2)))  # so that there are two children
         worker.signal(signal.SIGUSR1)
         eventually(lambda: worker.output.count("Current thread") >= 3, "the stacks of three processes")
+        release.touch()
         assert worker.stop() == 0
         assert manager.recv(200).startswith(b"STOPPING=1")
         assert health(tmp_path, "--at", str(port)).returncode == 1
@@ -142,10 +145,12 @@ def test_a_burst_ends_when_the_queue_is_empty_and_leaves_what_is_due_later(stage
     assert later.place == "delayed"
 
 
-def test_new_code_runs_when_a_file_changes_and_code_that_is_wrong_does_not(tmp_path: Path, workers: Workers) -> None:
+def test_new_code_runs_when_a_file_changes_and_code_that_is_wrong_does_not(
+    tmp_path: Path, workers: Workers, ports: tuple[int, int]
+) -> None:
     source = tmp_path / "tasks.py"
     source.write_text(f"VERSION = 1\n{VERSION_APP}")
-    command = [sys.executable, "-m", "umbel", "-A", "tasks", "dev"]
+    command = [sys.executable, "-m", "umbel", "-A", "tasks", "dev", f"--port={ports[0]}"]  # ours also afterwards
     worker = workers.run(command, tmp_path)
     worker.wait_ready()
     with Umbel("tasks", broker=f"sqlite:///{tmp_path}/tasks.umbel.db") as app:
@@ -191,8 +196,7 @@ def test_a_daemon_is_known_by_its_pidfile_and_there_is_only_one(tmp_path: Path) 
         daemon.wait(60)
         eventually(lambda: not pidfile.exists(), "the pidfile is gone")
     finally:
-        if daemon.is_running():
-            daemon.kill()
+        kill(daemon)
 
 
 def test_as_process_one_a_worker_buries_the_orphans_of_its_tasks(tmp_path: Path, workers: Workers) -> None:
@@ -245,7 +249,7 @@ def recorded(url: str) -> bool:
 
 def fetched(url: str) -> bytes:
     """What is at *url*."""
-    with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 - our own
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own
         found: bytes = response.read()
     return found
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.servers import Disk, PgBouncer, Postgres, Server, Service
-from tests.system.harness import eventually
+from tests.system.harness import eventually, kill
 from tests.system.stage import Stage
 from umbel.exceptions import BrokerFull
 
@@ -50,7 +50,7 @@ def resumes(stage: Stage) -> str:
     return probe.id
 
 
-def kill(server: Server) -> None:
+def killed(server: Server) -> None:
     server.kill()
 
 
@@ -60,7 +60,7 @@ def stop_at_once(server: Server) -> None:
     eventually(lambda: not server.running, "the server has stopped")
 
 
-@pytest.mark.parametrize("end", [kill, stop_at_once])
+@pytest.mark.parametrize("end", [killed, stop_at_once])
 def test_a_postgresql_that_ends_five_times_under_load_loses_nothing(
     launch: Launch, tmp_path: Path, end: Callable[[Server], None]
 ) -> None:
@@ -108,7 +108,7 @@ def test_effects_of_jobs_that_end_in_their_own_transactions_count_once_whoever_i
         for share in range(1, 5):
             enough = 15 * share
             eventually(lambda: len(stage.ledger.ends()) > enough, "jobs end")  # noqa: B023 - it is asked at once
-            chance.choice(eventually(worker.children, "a child")).kill()
+            kill(chance.choice(eventually(worker.children, "a child")))
         wait_ended(stage)
         effects = admin.execute("select job from effect").fetchall()
         assert sorted(job for (job,) in effects) == sorted(result.id for result in results)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import RabbitMQ, Server, Service
-from tests.system.harness import eventually
+from tests.system.harness import eventually, kill
 from tests.system.stage import Stage
 from tests.system.test_chaos import (
     LEASE,
@@ -103,7 +103,7 @@ def test_claims_in_a_database_keep_a_job_whose_child_is_killed_and_carry_orders(
         release = tmp_path / "release"
         held = stage.send("hold", str(release))
         stage.wait_started(held)
-        stage.runner(worker, held).kill()
+        kill(stage.runner(worker, held))
         others = stage.work_many([0.0] * 50)
         stage.wait_started(held, times=2)
         release.touch()

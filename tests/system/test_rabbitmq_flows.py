@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.harness import Workers, eventually
+from tests.system.harness import Workers, eventually, kill
 from tests.system.stage import Stage
 from tests.system.test_chaos import unexplained
 from tests.system.test_schedules import EVERY, TICKING_APP, complete, ticks
@@ -46,7 +46,7 @@ def test_a_chord_gets_every_value_and_runs_its_body_once_although_a_child_is_kil
     eventually(lambda: len(stage.ledger.ends()) >= MEMBERS // 3, "a third of the members have ended", WAIT)
     victim = eventually(worker.children, "a child")[-1]
     killed = {victim.pid: time.time()}
-    victim.kill()
+    kill(victim)
     eventually(body.ready, "the body has ended", WAIT)
     assert body.get(timeout=WAIT) == sum(range(MEMBERS))
     assert unexplained(stage, killed) == []  # so the body ran once, too

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.harness import Workers, eventually
+from tests.system.harness import Workers, eventually, kill
 from umbel import Context, Umbel
 from umbel.brokers.memory.broker import MemoryBroker
 from umbel.contracts.capabilities import MEMORY, Power
@@ -235,7 +235,7 @@ def test_steps_outlive_the_process_that_has_taken_them(
             handle = sender.send_task("stepping")
             waits = tmp_path / "waiting"
             eventually(lambda: waits.exists() and waits.read_text() == "x", "it waits in its third step")
-            eventually(process.children, "a child")[-1].kill()
+            kill(eventually(process.children, "a child")[-1])
             eventually(lambda: waits.read_text() == "xx", "it waits there again")
             (tmp_path / "go on").touch()
             assert handle.get(timeout=WAIT) == ["one", "two", None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -15,7 +14,6 @@ from typing import Final
 from umbel.cli.command import Frame
 from umbel.worker import kernel
 
-PORT: Final = 5555
 END_SECONDS: Final = 10.0
 NEEDED: Final = ("starlette", "jinja2", "uvicorn")
 CURE: Final = 'pip install "umbel[dashboard]"'
@@ -23,7 +21,7 @@ CURE: Final = 'pip install "umbel[dashboard]"'
 
 @contextmanager
 def dashboard_beside(frame: Frame, app: str, port: int | None) -> Generator[None]:
-    """Serve the dashboard of *app* at *port*, None: 5555 or another one that is free, for this block.
+    """Serve the dashboard of *app* at *port*, None: the usual one or another that is free, for this block.
 
     Whatever becomes of it, the block goes on. Without the packages that it needs there is none, and that is said.
     """
@@ -31,8 +29,8 @@ def dashboard_beside(frame: Frame, app: str, port: int | None) -> Generator[None
         frame.say(f"No dashboard, and nobody records: {CURE}")
         yield
         return
-    chosen = _free(PORT) if port is None else port
-    where = ["--host", "127.0.0.1", "--port", str(chosen)]
+    # Whether a port is free it finds out by taking it: another one may have done so since anybody looked.
+    where = ["--host", "127.0.0.1", *(["--any-port"] if port is None else ["--port", str(port)])]
     command = [sys.executable, "-m", "umbel", "-A", app, "dashboard", *where, "--log-format", "text"]
     parent = os.getpid()
     process = subprocess.Popen(  # noqa: S603 - this Python, with our own arguments
@@ -48,14 +46,3 @@ def dashboard_beside(frame: Frame, app: str, port: int | None) -> Generator[None
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free(port: int) -> int:
-    """*port*, or 0, which stands for any, if somebody listens there."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port

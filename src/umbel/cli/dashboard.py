@@ -63,6 +63,7 @@ def _once(*names: str, help: str, callback: Callable[[click.Context, click.Param
 @click.command(cls=Command, help=HELP)
 @click.option("--host", help="The address to listen at.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port; 0: any that is free.  [default: 5555]")
+@click.option("--any-port", is_flag=True, help="Listen at any port that is free, if that one is taken.")
 @click.option("--unix-socket", metavar="PATH", help="Listen at this socket instead.")
 @click.option("--prefix", metavar="PATH", help="The path under which a proxy has the dashboard, such as /umbel.")
 @click.option("--read-only", is_flag=True, default=None, help="Nobody can change anything.")
@@ -78,7 +79,7 @@ def _once(*names: str, help: str, callback: Callable[[click.Context, click.Param
 @click.option("--log-format", "logformat", default="auto", type=click.Choice(FORMATS),
               help="auto: text on a terminal, else json.")  # fmt: skip
 @click.pass_obj
-def dashboard(frame: Frame, /, *, loglevel: str, logformat: str, **given: Any) -> int:
+def dashboard(frame: Frame, /, *, loglevel: str, logformat: str, any_port: bool, **given: Any) -> int:
     """Serve it, and answer the exit code."""
     if any(find_spec(name) is None for name in NEEDED):
         raise ImproperlyConfigured(f"the dashboard needs packages that are not installed: {CURE}")
@@ -91,5 +92,5 @@ def dashboard(frame: Frame, /, *, loglevel: str, logformat: str, **given: Any) -
     said = {name: value for name, value in given.items() if value not in (None, ())}
     place = {name: said.pop(name, app.conf[f"dashboard_{name}"]) for name in _ADDRESS}
     station = Station(app, options_of(app.conf, said))
-    serve(station, Address(**place), lambda where: _logger.info("The dashboard is at %s", where))
+    serve(station, Address(**place, any_port=any_port), lambda where: _logger.info("The dashboard is at %s", where))
     return 0

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 import uvicorn
@@ -32,11 +32,12 @@ _OWN_MODE: Final = 0o600
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where to listen: at *host* and *port*, or at the Unix socket of that path."""
+    """Where to listen: at *host* and *port*, or another port if *any_port* and it is taken; or at a Unix socket."""
 
     host: str = "127.0.0.1"
     port: int = 5555
     unix_socket: str = ""
+    any_port: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -105,14 +106,26 @@ def _listening(address: Address, *, guarded: bool) -> socket.socket:
         )[0]
     except OSError as error:
         raise ImproperlyConfigured(f"--host {address.host!r} is no address of this machine: {error.strerror}") from None
-    found = socket.socket(family, kind, protocol)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind(where)
+        try:
+            return _listening_at(family, kind, protocol, where)
+        except OSError as error:
+            if not address.any_port or error.errno != errno.EADDRINUSE:
+                raise
+            return _listening_at(family, kind, protocol, (where[0], 0, *where[2:]))
     except OSError as error:
-        found.close()
         raise ImproperlyConfigured(_taken(address, error)) from None
-    found.listen(BACKLOG)
+
+
+def _listening_at(family: int, kind: int, protocol: int, where: tuple[Any, ...]) -> socket.socket:
+    found = socket.socket(family, kind, protocol)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(where)
+        found.listen(BACKLOG)  # of two that were bound at the same moment the second one fails only here
+    except OSError:
+        found.close()
+        raise
     return found
 
 

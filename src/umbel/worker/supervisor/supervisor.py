@@ -57,7 +57,7 @@ TRIAL_SECONDS: Final = 30.0
 RELOAD_SECONDS: Final = 2.0
 """How long running jobs have when code has changed under development."""
 SPARE_SECONDS: Final = 1.0
-LAST_WORDS_SECONDS: Final = 1.0
+LAST_WORDS_SECONDS: Final = 3.0
 """How long, at the end, the broker may take to hear which sessions have ended."""
 
 logger = logging.getLogger("umbel.worker")
