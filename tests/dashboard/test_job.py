@@ -53,7 +53,7 @@ async def test_a_job_that_only_the_engine_knows_is_shown_with_what_that_knows(st
         told = (await browser.get(f"/api/v1/jobs/{job.id}")).json()
         assert "state" in told, told
         assert (told["state"], told["row"], told["standing"]["place"]) == ("queued", None, "ready")
-        assert "No worker serves" in told["standing"]["why"]
+        assert "No worker receives" in told["standing"]["why"]
         page = await browser.get(f"/jobs/{job.id}")
         assert "does not know this job" in page.text
 
