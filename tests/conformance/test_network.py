@@ -37,9 +37,11 @@ class Scene:
     def __init__(self, url: str, backend: str, proxy: Proxy) -> None:
         self.proxy = proxy
         port = str(urlsplit(url).port)
-        self.near = connect(url, Settings(result_backend=backend, broker_send_deadline=RESUME_SECONDS))
+        patient = Settings(result_backend=backend, broker_send_deadline=RESUME_SECONDS)
+        self.near = connect(url, patient)
         settings = Settings(result_backend=backend, broker_send_deadline=DEADLINE_SECONDS, worker_lease=SHORT_LEASE)
         self.far = connect(url.replace(f":{port}", f":{proxy.port}"), settings)
+        self.patient = connect(url.replace(f":{port}", f":{proxy.port}"), patient)
         self.session = new_session()
         self.held: dict[str, Delivery] = {}
 
@@ -49,7 +51,7 @@ class Scene:
 
     async def close(self) -> None:
         """Give everything back."""
-        for broker in (self.near, self.far):
+        for broker in (self.near, self.far, self.patient):
             await broker.aclose()
             broker.close()
 
@@ -120,6 +122,7 @@ async def test_lines_that_fail_are_replaced_and_a_job_is_sent_received_and_settl
 
 async def test_a_slow_line_is_only_slow(scene: Scene) -> None:
     scene.proxy.slow(SLOW_SECONDS)
+    scene.far, scene.patient = scene.patient, scene.far  # a settle that is said again is answered otherwise
     await scene.send("job")
     await soon(scene.take("job"), RESUME_SECONDS)
     assert await soon(scene.settle(), RESUME_SECONDS) == [True]

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -78,14 +78,18 @@ async def make() -> AsyncIterator[Make]:
 @contextmanager
 def frozen(server: Server) -> Generator[None]:
     """All processes of *server* stand still: their connections stay open."""
-    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    parent = psutil.Process(server.pid)
+    parent.suspend()  # first: from then on it starts no other
+    processes = [*parent.children(recursive=True), parent]
     for process in processes:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):  # those that clean up come and go
+            process.suspend()
     try:
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 async def opened(broker: PostgresBroker) -> str:
@@ -311,7 +315,7 @@ async def test_a_ring_that_fails_undoes_no_settle_and_no_receive(
 
 
 def _rung(url: str) -> None:
-    line = connect(url, 5.0, 60.0)
+    line = connect(url, SECONDS, 60.0)
     try:
         line.run([ring({QUEUE: 1})])
     finally:
@@ -345,7 +349,7 @@ class Gauge:
     """Prepares each statement while the tables are empty, as an idle worker does, and counts the pages it reads."""
 
     def __init__(self, url: str) -> None:
-        self.line = connect(url, 5.0, 60.0)
+        self.line = connect(url, SECONDS, 60.0)
         greet(self.line, trusted=False)
         self.line.execute(b"vacuum analyze umbel.job")
         self._prepared: dict[bytes, bytes] = {}

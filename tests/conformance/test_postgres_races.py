@@ -34,7 +34,7 @@ class Stage:
 
     def __init__(self, url: str) -> None:
         self.broker = PostgresBroker(url, PATIENT)
-        self._held = connect(url, 5.0, 30.0)
+        self._held = connect(url, 30.0, 60.0)
         self._watch = psycopg.connect(url, autocommit=True)
 
     async def close(self) -> None:
@@ -66,10 +66,14 @@ class Stage:
         for query in first:
             self._held.execute(query.statement, query.values, binary=True)
         second = asyncio.ensure_future(then())
-        waiting = b"select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        await eventually(lambda: second.done() or self.value(waiting) == 1)
+        await eventually(lambda: second.done() or self.value(waiting_for(self._held)))
         self._held.execute(b"commit")
         await second
+
+
+def waiting_for(holder: psycopg.Connection[Any]) -> bytes:
+    """How many wait for *holder*: others of the server, such as those that clean up, may wait for somebody else."""
+    return b"select count(*) from pg_stat_activity where %d = any(pg_blocking_pids(pid))" % holder.info.backend_pid
 
 
 @pytest.fixture

@@ -72,6 +72,13 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+def steady_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Nodes for a test that changes who has which slot, or who may what, and kills none."""
+    with Cluster(tmp_path, patience=STEADY_MILLISECONDS) as cluster:
+        yield cluster
+
+
 class OnCluster:
     url: str
 
@@ -383,10 +390,10 @@ async def test_what_a_primary_acknowledged_and_its_replica_never_heard_of_is_sai
     await close(broker)
 
 
-async def test_an_empty_queue_that_moves_to_another_node_is_followed(own_cluster: Cluster) -> None:
-    broker = RedisBroker(own_cluster.url, PATIENT)
+async def test_an_empty_queue_that_moves_to_another_node_is_followed(steady_cluster: Cluster) -> None:
+    broker = RedisBroker(steady_cluster.url, PATIENT)
     assert [each.ready for each in await broker.counts(QUEUES)] == [0, 0, 0]  # so it knows who has which slot
-    move(own_cluster, "{a}")
+    move(steady_cluster, "{a}")
     broker.send([job()])
     await broker.asend([job()])
     assert (await broker.counts([QUEUE]))[0].ready == 2
@@ -396,16 +403,16 @@ async def test_an_empty_queue_that_moves_to_another_node_is_followed(own_cluster
 # --- users
 
 
-async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(own_cluster: Cluster) -> None:
-    for node in own_cluster.nodes:
+async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(steady_cluster: Cluster) -> None:
+    for node in steady_cluster.nodes:
         more = " ".join(f"+{right}" for right in sorted(more_rights() | {"hrandfield", "lindex", "lset", "ltrim"}))
         assert command(node.port, f"{rules('producer')} +cluster|slots +asking +ping") == "+OK"
         rights = rules("producer").replace(" producer", " starter")
         assert command(node.port, f"{rights} +cluster|slots +asking +ping {more}") == "+OK"
         assert command(node.port, f"{rules('worker')} +cluster|slots +asking +ping +hrandfield") == "+OK"
-    sender = own_cluster.url.replace("://", "://producer:secret@")
+    sender = steady_cluster.url.replace("://", "://producer:secret@")
     producer, results = RedisBroker(sender, PATIENT), RedisResultStore(sender, PATIENT)
-    worker = RedisBroker(own_cluster.url.replace("://", "://worker:secret@"), PATIENT)
+    worker = RedisBroker(steady_cluster.url.replace("://", "://worker:secret@"), PATIENT)
     producer.send([job(queue) for queue in QUEUES])
     await worker.heartbeat([Beat("s")], QUEUES, 60.0, opening=True)
     first, *others = await worker.receive("s", QUEUES, 10, wait=0)
@@ -418,7 +425,7 @@ async def test_the_users_of_the_document_need_the_few_rights_more_that_it_names(
     await worker.reclaim(QUEUES, 60.0)
     assert len(await worker.receive("s", QUEUES, 10, wait=0)) == 3
     assert await worker.receive("s", QUEUES, 10, wait=0.05) == []
-    starter = RedisBroker(own_cluster.url.replace("://", "://starter:secret@"), PATIENT)
+    starter = RedisBroker(steady_cluster.url.replace("://", "://starter:secret@"), PATIENT)
     await starter.flow_store.astart(flow_of(300), [(0, job("b")) for _ in range(300)])
     assert len(await every(worker, "b")) == 300
     await close(producer, results, worker, starter)
@@ -444,10 +451,10 @@ async def test_without_a_node_a_send_fails_within_its_deadline() -> None:
             await sending
 
 
-async def test_a_slot_that_is_being_moved_is_asked_for_where_it_goes(own_cluster: Cluster) -> None:
-    source, target = own_cluster.owner("{a}"), own_cluster.owner("{b}")
+async def test_a_slot_that_is_being_moved_is_asked_for_where_it_goes(steady_cluster: Cluster) -> None:
+    source, target = steady_cluster.owner("{a}"), steady_cluster.owner("{b}")
     slot = command(source.port, "CLUSTER KEYSLOT {a}")[1:]
-    engine = opened(parse(own_cluster.url, timeout=30.0, connect_timeout=30.0), 30.0)
+    engine = opened(parse(steady_cluster.url, timeout=30.0, connect_timeout=30.0), 30.0)
     engine.call([Command((b"SET", b"{a}here", b"1"))])
     assert command(target.port, f"CLUSTER SETSLOT {slot} IMPORTING {node_id(source)}") == "+OK"
     assert command(source.port, f"CLUSTER SETSLOT {slot} MIGRATING {node_id(target)}") == "+OK"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.patient import UNHURRIED
-from umbel import Context, Umbel, chain, chord
+from umbel import AsyncResult, Context, Umbel, chain, chord
 from umbel.app.events import Occurrence
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.event_log import MemoryEventLog
@@ -24,7 +24,8 @@ from umbel.model.ids import flow_of
 from umbel.stores.memory import MemoryStore
 from umbel.testing import worker
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
+ROUNDS = 20
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -74,14 +75,18 @@ def test_a_short_job_is_told_by_its_sending_and_its_end(app: Umbel) -> None:
     def pay(amount: int, token: str) -> dict[str, Any]:
         return {"amount": amount, "token": token}
 
-    with worker(app):
-        handles = [pay.delay(5, "t0k") for _ in range(5)]
+    def told() -> tuple[AsyncResult[dict[str, Any]], list[Occurrence]]:
         assert app.teller is not None
+        handle = pay.delay(5, "t0k")
         app.teller.journal.flush()
-        events = ended(app, *[handle.id for handle in handles])
-    # One that is held up for a moment is told apart: all five are on no machine.
-    assert ["task-sent", "task-succeeded"] in [kinds(events, handle.id) for handle in handles]
-    handle = handles[0]
+        return handle, ended(app, handle.id)
+
+    with worker(app):
+        handle, events = told()
+        for _ in range(ROUNDS):  # a job that is held up for a moment is told apart: not all are, on no machine
+            if kinds(events, handle.id) != ["task-sent", "task-succeeded"]:
+                handle, events = told()
+    assert kinds(events, handle.id) == ["task-sent", "task-succeeded"]
     end = only(events, "task-succeeded", handle.id)
     assert (end.task, end.queue, end.attempt, end.worker) == (pay.name, "default", 1, "umbel@testing")
     assert json.loads(end.body["result"]) == {"amount": 5, "token": "***"}
