@@ -17,8 +17,8 @@ from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.event_log import NOW, EventLog, EventLogHolder
 from umbel.exceptions import BrokerUnavailable, DecodeError, ImproperlyConfigured
 from umbel.model import chance
-from umbel.model.event import Batch, Event
-from umbel.options import check_names
+from umbel.model.event import KINDS, Batch, Event
+from umbel.options import check_names, nearest
 from umbel.retelling import read
 
 PAGE: Final = 100
@@ -163,8 +163,10 @@ class Events:
     def __call__(
         self, kind: str = "", *, after: str = NOW, timeout: float | None = None, **patterns: Unpack[Patterns]
     ) -> Stream:
-        """The events that fit. Raises `ImproperlyConfigured` for a broker that keeps none."""
+        """The events that fit. Raises `ImproperlyConfigured` if the broker keeps none, `ValueError` for a wrong kind."""
         check_names(patterns, PATTERNS, "app.events")
+        if not any(_fits(each, kind) for each in KINDS):
+            raise ValueError(f"there are no events of the kind {kind!r}{nearest(kind, KINDS) or f': {_listed()}'}")
         return Stream(self._seat, Wanted(kind, **patterns), after, timeout)
 
     def Receiver(  # noqa: N802 - Celery's name
@@ -219,6 +221,10 @@ def _seen(event: Event, batch: Batch) -> Occurrence:
     return Occurrence(
         event.kind, event.at, event.id, event.task, event.queue, event.attempt, batch.worker, batch.source, event.body
     )
+
+
+def _listed() -> str:
+    return f"there are {', '.join(KINDS)}"
 
 
 def _fits(text: str, pattern: str) -> bool:

@@ -59,7 +59,10 @@ def call(frame: Frame, /, *, name: str, wait: bool, timeout: float | None, **giv
 @click.pass_obj
 def result(frame: Frame, /, *, job_id: str, timeout: float, traceback: bool, as_json: bool) -> int:
     """Show it; answers the exit code."""
-    found = open_app(frame).AsyncResult(job_id)
+    try:
+        found = open_app(frame).AsyncResult(job_id)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
     try:
         code = _describe(found, timeout) if as_json else _show(found, timeout)
     except UnknownResult as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from umbel.cli.command import Frame, names
+from umbel.cli.command import Frame, names, said
 from umbel.cli.opened import open_app
 from umbel.contracts.capabilities import Power, demand
 from umbel.exceptions import ImproperlyConfigured, UmbelError
@@ -26,6 +26,7 @@ _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 json_option: Final = click.option("-j", "--json", "as_json", is_flag=True, help="JSON.")
+task_option: Final = click.option("--task", callback=said, metavar="NAME", help="Only jobs of this task.")
 force_option: Final = click.option("-f", "--force", is_flag=True, help="Do not ask.")
 queues_option: Final = click.option("-Q", "--queues", callback=names, metavar="A,B", help="Only these queues.")
 
@@ -53,16 +54,43 @@ def agreed(question: str, *, force: bool) -> None:
 
 def note_unknown(frame: Frame, app: Umbel, task: str) -> None:
     """Tell the person if neither *app* nor a worker that answers knows *task*: its jobs wait, maybe for ever."""
-    if task in app.tasks:
-        return
-    told: dict[str, Any] = {}
-    with contextlib.suppress(UmbelError):  # the broker carries no questions, or is away
-        told = app.control.inspect().registered() or told
-    lists = [_items(each) for each in told.values() if isinstance(each, list)]
-    known = {str(name).partition(" ")[0] for each in lists for name in each}
+    known = _known(app, task)
     if task not in known:
-        alike = nearest(task, {*app.tasks, *known})
+        alike = nearest(task, known)
         frame.say(f"Note: neither the app nor a worker that answers knows the task {task!r}; its jobs wait{alike}")
+
+
+def check_known(app: Umbel, task: str | None) -> None:
+    """For who found nothing of *task*: raise `ImproperlyConfigured` if that is no wonder, as nobody knows it.
+
+    If there is nobody who would know, neither an app nor workers, it may be right.
+    """
+    known = _known(app, task) if task is not None else None
+    if known and task not in known:
+        raise ImproperlyConfigured(
+            f"neither the app nor a worker that answers knows the task {task!r}{nearest(str(task), known)}"
+        )
+
+
+def _known(app: Umbel, task: str) -> set[str]:
+    """The tasks of *app*, and if *task* is none of them, those of the workers that answer."""
+    told: dict[str, Any] = {}
+    if task not in app.tasks:
+        with contextlib.suppress(UmbelError):  # the broker carries no questions, or is away
+            told = app.control.inspect().registered() or told
+    lists = [_items(each) for each in told.values() if isinstance(each, list)]
+    return {*app.tasks, *(str(name).partition(" ")[0] for each in lists for name in each)}
+
+
+def stranger(app: Umbel, wanted: tuple[str, ...]) -> str:
+    """What is wrong if one of the workers *wanted* does not live, while others do; then nobody is asked or told."""
+    there = app.control.workers() if wanted else []
+    missing = next((name for name in wanted if name not in there), "")
+    if not (missing and there):
+        return ""
+    alike = [name for name in there if name.partition("@")[0] == missing.partition("@")[0]]
+    cure = f": did you mean {' or '.join(alike)}?" if alike else nearest(missing, there)
+    return f"no worker {missing} answered; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}{cure}"
 
 
 def show_json(found: Any) -> None:

@@ -54,8 +54,10 @@ def global_options(*, with_variables: bool) -> list[click.Parameter]:
     return [
         option("-A", "--app", variable="UMBEL_APP", help="The app: tasks, tasks:app or pkg.tasks.app."),
         # The settings read the variables of these two themselves: two readers could disagree.
-        click.Option(("-b", "--broker"), help="URL of the broker.  [env var: UMBEL_BROKER_URL]"),
-        click.Option(("--result-backend",), help="URL of the result store.  [env var: UMBEL_RESULT_BACKEND]"),
+        click.Option(("-b", "--broker"), callback=said, help="URL of the broker.  [env var: UMBEL_BROKER_URL]"),
+        click.Option(
+            ("--result-backend",), callback=said, help="URL of the result store.  [env var: UMBEL_RESULT_BACKEND]"
+        ),
         option("--workdir", variable="UMBEL_WORKDIR", help="Folder to change to first."),
         click.Option(("-C", "--no-color"), is_flag=True, help="No colours.  [env var: NO_COLOR]"),
         option("-q", "--quiet", variable="UMBEL_QUIET", is_flag=True, help="Leave out what is not data."),
@@ -108,6 +110,13 @@ def names(_: click.Context, parameter: click.Parameter, text: str | None) -> tup
     if text is not None and not found:
         raise click.BadParameter(f"{text!r} names nothing: give A,B, or leave the option out.", param=parameter)
     return found
+
+
+def said(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """A callback of options: *text*, which is refused if it says nothing, as an unset variable of a shell does."""
+    if text is not None and not text.strip():
+        raise click.BadParameter(f"{text!r} says nothing: give a value, or leave the option out.", param=parameter)
+    return text
 
 
 class Worded(Command):

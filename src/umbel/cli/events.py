@@ -4,49 +4,72 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 import msgspec
 
 from umbel.app.events import Occurrence, Patterns
-from umbel.cli.asking import json_option, opened
-from umbel.cli.command import Command, Frame, Seconds
+from umbel.app.seat import inspector, known_queues, waited
+from umbel.cli.asking import check_known, json_option, opened, stranger
+from umbel.cli.command import Command, Frame, Seconds, said
 from umbel.contracts.event_log import NOW, OLDEST
+from umbel.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
 
 HELP: Final = """Show what happens to jobs, flows, schedules and workers, as it happens, until Ctrl-C.
 
 Patterns may have * in them: --kind 'task-f*'. What is shown of arguments and results is redacted. The broker keeps the
 newest events; --all begins with the oldest of them. With -b the app is not needed.
 """
+_WILD: Final = frozenset("*?[")
 _LEFT_OUT: Final = frozenset({"traceback", "tasks", "headers"})
 _MAX_CHARACTERS: Final = 300
 
 
 @click.command(cls=Command, help=HELP)
-@click.option("--kind", default="", metavar="PATTERN", help="Such as task-failed, task-* or worker-*.")
-@click.option("--task", default="", metavar="PATTERN", help="By the name of the task.")
-@click.option("-Q", "--queue", default="", metavar="PATTERN", help="By the queue.")
-@click.option("--id", default="", metavar="PATTERN", help="By the id of the job.")
-@click.option("--worker", default="", metavar="PATTERN", help="By the name of the worker that says it.")
+@click.option("--kind", callback=said, metavar="PATTERN", help="Such as task-failed, task-* or worker-*.")
+@click.option("--task", callback=said, metavar="PATTERN", help="By the name of the task.")
+@click.option("-Q", "--queue", callback=said, metavar="PATTERN", help="By the queue.")
+@click.option("--id", callback=said, metavar="PATTERN", help="By the id of the job.")
+@click.option("--worker", callback=said, metavar="PATTERN", help="By the name of the worker that says it.")
 @click.option("--all", "from_oldest", is_flag=True, help="Begin with the oldest that the broker still keeps.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="End after so many events.")
 @click.option("-t", "--timeout", type=Seconds(), metavar="SECONDS", help="End after so long.")
 @json_option
 @click.pass_obj
 def events(
-    frame: Frame, /, *, from_oldest: bool, limit: int | None, timeout: float | None, as_json: bool, **patterns: str
+    frame: Frame, /, *, from_oldest: bool, limit: int | None, timeout: float | None, as_json: bool, **given: str | None
 ) -> int:
     """Show them; answers the exit code."""
-    wanted = Patterns(task=patterns["task"], queue=patterns["queue"], id=patterns["id"], worker=patterns["worker"])
-    after = OLDEST if from_oldest else NOW
-    stream = opened(frame).events(patterns["kind"], after=after, timeout=timeout, **wanted)
+    app = opened(frame)
+    asked = {name: pattern for name, pattern in given.items() if pattern is not None}
+    try:
+        kind = asked.pop("kind", "")
+        stream = app.events(kind, after=OLDEST if from_oldest else NOW, timeout=timeout, **cast("Patterns", asked))
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from error
+    _check(frame, app, {name: text for name, text in asked.items() if not _WILD.intersection(text)})
     for event in islice(stream, limit):
         click.echo(msgspec.json.encode(event).decode() if as_json else line(event))
         if stream.lost and not as_json:
             frame.say(f"{stream.lost} events or batches were lost")
             stream.lost = 0
     return 0
+
+
+def _check(frame: Frame, app: Umbel, exact: dict[str, str]) -> None:
+    """Refuse a queue or a task, or note a worker or a job, that nobody knows: one might wait for them for ever."""
+    if "queue" in exact:
+        waited(app, known_queues(app, (exact["queue"],)))
+    check_known(app, exact.get("task"))
+    missing = stranger(app, (exact["worker"],)) if "worker" in exact else ""
+    if missing:
+        frame.say(f"Note: {missing}")
+    if "id" in exact and inspector(app).locate(exact["id"], None).place == "unknown":
+        frame.say(f"Note: no job {exact['id']} is known now")
 
 
 def line(event: Occurrence) -> str:

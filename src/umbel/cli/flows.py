@@ -10,7 +10,9 @@ import click
 import msgspec
 
 from umbel.app.flows import FlowInfo, Flows, Restarted
+from umbel.app.seat import known_queues, waited
 from umbel.brokers import connect
+from umbel.cli.asking import opened as opened_app
 from umbel.cli.command import Command, Frame, Seconds, names
 from umbel.cli.opened import open_app, read_settings
 from umbel.cli.table import duration, table
@@ -63,6 +65,9 @@ _flow: Final = click.argument("flow", metavar="ID")
 @click.pass_obj
 def list_(frame: Frame, /, *, queues: tuple[str, ...], limit: int, as_json: bool) -> int:
     """Show them; answers the exit code."""
+    if queues:
+        app = opened_app(frame)
+        waited(app, known_queues(app, queues))
     found = _opened(frame).list(queues, limit)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())

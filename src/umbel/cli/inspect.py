@@ -9,11 +9,11 @@ import click
 
 from umbel.app.inspection import Inspect
 from umbel.app.orders import REFUSED, STATE, TELLING
-from umbel.cli.asking import agreed, force_option, json_option, opened, outlined, show_json
+from umbel.cli.asking import agreed, force_option, json_option, opened, outlined, show_json, stranger
 from umbel.cli.command import Frame, Seconds, Worded, names
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
-from umbel.options import checked_limits, nearest
+from umbel.options import checked_limits
 from umbel.worker.sizing import autoscale_limits
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
         raise ImproperlyConfigured("query_task needs ids, and no other of these verbs takes any")
     app = opened(frame)
     arguments = {} if verb in _ASKING else _own(app, verb, "inspect", words, _ASKING)
-    stranger = _stranger(app, given["destination"])
-    if stranger:
-        return _answered(None, as_json=as_json, why=stranger)
+    missing = stranger(app, given["destination"])
+    if missing:
+        return _answered(None, as_json=as_json, why=missing)
     asked = app.control.inspect(given["destination"] or None, given["timeout"])
     found = _ASKING[verb](asked, *words) if verb in _ASKING else asked.command(verb, **arguments)
     return _answered(found, as_json=as_json)
@@ -125,9 +125,9 @@ def control(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     if verb not in TELLING:
         arguments = _own(app, verb, "control", words, (*TELLING, _RATE))
     wanted = given["destination"] or None
-    stranger = _stranger(app, given["destination"])
-    if stranger:
-        return _answered(None, as_json=as_json, why=stranger)
+    missing = stranger(app, given["destination"])
+    if missing:
+        return _answered(None, as_json=as_json, why=missing)
     if verb in _HARMFUL:
         agreed(f"Shut down {', '.join(wanted) if wanted else 'all workers'}?", force=given["force"])
     replies = app.control.broadcast(verb, arguments, wanted, reply=True, timeout=given["timeout"]) or []
@@ -210,17 +210,6 @@ def _rate(frame: Frame, words: tuple[str, ...], destination: tuple[str, ...], *,
     else:
         frame.say(f"{task}: {rate[0] if rate else 'the rate of its code'} in {', '.join(queues)}")
     return 0
-
-
-def _stranger(app: Umbel, wanted: tuple[str, ...]) -> str:
-    """What is wrong if one of the workers *wanted* does not live, while others do; then nobody is asked or told."""
-    there = app.control.workers() if wanted else []
-    missing = next((name for name in wanted if name not in there), "")
-    if not (missing and there):
-        return ""
-    alike = [name for name in there if name.partition("@")[0] == missing.partition("@")[0]]
-    cure = f": did you mean {' or '.join(alike)}?" if alike else nearest(missing, there)
-    return f"no worker {missing} answered; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}{cure}"
 
 
 def _answered(replies: dict[str, Any] | None, *, as_json: bool, why: str = "no worker answered") -> int:

@@ -10,7 +10,18 @@ import click
 from umbel.admitting import limit_store
 from umbel.app.queues import PLACES, QueueInfo
 from umbel.app.seat import job_store, known_queues, waited
-from umbel.cli.asking import agreed, call_text, force_option, json_option, opened, queues_option, show_json, shown
+from umbel.cli.asking import (
+    agreed,
+    call_text,
+    check_known,
+    force_option,
+    json_option,
+    opened,
+    queues_option,
+    show_json,
+    shown,
+    task_option,
+)
 from umbel.cli.command import Command, Frame
 from umbel.cli.table import table
 from umbel.contracts.capabilities import Power, demand
@@ -136,7 +147,7 @@ def purge(frame: Frame, /, *, wanted: tuple[str, ...], force: bool) -> int:
 @click.argument("filter", metavar="[FILTER]", required=False)
 @queues_option
 @click.option("--state", "places", multiple=True, type=click.Choice(PLACES), help="Where they are; may be repeated.")
-@click.option("--task", metavar="NAME", help="Only jobs of this task.")
+@task_option
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True,
               help="How many a queue; with FILTER, in all.")  # fmt: skip
 @click.option("--before", type=click.IntRange(min=1), metavar="NUMBER", help="With FILTER: go on after a list before.")
@@ -160,6 +171,8 @@ def list_jobs(frame: Frame, /, *, filter: str | None, before: int | None, as_jso
             (job for place in places for job in app.queues.jobs(queue, place, task=given["task"])), given["limit"]
         )
     ]
+    if not found:
+        check_known(app, given["task"])
     if as_json:
         show_json(found)
         return 0

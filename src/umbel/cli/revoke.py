@@ -9,8 +9,8 @@ import click
 
 from umbel.app.revoking import Stopped
 from umbel.app.seat import inspector, known_queues, waited
-from umbel.cli.asking import agreed, force_option, json_option, opened, queues_option, show_json
-from umbel.cli.command import Command, Frame, names
+from umbel.cli.asking import agreed, check_known, force_option, json_option, opened, queues_option, show_json
+from umbel.cli.command import Command, Frame, names, said
 from umbel.cli.progress import progress
 from umbel.exceptions import ImproperlyConfigured
 
@@ -36,7 +36,7 @@ _TOLD: Final = {
 
 @click.command(cls=Command, help=REVOKE)
 @click.argument("ids", nargs=-1, metavar="ID...")
-@click.option("--task", metavar="NAME", help="All jobs of this task, instead of ids.")
+@click.option("--task", callback=said, metavar="NAME", help="All jobs of this task, instead of ids.")
 @queues_option
 @click.option("--terminate", is_flag=True, help="End those that run.")
 @click.option("--signal", metavar="NAME", help="With --terminate: SIGTERM (the default), or SIGKILL to end it at once.")
@@ -82,6 +82,7 @@ def purge(frame: Frame, /, *, queues: tuple[str, ...], excluded: tuple[str, ...]
     app = opened(frame)
     wanted = [*queues] or [app.conf.task_default_queue]
     if queues or excluded:
+        waited(app, known_queues(app, excluded))
         wanted = [each for each in waited(app, known_queues(app, queues)) if each not in excluded]
     agreed(f"Revoke all jobs that wait in {', '.join(wanted) or 'no queue'}?", force=force)
     counts = {queue: _purge(frame, app, queue) for queue in wanted}
@@ -111,4 +112,7 @@ def _by_id(app: Umbel, ids: tuple[str, ...], given: dict[str, Any]) -> list[Stop
 def _by_task(app: Umbel, task: str, given: dict[str, Any]) -> list[Stopped]:
     found = waited(app, known_queues(app, given["queues"]))
     agreed(f"Revoke all jobs of {task} in {', '.join(found) or 'no queue'}?", force=given["force"])
-    return app.control.revoke_by_task(task, found, terminate=given["terminate"], signal=given["signal"])
+    stopped = app.control.revoke_by_task(task, found, terminate=given["terminate"], signal=given["signal"])
+    if not stopped:
+        check_known(app, task)
+    return stopped

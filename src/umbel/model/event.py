@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -35,6 +35,7 @@ Kind = Literal[
     "worker-offline",
 ]
 """Celery's names where Celery has one. A job that is dead, expired or revoked has ended by that one event."""
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 VERSION: Final = 2

@@ -63,6 +63,11 @@ def valid_queue(text: str) -> bool:
     return _VALID_QUEUE.fullmatch(text) is not None
 
 
+def valid_task(text: str) -> bool:
+    """Tell whether *text* may name a task: 1-255 printable characters."""
+    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()
+
+
 def packed_id(job_id: str) -> bytes:
     """A job id as bytes: 16 if it is a UUID in its usual form, as those made here are; else its text and NULs."""
     try:
