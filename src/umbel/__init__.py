@@ -104,8 +104,20 @@ _PLACES: Final = {
 }
 
 
+_ABSENT: Final = {
+    "Celery": "from umbel import Umbel as Celery",
+    "Queue": "a queue is there as soon as it is named, in queue= and -Q",
+    "Exchange": "jobs go to queues by their names",
+    "CeleryError": "use UmbelError",
+    "bugreport": "use the command umbel report",
+}
+"""Names of Celery's and kombu's that are not here, and what to do instead."""
+
+
 def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
+    if place is None and name in _ABSENT:
+        raise ImportError(f"there is no {name} in umbel: {_ABSENT[name]}")
     if place is None:
         raise AttributeError(f"module 'umbel' has no attribute {name!r}")
     module, _, other = place.partition(":")

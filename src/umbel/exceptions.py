@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 
 class UmbelError(Exception):
@@ -241,3 +241,23 @@ def _passed(what: str, args: tuple[object, ...]) -> str:
     if args and isinstance(args[0], int | float):
         return f"the {what} of {args[0]:g} s has passed"
     return str(args[0]) if args else f"the {what} has passed"
+
+
+_ABSENT = {
+    "CeleryError": "use UmbelError",
+    "QueueNotFound": "a queue is there as soon as it is named",
+    "InvalidTaskError": "a message that cannot be read is a dead letter",
+    "BackendGetMetaError": "use BackendError",
+    "BackendStoreError": "use BackendError",
+    "SecurityError": "messages are data, and are not signed",
+    "WorkerShutdown": "workers are stopped by SIGTERM or app.control.shutdown()",
+    "WorkerTerminate": "workers are stopped by SIGQUIT",
+    "AlwaysEagerIgnored": "nobody is warned: send_task sends, also with task_always_eager",
+}
+"""Exceptions of Celery's that nothing here raises, and what to do instead."""
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _ABSENT:
+        raise ImportError(f"the exception {name} is not supported: {_ABSENT[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

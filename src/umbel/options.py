@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from umbel import celery_options
 from umbel.model.ids import MAX_ID_LENGTH, valid_id, valid_queue
@@ -220,7 +220,7 @@ def check_names(given: Collection[str], known: Collection[str], whose: str) -> N
 
     One of Celery's that asks for what is done anyway passes, if *given* is a mapping that says so.
     """
-    values: Mapping[str, object] = given if isinstance(given, Mapping) else {}
+    values = cast("Mapping[str, object]", given) if isinstance(given, Mapping) else {}
     for name in given:
         value = values.get(name)
         if name not in known and not celery_options.is_usual(name, value):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Unpack, cast
 import msgspec
 
 from umbel.asking import FETCH, FORGET, Question, Returning, Source
+from umbel.chosen import find_app
 from umbel.engines.address import masked
 from umbel.engines.operation import Operation, adrive, drive
 from umbel.events import Events, told
@@ -57,7 +58,8 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
     """
 
     id: str
-    source: Source
+    source: Source = msgspec.field(default_factory=find_app)
+    """The app; by default the current one."""
     task: Returning | None = None
     queue: str | None = None
     ignored: bool = False

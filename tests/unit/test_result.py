@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from umbel import AsyncResult, GroupResult, ResultSet, Task, Umbel
+from umbel import AsyncResult, GroupResult, ResultSet, Task, Umbel, chosen
 from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
 from umbel.model.failure import Failure
 from umbel.remote import RemoteTraceback
@@ -318,3 +318,10 @@ def test_celerys_names_of_handles_are_where_celery_has_them() -> None:
 
     assert (result.GroupResult, result.ResultSet) == (GroupResult, ResultSet)
     assert not hasattr(result, "GroupResults")
+
+
+def test_a_handle_without_an_app_is_of_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Umbel("now", broker="memory://now", set_as_current=False)
+    monkeypatch.setattr(chosen, "_default", app)
+    handle: AsyncResult[Any] = AsyncResult("some-id")
+    assert (handle.source, handle.state) == (app, "PENDING")

@@ -113,27 +113,6 @@ def test_a_wrong_option_fails_at_the_definition(app: Umbel, options: Any, error:
     assert len(app.tasks) == 0
 
 
-def test_options_of_celerys_that_ask_for_what_is_done_anyway_are_accepted(app: Umbel) -> None:
-    options: Any = {"acks_late": True, "reject_on_worker_lost": True, "serializer": "json", "base": Task}
-
-    @app.task(**options)
-    def mail() -> None: ...
-
-    assert isinstance(mail, SyncTask)
-
-
-def test_a_class_with_an_attribute_that_celery_would_heed_and_umbel_cannot_is_refused(app: Umbel) -> None:
-    class Early(Task[..., Any]):
-        acks_late = False
-
-        def run(self) -> None: ...
-
-    with pytest.raises(TypeError, match=r"Early: the option acks_late=False is not supported"):
-        app.register_task(Early)
-    with pytest.raises(TypeError, match="acks_late=False"):
-        app.task(base=Early)(lambda: None)
-
-
 def test_what_is_no_function_is_refused(app: Umbel) -> None:
     def generator() -> Iterator[int]:
         yield 1

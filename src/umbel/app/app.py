@@ -10,11 +10,13 @@ from typing import Any, Self, Unpack, cast
 from umbel import current
 from umbel.admitting import Made, adispatch, dispatch
 from umbel.app.administration import Administration
+from umbel.app.celery_names import CeleryNames
 from umbel.app.connections import Broker, ResultStore, broker_at, fill_in, same_engine, store_at, store_url
 from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
 from umbel.exceptions import ImproperlyConfigured
+from umbel.model.ids import valid_task
 from umbel.model.job import Job
 from umbel.model.outcome import Result
 from umbel.options import AppOptions, CallOptions
@@ -28,7 +30,7 @@ _OWN_OPTIONS = ("include", "changes", "config_source", "namespace", "task_cls", 
 """What the constructor takes beside settings."""
 
 
-class Umbel(Administration):
+class Umbel(Administration, CeleryNames):
     """An app: tasks that share a broker, a result store and settings.
 
     *main* names the app: the embedded file is named after it, and it stands for the module ``__main__`` in task names.
@@ -69,6 +71,15 @@ class Umbel(Administration):
         current.enter(self)
         if own.get("set_as_current", True):
             current.set_default(self)
+
+    @property
+    def Task(self) -> type[AnyTask]:  # noqa: N802 - Celery's name
+        """The class of tasks that name no base of their own; it may be assigned, for tasks that are made later."""
+        return self.task_class or Task
+
+    @Task.setter
+    def Task(self, kind: type[AnyTask]) -> None:  # noqa: N802
+        self.task_class = kind
 
     # --- settings
 
@@ -163,6 +174,8 @@ class Umbel(Administration):
         await self.aclose()
 
     def _attach(self, attribute: str, setting: str, place: object) -> None:
+        if isinstance(place, list | tuple):
+            raise TypeError(f"{attribute}: give one URL; several servers stand in one, as the page on the broker says")
         if isinstance(place, str):
             self._given[setting] = place
         else:
@@ -194,15 +207,21 @@ class Umbel(Administration):
 
     def autodiscover_tasks(
         self,
-        packages: Collection[str] | Callable[[], Collection[str]] = (),
+        packages: Collection[str] | Callable[[], Collection[str]] | None = None,
         related_name: str | None = "tasks",
         *,
         force: bool = False,
     ) -> None:
         """Have workers import the module *related_name* of each of *packages*, where there is one.
 
-        *packages* may be a function that is called when a worker starts; *force* imports at once.
+        *packages* may be a function that is called when a worker starts; None stands for the apps of a Django project.
+        *force* imports at once. Raises `ImproperlyConfigured` for None without such a project.
         """
+        if packages is None:
+            from umbel.app import django  # most programs have no part of it
+
+            django.check_project()
+            packages = django.installed_apps
 
         def discover() -> None:
             import_related(packages() if callable(packages) else packages, related_name)
@@ -349,7 +368,9 @@ class Umbel(Administration):
 
 
 def _stranger(name: str) -> AnyTask:
-    """A task that is known elsewhere: its arguments are not checked here."""
+    """A task that is known elsewhere: its arguments are not checked here. Raises `ValueError` for what is no name."""
+    if not valid_task(name):
+        raise ValueError(f"{name!r} cannot name a task: give 1-255 printable characters")
     task: Task[..., Any] = Task()
     task.name = name
     task.arguments = Arguments(name, None)

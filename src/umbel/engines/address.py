@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from umbel.exceptions import ImproperlyConfigured
+from umbel.options import nearest
 from umbel.settings.masking import masked
 from umbel.settings.transport import with_options
 
@@ -66,5 +67,7 @@ def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object
 
     for entry in entry_points(group=group, name=scheme):
         return entry.load()
-    known = ", ".join(sorted(built_in))
-    raise ImproperlyConfigured(f"no {noun} knows the URL scheme {scheme!r} of {masked(url)!r}: use one of {known}")
+    raise ImproperlyConfigured(
+        f"no {noun} knows the URL scheme {scheme!r} of {masked(url)!r}{nearest(scheme, built_in)}: "
+        f"use one of {', '.join(sorted(built_in))}"
+    )

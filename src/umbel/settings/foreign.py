@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _MOOT: Final = frozenset(
     [
@@ -198,7 +198,7 @@ def _is_usual(name: str, value: object) -> bool:
     """Whether *value* of the setting *name*, perhaps a text of the environment, is what Umbel does anyway."""
     usual = _USUAL[name][0]
     if isinstance(value, list | tuple | set | frozenset):
-        return usual is _DATA and all(each in _DATA for each in value)
+        return usual is _DATA and all(each in _DATA for each in cast("Collection[object]", value))
     if isinstance(value, str) and usual is not _DATA:
         value = _FLAGS.get(value.lower(), int(value) if value.isdecimal() else value)
     return value in usual

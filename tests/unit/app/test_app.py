@@ -2,6 +2,7 @@
 
 import os
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,35 @@ def test_the_apps_repr_has_its_name() -> None:
 def test_an_unknown_option_of_the_constructor_is_an_error() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"worker_concurency \(Umbel\('m'\)\).*did you mean"):
         app("m", worker_concurency=3)
+
+
+def test_what_celerys_app_has_and_umbels_has_not_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(AttributeError, match=r"worker_main of Celery's app is not supported: workers are started by"):
+        _ = app("m").worker_main
+    assert not hasattr(app("m"), "backend")
+
+
+def test_the_class_of_tasks_can_be_extended_and_assigned_as_in_celery() -> None:
+    made = app("m", broker="memory://m")
+
+    class Counted(made.Task):  # type: ignore[name-defined,misc]
+        abstract = True
+
+    made.Task = Counted
+    assert isinstance(made.task(lambda: 1, name="one"), Counted)  # type: ignore[call-overload]
+
+
+def test_several_urls_are_no_broker() -> None:
+    with pytest.raises(TypeError, match="broker: give one URL"):
+        app("m", broker=["redis://a", "redis://b"])
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [("umbel", "Celery", "from umbel import Umbel as Celery"), ("umbel.exceptions", "CeleryError", "use UmbelError")],
+)
+def test_a_name_of_celerys_that_is_not_here_is_an_error_that_says_what_to_do(
+    module: str, name: str, words: str
+) -> None:
+    with pytest.raises(ImportError, match=words):
+        getattr(import_module(module), name)

@@ -1,5 +1,6 @@
 """What `-A` names is found, and what is not found is told with what was tried."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,3 +132,40 @@ def test_a_package_to_discover_must_be_there() -> None:
     app = Umbel("m", broker="memory://", set_as_current=False)
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
         app.autodiscover_tasks(["nowhere"], force=True)
+
+
+DJANGO = """
+import os, sys
+sys.path.insert(0, os.getcwd())
+os.environ["DJANGO_SETTINGS_MODULE"] = "proj.settings"
+from umbel import Umbel as Celery
+app = Celery("proj")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.load_tasks()
+print(app.conf.task_default_queue, *app.tasks)
+"""
+
+
+def test_a_django_project_moves_by_its_import(tmp_path: Path) -> None:
+    for package in ("proj", "shop"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "proj/settings.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['django.contrib.contenttypes', 'shop']\n"
+        "CELERY_BROKER_URL = 'memory://dj'\nCELERY_TASK_DEFAULT_QUEUE = 'shop'\nCELERY_ACCEPT_CONTENT = ['json']\n"
+    )
+    (tmp_path / "shop/models.py").write_text(
+        "from django.db import models\nclass Order(models.Model):\n    total = models.IntegerField()\n"
+    )
+    (tmp_path / "shop/tasks.py").write_text(
+        "from umbel import shared_task\nfrom shop.models import Order\n@shared_task\ndef pay(): ...\n"
+    )
+    done = subprocess.run([sys.executable, "-c", DJANGO], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("shop shop.tasks.pay\n", "")
+
+
+def test_no_packages_are_an_error_outside_of_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    with pytest.raises(ImproperlyConfigured, match=r"DJANGO_SETTINGS_MODULE is not set: name the packages"):
+        Umbel("m", set_as_current=False).autodiscover_tasks()
