@@ -53,8 +53,9 @@ class InThread:
         self._started.set()
         self.outcome = stage.executor.run(run, self.window)
 
-    def struck(self, job: str, why: Why) -> Outcome:
-        """The outcome after it was interrupted."""
+    def struck(self, job: str, why: Why, reached: threading.Event | None = None) -> Outcome:
+        """The outcome after it was interrupted; not before it has *reached* the place where it expects that."""
+        assert reached is None or reached.wait(PATIENCE_SECONDS)
         assert self.window.interrupt(job, why)
         self._thread.join(PATIENCE_SECONDS)
         assert self.outcome is not None
@@ -99,26 +100,32 @@ def test_a_soft_limit_ends_a_loop_in_a_thread(stage: Stage) -> None:
 
 
 def test_a_soft_limit_may_be_caught(stage: Stage) -> None:
+    trying = threading.Event()
+
     def careful() -> str:
         try:
+            trying.set()
             return spin()
         except SoftTimeLimitExceeded:
             return "cleaned up"
 
     run = prepared(stage, careful)
-    outcome = InThread(stage, run, soft=1.0).struck(run.delivery.id, "soft")
+    outcome = InThread(stage, run, soft=1.0).struck(run.delivery.id, "soft", trying)
     assert isinstance(outcome, Succeeded)
 
 
 def test_a_hard_limit_is_the_end_whatever_the_task_makes_of_it(stage: Stage) -> None:
+    trying = threading.Event()
+
     def stubborn() -> str:
         try:
+            trying.set()
             return spin()
         except BaseException:  # noqa: BLE001 - as careless code does
             return "not me"
 
     run = prepared(stage, stubborn, autoretry_for=(Exception,))
-    outcome = InThread(stage, run, hard=3.0).struck(run.delivery.id, "timeout")
+    outcome = InThread(stage, run, hard=3.0).struck(run.delivery.id, "timeout", trying)
     assert failure(outcome) == ("TimeLimitExceeded", "the time limit of 3 s has passed")
 
 

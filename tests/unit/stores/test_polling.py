@@ -84,7 +84,7 @@ def test_several_that_wait_for_one_record_each_get_it(poller: Poller, shelf: She
 
 def test_looks_become_rarer(poller: Poller, shelf: Shelf) -> None:
     early, late = list[float](), list[float]()
-    for number in range(3):  # of each the shortest counts: a busy machine only adds to a pause
+    for number in range(5):  # of each the shortest counts: a busy machine only adds to a pause
         shelf.looks.clear()
         future = poller.join(str(number))
         shelf.await_looks(5)
