@@ -220,7 +220,7 @@ def check_names(given: Collection[str], known: Collection[str], whose: str) -> N
 
     One of Celery's that asks for what is done anyway passes, if *given* is a mapping that says so.
     """
-    values = cast("Mapping[str, object]", given) if isinstance(given, Mapping) else {}
+    values: Mapping[str, object] = cast("Any", given) if isinstance(given, Mapping) else {}
     for name in given:
         value = values.get(name)
         if name not in known and not celery_options.is_usual(name, value):

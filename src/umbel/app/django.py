@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from umbel.exceptions import ImproperlyConfigured
@@ -21,10 +22,7 @@ def check_project() -> None:
 
 def installed_apps() -> list[str]:
     """The packages of the apps that the project has installed; sets Django up if nobody has."""
-    import django  # type: ignore[import-untyped]
-    from django.apps import apps  # type: ignore[import-untyped]
-
+    apps: Any = import_module("django.apps").apps
     if not apps.ready:
-        django.setup()
-    configs: Any = apps.get_app_configs()
-    return [each.name for each in configs]
+        import_module("django").setup()
+    return [each.name for each in apps.get_app_configs()]
