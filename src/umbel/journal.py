@@ -170,6 +170,11 @@ class Journal:
         return not self._held
 
     @property
+    def idle(self) -> bool:
+        """Whether there is nothing at all to send, nor on its way."""
+        return self._pending is None and not (self._held or self._counts or self._dropped)
+
+    @property
     def away(self) -> bool:
         """Whether the log did not take the last batch."""
         return self._trouble

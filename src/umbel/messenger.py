@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Final
 
 from umbel.aligning import LOOK_SECONDS
@@ -18,6 +19,8 @@ from umbel.journal import PERIOD_SECONDS, Journal
 RETRY_SECONDS: Final = 1.0
 GATHER_SECONDS: Final = 0.05
 """How often, within a period, to look whether a journal has enough for a batch already."""
+FAREWELL_SECONDS: Final = 1.0
+"""How long who ends or closes an app waits for events to leave, at most; what does not leave by then goes on beside."""
 LINGER_SECONDS: Final = 10.0
 """How long a thread waits for more before it ends; the next event starts another."""
 
@@ -80,6 +83,37 @@ def _gather(journal: Journal) -> None:
         time.sleep(GATHER_SECONDS)
 
 
+class Farewell:
+    """The last look at a journal: in a thread, as its log may be frozen, and nobody's work waits for events."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Begin to send what *journal* holds, if anything."""
+        self._journal = journal
+        self._after: Callable[[], object] | None = None
+        self._thread: threading.Thread | None = None
+        if journal.idle:
+            return
+        thread = threading.Thread(target=self._run, name="umbel-farewell", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending, and starts no threads any more
+            journal.flush()
+        else:
+            self._thread = thread
+
+    def wait(self, seconds: float = FAREWELL_SECONDS, after: Callable[[], object] | None = None) -> None:
+        """Wait up to *seconds* until all was sent. If that is too short, *after* is called when it has ended."""
+        if self._thread is None:
+            return
+        self._thread.join(max(0.0, seconds))
+        self._after = after
+
+    def _run(self) -> None:
+        self._journal.flush()
+        if self._after is not None:
+            self._after()
+
+
 class Messenger:
     """The couriers of a process."""
 
@@ -95,12 +129,15 @@ class Messenger:
         journal.wake = courier.wake
 
     def flush(self) -> None:
-        """Send all that is there now; a log that did not answer last time is not waited for."""
+        """Send all that is there now, as far as `FAREWELL_SECONDS` are enough.
+
+        A log that did not answer last time is not waited for.
+        """
         with self._lock:
             journals = list(self._couriers)
-        for journal in journals:
-            if not journal.away:
-                journal.flush()
+        end = time.monotonic() + FAREWELL_SECONDS
+        for farewell in [Farewell(journal) for journal in journals if not journal.away]:
+            farewell.wait(end - time.monotonic())
 
     def renew(self) -> None:
         """In a forked process: there is no thread yet."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from umbel.exceptions import BrokerUnavailable
 from umbel.journal import MAX_HELD, MAX_TOGETHER, Journal
-from umbel.messenger import Messenger
+from umbel.messenger import Farewell, Messenger
 from umbel.model.event import MAX_BATCH_BYTES, MAX_EVENTS, Batch, Event, Ran, Runs, bucket_of, seconds_of
 from umbel.wire.events import decode
 
@@ -265,6 +266,40 @@ def test_a_messenger_does_not_wait_for_a_log_that_is_away(log: Log, journal: Jou
     log.away = False
     messenger.flush()
     assert log.taken == []
+
+
+def test_who_ends_or_closes_does_not_wait_for_a_log_that_is_frozen() -> None:
+    asked, answer, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Hanging(Log):
+        def append(self, batches: Sequence[bytes], bound: int) -> None:
+            asked.set()
+            answer.wait(100)
+
+    messenger = Messenger()
+    stuck = Journal(Hanging(), 100)
+    messenger.carry(stuck)
+    stuck.wake = None
+    stuck.add(happened, 1, 0.0)
+    began = time.monotonic()
+    try:
+        messenger.flush()
+        Farewell(stuck).wait(after=closed.set)
+        assert asked.is_set()
+        assert not stuck.idle
+        assert not closed.is_set()
+        assert time.monotonic() - began < 50
+    finally:
+        answer.set()
+    assert closed.wait(30)  # what was opened for the events is given back when they have left
+    assert stuck.idle
+
+
+def test_who_has_nothing_to_tell_does_not_even_start_a_thread(journal: Journal) -> None:
+    before = threading.active_count()
+    farewell = Farewell(journal)
+    assert threading.active_count() == before
+    farewell.wait(after=lambda: pytest.fail("there was nothing to wait for"))
 
 
 async def test_a_flush_that_is_cut_off_sends_nothing_twice(log: Log) -> None:

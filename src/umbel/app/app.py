@@ -16,6 +16,7 @@ from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
 from umbel.exceptions import ImproperlyConfigured
+from umbel.messenger import Farewell
 from umbel.model.ids import valid_task
 from umbel.model.job import Job
 from umbel.model.outcome import Result
@@ -152,7 +153,10 @@ class Umbel(Administration, CeleryNames):
     def close(self) -> None:
         """Give back all connections of this process; they are opened again when they are needed."""
         if "teller" in vars(self) and self.teller is not None:
-            self.teller.journal.flush()
+            Farewell(self.teller.journal).wait(after=self._close)
+        self._close()
+
+    def _close(self) -> None:
         for part in self._opened():
             part.close()
 
