@@ -24,7 +24,7 @@ from umbel.history.sampling import Sampler
 from umbel.messenger import messenger
 from umbel.testing import worker
 
-DEADLINE_SECONDS: Final = 30.0
+DEADLINE_SECONDS: Final = 60.0
 HOST: Final = "http://127.0.0.1:5555"
 OURS: Final = {"Umbel-Request": "1", "Sec-Fetch-Site": "same-origin"}
 """What a page of ours sends along when it does something."""

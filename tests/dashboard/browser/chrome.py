@@ -40,7 +40,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 AXE: Final = Path(__file__).parent / "axe" / "axe.min.js"
 STANDARDS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
-DEADLINE_MS: Final = 30_000
+DEADLINE_MS: Final = 60_000
 expect.set_options(timeout=DEADLINE_MS)
 
 
@@ -49,7 +49,7 @@ async def chrome() -> AsyncGenerator[Browser]:
     """One browser; the package is installed where it is missing."""
     path = chromium.install()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS), timeout=2 * DEADLINE_MS)
         yield browser
         await browser.close()
 

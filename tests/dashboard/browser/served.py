@@ -17,7 +17,7 @@ from umbel.dashboard.site import site
 from umbel.dashboard.station import Station
 from umbel.history import History
 
-DEADLINE_SECONDS: Final = 30.0
+DEADLINE_SECONDS: Final = 60.0
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.dashboard.browser.chrome import watched
 from tests.dashboard.browser.served import served
@@ -87,6 +87,13 @@ async def test_picked_jobs_are_cancelled(chromium: Browser, till: Till) -> None:
             assert till.stage.history.job(waiting[1].id) is not None
 
 
+async def have_titles(those: Locator, *titles: str) -> None:
+    """Wait until there are so many of *those*, with these titles."""
+    for place, title in enumerate(titles):
+        await expect(those.nth(place)).to_have_attribute("title", title)
+    await expect(those).to_have_count(len(titles))
+
+
 async def test_a_full_list_stays_and_counts_what_comes(chromium: Browser, till: Till) -> None:
     old = [(await till.pay.adelay(order)).id for order in range(3)]
     await till.stage.arecord()
@@ -94,18 +101,17 @@ async def test_a_full_list_stays_and_counts_what_comes(chromium: Browser, till: 
         async with watched(chromium, address) as browsing:
             page = await browsing.page("/jobs?limit=2")
             shown = page.locator("tr[data-row] td:nth-child(3) a")
-            assert [await each.get_attribute("title") for each in await shown.all()] == [old[2], old[1]]
+            await have_titles(shown, old[2], old[1])
             await till.stage.app.control.arevoke(old[2])
             new = (await till.pay.adelay(3)).id
             await till.stage.arecord()
             await expect(page.locator("#new")).to_have_text("1 new")
             await expect(page.locator("tr[data-row]").first).to_contain_text("cancelled")
-            assert [await each.get_attribute("title") for each in await shown.all()] == [old[2], old[1]]
+            await have_titles(shown, old[2], old[1])
             await page.locator("#new").click()
             await expect(shown.first).to_have_attribute("title", new)
             await page.get_by_role("link", name="Older").click()
-            await expect(shown).to_have_count(2)
-            assert [await each.get_attribute("title") for each in await shown.all()] == [old[1], old[0]]
+            await have_titles(shown, old[1], old[0])
             await page.get_by_role("link", name="Newer").click()
             await expect(shown.first).to_have_attribute("title", new)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, TimeoutError, expect
 
 from tests.dashboard.browser.chrome import barriers, watched
 from tests.dashboard.browser.market import Market
@@ -43,8 +43,15 @@ def pages(market: Market) -> Iterator[tuple[str, str]]:
 
 
 async def fits(page: Page) -> bool:
-    """Whether nothing must be scrolled sideways to be read, but for tables, which say so."""
-    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+    """Whether nothing must be scrolled sideways to be read, but for tables, which say so.
+
+    Charts come down to the size of the window a moment after it.
+    """
+    try:
+        await page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=20_000)
+    except TimeoutError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("half", [0, 1])
