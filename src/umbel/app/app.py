@@ -16,7 +16,6 @@ from umbel.app.lazy import lazy
 from umbel.app.registry import Registry, import_all, import_related
 from umbel.decorators import AnyTask, Recipe, TaskFactory, complete, task_of
 from umbel.exceptions import ImproperlyConfigured
-from umbel.messenger import Farewell
 from umbel.model.ids import valid_task
 from umbel.model.job import Job
 from umbel.model.outcome import Result
@@ -153,6 +152,8 @@ class Umbel(Administration, CeleryNames):
     def close(self) -> None:
         """Give back all connections of this process; they are opened again when they are needed."""
         if "teller" in vars(self) and self.teller is not None:
+            from umbel.messenger import Farewell  # who has told nothing needs none
+
             Farewell(self.teller.journal).wait(after=self._close)
         self._close()
 
