@@ -68,6 +68,6 @@ def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object
     for entry in entry_points(group=group, name=scheme):
         return entry.load()
     raise ImproperlyConfigured(
-        f"no {noun} knows the URL scheme {scheme!r} of {masked(url)!r}{nearest(scheme, built_in)}: "
+        f"no {noun} knows the URL scheme {scheme!r} of {masked(url)!r}{nearest(scheme, built_in) or ':'} "
         f"use one of {', '.join(sorted(built_in))}"
     )
