@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conformance.rabbitmq_stage import unhurried
 from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import HoldingBroker, intake
 from umbel.claims.redis import RedisClaims
@@ -30,8 +31,7 @@ class OnOneServer:
     @pytest.fixture(autouse=True)
     def _server(self, rabbitmq_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self.claims_url = rabbitmq_url, redis_url
-        # What a slow machine gave back in the middle of a test would come again in another order.
-        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
+        unhurried(monkeypatch)
 
     def make(self, clock: Callable[[], float]) -> HoldingBroker:
         settings = PATIENT

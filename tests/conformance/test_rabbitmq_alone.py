@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tests.conformance.rabbitmq_stage import unhurried
 from tests.patient import PATIENT
-from umbel.brokers.rabbitmq import PlainBroker, connect, intake
+from umbel.brokers.rabbitmq import PlainBroker, connect
 from umbel.claims.absent import told
 from umbel.contracts.broker import Beat, Settlement
 from umbel.engines.amqp_connection import Connection
@@ -25,8 +26,7 @@ class TestBroker(CarrierConformance):
     @pytest.fixture(autouse=True)
     def _server(self, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url = rabbitmq_url
-        # What a slow machine gave back in the middle of a test would come again in another order.
-        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
+        unhurried(monkeypatch)
 
     def make(self, clock: Callable[[], float]) -> PlainBroker:
         del clock  # nothing is decided by it
@@ -159,7 +159,7 @@ async def test_what_nobody_took_goes_back_as_often_as_it_likes_and_is_charged_no
 async def test_what_went_back_a_moment_ago_is_found_before_what_is_less_urgent(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)  # as above: a slow machine gives nothing back in between
+    unhurried(monkeypatch, 20.0)
     process = Process(rig.client())
     for _ in range(40):
         await process.broker.asend([Job("urgent", QUEUE, b"1", priority=9), Job("plain", QUEUE, b"1")])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.rabbitmq_stage import unhurried
 from tests.patient import PATIENT
 from umbel.brokers.rabbitmq import HoldingBroker, intake
 from umbel.claims.sql import connect as claims_at
@@ -34,7 +35,7 @@ class InPostgres(OnDatabase):
     @pytest.fixture(autouse=True)
     def _server(self, rabbitmq_url: str, postgres_results_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self.claims_url = rabbitmq_url, postgres_results_url
-        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
+        unhurried(monkeypatch)
 
 
 class InFile(OnDatabase):
@@ -43,7 +44,7 @@ class InFile(OnDatabase):
     @pytest.fixture(autouse=True)
     def _server(self, rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self.claims_url = rabbitmq_url, f"db+sqlite:///{tmp_path}/claims.db"
-        monkeypatch.setattr(intake, "IDLE_SECONDS", 1.0)
+        unhurried(monkeypatch)
 
 
 class TestNotes(InPostgres, NoteConformance):
