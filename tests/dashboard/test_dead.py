@@ -61,26 +61,55 @@ async def listed(browser: httpx.AsyncClient, **query: object) -> dict[str, Any]:
 
 async def test_they_are_shown_with_the_reason_page_by_page(morgue: Morgue) -> None:
     async with morgue.stage.browsing() as browser:
-        found = await listed(browser, queue="default", limit=3)
+        found = await listed(browser, q="queue:default", limit=3)
         assert [each["id"] for each in found["letters"]] == morgue.dead[:3]
         assert found["counts"] == {"default": 5, "ships": 1}
-        rest = await listed(browser, queue="default", limit=3, after=found["after"])
+        rest = await listed(browser, q="queue:default", limit=3, after=found["after"])
         assert [each["id"] for each in rest["letters"]] == morgue.dead[3:]
         first = found["letters"][0]
         assert first["reason"].endswith("no till for order 0")
         assert (first["attempts"], first["crashes"], first["args"]) == (1, 0, "[0]")
         assert "s3cret" not in first["kwargs"]
-        assert [each["id"] for each in (await listed(browser, task="till.ship"))["letters"]] == [morgue.sunk]
-        assert [each["id"] for each in (await listed(browser, reason="ORDER 4"))["letters"]] == [morgue.dead[4]]
+        assert [each["id"] for each in (await listed(browser, q="task:till.ship"))["letters"]] == [morgue.sunk]
+        assert [each["id"] for each in (await listed(browser, q='"ORDER 4"'))["letters"]] == [morgue.dead[4]]
         html = (await browser.get("/dead")).text
         assert "the ship is &lt;b&gt;gone&lt;/b&gt;" in html
         assert "s3cret" not in html
-        unknown = await listed(browser, queue="nowhere")
-        assert (unknown["letters"], "unknown" in unknown["trouble"]) == ([], True)
+        assert (await listed(browser, q="queue:nowhere"))["letters"] == []
         for query in ({"limit": 201}, {"colour": "red"}, {"after": "x" * 600}):
             assert (await browser.get("/dead", params=query)).status_code == 400
     async with morgue.stage.browsing(Options(show_args=False)) as browser:
         assert {each["args"] for each in (await listed(browser))["letters"]} == {""}
+
+
+async def test_they_are_filtered_as_jobs_are_and_wrong_filters_are_told_at_their_place(morgue: Morgue) -> None:
+    async with morgue.stage.browsing() as browser:
+        for q, found in (
+            ("arg.order:3 error:Reject since:1h", [morgue.dead[3]]),
+            ("task:till.* -queue:default", [morgue.sunk]),
+            ("args.0:1 (queue:ships OR no_till)", [morgue.sunk]),
+            ("arg.token:s3cret", []),
+        ):
+            assert [each["id"] for each in (await listed(browser, q=q))["letters"]] == found
+        assert (await listed(browser, q="until:1h"))["letters"] == []
+        assert len((await listed(browser, range="1h"))["letters"]) == 6
+        for path in ("/dead", "/dead/all"):
+            query = {"q": "task:a run>5s", "range": "24h", **({"what": "retry"} if path == "/dead/all" else {})}
+            wrong = await browser.get(f"/api/v1{path}", params=query)
+            assert (wrong.status_code, wrong.json()["position"]) == (400, 7)
+            assert "<mark>r</mark>" in (await browser.get(path, params=query)).text
+        page = (await browser.get("/dead", params={"q": "queue:ships"})).text
+        assert "q=queue%3Aships" in page
+    async with morgue.stage.browsing(Options(show_args=False)) as browser:
+        hidden = await browser.get("/api/v1/dead", params={"q": "arg.order:3"})
+        assert (hidden.status_code, hidden.json()["position"]) == (400, 0)
+
+
+async def test_an_error_that_the_engine_has_forgotten_is_found_by_what_the_history_knows(morgue: Morgue) -> None:
+    await morgue.stage.app.store.aforget(morgue.dead[2], "default")
+    async with morgue.stage.browsing() as browser:
+        found = await listed(browser, q="error:Reject args.0:2")
+        assert [each["id"] for each in found["letters"]] == [morgue.dead[2]]
 
 
 async def test_every_page_together_is_the_whole_list(morgue: Morgue) -> None:
@@ -127,17 +156,17 @@ async def test_a_dead_letter_is_not_sent_as_another_job_beside_it(morgue: Morgue
 async def test_all_that_are_meant_are_confirmed_and_carried_out(morgue: Morgue) -> None:
     app = morgue.stage.app
     async with morgue.stage.browsing() as browser:
-        seen = (await browser.get("/api/v1/dead/all", params={"what": "delete", "task": "till.pay"})).json()
+        seen = (await browser.get("/api/v1/dead/all", params={"what": "delete", "q": "task:till.pay"})).json()
         assert (seen["count"], seen["typed"]) == (5, True)
-        page = await browser.get("/dead/all", params={"what": "delete", "task": "till.pay"})
+        page = await browser.get("/dead/all", params={"what": "delete", "q": "task:till.pay"})
         assert 'data-must-type="5"' in page.text
-        form = {"task": "till.pay", "count": 5, "at": seen["at"], "id": "d"}
+        form = {"q": "task:till.pay", "count": 5, "at": seen["at"], "id": "d"}
         refused = await browser.post("/api/v1/dead/all/delete", json={**form, "typed": 4})
         assert (refused.status_code, refused.json()["field"]) == (400, "typed")
         assert len(await app.dead.alist()) == 6
         assert (await browser.post("/api/v1/dead/all/delete", json={**form, "typed": 5})).status_code == 200
         done = await over(browser, "d")
-        assert (done["state"], done["done"], done["filter"]) == ("done", 5, "task:'till.pay'")
+        assert (done["state"], done["done"], done["filter"]) == ("done", 5, "task:till.pay")
         assert [letter.id for letter in await app.dead.alist()] == [morgue.sunk]
         seen = (await browser.get("/api/v1/dead/all", params={"what": "retry"})).json()
         assert (seen["count"], seen["typed"]) == (1, False)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from umbel.cli.main import main
 from umbel.contracts.broker import Beat
 from umbel.execution.executor import Finished
 from umbel.execution.verdict import settlement_of
+from umbel.model import presence
 from umbel.model.failure import capture
 from umbel.model.outcome import Failed
+from umbel.model.presence import Presence
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -28,6 +33,23 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Umbel]:
     made = Umbel("shop", set_as_current=False)
     yield made
     made.close()
+
+
+MISSPELT = """
+from umbel import Umbel
+
+app = Umbel("misspelt", set_as_current=False)
+
+
+@app.task(name="pay")
+def pay() -> None: ...
+"""
+
+
+@pytest.fixture(params=["", "redis", "postgres"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The URL of a broker, or "" for an embedded file."""
+    return request.param and str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
@@ -94,6 +116,7 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["dead", "retry"], "say which"),
         (["dead", "retry", "stranger"], "no such dead letter: stranger"),
         (["dead", "list", "--since", "sometime"], "no moment"),
+        (["dead", "delete", "-f", "--filter", "colour:red"], "there is no field 'colour'"),
         (["control", "shutdown"], "give -f"),
         (["control", "pool_grow", "many"], "takes a number"),
         (["control", "pool_grow", "-1"], "above 0, not '-1'"),
@@ -125,6 +148,16 @@ def test_an_unknown_id_is_2_and_changes_nothing(app: Umbel, umbel: Run) -> None:
         (["control", "pool_restart", "-t", "-1"], "range x>=0"),
         (["inspect", "ping", "-t", "nan"], "nan is not a finite number"),
         (["dead", "list", "--limit", "-1"], "range x>=1"),
+        (["dead", "list", "--reason", ""], "'' says nothing"),
+        (["dead", "retry", "--task", "", "--all", "-f"], "'' says nothing"),
+        (["list", "--task", " "], "' ' says nothing"),
+        (["revoke", "--task", "", "-f"], "'' says nothing"),
+        (["revoke", ""], "no job '' is known"),
+        (["events", "--kind", "", "-t", "0"], "'' says nothing"),
+        (["events", "--kind", "task-faild", "-t", "0"], "did you mean 'task-failed'"),
+        (["events", "--kind", "dance", "-t", "0"], "there are task-sent"),
+        (["schedules", "run", ""], "there is no schedule ''"),
+        (["flows", "show", ""], "no flow  is known"),
     ],
 )
 def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(
@@ -135,6 +168,70 @@ def test_what_makes_no_sense_or_needs_consent_is_2_and_changes_nothing(
     assert code == 2, err
     assert text in err
     assert (job.state, job.place) == ("PENDING", "ready")
+
+
+NOBODY_KNOWS = "knows the task 'paj': did you mean 'pay'?"
+
+
+def test_what_is_misspelt_is_2_and_changes_nothing_on_each_engine(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = engine or f"sqlite:///{tmp_path}/jobs.db"
+    monkeypatch.setenv("UMBEL_BROKER_URL", url)
+    monkeypatch.setenv("UMBEL_RESULT_BACKEND", url)
+    (tmp_path / "misspelt.py").write_text(MISSPELT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "misspelt", raising=False)
+    app: Umbel = import_module("misspelt").app
+    with app:
+        job = app.send_task("pay")
+        for words, text in (
+            ("list -Q nope", "'nope' is unknown"),
+            ("list --task paj", NOBODY_KNOWS),
+            ("queues pause default nope", "'nope' is unknown"),
+            ("queues limits nope", "'nope' is unknown"),
+            ("purge -f -X nope", "'nope' is unknown"),
+            ("purge -f -Q default,nope", "'nope' is unknown"),
+            ("revoke --task paj -f", NOBODY_KNOWS),
+            ("revoke --task pay -Q nope -f", "'nope' is unknown"),
+            ("revoke nobody", "no job 'nobody' is known"),
+            ("result nobody", "nobody is unknown"),
+            ("result ''", "'' is no id"),
+            ("call ''", "'' cannot name a task"),
+            ("call pay --queue ''", "queue is ''"),
+            ("dead list -Q nope", "'nope' is unknown"),
+            ("dead list --task paj", NOBODY_KNOWS),
+            ("dead retry --task paj -f", NOBODY_KNOWS),
+            ("dead delete nobody -f", "no such dead letter: nobody"),
+            ("dead export --task paj", NOBODY_KNOWS),
+            ("flows list -Q nope", "'nope' is unknown"),
+            ("flows revoke nobody", "no flow nobody is known"),
+            ("schedules remove nope", "there is no schedule 'nope'"),
+            ("control rate_limit paj 1/s", "no task 'paj' is registered here: did you mean 'pay'?"),
+            ("events -Q nope -t 0", "'nope' is unknown"),
+            ("events --task paj -t 0", NOBODY_KNOWS),
+            ("list -b ''", "'' says nothing"),
+        ):
+            code = main([*shlex.split(words), "-A", "misspelt"])
+            err = capsys.readouterr().err
+            assert (code, text in err) == (2, True), (words, err)
+        assert (job.state, job.place, [each.ready for each in app.queues.list()]) == ("PENDING", "ready", [1])
+
+
+@pytest.mark.parametrize("words", ["inspect ping", "inspect active -j", "control pool_grow 1", "control shutdown -f"])
+def test_a_worker_that_is_misspelt_is_told_with_those_that_there_are(app: Umbel, umbel: Run, words: str) -> None:
+    info = presence.encode(Presence("w1@host", "host", 7, 8, 1, 1, 0.0, ("default",)))
+
+    async def begin() -> None:
+        async with app:
+            await app.broker.heartbeat([Beat("session", info)], ["default"], 60, opening=True)
+
+    asyncio.run(begin())
+    for given in ("w1", "w1@hots", "w1@host,w1"):
+        code, _, err = umbel(*words.split(), "-d", given)
+        missing = given.split(",")[-1]
+        told = f"no worker {missing} answered; there is w1@host: did you mean w1@host?"
+        assert (code, told in err) == (69, True), err
 
 
 @pytest.mark.parametrize(
@@ -194,6 +291,8 @@ def test_dead_letters_are_shown_retried_deleted_and_exported(app: Umbel, umbel: 
     assert "attempts  1" in umbel("dead", "show", card.id)[1]
     lines = umbel("dead", "export")[1].splitlines()
     assert {json.loads(line)["id"] for line in lines} == {card.id, mail.id}
+    assert umbel("dead", "list", "--filter", "error:ValueError card")[1].count(card.id) == 1
+    assert mail.id not in umbel("dead", "list", "--filter", "error:ValueError card")[1]
     _, out, err = umbel("dead", "retry", "--reason", "card", "--dry-run")
     assert (card.id in out, "nothing was changed" in err, card.place) == (True, True, "dead")
     assert umbel("dead", "retry", "--reason", "card", "-f")[:2] == (0, f"{card.id}\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -39,6 +40,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     since: float | None = None
     until: float | None = None
     limit: int = ALL
+
+
+class Choice(Protocol):
+    """Chooses among dead letters by more than `Wanted` says."""
+
+    def may_be_in(self, queue: str) -> bool:
+        """Whether letters of *queue* can be chosen; if not, they are not looked at."""
+        ...
+
+    def letters(self, found: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """Those of *found* that are chosen; called in a thread."""
+        ...
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,40 +96,44 @@ class DeadLetters:
         """Ask the broker of *seat*."""
         self._seat = seat
 
-    def list(self, **wanted: Any) -> Letters:
-        """The dead letters for which all of *wanted* holds, see `Wanted`: ``list(queues=["a"], task="app.pay")``."""
-        return waited(self._seat, self.alist(**wanted))
+    def list(self, choice: Choice | None = None, **wanted: Any) -> Letters:
+        """The dead letters for which all of *wanted* holds, see `Wanted`: ``list(queues=["a"], task="app.pay")``.
 
-    async def alist(self, **wanted: Any) -> Letters:
+        *choice* may leave out some of them.
+        """
+        return waited(self._seat, self.alist(choice, **wanted))
+
+    async def alist(self, choice: Choice | None = None, **wanted: Any) -> Letters:
         """The async twin of `list`."""
         asked = _wanted(wanted)
         job_store(self._seat, SHOWING)  # an engine that shows none may also know of no queue
         found: Letters = []
-        for queue in await known_queues(self._seat, asked.queues):
-            async for letters, _ in self._pages(queue, asked):
+        for queue in await self._queues(asked, choice):
+            async for letters, _ in self._pages(queue, asked, choice):
                 found += letters
                 if len(found) >= asked.limit:
                     return found[: asked.limit]
         return found
 
-    def page(self, after: str = "", **wanted: Any) -> LetterPage:
+    def page(self, after: str = "", choice: Choice | None = None, **wanted: Any) -> LetterPage:
         """About *limit* of those that `list` answers, those that follow *after*; in each queue the oldest come first.
 
         It looks at a bounded number of dead letters, so a page may be short, or empty, although others follow.
         """
-        return waited(self._seat, self.apage(after, **wanted))
+        return waited(self._seat, self.apage(after, choice, **wanted))
 
-    async def apage(self, after: str = "", **wanted: Any) -> LetterPage:
+    async def apage(self, after: str = "", choice: Choice | None = None, **wanted: Any) -> LetterPage:
         """The async twin of `page`."""
         asked = _wanted(wanted)
         job_store(self._seat, SHOWING)
         first, _, cursor = after.partition(" ")
         found: Letters = []
         looked = 0
-        for queue in sorted(await known_queues(self._seat, asked.queues)):
+        for queue in sorted(await self._queues(asked, choice)):
             if queue < first:
                 continue
-            async for letters, last in self._pages(queue, asked, cursor if queue == first else "", asked.limit):
+            start = cursor if queue == first else ""
+            async for letters, last in self._pages(queue, asked, choice, start, asked.limit):
                 found += letters
                 looked += 1
                 if len(found) >= asked.limit or looked >= MAX_LOOKED:
@@ -169,8 +186,12 @@ class DeadLetters:
                 self._seat.teller.say(_deleted(letter))
         return done
 
+    async def _queues(self, wanted: Wanted, choice: Choice | None) -> Sequence[str]:
+        found = await known_queues(self._seat, wanted.queues)
+        return found if choice is None else [queue for queue in found if choice.may_be_in(queue)]
+
     async def _pages(
-        self, queue: str, wanted: Wanted, after: str = "", size: int = PAGE
+        self, queue: str, wanted: Wanted, choice: Choice | None, after: str = "", size: int = PAGE
     ) -> AsyncIterator[tuple[Letters, str]]:
         """Those of *queue* after a cursor that are *wanted*, of *size* that were looked at; and the cursor behind."""
         store = job_store(self._seat, SHOWING)
@@ -179,7 +200,10 @@ class DeadLetters:
             likely = [job for job in page if _may_be(job, wanted)]
             records = await self._records(likely, queue)
             letters = [_letter(job, stored) for job, stored in zip(likely, records, strict=True)]
-            yield [letter for letter in letters if _is(letter, wanted)], after
+            letters = [letter for letter in letters if _is(letter, wanted)]
+            if choice is not None and letters:
+                letters = [*await asyncio.to_thread(choice.letters, letters)]
+            yield letters, after
 
     async def _records(self, jobs: Sequence[Listed], queue: str) -> _Records:
         store = self._seat.store

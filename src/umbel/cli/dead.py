@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
 
-from umbel.app.dead import DeadLetter, DeadLetters
+from umbel.app.dead import Choice, DeadLetter
 from umbel.cli.asking import (
     agreed,
     call_text,
+    check_known,
     force_option,
     json_option,
     moment,
@@ -19,11 +21,17 @@ from umbel.cli.asking import (
     queues_option,
     show_json,
     shown,
+    task_option,
 )
-from umbel.cli.command import Command, Frame
+from umbel.cli.command import Command, Frame, said
 from umbel.cli.progress import in_portions
 from umbel.cli.table import table
 from umbel.exceptions import ImproperlyConfigured
+from umbel.security.redaction import Redaction
+from umbel.telling import sketch_of
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,8 +53,14 @@ def _filters(function: F) -> F:
     for option in (
         click.option("--until", callback=moment, metavar="WHEN", help="Died before: 2h (ago), or a date and time."),
         click.option("--since", callback=moment, metavar="WHEN", help="Died since: 2h (ago), or a date and time."),
-        click.option("--reason", metavar="TEXT", help="Whose error contains this text."),
-        click.option("--task", metavar="NAME", help="Of this task."),
+        click.option("--reason", callback=said, metavar="TEXT", help="Whose error contains this text."),
+        click.option(
+            "--filter",
+            callback=said,
+            metavar="FILTER",
+            help="That match a filter, as of `umbel list`: 'error:ValueError arg.user.id:42'.",
+        ),
+        task_option,
         queues_option,
     ):
         function = option(function)
@@ -77,7 +91,7 @@ _ids: Final = click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.pass_obj
 def list_(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
     """Show them; answers the exit code."""
-    found = _found(opened(frame).dead, given)
+    found = _found(opened(frame), given)
     if as_json:
         show_json([_plain(each) for each in found])
     elif found:
@@ -116,8 +130,8 @@ def show(frame: Frame, /, *, job_id: str, as_json: bool) -> int:
 @click.pass_obj
 def retry(frame: Frame, /, **given: Any) -> int:
     """Retry them; answers the exit code."""
-    letters = opened(frame).dead
-    return _done(frame, given, letters, letters.retry, "Run {} dead letters again?")
+    app = opened(frame)
+    return _done(frame, given, app, app.dead.retry, "Run {} dead letters again?")
 
 
 @dead.command(cls=Command, help="Delete dead letters for ever: those named, or those of the filters.")
@@ -125,8 +139,8 @@ def retry(frame: Frame, /, **given: Any) -> int:
 @click.pass_obj
 def delete(frame: Frame, /, **given: Any) -> int:
     """Delete them; answers the exit code."""
-    letters = opened(frame).dead
-    return _done(frame, given, letters, letters.delete, "Delete {} dead letters for ever?")
+    app = opened(frame)
+    return _done(frame, given, app, app.dead.delete, "Delete {} dead letters for ever?")
 
 
 @dead.command(cls=Command, help="Write dead letters as lines of JSON, with their envelopes in base64.")
@@ -135,17 +149,17 @@ def delete(frame: Frame, /, **given: Any) -> int:
 @click.pass_obj
 def export(frame: Frame, /, **given: Any) -> int:
     """Write them; answers the exit code."""
-    for each in _found(opened(frame).dead, given):
+    for each in _found(opened(frame), given):
         show_json(each)
     return 0
 
 
 def _done(
-    frame: Frame, given: dict[str, Any], letters: DeadLetters, do: Callable[[Sequence[DeadLetter]], list[str]], ask: str
+    frame: Frame, given: dict[str, Any], app: Umbel, do: Callable[[Sequence[DeadLetter]], list[str]], ask: str
 ) -> int:
     if not (given["ids"] or given["everything"] or any(given[name] for name in _FILTERS)):
         raise ImproperlyConfigured("say which: ids, filters such as --task, or --all")
-    found = _found(letters, given)
+    found = _found(app, given)
     if given["dry_run"] or not found:
         if given["as_json"]:
             show_json([_plain(each) for each in found])
@@ -160,13 +174,14 @@ def _done(
     return 0
 
 
-_FILTERS: Final = ("queues", "task", "reason", "since", "until")
+_FILTERS: Final = ("queues", "task", "reason", "since", "until", "filter")
 
 
-def _found(letters: DeadLetters, given: dict[str, Any]) -> list[DeadLetter]:
-    """Those that are meant. Raises `ImproperlyConfigured` if one of the ids is none of them."""
+def _found(app: Umbel, given: dict[str, Any]) -> list[DeadLetter]:
+    """Those that are meant. Raises `ImproperlyConfigured` if an id is none of them, or nobody knows the task."""
     ids = tuple(given.get("ids", ()))
-    found = letters.list(
+    found = app.dead.list(
+        _choice(app, given["filter"]),
         ids=ids,
         queues=given["queues"],
         task=given["task"],
@@ -178,7 +193,19 @@ def _found(letters: DeadLetters, given: dict[str, Any]) -> list[DeadLetter]:
     missing = set(ids) - {each.id for each in found}
     if missing:
         raise ImproperlyConfigured(f"there is no such dead letter: {', '.join(sorted(missing))}")
+    if not found:
+        check_known(app, given["task"])
     return found
+
+
+def _choice(app: Umbel, filter: str | None) -> Choice | None:
+    """Who chooses what *filter* means. Raises `FilterError`."""
+    if not filter:
+        return None
+    from umbel.history.letters import Chosen, LetterFilter
+
+    redaction = Redaction(app.conf.event_redact)
+    return Chosen(LetterFilter(filter, time.time(), redaction, lambda task: sketch_of(app.tasks.get(task))))
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import msgspec
 from umbel.app.app import Umbel
 from umbel.dashboard import doing
 from umbel.dashboard.doing import Outcome
+from umbel.dashboard.letters import letters_that
 from umbel.exceptions import BrokerFull, BrokerUnavailable, HistoryError
 from umbel.history import History
 from umbel.history.views import Bulk, JobRow
@@ -43,13 +44,10 @@ class Step(msgspec.Struct, frozen=True):
     cursor: int
 
 
-class Options(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What there is to know of an action beside its filter: the *signal* of a termination; which dead letters."""
+class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What there is to know of an action beside its filter: the *signal* of a termination."""
 
     signal: str = ""
-    queue: str = ""
-    task: str = ""
-    reason: str = ""
 
 
 class Bulks:
@@ -122,7 +120,7 @@ class Bulks:
 
     async def _step(self, bulk: Bulk, cursor: int | None) -> Step:
         if bulk.what.startswith("dead."):
-            return await _dead_step(self._app, bulk)
+            return await _dead_step(self._app, self._history, bulk)
         page = await asyncio.to_thread(
             self._history.jobs, bulk.filter, limit=STEP, before=cursor, upto=bulk.cutoff, at=bulk.at
         )
@@ -160,11 +158,11 @@ async def _delete(_: Umbel, history: History, __: Bulk, rows: list[JobRow]) -> O
     return await doing.delete(history, [row.id for row in rows])
 
 
-async def _dead_step(app: Umbel, bulk: Bulk) -> Step:
+async def _dead_step(app: Umbel, history: History, bulk: Bulk) -> Step:
     """What is done to a dead letter takes it away: each step takes the first that are left, none that came since."""
-    options = options_of(bulk)
-    wanted = {"queues": (options.queue,) if options.queue else (), "task": options.task or None}
-    letters = await app.dead.alist(**wanted, reason=options.reason or None, until=bulk.at, limit=STEP)
+    options_of(bulk)  # refuses one of an earlier version, which said otherwise which are meant
+    choice = letters_that(app, history, bulk.filter, bulk.at)
+    letters = await app.dead.alist(choice, until=bulk.at, limit=STEP)
     ids = await (app.dead.adelete if bulk.what == "dead.delete" else app.dead.aretry)(letters)
     outcome = Outcome(len(ids), len(letters) - len(ids))
     return Step(outcome, bulk.cutoff if ids else FINISHED)

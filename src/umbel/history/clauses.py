@@ -146,9 +146,9 @@ class Reading:
         sort = cast("Sort", term.field)
         found: set[int] = set()
         for value in term.values:
-            if _is_pattern(value):
+            if is_pattern(value):
                 names = self._transaction.rows("search.names_of", sort, MAX_NAMES)
-                found |= {int(number) for name, number in names if _like(str(name), value.text)}
+                found |= {int(number) for name, number in names if like(str(name), value.text)}
             else:
                 found |= {int(number) for (number,) in self._transaction.rows("search.named", sort, value.text)}
         return _numbered(term.field, sorted(found))
@@ -158,7 +158,7 @@ class Reading:
         return [
             number
             for kind, number in groups
-            if any(_like(kind, each) or _like(kind.rpartition(".")[2], each) for each in wanted)
+            if any(like(kind, each) or like(kind.rpartition(".")[2], each) for each in wanted)
         ]
 
     def _argument(self, term: Term) -> Conjunct:
@@ -223,11 +223,12 @@ def _some(items: Iterable[Clause]) -> Clause:
     return found[0] if len(found) == 1 else Some(found)
 
 
-def _is_pattern(value: Value) -> bool:
+def is_pattern(value: Value) -> bool:
+    """Whether *value* has a star that stands for anything."""
     return not value.quoted and "*" in value.text
 
 
-def _like(name: str, pattern: str) -> bool:
+def like(name: str, pattern: str) -> bool:
     """Whether *name* is *pattern*, where a star at its start or its end stands for anything."""
     open_start, open_end = pattern.startswith("*"), pattern.endswith("*") and len(pattern) > 1
     middle = pattern[1 if open_start else 0 : -1 if open_end else None]

@@ -10,15 +10,16 @@ import msgspec
 
 from umbel.dashboard.actions.bulk import SLACK, SLACK_JOBS, Id, ordered
 from umbel.dashboard.actions.jobs import Act, Deleted, Ids, confirmed
-from umbel.dashboard.bulk import Options
 from umbel.dashboard.page import Action, Done, Missing, Refused
-from umbel.dashboard.pages.dead import Meant, counted, must_type
+from umbel.dashboard.pages.dead import Meant, counted, meant, must_type
 from umbel.dashboard.visit import Visit
 from umbel.history.views import Order
 from umbel.model.ids import new_id
 
 REPEATED_SECONDS: Final = 30.0
 MAX_TARGET: Final = 20
+EVERY: Final = "state:dead"
+"""What a filter means that says nothing."""
 ANY: Final = 1
 """A cutoff that means nothing: which dead letters are meant is said by when they were buried."""
 
@@ -72,25 +73,24 @@ async def _done(visit: Visit, takes: Letters | Deleted, what: str, told: str) ->
 
 async def begin(visit: Visit, takes: All, what: Literal["retry", "delete"]) -> Done:
     """Begin to do *what* to all of them; it is carried out in the background."""
-    n, capped = await counted(visit, takes, takes.at)
+    filter = meant(visit, takes)
+    n, capped = await counted(visit, filter, takes.at)
     if not n:
-        raise Refused("There is no such dead letter.", "queue")
+        raise Refused("There is no such dead letter.", "q")
     if n > takes.count * SLACK + SLACK_JOBS:
         raise Refused(f"By now there are {n}, not {takes.count}: look at them again.", "count")
     if must_type(what, n, capped=capped) and takes.typed != takes.count:
         raise Refused(f"Type how many dead letters that are, {takes.count}, to confirm it.", "typed")
-    options = Options(queue=takes.queue, task=takes.task, reason=takes.reason)
     order = Order(
         id=takes.id,
         what=f"dead.{what}",
-        filter=takes.words(),
+        filter=filter or EVERY,
         cutoff=ANY,
         at=takes.at,
         who=visit.user.name,
         origin=visit.origin,
         total=n,
         capped=capped,
-        options=msgspec.json.encode(options).decode(),
     )
     return await ordered(visit, order)
 
@@ -105,7 +105,7 @@ def _target(takes: Letters | Deleted) -> str:
 
 
 def _words(takes: All) -> str:
-    return takes.words()
+    return f"{takes.q} {f'range:{takes.range}' if takes.range else ''}".strip() or EVERY
 
 
 Doing = Callable[[Visit, All], Awaitable[Done]]

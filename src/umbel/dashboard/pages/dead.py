@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from umbel.app.dead import DeadLetter, LetterPage
+from umbel.app.dead import Choice, DeadLetter, LetterPage
 from umbel.dashboard.access.denied import Denied
 from umbel.dashboard.engine import ask
+from umbel.dashboard.filters import Span, whole
+from umbel.dashboard.letters import letters_that
 from umbel.dashboard.page import Page
 from umbel.dashboard.recall import recall
 from umbel.dashboard.visit import Visit
@@ -26,25 +28,13 @@ MAX_COUNTED: Final = 10_000
 TYPED_ABOVE: Final = 1_000
 FRESH_SECONDS: Final = 0.0
 QUEUES_SECONDS: Final = 1.0
-Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=255)]
 
 
 class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which dead letters: in *queue*, of *task*, whose error contains *reason*; all that are given must hold."""
+    """Which dead letters: those that the filter *q* matches, not given up further back than *range*; or all."""
 
-    queue: Text = ""
-    task: Text = ""
-    reason: Text = ""
-
-    def wanted(self) -> dict[str, Any]:
-        """The same for `DeadLetters`."""
-        found: dict[str, Any] = {"queues": (self.queue,) if self.queue else ()}
-        return {**found, "task": self.task or None, "reason": self.reason or None}
-
-    def words(self) -> str:
-        """The same in words."""
-        told = (("queue", self.queue), ("task", self.task), ("reason", self.reason))
-        return " ".join(f"{name}:{value!r}" for name, value in told if value) or "all dead letters"
+    q: str = ""
+    range: Span = ""
 
 
 class Asks(Meant, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,13 +85,13 @@ class AllAsks(Meant, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be done: to *count* dead letters, or more if *capped*, that were buried up to *at*.
+    """What would be done: to *count* dead letters, or more if *capped*, that *filter* matches and died up to *at*.
 
     Hand these back to the action; where *typed*, its *typed* is the count.
     """
 
     what: str
-    words: str
+    filter: str
     count: int
     capped: bool
     at: float
@@ -110,10 +100,10 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 async def show(visit: Visit, asks: Asks) -> Dead:
     """The dead letters that are asked for."""
-    wanted = {**asks.wanted(), "limit": asks.limit}
+    choice = choose(visit, meant(visit, asks), time.time())
 
     async def look() -> LetterPage:
-        return await visit.app.dead.apage(asks.after, **wanted)
+        return await visit.app.dead.apage(asks.after, choice, limit=asks.limit)
 
     page, trouble = await ask(visit, ("dead", asks), FRESH_SECONDS, look)
     queues, _ = await ask(visit, "queues", QUEUES_SECONDS, visit.app.queues.alist)
@@ -131,15 +121,26 @@ async def preview(visit: Visit, asks: AllAsks) -> Preview:
     if not (visit.may("dead.retry") if asks.what == "retry" else visit.may("dead.delete")):
         raise Denied(403, f"{visit.user.name} lacks the right dead.{asks.what}.", visit.user.name)
     at = time.time()
-    n, capped = await counted(visit, asks, at)
-    return Preview(
-        what=asks.what, words=asks.words(), count=n, capped=capped, at=at, typed=must_type(asks.what, n, capped=capped)
-    )
+    filter = meant(visit, asks)
+    n, capped = await counted(visit, filter, at)
+    typed = must_type(asks.what, n, capped=capped)
+    return Preview(what=asks.what, filter=filter, count=n, capped=capped, at=at, typed=typed)
 
 
-async def counted(visit: Visit, meant: Meant, at: float) -> tuple[int, bool]:
-    """How many dead letters that were buried up to *at* are meant, up to 10,000; and whether there are more."""
-    found = await visit.app.dead.alist(**meant.wanted(), until=at, limit=MAX_COUNTED + 1)
+def meant(visit: Visit, asks: Meant) -> str:
+    """What is asked for as one filter. Raises `FilterError`, whose place is one of what the user wrote himself."""
+    letters_that(visit.app, visit.history, whole(visit, asks.q), time.time())
+    return whole(visit, asks.q, asks.range)
+
+
+def choose(visit: Visit, filter: str, at: float) -> Choice | None:
+    """Who chooses what *filter* means at the moment *at*; None: it is all."""
+    return letters_that(visit.app, visit.history, filter, at)
+
+
+async def counted(visit: Visit, filter: str, at: float) -> tuple[int, bool]:
+    """How many dead letters of *filter* were buried up to *at*, up to 10,000; and whether there are more."""
+    found = await visit.app.dead.alist(choose(visit, filter, at), until=at, limit=MAX_COUNTED + 1)
     return min(len(found), MAX_COUNTED), len(found) > MAX_COUNTED
 
 
