@@ -101,7 +101,6 @@ def asked(history: History) -> Iterator[tuple[str, Callable[[], object]]]:
         lambda: history.envelopes([row.id for row in history.jobs("state:succeeded", limit=1_000, upto=top.top).rows]),
     )
     yield "standing", history.standing
-    yield "changes", lambda: history.changes(top.change - 100)
 
 
 def timed(history: History, url: str, only: str) -> dict[str, Query]:

@@ -30,21 +30,21 @@ _MOMENT: Final = attrgetter("at")
 def read(body: bytes, *, rows: bool = False) -> Batch:
     """The batch in *body*, untrusted, with all that it tells in `Batch.events`. Raises `DecodeError`.
 
-    With *rows*, plain successes stay in `Batch.runs`, for readers of many.
+    With *rows*, plain successes stay in `Batch.runs`, and sent jobs in `Batch.sends`, for readers of many.
     """
     batch = decode_batch(body)
     if not (batch.runs or batch.sends):
         return batch
-    events = list(batch.events)
-    for runs in () if rows else batch.runs:
-        events += ran(runs.task, runs.queue, runs.rows)
     tallies = batch.tallies if batch.version < COUNTED_BY_READERS else (*batch.tallies, *_tallies(batch))
-    redaction = _redaction(batch.words)
+    if rows:
+        return msgspec.structs.replace(batch, tallies=tallies)
+    events = list(batch.events)
+    for runs in batch.runs:
+        events += ran(runs.task, runs.queue, runs.rows)
     for sends in batch.sends:
-        events += _sent(sends, redaction)
+        events += sent(sends, batch.words)
     events.sort(key=_MOMENT)
-    kept = batch.runs if rows else ()
-    return msgspec.structs.replace(batch, events=tuple(events), tallies=tallies, runs=kept, sends=(), words=())
+    return msgspec.structs.replace(batch, events=tuple(events), tallies=tallies, runs=(), sends=(), words=())
 
 
 def _tallies(batch: Batch) -> Iterator[Tally]:
@@ -99,16 +99,23 @@ def shown(value: bytes) -> str:
     return value[1:].decode(errors="replace") if value.startswith(AS_TEXT) else _plain.value(value)
 
 
-def _sent(sends: Sends, redaction: Redaction) -> Iterator[Event]:
-    sketch = Sketch(sends.names) if sends.names else UNKNOWN
+def sent(sends: Sends, words: tuple[str, ...]) -> Iterator[Event]:
+    """The events that the rows of *sends* tell; *words* as in `Batch`."""
+    redaction, sketch = redaction_of(words), sketch_of(sends)
     for job_id, at, priority, envelope in sends.rows:
         with suppress(DecodeError):
             body = described(decode(envelope, MAX_ENVELOPE_BYTES), redaction, sketch, priority)
             yield Event("task-sent", at, job_id, sends.task, sends.queue, 0, body, envelope)
 
 
+def sketch_of(sends: Sends) -> Sketch:
+    """What is known of the task of *sends*."""
+    return Sketch(sends.names) if sends.names else UNKNOWN
+
+
 @lru_cache(maxsize=8)
-def _redaction(words: tuple[str, ...]) -> Redaction:
+def redaction_of(words: tuple[str, ...]) -> Redaction:
+    """The rule with *words* of the user's own, which remembers what it has seen."""
     return Redaction(words)
 
 

@@ -14,9 +14,7 @@ from tests.conformance.history_stage import FILTERS, NOW, PATIENT_SECONDS, Histo
 from umbel.contracts.history import Transaction
 from umbel.exceptions import HistorySlow
 from umbel.history.retention import Retention, Terms
-from umbel.model.event import Event, Kind, Ran, Runs, Tally
-from umbel.retelling import read
-from umbel.wire.events import encode
+from umbel.model.event import Event, Kind, Tally
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -55,33 +53,6 @@ class HistorySuite(HistoryStage):
             for each in told:
                 self.write(each)
             assert self._contents() == expected
-
-    def test_rows_of_plain_successes_end_as_their_events_would(self) -> None:
-        ids = ("plain", "waits", "odd", "unsent", "runs", "tried", "flows", "again", "gone", "over", "back")
-        sent = [event("task-sent", job) for job in ids if job not in ("unsent", "flows", "again")]
-        known = [
-            *sent,
-            event("task-sent", "flows", flow="f"),
-            *(event("task-started", job, 1, NOW + 1, wait=9.0) for job in ("runs", "tried")),
-            event("task-retried", "tried", 2, NOW + 2, error="E", run=0.5),
-            *(event("task-dead", job, 3, NOW + 2, error="E") for job in ("gone", "back")),
-            event("task-sent", "back", at=NOW + 2.5, revived=True),
-            event("task-failed", "over", 1, NOW + 2, error="E"),
-        ]
-        rows: list[Ran] = [(job, NOW + 3, 0.25, 0.5, b"\x07") for job in (*ids, "again", "sent-later")]
-        rows += [("waits", NOW + 4, 1.5, -1.0, b"\xc0"), ("odd", NOW * 9, -1.0, 1e300, b"\xc1[1]")]
-        told = structs.replace(batch(2, worker="w"), runs=(Runs("shop.buy", "orders", rows[:-2]),))
-        more = structs.replace(batch(3, worker="v"), runs=(Runs("shop.buy", "orders", rows[-2:]),))
-        late = batch(4, event("task-sent", "again"), event("task-sent", "sent-later"))
-        found: list[Any] = []
-        for as_rows in (False, True):
-            self._empty()
-            self.write(batch(1, *known, worker="w"))
-            for each in (told, more, late):
-                self.history.ingest([read(encode(each), rows=as_rows)])
-            found.append((self._contents(), [(row.id, row.worker) for row in self.history.jobs().rows]))
-        assert found[0] == found[1]
-        assert "plain" in self.ids("state:succeeded worker:w has:result run<1s wait<1s")
 
     def test_a_lost_batch_is_a_gap_until_it_comes(self) -> None:
         self.write(batch(1), batch(4), batch(6))
@@ -265,14 +236,6 @@ class HistorySuite(HistoryStage):
         assert (page.rows, page.compared_all, page.cursor) == ((), False, 12)
         page = self.history.jobs("args.0:1 OR crashes>0", before=page.cursor)
         assert ([row.id for row in page.rows], page.compared_all, page.cursor) == (["old"], True, None)
-
-    def test_changes_are_told_from_a_number_on(self) -> None:
-        self.write(batch(1, event("task-sent", "a"), event("task-sent", "b")))
-        seen = self.history.changes(0).change
-        self.write(batch(2, event("task-started", "a", 1)))
-        changed = self.history.changes(seen)
-        assert [(row.id, row.state) for row in changed.rows] == [("a", "running")]
-        assert self.history.changes(changed.change).rows == ()
 
     def test_a_job_is_shown_with_what_belongs_to_it(self) -> None:
         self._four_jobs()
@@ -511,7 +474,6 @@ class HistorySuite(HistoryStage):
             history.count(text)
         history.job("b")
         history.envelope("b")
-        history.changes(0)
         for days in (1, 7):
             history.series(NOW - days * 86_400, NOW)
             history.totals(NOW - days * 86_400, NOW)

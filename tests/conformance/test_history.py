@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.conformance.history_acting_suite import ActingSuite
+from tests.conformance.history_rows_suite import RowsSuite
 from tests.conformance.history_suite import HistorySuite
 from tests.servers import Server
 from umbel.contracts.history import Archive, Transaction
@@ -45,7 +46,7 @@ def first_schema(engine: str) -> str:
     return (files("umbel.history") / f"{engine}_schema" / "0001_first.sql").read_text(encoding="utf-8")
 
 
-class TestSqlite(HistorySuite, ActingSuite):
+class TestSqlite(HistorySuite, ActingSuite, RowsSuite):
     ENDLESS = "with recursive n(n) as (select 1 union all select n + 1 from n) select count(*) from n"
 
     @pytest.fixture(autouse=True)
@@ -111,7 +112,7 @@ class TestSqlite(HistorySuite, ActingSuite):
             History(self.make()).jobs()
 
 
-class TestPostgres(HistorySuite, ActingSuite):
+class TestPostgres(HistorySuite, ActingSuite, RowsSuite):
     ENDLESS = "select pg_sleep(60)"
 
     @pytest.fixture(autouse=True)

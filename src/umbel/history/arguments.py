@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -18,10 +19,15 @@ MAX_DEPTH: Final = 4
 MAX_LEAVES: Final = 32
 MAX_TEXT: Final = 128
 MASKED: Final = "***"
+_NO_ARGS: Final = (None, "[]")
+_NO_KWARGS: Final = (None, "{}")
+_CONTAINERS: Final = (dict, list)
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
 _LIST: Final = msgspec.json.Decoder(list[Any])
 _MAPPING: Final = msgspec.json.Decoder(dict[str, Any])
 
 
+@lru_cache(maxsize=1024, typed=True)  # an argument has two paths, and many jobs have the same ones
 def hashed(value: Scalar) -> int:
     """A number for *value* that another type of the same look has not; 1 and 1.0 are one number."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -34,43 +40,39 @@ def indexable(value: Any) -> bool:
     """Whether a job can be found by *value*: a scalar that is not too long and was not masked."""
     if isinstance(value, str):
         return len(value) <= MAX_TEXT and not value.startswith(MASKED)
-    return value is None or isinstance(value, bool | int | float)
+    return value.__class__ in _NUMBERS
 
 
 def leaves(args: str | None, kwargs: str | None, headers: str | None, parameters: Sequence[str]) -> dict[str, Scalar]:
     """Up to 32 paths with their values: ``args.0``, ``arg.<parameter>`` however it was passed, ``header.<name>``."""
     found: dict[str, Scalar] = {}
-    given = (_read(args, _LIST), _read(kwargs, _MAPPING), _read(headers, _MAPPING))
-    for path, value in _everything(*given, parameters):
-        if len(found) >= MAX_LEAVES:
-            break
-        if indexable(value) and len(path) <= MAX_NAME:
-            found[path.replace("\0", "␀")] = value
+    if kwargs not in _NO_KWARGS:
+        _put_all(found, "arg", _read(kwargs, _MAPPING) or {}, 1)
+    given = None if args in _NO_ARGS else _read(args, _LIST)
+    if given:
+        if parameters:
+            _put_all(found, "arg", dict(zip(parameters, given, strict=False)), 1)
+        _put_all(found, "args", given, 1)
+    if headers:
+        _put_all(found, "header", _read(headers, _MAPPING) or {}, 1)
     return found
 
 
-def _everything(
-    args: list[Any] | None, kwargs: dict[str, Any] | None, headers: dict[str, Any] | None, parameters: Sequence[str]
-) -> Iterator[tuple[str, Any]]:
-    yield from _within("arg", kwargs or {}, 1)
-    for name, value in zip(parameters, args or (), strict=False):
-        yield from _within(f"arg.{name}", value, 2)
-    yield from _within("args", args or [], 1)
-    yield from _within("header", headers or {}, 1)
-
-
-def _within(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict | list):
-        yield path, value
-    elif depth <= MAX_DEPTH:
-        for key, each in islice(_inside(value), MAX_LEAVES):
-            yield from _within(f"{path}.{key}", each, depth + 1)
+def _put_all(found: dict[str, Scalar], path: str, values: Any, depth: int) -> None:
+    """Put what can be found of *values*, at *path*, into *found*."""
+    for key, value in islice(_inside(values), MAX_LEAVES):
+        if len(found) >= MAX_LEAVES:
+            return
+        if isinstance(value, _CONTAINERS):
+            if depth < MAX_DEPTH:
+                _put_all(found, f"{path}.{key}", value, depth + 1)
+        elif indexable(value) and len(place := f"{path}.{key}") <= MAX_NAME:
+            found[place.replace("\0", "␀") if "\0" in place else place] = value
 
 
 def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
-    if hasattr(value, "items"):
-        pairs: Iterable[tuple[Any, Any]] = value.items()
-        return pairs
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).items()
     items: list[Any] = value
     return enumerate(items)
 

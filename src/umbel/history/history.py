@@ -24,7 +24,6 @@ from umbel.history.statement import END
 from umbel.history.views import (
     Audit,
     Bulk,
-    Changes,
     Count,
     ErrorGroup,
     ErrorSample,
@@ -115,10 +114,6 @@ class History:
         """The same for many jobs, by id; those of which they are not kept are left out."""
         return self._read(lambda step: jobs.envelopes(step, job_ids))
 
-    def changes(self, since: int, limit: int = 500) -> Changes:
-        """The jobs that changed after the change number *since*, in the order of their last change."""
-        return self._read(lambda step: jobs.changes(step, self._labels, since, limit))
-
     # --- figures
 
     def series(self, start: float, end: float, *, task: str = "", queue: str = "", points: int = MAX_POINTS) -> Series:
@@ -160,9 +155,9 @@ class History:
         """One group of errors with its counts over time; its jobs: ``jobs("group:<number>")``."""
         return self._read(lambda step: groups.one(step, self._labels, group, Stretch(start, end)))
 
-    def error_spread(self, group: int) -> ErrorSpread:
-        """By task, queue and worker, the newest jobs whose last error was of *group*."""
-        return self._read(lambda step: groups.spread(step, self._labels, group))
+    def error_spread(self, group: int, most: int = groups.MAX_COUNTED) -> ErrorSpread:
+        """By task, queue, worker and release, the newest jobs whose last error was of *group*, so many at *most*."""
+        return self._read(lambda step: groups.spread(step, self._labels, group, most))
 
     def error_sample(self, group: int) -> ErrorSample | None:
         """The newest error of *group* with its traceback; None if none is left."""

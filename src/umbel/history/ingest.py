@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from umbel.contracts.history import Archive, Transaction
-from umbel.history import arguments, others
+from umbel.history import bodies, minutes, others
 from umbel.history.admission import admitted
+from umbel.history.bodies import Body
 from umbel.history.bounds import MAX_VALUES, milliseconds, moment, short, text
 from umbel.history.counters import Counters
-from umbel.history.envelopes import ZLIB_LEVEL, packed
+from umbel.history.envelopes import ZLIB_LEVEL
 from umbel.history.errors import MAX_MESSAGE, MAX_TRACEBACK, ErrorCounts, failed_before, fingerprint_of, numbered
 from umbel.history.flows import FlowCounts
 from umbel.history.names import Names, Naming, Sort
@@ -24,7 +25,6 @@ from umbel.history.rollups import add_tallies
 from umbel.history.states import CODES, STEPS, step_of
 from umbel.model.event import MAX_ENVELOPE_BYTES, Batch, Event
 
-_NONE: Final = (None, "[]", "{}")
 _given: Final = attrgetter("seq", *GIVEN)
 _changing: Final = attrgetter("seq", *CHANGING)
 """Rows for the statements of these names."""
@@ -37,21 +37,15 @@ class Written(msgspec.Struct, frozen=True):
     events: int
 
 
-class Body(msgspec.Struct):
-    """What of a job stands apart from its row; fields as columns, and its result."""
+class _Body(msgspec.Struct):
+    """What stands apart from the row of a job; fields as columns, and its result."""
 
     attempt: int = 0
     envelope: bytes | None = None
     args: str | None = None
     kwargs: str | None = None
     headers: str | None = None
-    pairs: bytes | None = None
     result: str | None = None
-
-    @property
-    def has_arguments(self) -> bool:
-        """Whether there is something to find the job by."""
-        return self.args not in _NONE or self.kwargs not in _NONE or bool(self.headers)
 
     @property
     def tells(self) -> bool:
@@ -97,7 +91,9 @@ class Ingest:
 
 def told_by(batch: Batch) -> int:
     """How many events *batch* has, those among its rows too."""
-    return len(batch.events) + sum(len(runs.rows) for runs in batch.runs)
+    return (
+        len(batch.events) + sum([len(each.rows) for each in batch.runs]) + sum([len(each.rows) for each in batch.sends])
+    )
 
 
 class _Writing:
@@ -110,7 +106,7 @@ class _Writing:
         self._now = now
         self._old: dict[str, JobRecord] = {}
         self._new: dict[str, JobRecord] = {}
-        self._bodies: dict[int, Body] = {}
+        self._bodies: dict[int, _Body] = {}
         self._attempts: dict[tuple[int, int], list[Any]] = {}
         self._before: dict[str, tuple[Any, ...]] = {}
         self._flows = FlowCounts()
@@ -124,7 +120,7 @@ class _Writing:
         others.write(self._transaction, self._naming, batches, self._now)
         told = [(event, short(batch.worker)) for batch in batches for event in batch.events if event.kind in STEPS]
         told = [(event, worker) for event, worker in told if event.id]
-        if any(batch.runs for batch in batches):
+        if any(batch.runs or batch.sends for batch in batches):
             plain = Plain(batches, {event.id for event, _ in told}, self._now)
             told += plain.write(self._transaction, self._naming, self._counters)
         if told:
@@ -203,7 +199,7 @@ class _Writing:
         if not (has_envelope or result is not None or headers or args or kwargs):
             return
         if body is None:
-            body = self._bodies[record.seq] = Body()
+            body = self._bodies[record.seq] = _Body()
         body.args, body.kwargs = body.args or args, body.kwargs or kwargs
         body.headers = body.headers or headers
         body.result = result if result is not None else body.result
@@ -233,7 +229,6 @@ class _Writing:
     # --- writing
 
     def _save(self) -> None:
-        self._index()
         changed = [*self._old.values(), *self._new.values()]
         for record, number in zip(changed, self._counters.take("change", len(changed)), strict=True):
             record.change = number
@@ -246,53 +241,19 @@ class _Writing:
         many("ingest.put_attempts", list(self._attempts.values()))
         self._flows.enter_all(changed)
         self._flows.save(self._transaction, self._now)
-        self._save_minutes([*completed, *self._new.values()])
-
-    def _save_minutes(self, records: Sequence[JobRecord]) -> None:
-        """Write between which seqs the jobs of a minute are; *records* are new, or when they were sent was told now."""
-        minutes: dict[int, list[int]] = {}
-        for record in records:
-            minutes.setdefault(int(record.sent_at) // 60 * 60, []).append(record.seq)
-        for minute, seqs in sorted(minutes.items()):
-            self._transaction.rows("ingest.minute", minute, min(seqs), max(seqs))
+        minutes.note(self._transaction, [(record.sent_at, record.seq) for record in (*completed, *self._new.values())])
 
     def _save_bodies(self) -> None:
         """Write what was told when jobs were sent, and apart from it what they answered."""
-        bodies = sorted(self._bodies.items())
-        told = [_body_row(seq, body) for seq, body in bodies if body.tells]
-        results = [(seq, body.result) for seq, body in bodies if body.result is not None]
-        self._put("bodies", told, 0)
-        self._put("results", results, 0)
-
-    def _put(self, table: str, rows: Sequence[Sequence[Any]], seq: int) -> None:
-        """Write *rows*, whose *seq* is at that place: of a new job nothing can be there, so nothing is looked for."""
-        many = self._transaction.many
-        many(f"ingest.new_{table}", [row for row in rows if row[seq] > self._known])
-        many(f"ingest.put_{table}", [row for row in rows if row[seq] <= self._known])
-
-    def _index(self) -> None:
-        """Write the index of arguments of the jobs whose arguments were told."""
-        told = {seq: body for seq, body in self._bodies.items() if body.has_arguments}
         tasks = {record.seq: record.task_id for record in (*self._old.values(), *self._new.values())}
-        known = self._transaction.among("ingest.signatures", sorted({tasks[seq] for seq in told})) if told else []
-        names = {int(task): msgspec.json.decode(parameters, type=list[str]) for task, parameters in known}
-        found = {
-            seq: arguments.leaves(body.args, body.kwargs, body.headers, names.get(tasks[seq], ()))
-            for seq, body in told.items()
-        }
-        self._naming.prepare("path", {path for leaves in found.values() for path in leaves})
-        rows: list[tuple[int, int, int]] = []
-        for seq, leaves in found.items():
-            pairs = [(self._naming("path", path), arguments.hashed(value)) for path, value in leaves.items()]
-            rows += [(path, value, seq) for path, value in pairs]
-            told[seq].pairs = msgspec.msgpack.encode(pairs) if pairs else None
-        rows.sort()
-        self._put("args", rows, 2)
-
-
-def _body_row(seq: int, body: Body) -> list[Any]:
-    envelope = None if body.envelope is None else packed(body.envelope)
-    return [seq, body.attempt, envelope, body.args, body.kwargs, body.headers, body.pairs]
+        told = [
+            Body(seq, tasks[seq], each.attempt, each.envelope, each.args, each.kwargs, each.headers)
+            for seq, each in sorted(self._bodies.items())
+            if each.tells
+        ]
+        bodies.save(self._transaction, self._naming, told, self._known)
+        results = [(seq, each.result) for seq, each in sorted(self._bodies.items()) if each.result is not None]
+        bodies.put(self._transaction, "results", results, 0, self._known)
 
 
 def _headers(told: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Jobs as they are shown: pages, facets, one job, and what changed."""
+"""Jobs as they are shown: pages, facets, and one job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from umbel.history.grammar import parse
 from umbel.history.labels import Labels
 from umbel.history.search import Found, bounds, count, search
 from umbel.history.states import name_of
-from umbel.history.views import Attempt, Changes, Count, Facets, JobDetail, JobPage, JobRow, Relative
+from umbel.history.views import Attempt, Count, Facets, JobDetail, JobPage, JobRow, Relative
 
 MAX_PAGE: Final = 1_000
 MAX_COUNTED: Final = 10_000
@@ -68,12 +68,6 @@ def counted(transaction: Transaction, asked: Asked, upto: int | None, most: int)
     meaning = asked.meaning(transaction)
     n, capped = count(transaction, meaning, bounds(transaction, meaning, None, top), most)
     return Count(n, capped, top, asked.now)
-
-
-def changes(transaction: Transaction, labels: Labels, since: int, limit: int) -> Changes:
-    """Jobs that changed after the number *since*."""
-    rows = transaction.rows("reading.changed", since, limit)
-    return Changes(job_rows(transaction, labels, rows), int(rows[-1][-1]) if rows else since)
 
 
 def detail(transaction: Transaction, labels: Labels, job_id: str) -> JobDetail | None:

@@ -1,67 +1,113 @@
-"""Plain successes, which are most of what happens: written from their rows, without an event or a record of each.
+"""Plain jobs, which are most of what happens: written from their rows, without an event or a record of each.
 
-That is done where nothing but its sending is known of a job, so that there is nothing to decide. The end is the same.
+Those are sent jobs of which nothing was known, and successes of jobs of which only the sending was known, so that there
+is nothing to decide. The end is the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from umbel.contracts.history import Transaction
+from umbel.history import bodies
 from umbel.history.bounds import FUTURE_SECONDS, MAX_VALUES, milliseconds, short, text
 from umbel.history.counters import Counters
 from umbel.history.names import Naming
+from umbel.history.sent import Ended, Line, SentJobs
 from umbel.model.event import Batch, Event, Ran, Runs
-from umbel.retelling import NIL, ran, shown
+from umbel.retelling import NIL, ran, sent, shown
 
 Told: TypeAlias = tuple[Event, str]
 """An event of a job and the name of the worker that tells it."""
-_Row: TypeAlias = tuple[Any, ...]
 
 
 class Plain:
-    """The plain successes in *batches*, read at *now*. Those of jobs that *others*, events, speak of are left alone."""
+    """The plain jobs in *batches*, read at *now*. Those of which *others*, events, speak are left alone."""
 
     def __init__(self, batches: Sequence[Batch], others: Collection[str], now: float) -> None:
-        self._lines = [(runs, short(batch.worker)) for batch in batches for runs in batch.runs]
+        self._runs = [(runs, short(batch.worker)) for batch in batches for runs in batch.runs]
+        self._sends = [(sends, batch.words) for batch in batches for sends in batch.sends]
         self._now = now
-        ids = [row[0] for runs, worker in self._lines if worker for row in runs.rows]
-        self._alone = set(ids).difference(others)
-        if len(self._alone) < len(ids):
-            self._alone -= {job_id for job_id, n in Counter(ids).items() if n > 1}
+        self._ran = _once([row[0] for runs, worker in self._runs if worker for row in runs.rows], others)
+        self._sent = _once([row[0] for sends, _ in self._sends for row in sends.rows], others)
 
     def write(self, transaction: Transaction, naming: Naming, counters: Counters) -> list[Told]:
-        """Write those of jobs of which only the sending is known; answers the others as events."""
-        found = transaction.among("ingest.only_sent", sorted(self._alone)) if self._alone else []
-        seqs = {str(job_id): int(seq) for job_id, seq in found}
-        naming.prepare("worker", {worker for _, worker in self._lines})
-        changes = iter(counters.take("change", len(seqs)))
-        rows, results, rest = list[_Row](), list[_Row](), list[Told]()
-        for runs, worker in self._lines:
-            number = naming("worker", worker)
-            unknown: list[Ran] = []
-            for row in runs.rows:
-                seq = seqs.get(row[0]) if number else None
-                if seq is None:
-                    unknown.append(row)
-                else:
-                    rows.append((seq, next(changes), number, *self._times(row)))
-                    if row[4] != NIL:
-                        results.append((seq, row[4]))
-            rest += _events(runs, unknown, worker)
-        transaction.many("ingest.succeed_jobs", rows)
-        transaction.many("ingest.put_results", _as_text(results))
+        """Write what is plain; answers the others as events."""
+        naming.prepare("worker", {worker for _, worker in self._runs})
+        naming.prepare("task", {short(sends.task) for sends, _ in self._sends})
+        naming.prepare("queue", {short(sends.queue) for sends, _ in self._sends})
+        known = transaction.among("ingest.known", [*(self._ran | self._sent)])
+        alone = {str(job_id): int(seq) for job_id, seq, only_sent in known if only_sent and job_id in self._ran}
+        self._sent.difference_update([str(job_id) for job_id, *_ in known])
+        jobs = SentJobs(self._sent, self._ended(naming), self._now)
+        rest = self._take(jobs, naming)
+        top = counters.take("seq", 0).start - 1
+        alone.update(jobs.write(transaction, naming, counters))
+        return rest + self._write_runs(transaction, naming, counters, alone, top)
+
+    def _take(self, jobs: SentJobs, naming: Naming) -> list[Told]:
+        """Let *jobs* have the sent jobs; answers what is left of them."""
+        rest: list[Told] = []
+        for sends, words in self._sends:
+            task, queue = naming("task", short(sends.task)), naming("queue", short(sends.queue))
+            if rows := jobs.take(Line(sends, words, task, queue)):
+                events = sent(msgspec.structs.replace(sends, rows=rows), words)
+                rest += [(event, "") for event in events if event.id]
         return rest
 
-    def _times(self, row: Ran) -> tuple[float, float | None, int | None, int | None, float]:
-        """When the job of *row* ended and began, for how long it waited and ran (ms), and now."""
+    def _ended(self, naming: Naming) -> dict[str, Ended]:
+        """Of those that have succeeded, how."""
+        found: dict[str, Ended] = {}
+        both = self._ran & self._sent
+        for runs, worker in self._runs if both else ():
+            number = naming("worker", worker)
+            found.update({row[0]: self._end(number, row) for row in runs.rows if row[0] in both})
+        return found
+
+    def _end(self, worker: int, row: Ran) -> Ended:
         _, at, run, wait, _ = row
         if not 0.0 <= at <= self._now + FUTURE_SECONDS:
             at = self._now
         started = at - run if run >= 0 else None
-        return at, started, milliseconds(wait) if wait >= 0 else None, milliseconds(run), self._now
+        return worker, at, started, milliseconds(wait) if wait >= 0 else None, milliseconds(run)
+
+    def _write_runs(
+        self, transaction: Transaction, naming: Naming, counters: Counters, seqs: dict[str, int], top: int
+    ) -> list[Told]:
+        """Write the successes of jobs with *seqs*; those above *top* are written but for what they answered.
+
+        Answers the others.
+        """
+        changes = iter(counters.take("change", sum(seq <= top for seq in seqs.values())))
+        rows, results, rest = list[Ended](), list[tuple[int, bytes]](), list[Told]()
+        for runs, worker in self._runs:
+            number = naming("worker", worker)
+            others: list[Ran] = []
+            for row in runs.rows:
+                seq = seqs.get(row[0])
+                if seq is None:
+                    others.append(row)
+                    continue
+                if seq <= top:
+                    rows.append((seq, next(changes), self._now, *self._end(number, row)))
+                if row[4] != NIL:
+                    results.append((seq, row[4]))
+            rest += _events(runs, others, worker)
+        transaction.many("ingest.succeed_jobs", rows)
+        bodies.put(transaction, "results", _as_text(results), 0, top)
+        return rest
+
+
+def _once(ids: Sequence[str], others: Collection[str]) -> set[str]:
+    """Those of *ids* that come once, and not among *others*."""
+    found = set(ids).difference(others)
+    if len(found) < len(ids):
+        found -= {job_id for job_id, n in Counter(ids).items() if n > 1}
+    return found
 
 
 def _events(runs: Runs, rows: Sequence[Ran], worker: str) -> list[Told]:

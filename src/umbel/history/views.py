@@ -171,13 +171,6 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
     retries: tuple[Relative, ...]
 
 
-class Changes(msgspec.Struct, frozen=True):
-    """Jobs that changed after a number, in the order of their last change; *change* is where to go on."""
-
-    rows: tuple[JobRow, ...]
-    change: int
-
-
 class Point(msgspec.Struct, frozen=True):
     """What happened within *span* seconds from *at*: counts, and seconds below which half, 95 % and 99 % were.
 
@@ -268,7 +261,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 class ErrorSpread(msgspec.Struct, frozen=True):
     """Where the jobs are whose last error was of one group: how many by task, queue, worker and release, most first.
 
-    Counted among the newest 5,000; *capped*: there are more. A release is the ``worker_release`` of then, maybe empty.
+    Counted among the newest, by default 5,000; *capped*: there are more. A release is the ``worker_release`` of then, maybe empty.
     """
 
     counted: int

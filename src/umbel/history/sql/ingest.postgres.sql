@@ -8,10 +8,10 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id = any($1::text[])
 
--- name: only_sent
--- $1 ids; answers those of which only the sending is known, with their seqs
-select id, seq from job
-where id = any($1::text[]) and level = 0 and past_at is null and flow_id is null and task_id > 0 and queue_id > 0
+-- name: known
+-- $1 ids; answers those that there are, with their seqs, and whether only their sending is known
+select id, seq, level = 0 and past_at is null and flow_id is null and task_id > 0 and queue_id > 0 from job
+where id = any($1::text[])
 
 -- name: sources
 -- $1 sources; answers them with their greatest numbers
@@ -87,15 +87,52 @@ from unnest(
 )
 where job.seq = new.seq
 
--- name: succeed_jobs
--- seq, change, worker, when it ended and began, wait and run (ms), now: of jobs of which only the sending was known
-update job set
-    change = new.change, worker_id = new.worker_id, worker_n = 1, state = 7, grade = 2, attempt = 1, level = 9,
-    state_at = new.finished_at, finished_at = new.finished_at, started_at = new.started_at, wait_ms = new.wait_ms,
-    run_ms = new.run_ms, heard = new.heard
+-- name: sent_jobs
+-- seq, change, id, task, queue, now, state, when it was sent, priority, ETA, expiry, root, parent, what it repeats,
+-- schedule: of new jobs of which only the sending is known
+insert into job (
+    seq, change, id, task_id, queue_id, heard, state, sent_at, state_at, priority, eta, expires, root_id, parent_id,
+    retry_of, schedule, worker_id, worker_n, grade, attempt, level, crashes, is_sent, error_n
+)
+select
+    seq, change, id, task_id, queue_id, heard, state, sent_at, sent_at, priority, eta, expires, root_id, parent_id,
+    retry_of, schedule, 0, -1, 0, 0, 0, 0, 1, -1
 from unnest(
-    $1::int8[], $2::int8[], $3::int8[], $4::float8[], $5::float8[], $6::int8[], $7::int8[], $8::float8[]
-) as new (seq, change, worker_id, finished_at, started_at, wait_ms, run_ms, heard)
+    $1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::float8[], $7::int2[], $8::float8[], $9::int2[],
+    $10::float8[], $11::float8[], $12::text[], $13::text[], $14::text[], $15::text[]
+) as new (
+    seq, change, id, task_id, queue_id, heard, state, sent_at, priority, eta, expires, root_id, parent_id, retry_of,
+    schedule
+)
+
+-- name: done_jobs
+-- the same, then worker, when it ended and began, wait and run (ms): of new jobs that have succeeded
+insert into job (
+    seq, change, id, task_id, queue_id, heard, state, sent_at, priority, eta, expires, root_id, parent_id, retry_of,
+    schedule, worker_id, finished_at, state_at, started_at, wait_ms, run_ms, worker_n, grade, attempt, level, crashes,
+    is_sent, error_n
+)
+select
+    seq, change, id, task_id, queue_id, heard, 7, sent_at, priority, eta, expires, root_id, parent_id, retry_of,
+    schedule, worker_id, finished_at, finished_at, started_at, wait_ms, run_ms, 1, 2, 1, 9, 0, 1, -1
+from unnest(
+    $1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::float8[], $7::int2[], $8::float8[], $9::int2[],
+    $10::float8[], $11::float8[], $12::text[], $13::text[], $14::text[], $15::text[], $16::int8[], $17::float8[],
+    $18::float8[], $19::int8[], $20::int8[]
+) as new (
+    seq, change, id, task_id, queue_id, heard, state, sent_at, priority, eta, expires, root_id, parent_id, retry_of,
+    schedule, worker_id, finished_at, started_at, wait_ms, run_ms
+)
+
+-- name: succeed_jobs
+-- seq, change, now, worker, when it ended and began, wait and run (ms): of jobs of which only the sending was known
+update job set
+    change = new.change, heard = new.heard, worker_id = new.worker_id, worker_n = 1, state = 7, grade = 2, attempt = 1,
+    level = 9, state_at = new.finished_at, finished_at = new.finished_at, started_at = new.started_at,
+    wait_ms = new.wait_ms, run_ms = new.run_ms
+from unnest(
+    $1::int8[], $2::int8[], $3::float8[], $4::int8[], $5::float8[], $6::float8[], $7::int8[], $8::int8[]
+) as new (seq, change, heard, worker_id, finished_at, started_at, wait_ms, run_ms)
 where job.seq = new.seq
 
 -- name: complete_jobs

@@ -8,11 +8,10 @@ select
     root_id, parent_id, retry_of, schedule, progress, progress_at, heard, change, past, past_at
 from job where id in (select value from json_each($1))
 
--- name: only_sent
--- $1 ids; answers those of which only the sending is known, with their seqs. By the index of ids, which each + is for.
-select id, seq from job
-where id in (select value from json_each($1)) and level = 0 and past_at is null and +flow_id is null
-    and +task_id > 0 and +queue_id > 0
+-- name: known
+-- $1 ids; answers those that there are, with their seqs, and whether only their sending is known
+select id, seq, level = 0 and past_at is null and flow_id is null and task_id > 0 and queue_id > 0 from job
+where id in (select value from json_each($1))
 
 -- name: sources
 -- $1 sources; answers them with their greatest numbers
@@ -75,11 +74,31 @@ update job set
     past_at = $21
 where seq = $1
 
+-- name: sent_jobs
+-- seq, change, id, task, queue, now, state, when it was sent, priority, ETA, expiry, root, parent, what it repeats,
+-- schedule: of new jobs of which only the sending is known
+insert into job (
+    seq, change, id, task_id, queue_id, heard, state, sent_at, state_at, priority, eta, expires, root_id, parent_id,
+    retry_of, schedule, worker_id, worker_n, grade, attempt, level, crashes, is_sent, error_n
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15, 0, -1, 0, 0, 0, 0, 1, -1)
+
+-- name: done_jobs
+-- the same, then worker, when it ended and began, wait and run (ms): of new jobs that have succeeded
+insert into job (
+    seq, change, id, task_id, queue_id, heard, sent_at, priority, eta, expires, root_id, parent_id, retry_of, schedule,
+    worker_id, finished_at, state_at, started_at, wait_ms, run_ms, state, worker_n, grade, attempt, level, crashes,
+    is_sent, error_n
+)
+values (
+    $1, $2, $3, $4, $5, $6, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $18, $19, $20, 7, 1, 2, 1, 9, 0, 1, -1
+)
+
 -- name: succeed_jobs
--- seq, change, worker, when it ended and began, wait and run (ms), now: of jobs of which only the sending was known
+-- seq, change, now, worker, when it ended and began, wait and run (ms): of jobs of which only the sending was known
 update job set
-    change = $2, worker_id = $3, worker_n = 1, state = 7, grade = 2, attempt = 1, level = 9, state_at = $4,
-    finished_at = $4, started_at = $5, wait_ms = $6, run_ms = $7, heard = $8
+    change = $2, heard = $3, worker_id = $4, worker_n = 1, state = 7, grade = 2, attempt = 1, level = 9, state_at = $5,
+    finished_at = $5, started_at = $6, wait_ms = $7, run_ms = $8
 where seq = $1
 
 -- name: complete_jobs

@@ -33,12 +33,6 @@ select id, task_id, state from job where retry_of = $1 order by seq desc limit $
 -- $1 id
 select id, task_id, state from job where id = $1
 
--- name: changed
--- $1 change, $2 how many
-select seq, id, task_id, queue_id, worker_id, state, attempt, crashes, priority, sent_at, eta, started_at, finished_at,
-    wait_ms, run_ms, error_id, flow_id, retry_of, progress, change
-from job where change > $1 order by change limit $2
-
 -- name: counter
 -- $1 name
 select value from counter where name = $1
