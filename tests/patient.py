@@ -14,6 +14,9 @@ UNHURRIED: Final = {"broker_send_deadline": 30.0, "broker_connection_timeout": 2
 """The *changes* of an app that is as patient."""
 PATIENT: Final = Settings(broker_send_deadline=30.0, broker_connection_timeout=20.0)
 
+UNREACHED: Final = "could not be reached within|gave no answer"
+"""What is said after the deadline; the latter when, on a busy machine, it passed during the first try."""
+
 
 async def at_last(call: Callable[[], Awaitable[T]]) -> T:
     """What *call* answers as soon as it does so within a short deadline of its own, which a busy machine may not."""

@@ -21,7 +21,7 @@ from umbel.stores.trial import try_out
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter2"
-PATIENT, IMPATIENT = 20.0, 0.5
+PATIENT, IMPATIENT = 20.0, 2.0
 """Seconds: what is refused is told at once, and so a busy machine may take its time; silence is waited for."""
 
 Address = Callable[[str], str]

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from pamqp import commands
 
+from tests.conformance.rabbitmq_stage import unhurried
+from tests.patient import UNREACHED
 from tests.servers import Server, reserve
 from tests.servers.rabbitmq import Line, sync
 from umbel.brokers.rabbitmq import RabbitMQBroker, connect, posts
@@ -112,7 +114,8 @@ async def test_thirty_days_are_a_delay_like_any_other(rig: Rig) -> None:
     assert (await rig.broker.counts([QUEUE]))[0].delayed == 1
 
 
-async def test_the_four_classes_come_from_the_most_urgent_on(rig: Rig) -> None:
+async def test_the_four_classes_come_from_the_most_urgent_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
     for priority in (0, 5, 9, 2):
         await rig.broker.asend([Job(str(priority), QUEUE, b"1", priority=priority)])
     assert ids(await rig.take(await rig.open(), 4)) == ["9", "5", "2", "0"]
@@ -221,7 +224,7 @@ def test_a_port_where_nothing_listens_is_unavailable_within_the_deadline(rig: Ri
     begun = time.monotonic()
     broker = connect(settings.broker_url, settings)
     for _ in range(2):
-        with pytest.raises(BrokerUnavailable, match=r"could not be reached within 0\.5 s") as told:
+        with pytest.raises(BrokerUnavailable, match=UNREACHED) as told:
             broker.send([Job("job", QUEUE, b"1")])
         assert "secret" not in str(told.value)
     broker.close()
