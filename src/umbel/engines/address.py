@@ -62,7 +62,7 @@ def factory(url: str, built_in: dict[str, str], group: str, noun: str) -> object
             extra = _EXTRAS.get(family, family)
             raise ImproperlyConfigured(
                 f"{noun} {masked(url)} needs the package {error.name!r}: pip install 'umbel[{extra}]'"
-            ) from error
+            ) from None  # where it was imported is of no use to anybody
     from importlib.metadata import entry_points  # 25 ms, which no built-in engine needs
 
     for entry in entry_points(group=group, name=scheme):
