@@ -12,6 +12,7 @@ from tests.system.harness import eventually
 from tests.system.stage import Stage
 from tests.system.test_chaos import SEED, Hunt, unexplained, wait_ended
 from umbel import chord
+from umbel.app.flows import FlowInfo
 
 CHORDS = 25
 MOST_MEMBERS = 12
@@ -24,6 +25,12 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     made = Stage(request.getfixturevalue(f"{request.param}_url"), tmp_path)
     yield made
     made.end()
+
+
+def over(stage: Stage, job: str) -> FlowInfo | None:
+    """The flow of *job*, if it has ended."""
+    found = stage.app.flows.get(job)
+    return found if found is not None and found.ended is not None else None
 
 
 def test_every_chord_has_one_body_although_its_workers_are_killed(stage: Stage) -> None:
@@ -41,7 +48,7 @@ def test_every_chord_has_one_body_although_its_workers_are_killed(stage: Stage) 
     wait_ended(stage, jobs, SECONDS)
     assert [body.get(timeout=SECONDS) for body in bodies] == [sum(range(size)) for size in sizes]
     for body in bodies:
-        flow = stage.app.flows.get(body.id)
+        flow = eventually(lambda: over(stage, body.id), "the flow has ended")  # noqa: B023 - it is asked at once
         assert flow is not None
         assert (flow.state, flow.done, flow.total) == ("succeeded", flow.total, flow.total)
     assert {len(body.parent) for body in bodies} == set(sizes)

@@ -121,6 +121,15 @@ def recorded(app: Umbel, url: str, done: Callable[[History], bool]) -> History:
     return history
 
 
+def has_all(history: History) -> bool:
+    """Whether all has come that is compared: each process tells of what it has done in its own time."""
+    totals = history.totals(0, 2e9)
+    ends = sum(each.succeeded + each.failed + each.dead for each in totals)
+    retried = sum(count for (_, state), count in ENDS.items() if state == "retried")
+    sent = sum(SENT.values())
+    return (ends, sum(each.retried for each in totals), sum(each.sent for each in totals)) == (sent, retried, sent + 1)
+
+
 def _is(history: History, done: Callable[[History], bool]) -> bool:
     try:
         return done(history)
@@ -179,11 +188,7 @@ def _check_by_promtool(page: str) -> None:
 
 def _check_history(app: Umbel, folder: Path, of_worker: str) -> None:
     """The dashboard's page agrees with that of the worker; together they have all that is asked for."""
-    history = recorded(
-        app,
-        f"sqlite:///{folder}/history.db",
-        lambda history: sum(each.succeeded + each.failed + each.dead for each in history.totals(0, 2e9)) == 23,
-    )
+    history = recorded(app, f"sqlite:///{folder}/history.db", has_all)
     try:
         body, kind = exposition(app, history)
         page = body.decode()

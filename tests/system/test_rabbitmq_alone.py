@@ -34,7 +34,7 @@ def test_a_poison_job_is_buried_after_four_deaths_and_harms_no_other(stage: Stag
     eventually(lambda: all(result.ready() for result in (*before, *after)), "the others have ended")
     stage.wait_succeeded((*before, *after))
     assert len([line for line in stage.ledger.lines() if line.job == poison.id]) == 4
-    assert poison.state == "FAILURE"
+    eventually(lambda: poison.state == "FAILURE", "its end is known")
     assert "WorkerLostError" in repr(poison.result)
     assert worker.running()
     assert "a job may run twice" in worker.output

@@ -81,6 +81,8 @@ def test_what_happened_is_recorded_whoever_was_killed(folder: Path, start: Calla
     eventually(lambda: recorded(history, "state:queued arg.lang:en") == 1, "what came meanwhile")
     assert second.stop() == 0
     assert (recorded(history, ""), history.standing().gaps) == (4, ())
+    history.close()
+    app.close()
     _shown(folder)
 
 
