@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     event_redact: tuple[str, ...] = ()
     """Words: arguments are hidden in events whose name has one of them in it, or of the usual (password, token …)."""
     event_log_batches: Count = 1000
-    """How many batches of events the broker keeps, each of up to 1,024 events and about 128 KiB; the oldest go first."""
+    """How many batches of events the broker keeps, each of at most 1,024 events and about 128 KiB; the oldest go."""
     history_sample: Share = 1.0
     """The share of jobs that events tell of; all are counted, and those that fail or are retried are always told of."""
     worker_release: str = ""
