@@ -144,7 +144,7 @@ def test_a_dead_letter_that_is_out_of_its_list_before_it_is_ready_is_lost(stage:
     assert any("k5 has no place" in each for each in wrong), wrong
 
 
-@pytest.mark.parametrize("key", ["void", "counts", "notes", "sessions", "dead", "paused"])
+@pytest.mark.parametrize("key", ["void", "void:live", "counts", "notes", "sessions", "dead", "paused"])
 def test_a_key_of_a_wrong_type_is_named(stage: Stage, broker: RedisBroker, key: str) -> None:
     broker.send(jobs("job", "other"))
     stage.do("LPUSH", PREFIX + key, "x") if key != "sessions" else stage.do("SET", PREFIX + key, "x")
@@ -216,13 +216,58 @@ def _notes_go_with_their_jobs(stage: Stage) -> bool:
     return not stage.do("EXISTS", f"{PREFIX}notes")
 
 
+def _revoked_to_the_end(stage: Stage) -> None:
+    """Before another job waits a void entry of one that has ended, and been forgotten."""
+    stage.send(Job("other", QUEUE, b"E"))
+    stage.run("revoke", "r", LEASE, "job")
+    stage.settle("r", Settlement(Delivery("job", QUEUE, 9, 1, b"E"), "end"))
+    stage.do("DEL", f"{PREFIX}r:job")
+
+
+def _nobody_is_asked_about_entries_without_jobs(stage: Stage) -> bool:
+    _revoked_to_the_end(stage)
+    return stage.do("SMEMBERS", f"{PREFIX}void") == [b"job"] and not stage.do("EXISTS", f"{PREFIX}void:live")
+
+
+def _are_given_out_once(stage: Stage, *names: str) -> bool:
+    given = [each.id for each in stage.receive("s1", 2)]
+    return given == [*names] and not stage.do("EXISTS", f"{PREFIX}void", f"{PREFIX}void:live")
+
+
+def _sent_again(stage: Stage) -> bool:
+    _revoked_to_the_end(stage)
+    stage.send(Job("job", QUEUE, b"E"))
+    return _are_given_out_once(stage, "other", "job")
+
+
+def _admitted_again(stage: Stage) -> bool:
+    _revoked_to_the_end(stage)
+    stage.run("admit", 0, "job", 9, 0, b"E", "", "", "0 0 1", "")
+    return _are_given_out_once(stage, "other", "job")
+
+
+def _followed_again(stage: Stage) -> bool:
+    parent = one(stage)
+    stage.send(Job("job2", QUEUE, b"E"), Job("other", QUEUE, b"E"))
+    stage.run("revoke", "r", LEASE, "job2")
+    stage.settle("r", Settlement(Delivery("job2", QUEUE, 9, 1, b"E"), "end"))
+    stage.do("DEL", f"{PREFIX}r:job2")
+    stage.settle("s1", Settlement(parent, "end", follow_ups=(Job("job2", QUEUE, b"E"),)))
+    return _are_given_out_once(stage, "other", "job2")
+
+
 @pytest.mark.parametrize(
     ("script", "protection", "without", "holds"),
     [
         ("settle", "elseif doomed == '' then", "elseif true then", _doom_outlives_a_retry),
         ("settle", " and doomed == '' then", " then", _doom_outlives_a_retry),
         ("close", ", 0, told[id]", ", 0, ''", _doom_outlives_the_end_of_its_session),
-        ("receive", " and not (skipped and skipped[i])", "", _a_revoked_job_is_given_to_nobody_else),
+        ("receive", " or skipped and skipped[i]", "", _a_revoked_job_is_given_to_nobody_else),
+        ("revoke", "'SADD', prefix .. 'void:live'", "'SADD', prefix .. 'void'", _a_revoked_job_is_given_to_nobody_else),
+        ("settle", "if redis.call('EXISTS', live) == 1", "if false", _nobody_is_asked_about_entries_without_jobs),
+        ("send", "revived(prefix, ids)\n  end", "end", _sent_again),
+        ("admit", "revived(prefix, fresh)", "", _admitted_again),
+        ("settle", "revived(place, { id })", "", _followed_again),
         ("revoke", "if #entries > 0 and not alive", "if false and not alive", _an_ended_session_revokes_nothing),
         ("note", "redis.call('HGET', prefix .. 'held:' .. session, id)", "ARGV[i + 1]", _only_its_holder_notes),
         ("receive", "if redis.call('EXISTS', prefix .. 'paused') == 1", "if false", _nobody_receives_while_paused),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from umbel.brokers.redis.calls import Calls
@@ -15,11 +15,18 @@ from umbel.engines.redis_layout import QUEUES
 from umbel.model.job import FIRST
 
 UNKNOWN: Final = Location("unknown")
+ALL_QUEUES: Final = Command((b"SMEMBERS", QUEUES))
+"""The call that tells the names of all queues."""
 
 
 def queues() -> Steps[list[str]]:
     """The names of all queues ever used, sorted."""
-    (reply,) = yield [Command((b"SMEMBERS", QUEUES))]
+    (reply,) = yield [ALL_QUEUES]
+    return decoded(reply)
+
+
+def decoded(reply: Iterable[bytes]) -> list[str]:
+    """The names in the *reply* to `ALL_QUEUES`, sorted."""
     return sorted(name.decode() for name in reply)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from umbel.brokers.redis.calls import Calls
-from umbel.brokers.redis.inspector import queues
+from umbel.brokers.redis.inspector import ALL_QUEUES, decoded, queues
 from umbel.brokers.redis.operations import MAX_MOVED, Steps, deliveries, settle
 from umbel.brokers.redis.packing import counts_of
 from umbel.contracts.broker import SessionDead, Settlement
@@ -23,8 +23,6 @@ T = TypeVar("T")
 REVOKED: Final[Doom] = "revoked"
 MAX_REVOKED: Final = 250
 MAX_ANSWERED_BYTES: Final = 4 * 1024 * 1024
-_CLOSED_MILLISECONDS: Final = 60_000
-"""For how long the name of a session that stopped jobs is remembered: nobody else will ever use it."""
 
 
 def revoke(calls: Calls, session: str, keys: Sequence[tuple[str, str | None]], lease: float) -> Steps[list[Revoked]]:
@@ -70,14 +68,18 @@ def end(calls: Calls, session: str, settlements: Sequence[Settlement], known: se
     follow_ups = {job.queue for item in settlements for job in item.follow_ups}
     answers = yield from settle(calls, session, settlements, follow_ups - known)
     known |= follow_ups
-    open_in = yield from queues()
+    here = sorted({item.delivery.queue for item in settlements})
+    names, *closed = yield [ALL_QUEUES, *_closing(calls, session, here)]
+    done = {queue for queue, moved in zip(here, closed, strict=True) if moved < MAX_MOVED}
+    open_in = [queue for queue in decoded(names) if queue not in done]
     while open_in:
-        closed = yield [calls.make("close", queue, (session, MAX_MOVED, 0)) for queue in open_in]
+        closed = yield _closing(calls, session, open_in)
         open_in = [queue for queue, moved in zip(open_in, closed, strict=True) if moved == MAX_MOVED]
-    held = {calls.place(item.delivery.queue) + b"held:" + session.encode() for item in settlements}
-    if held:
-        yield [Command((b"PEXPIRE", key, _CLOSED_MILLISECONDS)) for key in sorted(held)]
     return answers
+
+
+def _closing(calls: Calls, session: str, queues: Sequence[str]) -> list[Command]:
+    return [calls.make("close", queue, (session, MAX_MOVED, 0)) for queue in queues]
 
 
 def jobs(calls: Calls, queue: str, place: Place, after: str, limit: int) -> Steps[list[Listed]]:

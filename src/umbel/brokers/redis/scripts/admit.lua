@@ -6,7 +6,7 @@
 --   unique  "<kind><ms>:<key>", see unique; empty for none
 -- Answer: {'ok', per job the id that stands: its own, or that of who has its key} | {'full', how many there are}
 -- Order of writes: unique keys, places, envelopes: a job in `jobs` always has a place.
--- includes: now wake limiting
+-- includes: now wake limiting revived
 local prefix, most, WORDS = ARGV[1], tonumber(ARGV[3]), 8
 local jobs, answer, new, before, holders, taken = prefix .. 'jobs', { 'ok' }, {}, {}, {}, {}
 local limits = limiting(prefix)
@@ -54,7 +54,7 @@ if #new == 0 then
   return answer
 end
 
-local ready, delayed, envelopes, earliest = {}, {}, {}, {}
+local ready, delayed, envelopes, earliest, fresh = {}, {}, {}, {}, {}
 local function place(id, level, due, name, turn, pace)
   if due < 0 then
     due = now - due
@@ -85,6 +85,7 @@ for _, at in ipairs(new) do
     unique.take(key, kind, now + ms, id)
   end
   place(id, ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+  fresh[#fresh + 1] = id
   envelopes[#envelopes + 1] = id
   envelopes[#envelopes + 1] = ARGV[at + 3]
 end
@@ -102,6 +103,7 @@ in_pieces(delayed, function(...)
   redis.call('ZADD', prefix .. 'delayed', ...)
 end)
 limits.flush()
+revived(prefix, fresh)
 in_pieces(envelopes, function(...)
   redis.call('HSET', jobs, ...)
 end)

@@ -34,6 +34,7 @@ for _, name in ipairs({ 'jobs', 'counts', 'notes', 'buried', 'meta', 'info', 'ou
   look(name, 'hash')
 end
 look('void', 'set')
+look('void:live', 'set')
 look('paused', 'string')
 if look('sessions', 'zset') then
   for _, session in ipairs(redis.call('ZRANGE', prefix .. 'sessions', 0, -1)) do

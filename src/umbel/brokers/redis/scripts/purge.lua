@@ -4,7 +4,7 @@
 -- Answer: {'ok', -1, (id level envelope counts|nil)*}, about `room` bytes | {'dead'}
 -- If the session has more than it knows an answer was lost: it is told all of them, and nothing more is taken then.
 -- Order of writes: doom, lease, old places. A cut leaves a doomed job where it was too: it ends once.
--- includes: seize levels voids limiting
+-- includes: seize levels voids unvoid limiting
 local prefix, session, lease = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
 local before = seize.before(prefix, session)
@@ -111,9 +111,7 @@ end
 
 redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a script whose first write is of this kind
 seize.take(prefix, session, lease, taken)
-for at = 1, #dropped, 1000 do -- not void any more, and then out of the list
-  redis.call('SREM', prefix .. 'void', unpack(dropped, at, math.min(at + 999, #dropped)))
-end
+unvoid(prefix, dropped)
 for level, at in ipairs(looked) do
   if at > 0 then
     redis.call('LTRIM', levels[level], at, -1)

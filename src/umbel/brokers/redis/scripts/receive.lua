@@ -3,7 +3,7 @@
 -- KEYS[1] jobs   ARGV prefix now session number want room
 -- Answer: {'ok', ms until the next job is due or -1, (id level envelope counts|nil)*} | {'dead'} | {'stale'} | {'paused'}
 -- (session, number) is the fence: a number is used once, so an answer that was given up cannot be given again.
--- includes: now alive promote wake levels pump voids limiting
+-- includes: now alive promote wake levels pump voids unvoid limiting
 local prefix, session, number = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local want, room = tonumber(ARGV[5]), tonumber(ARGV[6])
 local held, MOST_LOOKED_AT = prefix .. 'held:' .. session, 4096
@@ -17,12 +17,12 @@ redis.call('HDEL', prefix .. 'meta', '') -- before 7.0 a full server runs a scri
 
 local answer, got, looked = { 'ok', -1 }, 0, 0
 local opening, due, came_back, void, opened, timed = prefix .. 'opening', prefix .. 'limits:due', false, false, false, false
-if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void', prefix .. 'paused', due) > 0 then
+if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void:live', prefix .. 'paused', due) > 0 then
   if redis.call('EXISTS', prefix .. 'paused') == 1 then
     return { 'paused' }
   end
   came_back = redis.call('EXISTS', prefix .. 'counts') == 1
-  void = redis.call('EXISTS', prefix .. 'void') == 1
+  void = redis.call('EXISTS', prefix .. 'void:live') == 1
   opened = redis.call('EXISTS', opening) == 1 and pump(opening, want)
   timed = redis.call('EXISTS', due) == 1
   if timed then
@@ -30,16 +30,6 @@ if redis.call('EXISTS', prefix .. 'counts', opening, prefix .. 'void', prefix ..
   end
 end
 promote(prefix, 100)
-
--- A void entry is dropped: not void any more, and then out of the list.
-local function drop(names, ids, looked_at)
-  if looked_at < #ids then -- only those among the first
-    _, names = voids(prefix, { unpack(ids, 1, looked_at) })
-  end
-  if #names > 0 then
-    redis.call('SREM', prefix .. 'void', unpack(names))
-  end
-end
 
 local urgent = redis.call('EXISTS', unpack(levels, 1, 9)) > 0
 for level = urgent and 0 or 9, 9 do
@@ -52,14 +42,14 @@ for level = urgent and 0 or 9, 9 do
     end
     local envelopes = redis.call('HMGET', prefix .. 'jobs', unpack(ids))
     local counts = came_back and redis.call('HMGET', prefix .. 'counts', unpack(ids))
-    local places, looked_at = { '#', ARGV[4] }, 0
-    local skipped, names = nil, {}
-    if void then
-      skipped, names = voids(prefix, ids)
-    end
+    local places, looked_at, dropped = { '#', ARGV[4] }, 0, nil
+    local skipped = void and voids(prefix, ids, 'void:live')
     for i, id in ipairs(ids) do
       local envelope = envelopes[i]
-      if envelope and not (skipped and skipped[i]) then -- an entry without a job is garbage
+      if not envelope or skipped and skipped[i] then -- an entry without a job is garbage, void or not
+        dropped = dropped or {}
+        dropped[#dropped + 1] = id
+      else
         places[#places + 1] = id
         places[#places + 1] = tag
         local at = #answer
@@ -76,8 +66,8 @@ for level = urgent and 0 or 9, 9 do
     if #places > 2 then
       redis.call('HSET', held, unpack(places)) -- new place first
     end
-    if #names > 0 then
-      drop(names, ids, looked_at)
+    if dropped then
+      unvoid(prefix, dropped)
     end
     redis.call('LTRIM', list, looked_at, -1) -- old place last
     looked = looked + looked_at

@@ -81,18 +81,21 @@ for _, task in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
 end
 
 local known_levels
+local entries = 0 -- in all ready lists, before any limit released more; counted with their levels
 local function level_of(id)
   if not known_levels then
     known_levels = {}
-    local longest, most = 9, -1
+    local longest, most, lengths = 9, -1, {}
     for level = 0, 9 do
       local length = redis.call('LLEN', levels[level + 1])
+      entries, lengths[level] = entries + length, length
       if length >= most then
         longest, most = level, length
       end
     end
     for level = 0, 9 do
-      for _, each in ipairs(level ~= longest and redis.call('LRANGE', levels[level + 1], 0, 999) or {}) do
+      local looked_at = level ~= longest and lengths[level] > 0
+      for _, each in ipairs(looked_at and redis.call('LRANGE', levels[level + 1], 0, 999) or {}) do
         known_levels[each] = level
       end
     end
@@ -137,29 +140,33 @@ if #limited > 0 then
 end
 if #ready > 0 then
   local again = {}
-  for i, is_void in ipairs(redis.call('SMISMEMBER', prefix .. 'void', unpack(ready))) do
+  for i, is_void in ipairs(redis.call('SMISMEMBER', prefix .. 'void:live', unpack(ready))) do
     again[i] = is_void == 1
   end
+  redis.call('SADD', prefix .. 'void:live', unpack(ready))
   redis.call('SADD', prefix .. 'void', unpack(ready))
   for i, id in ipairs(ready) do
     if again[i] then -- one void entry at most: this one is looked for
-      local level = tags[id]
-      if redis.call('LREM', levels[level + 1], -1, id) == 0 then
-        for other = 0, 9 do
-          if redis.call('LREM', levels[other + 1], -1, id) == 1 then
-            break
-          end
+      local removed = redis.call('LREM', levels[tags[id] + 1], -1, id)
+      for other = 1, removed == 0 and 10 or 0 do
+        removed = redis.call('LREM', levels[other], -1, id)
+        if removed == 1 then
+          break
         end
       end
+      entries = entries - removed
     end
   end
-  local entries = 0
-  for _, list in ipairs(levels) do
-    entries = entries + redis.call('LLEN', list)
-  end
-  if entries == redis.call('SCARD', prefix .. 'void') then -- nothing else is left
-    redis.call('DEL', prefix .. 'void')
-    redis.call('UNLINK', unpack(levels))
+  local void = redis.call('SCARD', prefix .. 'void')
+  if entries <= void then
+    entries = 0
+    for _, list in ipairs(levels) do
+      entries = entries + redis.call('LLEN', list)
+    end
+    if entries == void then -- nothing else is left
+      redis.call('DEL', prefix .. 'void', prefix .. 'void:live')
+      redis.call('UNLINK', unpack(levels))
+    end
   end
 end
 

@@ -1,7 +1,7 @@
 -- includes: back
 -- empty: jobs of a dead session, at most `limit`, to the front of their levels, charged by `account(id)`.
--- An emptied session is forgotten; its `held` stays a day, so that its id is not opened again.
-local function empty(prefix, session, limit, account)
+-- An emptied session is forgotten; its `held` stays a day, or `milliseconds`, so that its id is not opened again.
+local function empty(prefix, session, limit, account, milliseconds)
   local held = prefix .. 'held:' .. session
   local entries, moved = redis.call('HGETALL', held), 0
   for i = #entries - 1, 1, -2 do -- from the end: what was taken first comes first again
@@ -18,7 +18,7 @@ local function empty(prefix, session, limit, account)
       redis.call('HDEL', held, id)
     end
   end
-  redis.call('PEXPIRE', held, 86400000)
+  redis.call('PEXPIRE', held, milliseconds or 86400000)
   redis.call('HDEL', prefix .. 'info', session)
   redis.call('ZREM', prefix .. 'sessions', session)
   return moved

@@ -1,4 +1,4 @@
--- includes: now wake
+-- includes: now wake revived
 -- accept: jobs that are new, words[first …] are (id level at envelope)*; answers how many were.
 -- Place first, envelope second: a job in `jobs` always has a place.
 local function accept(prefix, words, first)
@@ -9,7 +9,11 @@ local function accept(prefix, words, first)
     records[#records + 1] = prefix .. 'r:' .. words[i]
   end
   local known = redis.call('HMGET', jobs, unpack(ids))
-  local some_ended = redis.call('EXISTS', unpack(records)) > 0
+  local there, some_void = redis.call('EXISTS', prefix .. 'void', unpack(records)), false
+  if there > 0 then
+    some_void = redis.call('EXISTS', prefix .. 'void') == 1
+  end
+  local some_ended = there > (some_void and 1 or 0)
 
   local envelopes, ready, delayed, soonest = {}, {}, {}, {}
   local taken = {}
@@ -42,6 +46,9 @@ local function accept(prefix, words, first)
   end
   if #delayed > 0 then
     redis.call('ZADD', prefix .. 'delayed', unpack(delayed))
+  end
+  if some_void then
+    revived(prefix, ids)
   end
   redis.call('HSET', jobs, unpack(envelopes))
   if next(ready) or soonest[redis.call('ZRANGE', prefix .. 'delayed', 0, 0)[1]] then

@@ -127,8 +127,8 @@ local function settling(flows)
     redis.call('LPUSH', prefix .. 'ready:' .. level, unpack(released))
     again = true
   end
-  local limited, uniques = prefix .. 'limited', prefix .. 'uniques'
-  local more = #ends + #aside > 0 and redis.call('EXISTS', prefix .. 'counts', prefix .. 'notes', limited, uniques) > 0
+  local limited, uniques, live = prefix .. 'limited', prefix .. 'uniques', prefix .. 'void:live'
+  local more = #ends + #aside > 0 and redis.call('EXISTS', prefix .. 'counts', prefix .. 'notes', limited, uniques, live) > 0
   if more and redis.call('EXISTS', limited, uniques) > 0 then
     -- What ended under a limit or with a unique key gives its place to others.
     local over, limits = { unpack(ends) }, limiting(prefix)
@@ -143,6 +143,9 @@ local function settling(flows)
     if more then
       redis.call('HDEL', prefix .. 'counts', unpack(ends))
       redis.call('HDEL', prefix .. 'notes', unpack(ends))
+      if redis.call('EXISTS', live) == 1 then
+        redis.call('SREM', live, unpack(ends)) -- their void entries are garbage from now on
+      end
     end
   end
   if #ours > 0 then
