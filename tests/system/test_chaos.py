@@ -79,7 +79,10 @@ class Hunt:
 
 
 def wait_ended(stage: Stage, jobs: int, seconds: float) -> None:
-    """Wait until nothing is left of *jobs* jobs but their records."""
+    """Wait until nothing is left of *jobs* jobs but their records.
+
+    On RabbitMQ it may come too soon: what is on its way between two queues, or to whoever claims it, is in no number.
+    """
 
     def gone() -> bool:
         counts = stage.counts()
@@ -197,6 +200,7 @@ def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
     poison = stage.send("poison")
     after = stage.work_many([0.0] * 1_000)
     eventually(lambda: stage.counts().dead == 1, "the poison job is dead", LONG)
+    stage.wait_succeeded((*before, *after), LONG)
     wait_ended(stage, 2_001, LONG)
     poisoned = [line for line in stage.ledger.lines() if line.job == poison.id]
     assert len(poisoned) == 3
@@ -207,7 +211,6 @@ def test_a_poison_job_among_two_thousand_harms_no_other(stage: Stage) -> None:
     assert all(line.endswith(f"It was running: ledger_tasks.poison[{poison.id}]") for line in deaths)
     # A job that had ended a moment before, unsettled, may run again; no other may.
     assert unexplained(stage, {line.pid: line.at for line in poisoned}) == []
-    stage.wait_succeeded((*before, *after))
     assert poison.state == "FAILURE"
     assert "WorkerLostError" in repr(poison.result)
     assert worker.running()
@@ -265,12 +268,12 @@ def test_hostile_messages_are_buried_with_a_reason_and_the_others_run(stage: Sta
     good += stage.work_many([0.0] * 50)
     worker = stage.start().wait_ready()
     assert all(result.get(timeout=LONG) > 0 for result in good)
+    results = [stage.app.AsyncResult(job_id) for job_id in bad]
+    eventually(lambda: {result.state for result in results} == {"FAILURE"}, "all have failed", LONG)
+    assert all(str(result.result) for result in results)
+    # Arguments that merely do not fit are an ordinary failure.
+    eventually(lambda: stage.counts().dead == len(bad) - 1, "the others are buried", LONG)
     wait_ended(stage, len(bad), LONG)
-    assert stage.counts().dead == len(bad) - 1  # arguments that merely do not fit are an ordinary failure
-    for job_id in bad:
-        result = stage.app.AsyncResult(job_id)
-        assert result.state == "FAILURE"
-        assert str(result.result)
     assert worker.running()
     assert stage.ledger.extra_starts() == 0
 
@@ -282,7 +285,7 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> None:
     assert known.get(timeout=LONG) > 0
     eventually(lambda: stage.counts().parked == 1, "the unknown job is parked")
     assert worker.stop() == 0  # it may take the job again, now and then, and park it as often
-    assert unknown.place == "parked"
+    eventually(lambda: unknown.place == "parked", "it is parked still")
     tomorrow = stage.folder / "tomorrow"
     tomorrow.mkdir()
     (tomorrow / "tomorrow_tasks.py").write_text(TOMORROW)
