@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from umbel.model.schedule import MAX_CATCH_UP, Misfire, Overlap
-from umbel.options import check_names, nearest, seconds
+from umbel.options import check_arguments, check_names, nearest, seconds
 from umbel.schedules.interval import schedule
 from umbel.schedules.reading import maybe_schedule
 from umbel.schedules.rule import Rule, milliseconds
@@ -75,6 +75,7 @@ def _read(name: str, values: dict[str, Any]) -> Wanted:
     rule = maybe_schedule(values["schedule"], bool(values.get("relative", False)))
     if values.get("relative") and isinstance(rule, schedule):
         rule = schedule(rule.run_every, relative=True)
+    check_arguments(values.get("args") or (), values.get("kwargs"), str(values["task"]))
     return Wanted(
         name=name,
         rule=rule,

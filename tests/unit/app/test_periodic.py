@@ -177,6 +177,8 @@ def test_a_receiver_is_connected_once_and_can_leave(app: Umbel) -> None:
     ("entry", "reason"),
     [
         ({"task": "a"}, "has no 'schedule'"),
+        ({"task": "a", "schedule": 1, "args": 5}, "a: args is 5: give a tuple"),
+        ({"task": "a", "schedule": 1, "kwargs": [1]}, "a: kwargs is [1]: give a dict"),
         ({"schedule": 1}, "has no 'task'"),
         (3, "give a dict"),
         ({"task": "a", "schedule": "0 0 31 2 *"}, "cannot be read as cron text"),
