@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 OUTPUT: Final = ROOT / "build" / "demo"
-DEADLINE_SECONDS: Final = 60.0
+DEADLINE_SECONDS: Final = 120.0
 GREYLISTED: Final = "grey@example.com"
 RECIPIENTS: Final = ("ada@example.com", "grace@example.com", GREYLISTED, "edsger@example.com")
 PICTURES: Final = 12
