@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal as signals
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, Unpack
 
 from umbel.app.inspection import Inspect
 from umbel.app.limiting import Limiting
-from umbel.app.orders import Orders, Reply, missing
+from umbel.app.orders import HEARING, MANNER, Destination, Hearing, Manner, Orders, Reply, fitting, missing
 from umbel.app.revoking import Ending, Revoking, Stopped
 from umbel.app.seat import Seat, known_queues, place_of, waited
 from umbel.app.twin import Steps, arun, run
 from umbel.model.ids import valid_id
-from umbel.options import Rate, checked_limits
+from umbel.options import Rate, check_names, checked_limits
 from umbel.revocable import Revocable
 
 Ids: TypeAlias = Any
@@ -135,9 +135,12 @@ class Control:
 
     # --- workers
 
-    def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> Inspect:
+    def inspect(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **hearing: Unpack[Hearing]
+    ) -> Inspect:
         """What workers do and know. *destination* are node names, by default all; a text is one, *timeout* seconds."""
-        return Inspect(self._seat, self._orders, destination, timeout)
+        check_names(hearing, HEARING, "app.control.inspect")
+        return Inspect(self._seat, self._orders, destination, timeout, hearing)
 
     def workers(self) -> list[str]:
         """The names of the workers that live, by their sessions; none where the broker knows of no sessions."""
@@ -145,73 +148,93 @@ class Control:
 
     async def aworkers(self) -> list[str]:
         """The async twin of `workers`."""
-        return sorted({name for name, _, _ in await self._orders.living(None) or ()})
+        return sorted({name for name, _, _ in await self._orders.living(fitting(None, {})) or ()})
 
     def broadcast(
         self,
         command: str,
         arguments: Mapping[str, Any] | None = None,
-        destination: Sequence[str] | None = None,
+        destination: Destination = None,
         *,
         reply: bool = False,
         timeout: float = DEFAULT_SECONDS,
+        **hearing: Unpack[Hearing],
     ) -> list[Reply] | None:
         """Have the workers *destination*, by default all, do *command*; answers one ``{name: reply}`` each if asked to.
 
         Waits for those workers that live, *timeout* seconds at most. Raises `ImproperlyConfigured` for a command that
         there is not, or not yet.
         """
-        return waited(self._seat, self.abroadcast(command, arguments, destination, reply=reply, timeout=timeout))
+        asking = self.abroadcast(command, arguments, destination, reply=reply, timeout=timeout, **hearing)
+        return waited(self._seat, asking)
 
     async def abroadcast(
         self,
         command: str,
         arguments: Mapping[str, Any] | None = None,
-        destination: Sequence[str] | None = None,
+        destination: Destination = None,
         *,
         reply: bool = False,
         timeout: float = DEFAULT_SECONDS,
+        **hearing: Unpack[Hearing],
     ) -> list[Reply] | None:
         """The async twin of `broadcast`."""
+        check_names(hearing, HEARING, command)
         given = dict(arguments or {})
         if not reply:
-            await self._orders.tell(command, given, destination)
+            await self._orders.tell(command, given, destination, hearing)
             return None
-        return [{one.worker: one.told} for one in await self._orders.ask(command, given, destination, timeout)]
+        return [{one.worker: one.told} for one in await self._orders.ask(command, given, destination, timeout, hearing)]
 
-    def ping(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def ping(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """One ``{name: {"ok": "pong"}}`` for each worker that answers within *timeout* seconds."""
-        return self._asked("ping", destination, timeout)
+        return self._asked("ping", destination, timeout, how)
 
-    def quiet(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def quiet(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """Have workers receive no jobs until `resume`, or a restart. What runs goes on; they live, as do their leases.
 
         Jobs that they have received and not begun go back to their queues at once, for others.
         """
-        return self._asked("quiet", destination, timeout)
+        return self._asked("quiet", destination, timeout, how)
 
-    def resume(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def resume(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """Have workers that are `quiet` receive jobs again."""
-        return self._asked("resume", destination, timeout)
+        return self._asked("resume", destination, timeout, how)
 
-    def shutdown(self, destination: Sequence[str] | None = None) -> None:
-        """Have workers stop as SIGTERM would: running jobs may finish within the grace period."""
-        self.broadcast("shutdown", destination=destination)
+    def shutdown(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
+        """Have workers stop as SIGTERM would: running jobs may finish within the grace period.
+
+        Nobody waits for answers, unless *reply* is True.
+        """
+        return self._asked("shutdown", destination, timeout, {"reply": False, **how})
 
     def pool_grow(
-        self, n: int = 1, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+        self, n: int = 1, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
     ) -> list[Reply]:
         """Have each worker run *n* children more."""
-        return self._asked("pool_grow", destination, timeout, n=n)
+        return self._asked("pool_grow", destination, timeout, how, n=n)
 
     def pool_shrink(
-        self, n: int = 1, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+        self, n: int = 1, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
     ) -> list[Reply]:
         """Have each worker run *n* children fewer; they finish what they run."""
-        return self._asked("pool_shrink", destination, timeout, n=n)
+        return self._asked("pool_shrink", destination, timeout, how, n=n)
 
     def autoscale(
-        self, max: int, min: int, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+        self,
+        max: int,
+        min: int,
+        destination: Destination = None,
+        timeout: float = DEFAULT_SECONDS,
+        **how: Unpack[Manner],
     ) -> list[Reply]:
         """Have workers that were started with --autoscale keep between *min* and *max* children; others refuse.
 
@@ -219,23 +242,25 @@ class Control:
         """
         if not 1 <= min <= max:
             raise ValueError(f"autoscale: max is {max!r} and min {min!r}: give whole numbers from 1, max first")
-        return self._asked("autoscale", destination, timeout, max=max, min=min)
+        return self._asked("autoscale", destination, timeout, how, max=max, min=min)
 
-    def pool_restart(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def pool_restart(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """Have each child replaced when what it runs has ended. SIGHUP also loads the code anew."""
-        return self._asked("pool_restart", destination, timeout)
+        return self._asked("pool_restart", destination, timeout, how)
 
     def add_consumer(
-        self, queue: str, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+        self, queue: str, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
     ) -> list[Reply]:
         """Have workers serve *queue*, too, until they are restarted. A child does when what it runs has ended."""
-        return self._asked("add_consumer", destination, timeout, queue=queue)
+        return self._asked("add_consumer", destination, timeout, how, queue=queue)
 
     def cancel_consumer(
-        self, queue: str, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS
+        self, queue: str, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
     ) -> list[Reply]:
         """Have workers no longer serve *queue*, until they are restarted."""
-        return self._asked("cancel_consumer", destination, timeout, queue=queue)
+        return self._asked("cancel_consumer", destination, timeout, how, queue=queue)
 
     def rate_limit(self, task_name: str, rate: Rate | None = None, queues: Sequence[str] = ()) -> list[str]:
         """Let another *rate* ("10/s", "100/m", a number a second; 0: any) count for *task_name*, for all workers.
@@ -257,28 +282,35 @@ class Control:
         task_name: str,
         soft: float | None = None,
         hard: float | None = None,
-        destination: Sequence[str] | None = None,
+        destination: Destination = None,
         timeout: float = DEFAULT_SECONDS,
+        **how: Unpack[Manner],
     ) -> list[Reply]:
         """Let other limits, in seconds, count for the runs of a task that begin from now on, until workers restart.
 
         Both None: its own again. The limits of a call still beat them. Raises `ValueError` for limits that cannot be.
         """
         checked_limits(soft, hard)
-        return self._asked("time_limit", destination, timeout, task_name=task_name, soft=soft, hard=hard)
+        return self._asked("time_limit", destination, timeout, how, task_name=task_name, soft=soft, hard=hard)
 
-    def enable_events(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def enable_events(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """Have workers tell of their jobs in events from now on, until they are restarted."""
-        return self._asked("enable_events", destination, timeout)
+        return self._asked("enable_events", destination, timeout, how)
 
-    def disable_events(self, destination: Sequence[str] | None = None, timeout: float = DEFAULT_SECONDS) -> list[Reply]:
+    def disable_events(
+        self, destination: Destination = None, timeout: float = DEFAULT_SECONDS, **how: Unpack[Manner]
+    ) -> list[Reply]:
         """Have workers no longer tell of their jobs, until they are restarted; that they are there, they still say."""
-        return self._asked("disable_events", destination, timeout)
+        return self._asked("disable_events", destination, timeout, how)
 
     # ---
 
-    def _asked(self, verb: str, destination: Sequence[str] | None, timeout: float, **arguments: Any) -> list[Reply]:
-        return self.broadcast(verb, arguments, destination, reply=True, timeout=timeout) or []
+    def _asked(self, verb: str, destination: Destination, timeout: float, how: Manner, **arguments: Any) -> list[Reply]:
+        check_names(how, MANNER, f"app.control.{verb}")
+        given: dict[str, Any] = {"reply": True, **how}
+        return self.broadcast(verb, arguments, destination, timeout=timeout, **given) or []
 
     def _revoke(
         self, keys: Sequence[tuple[str, str | None]], terminate: bool, signal: str | int | None

@@ -163,7 +163,7 @@ class Events:
     def __call__(
         self, kind: str = "", *, after: str = NOW, timeout: float | None = None, **patterns: Unpack[Patterns]
     ) -> Stream:
-        """The events that fit. Raises `ImproperlyConfigured` if the broker keeps none, `ValueError` for a wrong kind."""
+        """The events that fit. Raises `ImproperlyConfigured` if the broker keeps none, and `ValueError`."""
         check_names(patterns, PATTERNS, "app.events")
         if not any(_fits(each, kind) for each in KINDS):
             raise ValueError(f"there are no events of the kind {kind!r}{nearest(kind, KINDS) or f': {_listed()}'}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
 import msgspec
 
-from umbel.app.orders import Orders, Told, missing
+from umbel.app.orders import Destination, Hearing, Orders, Told, fitting, missing
 from umbel.app.seat import Seat, inspector, job_store, mailbox, waited
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.jobs import JobStore, Listed
@@ -24,6 +25,7 @@ from umbel.wire.letters import HELD
 
 MAX_SHOWN: Final = 1_000
 """The most jobs of one kind that are shown of a queue."""
+_ATTRIBUTES: Final = frozenset({"exchange", "routing_key", "rate_limit"})
 _STATES: Final = {"delayed": "scheduled"}
 
 Replies: TypeAlias = Any
@@ -55,31 +57,41 @@ class Child(msgspec.Struct, frozen=True):
 class Inspect:
     """`app.control.inspect()`: each verb answers ``{node: reply}``. Its async twin begins with "a"."""
 
-    def __init__(self, seat: Seat, orders: Orders, destination: str | Sequence[str] | None, timeout: float) -> None:
-        """Ask the workers *destination*, by default all; wait for their answers *timeout* seconds at most."""
+    def __init__(
+        self, seat: Seat, orders: Orders, destination: Destination, timeout: float, hearing: Hearing | None = None
+    ) -> None:
+        """Ask the workers *destination*, by default all; wait for their answers *timeout* seconds at most.
+
+        Raises `ValueError` for a pattern that cannot be read.
+        """
         self._seat = seat
         self._orders = orders
         self._bare = destination if isinstance(destination, str) else None
-        self._to: Sequence[str] | None = (destination,) if isinstance(destination, str) else destination
+        self._to = destination
         self._timeout = timeout
+        self._hearing: Hearing = hearing or {}
+        self._fits = fitting(destination, self._hearing)
 
     # --- jobs, as the broker has them
 
-    async def aactive(self) -> Replies:
+    async def aactive(self, safe: bool | None = None) -> Replies:
         """The async twin of `active`."""
-        return await self._held(lambda job, child: job.id in child.started.jobs)
+        return await self._held(lambda job, child: job.id in child.started.jobs, safe)
 
-    def active(self) -> Replies:
-        """The jobs that run: dicts with Celery's keys. Who holds a job is exact, whether it has started as told now."""
-        return waited(self._seat, self.aactive())
+    def active(self, safe: bool | None = None) -> Replies:
+        """The jobs that run: dicts with Celery's keys. Who holds a job is exact, whether it has started as told now.
 
-    async def areserved(self) -> Replies:
+        *safe*: arguments as texts, as they are shown to people.
+        """
+        return waited(self._seat, self.aactive(safe))
+
+    async def areserved(self, safe: bool | None = None) -> Replies:
         """The async twin of `reserved`."""
-        return await self._held(lambda job, child: job.id not in child.started.jobs)
+        return await self._held(lambda job, child: job.id not in child.started.jobs, safe)
 
-    def reserved(self) -> Replies:
+    def reserved(self, safe: bool | None = None) -> Replies:
         """The jobs that a child has received and not started, or has ended and not settled yet."""
-        return waited(self._seat, self.areserved())
+        return waited(self._seat, self.areserved(safe))
 
     async def arevoked(self) -> Replies:
         """The async twin of `revoked`."""
@@ -91,7 +103,7 @@ class Inspect:
         """The ids of jobs that were revoked and still run. What waited has ended when it was revoked."""
         return waited(self._seat, self.arevoked())
 
-    async def ascheduled(self) -> Replies:
+    async def ascheduled(self, safe: bool | None = None) -> Replies:
         """The async twin of `scheduled`."""
         jobs = job_store(self._seat, "showing scheduled jobs")
         queues = _queues_of(await self._children(started=False))
@@ -99,12 +111,12 @@ class Inspect:
         due: dict[str, list[Item]] = {}
         for queue in served:
             page = await jobs.ajobs(queue, "delayed", "", MAX_SHOWN)
-            due[queue] = [{"eta": one.at, "priority": 6, "request": _item(one, None)} for one in page]
+            due[queue] = [{"eta": one.at, "priority": 6, "request": _item(one, None, safe)} for one in page]
         return self._shaped({node: [item for name in names for item in due[name]] for node, names in queues.items()})
 
-    def scheduled(self) -> Replies:
+    def scheduled(self, safe: bool | None = None) -> Replies:
         """The delayed jobs of the queues that each worker serves, up to 1,000 a queue."""
-        return waited(self._seat, self.ascheduled())
+        return waited(self._seat, self.ascheduled(safe))
 
     async def aquery_task(self, *ids: str) -> Replies:
         """The async twin of `query_task`."""
@@ -130,13 +142,15 @@ class Inspect:
 
     # --- workers, as they say themselves
 
-    async def aping(self) -> Replies:
+    async def aping(self, destination: Destination = None) -> Replies:
         """The async twin of `ping`."""
+        if destination is not None:
+            return await Inspect(self._seat, self._orders, destination, self._timeout, self._hearing).aping()
         return await self._ask("ping")
 
-    def ping(self) -> Replies:
-        """``{"ok": "pong"}`` of each worker that hears."""
-        return waited(self._seat, self.aping())
+    def ping(self, destination: Destination = None) -> Replies:
+        """``{"ok": "pong"}`` of each worker that hears; of those of *destination*, if it is given here."""
+        return waited(self._seat, self.aping(destination))
 
     async def areport(self) -> Replies:
         """The async twin of `report`."""
@@ -154,21 +168,28 @@ class Inspect:
         """Process, children, slots, uptime and resources of each worker."""
         return waited(self._seat, self.astats())
 
-    async def aconf(self) -> Replies:
+    async def aconf(self, with_defaults: bool = True) -> Replies:
         """The async twin of `conf`."""
-        return await self._ask("conf")
+        return await self._ask("conf", {"with_defaults": with_defaults})
 
-    def conf(self) -> Replies:
-        """The settings of each worker, secrets masked."""
-        return waited(self._seat, self.aconf())
+    def conf(self, with_defaults: bool = True) -> Replies:
+        """The settings of each worker, secrets masked; without *with_defaults* those that somebody has given."""
+        return waited(self._seat, self.aconf(with_defaults))
 
-    async def aregistered(self) -> Replies:
+    async def aregistered(self, *taskinfoitems: str) -> Replies:
         """The async twin of `registered`."""
+        strangers = set(taskinfoitems) - _ATTRIBUTES
+        if strangers:
+            unknown = ", ".join(sorted(strangers))
+            raise ValueError(f"registered tells of no {unknown}: have a command of your own do so, see inspect_command")
         return await self._ask("registered")
 
-    def registered(self) -> Replies:
-        """The names of the tasks that each worker knows."""
-        return waited(self._seat, self.aregistered())
+    def registered(self, *taskinfoitems: str) -> Replies:
+        """The names of the tasks that each worker knows, with their limits: ``name [rate_limit=10/s]``.
+
+        *taskinfoitems* are Celery's, which are told anyway; `ValueError` for others.
+        """
+        return waited(self._seat, self.aregistered(*taskinfoitems))
 
     registered_tasks = registered
 
@@ -196,18 +217,30 @@ class Inspect:
             raise missing(name)
 
     async def _ask(self, verb: str, arguments: dict[str, Any] | None = None) -> Replies:
-        told = await self._orders.ask(verb, arguments or {}, self._to, self._timeout)
-        return self._shaped({one.worker: one.told for one in told})
+        told = await self._orders.ask(verb, arguments or {}, self._to, self._timeout, self._hearing)
+        return self._bared({one.worker: one.told for one in told})
 
-    def _shaped(self, replies: dict[str, Any]) -> Replies:
+    def _bared(self, replies: dict[str, Any]) -> Replies:
         if not replies:
             return None
         return replies.get(self._bare) if self._bare is not None else replies
 
-    async def _held(self, wanted: Callable[[Listed, Child], bool]) -> Replies:
+    def _shaped(self, replies: dict[str, Any]) -> Replies:
+        """What the broker tells, as if each worker had answered."""
+        heard = dict(islice(replies.items(), self._hearing.get("limit")))
+        callback = self._hearing.get("callback")
+        if callback is not None:
+            for node, reply in heard.items():
+                callback({node: reply})
+        return self._bared(heard)
+
+    async def _held(self, wanted: Callable[[Listed, Child], bool], safe: bool | None) -> Replies:
         held = await self._jobs_held()
         return self._shaped(
-            {node: [_item(job, child) for job, child in jobs if wanted(job, child)] for node, jobs in held.items()}
+            {
+                node: [_item(job, child, safe) for job, child in jobs if wanted(job, child)]
+                for node, jobs in held.items()
+            }
         )
 
     async def _jobs_held(self) -> dict[str, list[tuple[Listed, Child]]]:
@@ -230,7 +263,8 @@ class Inspect:
         A child that does not answer in time may hold them yet: what its last heartbeat told is shown.
         """
         mailbox(self._seat, "showing what runs")
-        asked = (self._children(started=True), self._orders.ask(HELD, {}, self._to, self._timeout))
+        held_now = self._orders.ask(HELD, {}, self._to, self._timeout, self._silently)
+        asked = (self._children(started=True), held_now)
         children, told = await asyncio.gather(*asked)
         jobs = _jobs_of(told)
         held: dict[str, list[tuple[Listed, Child]]] = {child.node: [] for child in children}
@@ -239,14 +273,20 @@ class Inspect:
             held[child.node] += [(mine[job_id], child) for job_id in child.held if job_id in mine]
         return held
 
+    @property
+    def _silently(self) -> Hearing:
+        """How those are heard who are asked on behalf of the broker: whoever asks for jobs hears of these alone."""
+        hearing = {name: value for name, value in self._hearing.items() if name in ("pattern", "matcher")}
+        return cast("Hearing", hearing)
+
     async def _children(self, *, started: bool) -> list[Child]:
         """The sessions of the workers asked for; *started* asks what they have started just now."""
         look = inspector(self._seat)
         sessions = [_read(one) for one in await look.sessions(await look.queues())]
-        mine = [one for one in sessions if one is not None and (self._to is None or one.node in self._to)]
+        mine = [one for one in sessions if one is not None and self._fits(one.node)]
         if not (started and mine):
             return mine
-        told = await self._orders.ask("started", {}, self._to, self._timeout)
+        told = await self._orders.ask("started", {}, self._to, self._timeout, self._silently)
         now = _started_of(told)
         return [msgspec.structs.replace(one, started=now.get(one.session, one.started)) for one in mine]
 
@@ -308,13 +348,14 @@ def _state(place: Place, *, started: bool) -> str:
     return _STATES.get(place, place)
 
 
-def _item(job: Listed, child: Child | None) -> Item:
-    """A job with Celery's keys."""
+def _item(job: Listed, child: Child | None, safe: bool | None) -> Item:
+    """A job with Celery's keys; *safe*: its arguments as texts."""
     item: Item = {"id": job.id, "name": job.task, "args": [], "kwargs": {}, "type": job.task}
     try:
         envelope = decode(job.envelope, len(job.envelope))
         item |= {"name": envelope.task, "type": envelope.task}
-        item |= {"args": values.decode(envelope.args), "kwargs": values.decode(envelope.kwargs)}
+        told = {"args": values.decode(envelope.args), "kwargs": values.decode(envelope.kwargs)}
+        item |= {name: repr(value) for name, value in told.items()} if safe else told
     except DecodeError as error:
         item["error"] = str(error)
     item["delivery_info"] = {"routing_key": job.queue, "priority": 9 - job.level, "redelivered": _came_back(job)}

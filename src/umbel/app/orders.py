@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from umbel.app.seat import Seat, mailbox
 from umbel.contracts.mailbox import Letter, Mailbox
@@ -15,6 +18,8 @@ from umbel.model.ids import new_id
 from umbel.wire.letters import BOX, HELD, Answer, Order, decode_answer, encode
 
 Reply: TypeAlias = dict[str, Any]
+Destination: TypeAlias = str | Sequence[str] | None
+"""The name of a worker, or several; None: all."""
 Node: TypeAlias = tuple[str, str, int]
 """A worker: its name, host and process. Two may have one name."""
 
@@ -51,6 +56,48 @@ ORDER_SECONDS: Final = 60.0
 """How late an order that wants no answer may be obeyed, by a worker that could not hear it before."""
 
 
+class Hearing(TypedDict, total=False):
+    """How answers are heard, in Celery's words."""
+
+    limit: int
+    """No more answers than these are waited for."""
+    callback: Callable[[Reply], object]
+    """Called with each answer, ``{name: reply}``, as it comes."""
+    pattern: str
+    """Only workers whose name fits it, if no destination is given."""
+    matcher: Literal["glob", "pcre"]
+    """How it fits: as ``w*@host`` (the default), or as a regular expression that matches the beginning."""
+
+
+class Manner(Hearing, total=False):
+    """How an order is given, in Celery's words."""
+
+    reply: bool
+    """False: nobody waits for answers."""
+
+
+HEARING: Final = frozenset(Hearing.__annotations__)
+MANNER: Final = HEARING | Manner.__annotations__.keys()
+
+
+def fitting(destination: Destination, hearing: Hearing) -> Callable[[str], bool]:
+    """Which names of workers are meant. Raises `ValueError` for a pattern that cannot be read."""
+    if destination is not None:
+        return (destination,).__contains__ if isinstance(destination, str) else tuple(destination).__contains__
+    pattern, matcher = hearing.get("pattern"), hearing.get("matcher", "glob")
+    if pattern is None:
+        return lambda _: True
+    if matcher == "glob":
+        return lambda name: fnmatchcase(name, pattern)
+    if matcher != "pcre":
+        raise ValueError(f"matcher is {matcher!r}: give 'glob' or 'pcre'")
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern is {pattern!r}, no regular expression: {error}") from error
+    return lambda name: expression.match(name) is not None
+
+
 def missing(verb: str) -> AttributeError:
     """The error for who calls *verb*, which there is not."""
     cure = REFUSED.get(verb)
@@ -75,19 +122,32 @@ class Orders:
         """Send them over the broker of *seat*."""
         self._seat = seat
 
-    async def tell(self, verb: str, arguments: dict[str, Any], destination: Sequence[str] | None) -> None:
+    async def tell(
+        self, verb: str, arguments: dict[str, Any], destination: Destination, hearing: Hearing | None = None
+    ) -> None:
         """Have the workers *destination* (None: all) do *verb*, without waiting."""
-        order = _order(verb, arguments, destination, ORDER_SECONDS)
-        await self._mailbox(verb).atell(BOX, [encode(order)], ORDER_SECONDS)
+        box = self._mailbox(verb)
+        names = await self._names(destination, hearing or {})
+        if names is None or names:
+            order = _order(verb, arguments, names, ORDER_SECONDS)
+            await box.atell(BOX, [encode(order)], ORDER_SECONDS)
 
     async def ask(
-        self, verb: str, arguments: dict[str, Any], destination: Sequence[str] | None, timeout: float
+        self,
+        verb: str,
+        arguments: dict[str, Any],
+        destination: Destination,
+        timeout: float,
+        hearing: Hearing | None = None,
     ) -> list[Told]:
         """What the workers *destination* answer, in the order of their names; waits *timeout* seconds at most."""
         box = self._mailbox(verb)
-        order = _order(verb, arguments, destination, timeout)
-        expected = await self.living(destination)
-        if expected is not None and not expected:
+        how = hearing or {}
+        names = await self._names(destination, how)
+        order = _order(verb, arguments, names, timeout)
+        expected = await self.living(fitting(names, {}))
+        enough = how.get("limit", sys.maxsize)
+        if names == () or (expected is not None and not expected) or enough < 1:
             return []
         reply = f"reply-{new_id()}"
         answered: dict[Node, Told] = {}
@@ -97,18 +157,32 @@ class Orders:
         while (left := deadline - time.monotonic()) > 0 and (expected is None or not expected <= answered.keys()):
             for letter in await box.ahear(reply, after, left):
                 after = letter.number
-                _keep(answered, letter)
+                if len(answered) < enough:
+                    _keep(answered, letter, how.get("callback"))
+            if len(answered) >= enough:
+                break
         return [answered[node] for node in sorted(answered)]
 
-    async def living(self, destination: Sequence[str] | None) -> set[Node] | None:
-        """The workers *destination* (None: all) that have sessions; None when the broker cannot tell."""
+    async def _names(self, destination: Destination, hearing: Hearing) -> tuple[str, ...] | None:
+        """Who is meant, by name; None: all. Raises `ImproperlyConfigured` for a pattern if nobody knows names."""
+        if isinstance(destination, str):
+            return (destination,)
+        if destination is not None or "pattern" not in hearing:
+            return None if destination is None else tuple(destination)
+        found = await self.living(fitting(None, hearing))
+        if found is None:
+            raise ImproperlyConfigured("pattern needs a broker that knows its workers: give destination, the names")
+        return tuple(sorted({name for name, _, _ in found}))
+
+    async def living(self, fits: Callable[[str], bool]) -> set[Node] | None:
+        """The workers that have sessions and whose name *fits*; None when the broker cannot tell."""
         broker = self._seat.broker
         if not isinstance(broker, Inspector):
             return None
         sessions = await broker.sessions(await broker.queues())
         told = [presence.decode(session.info) for session in sessions]
         nodes = {(one.worker, one.host, one.pid) for one in told if one is not None}
-        return {node for node in nodes if destination is None or node[0] in destination}
+        return {node for node in nodes if fits(node[0])}
 
     def _mailbox(self, verb: str) -> Mailbox:
         if verb not in TELLING | ASKING and verb not in self._seat.commands:
@@ -121,19 +195,20 @@ class Orders:
         return mailbox(self._seat, f"the order {verb!r} to workers")
 
 
-def _order(verb: str, arguments: Mapping[str, Any], destination: Sequence[str] | None, seconds: float) -> Order:
-    if isinstance(destination, str):
-        destination = (destination,)
-    return Order(verb=verb, arguments=dict(arguments), to=tuple(destination or ()), until=time.time() + seconds)
+def _order(verb: str, arguments: Mapping[str, Any], names: tuple[str, ...] | None, seconds: float) -> Order:
+    return Order(verb=verb, arguments=dict(arguments), to=names or (), until=time.time() + seconds)
 
 
 def _with_reply(order: Order, box: str) -> Order:
     return Order(verb=order.verb, arguments=order.arguments, to=order.to, until=order.until, reply=box)
 
 
-def _keep(answered: dict[Node, Told], letter: Letter) -> None:
+def _keep(answered: dict[Node, Told], letter: Letter, callback: Callable[[Reply], object] | None) -> None:
     try:
         told = Told(decode_answer(letter.message))
     except DecodeError:
         return  # whoever wrote that is no worker of ours
+    new = told.node not in answered
     answered[told.node] = told
+    if new and callback is not None:
+        callback({told.worker: told.told})

@@ -95,6 +95,10 @@ def test_settings_and_resources_are_told_without_secrets() -> None:
     made, _, _ = duties()
     assert "pa55w0rd" not in f"{made.do('conf', {})}{made.do('stats', {})}{made.do('report', {})}"
     assert "broker redis://:***@host/0, queues default, 4 tasks" in made.do("report", {})["ok"]
+    every, given = made.do("conf", {"with_defaults": True}), made.do("conf", {"with_defaults": False})
+    assert made.do("conf", {}) == every
+    assert set(given) < set(every)
+    assert made.do("stats", {})["pool"]["timeouts"] == [0, 0]
 
 
 def test_queues_are_added_and_taken_away_but_never_the_last() -> None:

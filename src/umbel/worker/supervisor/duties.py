@@ -114,8 +114,12 @@ class Duties:
             for queue in self._children.plan.queues
         ]
 
-    def _conf(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return self._plan.settings.table()
+    def _conf(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        settings = self._plan.settings
+        all_of_them = arguments.get("with_defaults", True)
+        return {
+            name: value for name, value in settings.table().items() if all_of_them or settings.origin(name) != "default"
+        }
 
     def _registered(self, _: Mapping[str, Any]) -> list[str]:
         plan = self._children.plan
@@ -153,6 +157,8 @@ class Duties:
                 "max-concurrency": plan.sizing.threads * self._children.count,
                 "processes": [child.pid for child in children],
                 "slots": slots,
+                "max-tasks-per-child": plan.max_tasks,
+                "timeouts": [plan.settings.task_time_limit or 0, plan.settings.task_soft_time_limit or 0],
                 "autoscale": self._options.autoscale,
             },
         }
