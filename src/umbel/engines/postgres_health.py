@@ -11,7 +11,7 @@ import msgspec
 from umbel.engines.postgres import Engine
 from umbel.engines.postgres_command import Rows, Statements
 from umbel.engines.postgres_connection import OLDEST_VERSION
-from umbel.model.finding import Finding, clock
+from umbel.model.finding import Finding, apart, clock
 
 SQL: Final = Statements("umbel.engines", "postgres_health")
 _OLD_TRANSACTION_SECONDS: Final = 3600.0
@@ -40,7 +40,7 @@ async def examine(engine: Engine) -> list[Finding]:
     """What there is to say about the server and our tables. Raises `BrokerUnavailable` or `BrokerError`."""
     before = time.time()
     ((row,),) = await engine.acall([SQL("postgres_health.state")])
-    ahead = row[8] - (before + time.time()) / 2
+    ahead = apart(row[8], before, time.time())
     state = State(*row)
     changes, oldest, rows = await engine.acall(
         [SQL(f"postgres_health.{name}") for name in ("changes", "oldest", "rows")]

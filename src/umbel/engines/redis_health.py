@@ -13,7 +13,7 @@ from umbel.engines.redis_command import Command
 from umbel.engines.redis_connection import OLDEST
 from umbel.engines.redis_opening import AnyEngine
 from umbel.exceptions import BrokerError
-from umbel.model.finding import Finding, clock
+from umbel.model.finding import Finding, apart, clock
 
 SECTIONS: Final = ("server", "memory", "persistence", "replication", "cluster")
 """The sections of INFO to ask for."""
@@ -31,12 +31,13 @@ async def examine(engine: AnyEngine) -> list[Finding]:
     for name, node in nodes.items():
         before = time.time()
         replies = await node.acall([Command((b"INFO", section)) for section in SECTIONS])
-        between = (before + time.time()) / 2
+        after = time.time()
         settings: dict[str, str] = {}
         with suppress(BrokerError):  # who may not ask for settings does without
             settings = await _settings(node)
         told = facts(b"\n".join(replies)) | settings
-        about = findings(told, between, clustered=isinstance(engine, ClusterEngine))
+        its = _time(told, before)
+        about = findings(told, its - apart(its, before, after), clustered=isinstance(engine, ClusterEngine))
         found += [_of(name, each) if len(nodes) > 1 else each for each in about]
     return found
 
@@ -123,8 +124,13 @@ def _memory(found: Mapping[str, str]) -> Finding:
 
 
 def _clock(found: Mapping[str, str], now: float) -> list[Finding]:
+    told = _time(found, 0.0)
+    return [clock(told - now)] if told else []
+
+
+def _time(found: Mapping[str, str], otherwise: float) -> float:
     told = found.get("server_time_usec", "")
-    return [clock(int(told) / 1e6 - now)] if told.isdecimal() else []
+    return int(told) / 1e6 if told.isdecimal() else otherwise
 
 
 def _number(found: Mapping[str, str], name: str) -> int:

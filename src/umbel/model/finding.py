@@ -22,6 +22,14 @@ class Finding(msgspec.Struct, frozen=True):
     broken: bool = False
 
 
+def apart(told: float, before: float, after: float) -> float:
+    """By how much a clock is ahead that has *told* its time between the moments *before* and *after* of this host.
+
+    A slow answer proves no difference: what lies between both may have been right.
+    """
+    return told - min(max(told, before), after)
+
+
 def clock(ahead: float) -> Finding:
     """What to say of a server whose clock is *ahead* of this host's by so many seconds, or behind it if below 0."""
     value = f"{ahead:+.2f} s"

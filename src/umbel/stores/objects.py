@@ -20,7 +20,7 @@ from umbel.engines.objects_folder import Folder
 from umbel.engines.patience import Patience
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable
-from umbel.model.finding import Finding, clock
+from umbel.model.finding import Finding, apart, clock
 from umbel.settings import Settings
 from umbel.stores.threaded import ThreadedStore
 
@@ -127,7 +127,7 @@ class ObjectShelf:
             key = f"clock-{secrets.token_hex(8)}"
             before = time.time()
             told = self._objects.stamped(key)
-            found.append(clock(told - (before + time.time()) / 2))
+            found.append(clock(apart(told, before, time.time())))
         return found
 
     def close(self) -> None:

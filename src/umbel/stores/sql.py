@@ -12,7 +12,7 @@ from umbel.contracts.powers import Record
 from umbel.engines import sql_health, sql_table
 from umbel.engines.sql import Connection, Layout, SqlEngine
 from umbel.engines.sql_file import refuse_file
-from umbel.model.finding import Finding
+from umbel.model.finding import Finding, apart
 from umbel.settings import Settings
 from umbel.stores.threaded import ThreadedStore
 
@@ -75,7 +75,8 @@ class SqlShelf:
         del thorough
         before = time.time()
         state = self._engine.run(sql_health.look)
-        return sql_health.findings(state, (before + time.time()) / 2)
+        told = float(state.told.get("now", before))
+        return sql_health.findings(state, told - apart(told, before, time.time()))
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

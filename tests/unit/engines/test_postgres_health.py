@@ -10,7 +10,7 @@ import pytest
 from umbel.engines.postgres_connection import refuse_old
 from umbel.engines.postgres_health import State, bloat, pooler, settings
 from umbel.exceptions import ImproperlyConfigured
-from umbel.model.finding import Finding
+from umbel.model.finding import Finding, apart
 
 GOOD = State(
     number=150_018,
@@ -96,3 +96,8 @@ def test_many_dead_rows_are_told() -> None:
     assert (few.value, few.advice) == ("10 alive, 5,000 dead", "")
     (many,) = bloat([], [(10, 200_000)])
     assert "autovacuum" in many.advice
+
+
+@pytest.mark.parametrize(("told", "ahead"), [(100.5, 0.0), (90.0, -10.0), (130.0, 20.0), (100.0, 0.0), (110.0, 0.0)])
+def test_a_clock_is_ahead_by_what_no_slow_answer_explains(told: float, ahead: float) -> None:
+    assert apart(told, 100.0, 110.0) == ahead
