@@ -193,7 +193,8 @@ class Recorder:
             took += 1
         new = self._write(batches, kept[took - 1].cursor)
         lag = max((self._clock() - batch.at for batch in batches), default=0.0)
-        return Written(took, new, lag, time.monotonic() - begun, time.thread_time() - ran)
+        ran = time.thread_time() - ran  # within the other, and so never more
+        return Written(took, new, lag, time.monotonic() - begun, ran)
 
     async def _give_way(self, written: Written, stop: asyncio.Event) -> None:
         if not self._courtesy.short():
