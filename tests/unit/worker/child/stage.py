@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,6 +39,11 @@ async def until(condition: Callable[[], object], what: str) -> None:
                 await asyncio.sleep(0.001)
     except TimeoutError:
         raise AssertionError(f"not within {DEADLINE_SECONDS:g} s: {what}") from None
+
+
+def threads_of_runners() -> set[threading.Thread]:
+    """The first thread of each runner in this process."""
+    return {thread for thread in threading.enumerate() if thread.name == "umbel-0"}
 
 
 class Watchman:

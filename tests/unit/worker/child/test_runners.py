@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.execution.stage import Stage
-from tests.unit.worker.child.stage import Watchman, until
+from tests.unit.worker.child.stage import Watchman, threads_of_runners, until
 from umbel.execution.executor import Run
 from umbel.execution.runners import LoopRunner, ThreadRunner
 from umbel.model.outcome import Outcome, Released, Succeeded
@@ -102,7 +102,7 @@ async def test_a_runner_that_is_closed_finishes_what_runs_and_starts_nothing_mor
         goes_on.wait(60)
         ran.append(number)
 
-    before = set(threading.enumerate())
+    others = threads_of_runners()  # of a worker that a fixture keeps for the whole session
     task = stage.app.task(name="wait")(wait)
     runner = ThreadRunner(stage.executor, Watchman(), 1, heard(done))
     for number in range(3):
@@ -110,7 +110,7 @@ async def test_a_runner_that_is_closed_finishes_what_runs_and_starts_nothing_mor
     await until(started.is_set, "the first has begun")
     runner.close()
     goes_on.set()
-    await until(lambda: set(threading.enumerate()) <= before, "the thread has ended")
+    await until(lambda: threads_of_runners() <= others, "the thread has ended")
     await until(lambda: done, "the first was told")
     assert ran == [0]
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.unit.worker.child.stage import LEASE, QUEUE, Stage, Watchman, until
+from tests.unit.worker.child.stage import LEASE, QUEUE, Stage, Watchman, threads_of_runners, until
 from umbel.contracts.broker import Ended
 from umbel.execution.executor import Executor, Finished
 from umbel.execution.runners import ThreadRunner
@@ -18,7 +18,7 @@ from umbel.worker.board import Board
 from umbel.worker.child import consumer as module
 from umbel.worker.child import quarantine
 
-TURNS = 500
+TURNS = 1000
 """Of the loop, a millisecond each: no time, for all in it stand still together with a machine that does."""
 Promise = Callable[[Stage], Awaitable[bool]]
 
@@ -106,7 +106,7 @@ async def a_job_that_kills_its_process_is_not_run_for_ever(stage: Stage) -> bool
 
 async def a_child_that_is_gone_runs_none_of_what_waited_there(stage: Stage) -> bool:
     ran: list[str] = []
-    others = _threads_of_runners()  # of a worker that a fixture keeps for the whole session
+    others = threads_of_runners()  # of a worker that a fixture keeps for the whole session
     short = stage.task(lambda: ran.append(new_session()))
     async with stage.child(jobs_are_short=True) as child:
         await child.ready.wait()
@@ -116,12 +116,8 @@ async def a_child_that_is_gone_runs_none_of_what_waited_there(stage: Stage) -> b
             await stage.broker.reclaim([QUEUE], LEASE, [Ended(child.session)])
             assert child.consuming is not None
             await asyncio.wait((child.consuming,))
-        await until(lambda: _threads_of_runners() <= others, "its thread has ended")
+        await until(lambda: threads_of_runners() <= others, "its thread has ended")
     return ran == []
-
-
-def _threads_of_runners() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("umbel-0")}
 
 
 def _trusting(_: Board) -> bool:
