@@ -17,7 +17,7 @@ from umbel.looking import Sight, seen
 from umbel.testing import worker
 from umbel.wire import note
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)

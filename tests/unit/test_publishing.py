@@ -14,7 +14,7 @@ from umbel.exceptions import ImproperlyConfigured
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.testing import worker
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

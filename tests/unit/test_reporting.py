@@ -25,7 +25,7 @@ from umbel.worker.child.ledger import OwnEngine
 from umbel.worker.child.link import Link
 from umbel.worker.child.notebook import Notebook
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Store:

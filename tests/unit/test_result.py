@@ -15,7 +15,7 @@ from umbel.model.failure import Failure
 from umbel.remote import RemoteTraceback
 from umbel.testing import worker
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Odd(Exception):

@@ -17,7 +17,7 @@ from umbel import Umbel, signals
 from umbel.signals import Signal
 from umbel.to_end import belongs_to
 
-SECONDS = 20.0
+SECONDS = 60.0
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 
 

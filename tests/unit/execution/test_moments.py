@@ -17,7 +17,7 @@ from umbel.signals import Signal
 from umbel.testing import worker
 from umbel.testing.conformance.eventually import eventually
 
-SECONDS = 20.0
+SECONDS = 60.0
 NAMES = [name for name in vars(signals) if name.startswith("task_") and isinstance(getattr(signals, name), Signal)]
 
 
