@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakSet
 
 from umbel.chosen import choose, choose_default, find_app
@@ -31,13 +31,24 @@ __all__ = [
 class App(Host, Protocol):
     """What is asked of an app here."""
 
+    task_class: type[AnyTask] | None
+    """The class of tasks that name no base of their own."""
+
     def adopt(self, task: AnyTask) -> None:
         """Register *task*, a copy for this app, unless a task of that name is there."""
         ...
 
 
+class Shared(NamedTuple):
+    """A shared task, and what it was made of."""
+
+    task: AnyTask
+    function: Callable[..., Any]
+    recipe: Recipe
+
+
 _apps: Final[WeakSet[App]] = WeakSet()
-_shared: Final[list[AnyTask]] = []
+_shared: Final[list[Shared]] = []
 _lock: Final = threading.RLock()
 
 
@@ -61,8 +72,8 @@ def enter(app: App) -> None:
     """Let *app* have all shared tasks, those of today and those to come."""
     with _lock:
         _apps.add(app)
-        for task in _shared:
-            app.adopt(_for(app, task))
+        for shared in _shared:
+            app.adopt(_for(app, shared))
 
 
 def get_current_task() -> AnyTask | None:
@@ -108,15 +119,19 @@ def _task_of(request: Request) -> Any:
 def _share(function: Callable[..., Any], recipe: Recipe) -> AnyTask:
     task = task_of(function, recipe, None)
     task._find_host = get_current_app  # noqa: SLF001 - the one task that is made without an app
+    shared = Shared(task, function, recipe)
     with _lock:
-        _shared.append(task)
+        _shared.append(shared)
         for app in list(_apps):
-            app.adopt(_for(app, task))
+            app.adopt(_for(app, shared))
     return task
 
 
-def _for(app: App, task: AnyTask) -> AnyTask:
-    own = copy.copy(task)
+def _for(app: App, shared: Shared) -> AnyTask:
+    if app.task_class is None or shared.recipe.base is not None:
+        own = copy.copy(shared.task)
+    else:
+        own = task_of(shared.function, shared.recipe, None, app.task_class)
     own._host = app  # noqa: SLF001 - see _share
     return own
 

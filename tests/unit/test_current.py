@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from umbel import Context, Umbel, chosen, current, current_app, shared_task
+from umbel import Context, Task, Umbel, chosen, current, current_app, shared_task
 from umbel.exceptions import ImproperlyConfigured
 
 
@@ -109,3 +109,25 @@ def test_what_the_settings_say_of_a_shared_task_counts_for_its_calls() -> None:
 
 def _nothing() -> None:
     pass
+
+
+def test_a_shared_task_is_of_the_class_that_its_app_has_for_tasks() -> None:
+    class InContext(Task[..., Any]):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return "in context", self.run(*args, **kwargs)
+
+    class Own(Task[..., Any]): ...
+
+    @shared_task(name="shared.before")
+    def before() -> int:
+        return 1
+
+    app = Umbel("context", broker="memory://context", task_cls=InContext, set_as_current=False)
+
+    @shared_task(name="shared.after", base=Own)
+    def after() -> int:
+        return 2
+
+    assert app.tasks["shared.before"].apply().get() == ["in context", 1]
+    assert app.tasks["shared.after"].apply().get() == 2
+    assert before() == 1
