@@ -1,25 +1,28 @@
-"""What limits and control cost plain jobs: ``python -m benchmarks.control [--rounds N] [--jobs N] [--what …]``.
+"""What limits and control cost plain jobs: ``python -m benchmarks.control [--engine …] [--rounds N] [--jobs N]``.
 
-One worker drains one queue on Redis, in slices (`benchmarks.slices`): jobs are run as they are, and with a soft and a
-hard time limit each while an operator revokes ten jobs a second and looks once a second what runs, a process of its own
-on the same machine (`benchmarks.control_operator`). His own work is no work of the worker; as it takes its part of the
-same processors, the rate has it in it, and the CPU tells it apart. What he costs is by the second, not by the job: on a
-machine that is slow, or busy, he costs more of the rate.
+One worker drains one queue, by default on Redis, in slices (`benchmarks.slices`): jobs are run as they are, and with a
+soft and a hard time limit each while an operator revokes ten jobs a second and looks once a second what runs, a process
+of its own on the same machine (`benchmarks.control_operator`). Slices take about a second, so that each has its share
+of what he does. His own work is no work of the worker; as it takes its part of the same processors, the rate has it in
+it, and the CPU tells it apart. What he costs is by the second, not by the job: on a machine that is slow, or busy, he
+costs more of the rate. The marks of jobs that were revoked while they waited stay in the queue while plain slices run.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 
-from benchmarks.contenders import CONTENDERS, UMBEL
+from benchmarks.contenders import CONTENDERS, POSTGRES, REDIS, SQLITE, UMBEL
 from benchmarks.control_operator import REVOKED_A_SECOND
 from benchmarks.servers import Servers
-from benchmarks.slices import WORKING, Share, sliced
+from benchmarks.slices import WORKING, Share, neighbours
 from benchmarks.stage import Mode, staged
 
 WHAT = "limits,revokes,looks"
+NAMES = {REDIS: UMBEL, SQLITE: f"{UMBEL}-sqlite", POSTGRES: f"{UMBEL}-postgres"}
+PAIRS = 3  # a round: with 480,000 jobs each is four times about a second, so that what is done once a second is in it
 PARTS: tuple[str, ...] = ("children", "supervisor", "broker", "operator")
 
 
@@ -27,8 +30,8 @@ PARTS: tuple[str, ...] = ("children", "supervisor", "broker", "operator")
 class Governed:
     """Plain jobs beside those with limits and control.
 
-    By round: *kept* of the rate, and *cpu*, how many times the CPU of worker and broker a job takes. By part, the
-    microseconds of CPU that a job takes, *plain* and *controlled*, the medians of all rounds.
+    By pair of neighbours, some seconds of each: *kept* of the rate, and *cpu*, how many times the CPU of worker and
+    broker a job takes. By part, the microseconds of CPU that a job takes, *plain* and *controlled*: the medians.
     """
 
     kept: list[float]
@@ -37,14 +40,14 @@ class Governed:
     controlled: dict[str, float] = field(default_factory=dict)
 
 
-def measure(servers: Servers, rounds: int, jobs: int, what: str = WHAT) -> Governed:
+def measure(servers: Servers, rounds: int, jobs: int, what: str = WHAT, engine: str = REDIS) -> Governed:
     """Drain *jobs* jobs a round, in slices."""
-    contender = next(one for one in CONTENDERS if one.name == UMBEL)
+    contender = next(one for one in CONTENDERS if one.name == NAMES[engine])
     with staged(contender, Mode("def", results=True), servers) as stage:
         found: list[tuple[Share, Share]] = []
         for _ in range(rounds):
             stage.clear()
-            found.append(sliced(stage, jobs, what))
+            found += neighbours(stage, jobs, what, PAIRS)
     return Governed(
         [controlled.rate / plain.rate for plain, controlled in found],
         [controlled.work / plain.work for plain, controlled in found],
@@ -56,7 +59,7 @@ def lines(found: Governed) -> list[str]:
     """What was measured, for the report."""
     told = [
         "Plain jobs, in turns with the same ones with a soft and a hard time limit each, while an operator looks once",
-        f"a second what runs and revokes {REVOKED_A_SECOND} jobs a second; {len(found.kept)} rounds.",
+        f"a second what runs and revokes {REVOKED_A_SECOND} jobs a second; {len(found.kept)} pairs of neighbours.",
         "",
         f"* rate kept: {_told(found.kept)}; the operator, on the same machine, takes his part of it",
         f"* CPU of worker and broker a job: {_told(found.cpu)}",
@@ -71,18 +74,21 @@ def lines(found: Governed) -> list[str]:
 
 
 def _told(parts: Sequence[float]) -> str:
-    return f"{median(parts):.1%} ({min(parts):.1%} to {max(parts):.1%})"
+    """The median, and where the middle half of them is."""
+    low, _, high = quantiles(parts, n=4, method="inclusive") if len(parts) > 1 else (parts[0],) * 3
+    return f"{median(parts):.1%} ({low:.1%} to {high:.1%})"
 
 
 def main(arguments: list[str]) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.control", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=160_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=480_000)
+    parser.add_argument("--engine", choices=sorted(NAMES), default=REDIS)
     parser.add_argument("--what", default=WHAT, help=f"some of {WHAT}")
     given = parser.parse_args(arguments)
     with Servers() as servers:
-        print("\n".join(lines(measure(servers, given.rounds, given.jobs, given.what))))
+        print("\n".join(lines(measure(servers, given.rounds, given.jobs, given.what, given.engine))))
     return 0
 
 

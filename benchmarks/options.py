@@ -57,7 +57,7 @@ def parse(arguments: list[str], parts: tuple[str, ...], usual: tuple[str, ...]) 
         members=500 if quick else 10_000,
         ticking=8 if quick else 60,
         watched=10_000 if quick else 160_000,
-        governed=60_000 if quick else 160_000,
+        governed=60_000 if quick else 480_000,
         history=20_000 if quick else 1_000_000,
         write=given.write,
         fresh=given.fresh,

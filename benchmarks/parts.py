@@ -72,7 +72,6 @@ def _events(run: Run) -> None:
 
 
 def _control(run: Run) -> None:
-    run.found.rounds += SMALL_DIFFERENCE
     run.found.governed = control.measure(run.servers, run.found.rounds, run.asked.governed)
     run.found.done = run.found.rounds
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import psutil
 
@@ -21,9 +22,9 @@ from benchmarks.clock import tell
 from benchmarks.stage import ContenderFailed, Stage
 
 VICTIMS = 1_000  # more than are revoked while a round takes
-WARM, SLICE, PAUSE = 0.05, 0.03, 0.002  # of the jobs: before the first slice, in each, and before each
+WARM, SLICED, PAUSE = 0.05, 0.72, 0.002  # of the jobs: before the first slice, in all of them, and before each
 ORDER = ("rest", "govern", "govern", "rest")  # what drifts falls on both alike
-TIMES = 6  # at most; as often as there are jobs for it
+TIMES = 6
 PARTS: tuple[str, ...] = ("children", "supervisor", "broker", "operator", "recorder")
 WORKING: tuple[str, ...] = PARTS[:3]
 """Whose CPU the jobs need."""
@@ -36,6 +37,10 @@ class Mark:
     at: float
     jobs: int
     cpu: dict[str, float]
+
+
+Slice: TypeAlias = tuple[str, Mark, Mark]
+"""What was said to the operator, and from where to where."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,19 @@ class Share:
 
 def sliced(stage: Stage, jobs: int, what: str) -> tuple[Share, Share]:
     """Fill the queue, and drain it in slices: the plain ones together, and those in which an operator does *what*."""
+    return _shares(_drained(stage, jobs, what, TIMES), what)
+
+
+def neighbours(stage: Stage, jobs: int, what: str, times: int) -> list[tuple[Share, Share]]:
+    """The same, *times* pairs of plain slices with the two between them in which the operator does *what*."""
+    slices = _drained(stage, jobs, what, times)
+    return [_shares(slices[at : at + len(ORDER)], what) for at in range(0, len(slices), len(ORDER))]
+
+
+def _drained(stage: Stage, jobs: int, what: str, times: int) -> list[Slice]:
+    """`ORDER` so many *times*, or less often if there are too few jobs for it."""
     stage.drive("fill", jobs)
-    slices: list[tuple[str, Mark, Mark]] = []
+    slices: list[Slice] = []
     with operating(stage, what) as operator, stage.worker() as (tree, probe):
         drain.sample(stage, tree, probe, int(WARM * jobs))
         parts = Parts()
@@ -63,14 +79,18 @@ def sliced(stage: Stage, jobs: int, what: str) -> tuple[Share, Share]:
             drain.sample(stage, tree, probe, min(int(count), jobs))
             return Mark(time.monotonic(), probe.total(), parts.used())
 
-        for line in ORDER * TIMES:
+        for line in ORDER * times:
             _say(operator, line)
             began = reached(probe.total() + PAUSE * jobs)
-            ended = reached(began.jobs + SLICE * jobs)
+            ended = reached(began.jobs + SLICED * jobs / len(ORDER * times))
             if ended.jobs >= jobs:
                 break  # the queue is empty
             slices.append((line, began, ended))
-    del slices[len(slices) // len(ORDER) * len(ORDER) :]
+    return slices[: len(slices) // len(ORDER) * len(ORDER)]
+
+
+def _shares(slices: Sequence[Slice], what: str) -> tuple[Share, Share]:
+    """The plain ones together, and those with *what*."""
     plain, governed = (_share([one[1:] for one in slices if one[0] == line]) for line in ("rest", "govern"))
     for name, share in (("without", plain), (f"with {what}", governed)):
         told = ", ".join(f"{part} {value:.2f}" for part, value in share.cpu.items() if value)
@@ -136,7 +156,7 @@ class Parts:
 
 def _part(words: str, parent: int) -> str:
     """Which part a process with the command line *words* is."""
-    if "redis-server" in words:
+    if "redis-server" in words or "postgres:" in words or words.endswith("/postgres"):
         return "broker"
     if "benchmarks.control_operator" in words:
         return "operator"
