@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from tests.conformance.control_machine import ControlMachine
-from tests.conformance.test_model import SIZE, OnMemory, OnSqlite
+from tests.conformance.test_model import ENOUGH, SIZE, OnMemory, OnSqlite
 from tests.conformance.test_postgres_model import OnPostgres
 from tests.conformance.test_redis_model import OnRedis
 from tests.servers import Server
@@ -106,4 +106,4 @@ class WithoutTaking(MemoryBroker):
 def test_the_machine_notices_a_protection_that_is_missing(damaged: type[MemoryBroker]) -> None:
     machine = type("Damaged", (ControlOnMemory,), {"damaged": damaged})
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=settings(SIZE, max_examples=400, phases=[Phase.generate]))
+        run_state_machine_as_test(machine, settings=settings(SIZE, max_examples=ENOUGH, phases=[Phase.generate]))

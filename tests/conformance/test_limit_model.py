@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conformance.limit_machine import LimitMachine
-from tests.conformance.test_model import SIZE
+from tests.conformance.test_model import ENOUGH, SIZE
 from tests.patient import PATIENT
 from tests.servers import Server
 from tests.servers.postgres import Admin
@@ -103,7 +103,7 @@ def test_the_machine_notices_a_protection_that_is_missing(
 ) -> None:
     damage(monkeypatch)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(OnMemory, settings=settings(SIZE, max_examples=200, phases=[Phase.generate]))
+        run_state_machine_as_test(OnMemory, settings=settings(SIZE, max_examples=ENOUGH, phases=[Phase.generate]))
 
 
 # --- each protection in the statements of SQLite, taken away: the suite must notice

@@ -28,6 +28,8 @@ SIZE = settings(
     max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 SMALL = settings(SIZE, max_examples=15)
+ENOUGH = 5_000
+"""A damage is found after 10 to 200 examples, as it happens, and the search ends there."""
 
 
 class MemoryThatLosesAnswers(BrokerMachine):
@@ -160,4 +162,4 @@ class WithoutMemory(MemoryBroker):
 def test_the_machine_notices_a_protection_that_is_missing(damaged: type[MemoryBroker]) -> None:
     machine = type("Damaged", (OnMemory,), {"damaged": damaged})
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=settings(SIZE, max_examples=400, phases=[Phase.generate]))
+        run_state_machine_as_test(machine, settings=settings(SIZE, max_examples=ENOUGH, phases=[Phase.generate]))
