@@ -56,6 +56,18 @@ The options below may also follow the command. Exit codes: 0 done, 1 failed, 2 w
 """
 
 
+_CELERYS: Final = {
+    "flower": "use `umbel dashboard`",
+    "multi": "give each worker a service unit, or start it with -D, --pidfile and a name of its own (-n)",
+    "graph": "`umbel flows show` draws a flow",
+    "logtool": "start workers with --log-format json",
+    "amqp": "use the tools of RabbitMQ",
+    "migrate": "let the old workers empty their queues",
+    "upgrade": "`umbel report` shows the settings, and names those that are wrong",
+}
+"""Celery's commands that are not here, and what to do instead."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by `COMMANDS` and imports one when it is asked for."""
 
@@ -64,7 +76,9 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
-        """Import the command *cmd_name*, or answer None."""
+        """Import the command *cmd_name*, or answer None. Raises `UsageError` for one of Celery's that is not here."""
+        if cmd_name in _CELERYS:
+            raise click.UsageError(f"there is no command {cmd_name!r}: {_CELERYS[cmd_name]}")
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name][0].split(":")

@@ -119,6 +119,8 @@ _MOOT: Final = {
     "schedule_filename": "--schedule-filename",
     "scheduler": "--scheduler",
     "statedb": "--statedb",
+    "prefetch_multiplier": "--prefetch-multiplier",
+    "disable_prefetch": "--disable-prefetch",
 }
 
 _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
@@ -156,5 +158,7 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("-s", "--schedule-filename", "--schedule", "schedule_filename", hidden=True),
     click.option("-S", "--scheduler", hidden=True),
     click.option("--statedb", hidden=True),
+    click.option("--prefetch-multiplier", hidden=True),
+    click.option("--disable-prefetch", is_flag=True, hidden=True),
     click.option("--purge", "--discard", "purge", is_flag=True, hidden=True),
 )  # fmt: skip

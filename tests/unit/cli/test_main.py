@@ -163,3 +163,9 @@ def test_help_imports_no_command() -> None:
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"umbel {__version__}\n"
+
+
+def test_a_command_of_celerys_that_is_not_here_says_what_to_use_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-A", "tasks", "flower"]) == 2
+    assert "there is no command 'flower': use `umbel dashboard`" in capsys.readouterr().err
+    assert not cli._CELERYS.keys() & cli.COMMANDS.keys()
