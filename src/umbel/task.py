@@ -317,6 +317,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             links=said.links,
             errbacks=said.errbacks,
             in_chord=said.in_chord,
+            delay=0.0 if said.part is None else said.countdown,
         )
         body = envelope.pack(described)
         if len(body) > conf.message_max_bytes:

@@ -204,6 +204,7 @@ def _job(step: _Step, new: str, ids: Mapping[str, str], now: float) -> Job:
         created=now,
         origin=process.origin,
         eta=None,
+        delay=0.0,
         expires=None,
         root_id=_moved(old.root_id, ids),
         parent_id=_moved(old.parent_id, ids),

@@ -243,6 +243,7 @@ def _job(lost: _Lost, old: str, new: str, terms: Terms) -> Job:
         created=terms.now,
         origin=process.origin,
         eta=None,
+        delay=0.0,
         expires=None,
     )
     return Job(lost.id, lost.queue, pack(envelope), envelope.priority)

@@ -29,6 +29,8 @@ MAX_LOSS_BYTES: Final = 16
 FEW: Final = 3
 """So many buckets are always a map."""
 _FORMATS: Final = {2: "H", 4: "I", 8: "Q"}
+_MIDDLES: Final = [seconds_of(bucket) / 2**0.125 for bucket in range(BUCKETS + 1)]
+"""Between the ends of a bucket: half its width is the most that this can be wrong."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[int, int])
 
@@ -98,8 +100,7 @@ def percentiles(counts: Sequence[int], wanted: Iterable[float]) -> list[float | 
     """The seconds below which each share of *wanted* (0-1) of *counts*, by bucket, is; None if they are all 0."""
     below = list(accumulate(counts))
     total = below[-1]
-    # Between the ends of the bucket: half its width is the most that this can be wrong.
-    return [seconds_of(bisect_left(below, share * total)) / 2**0.125 if total else None for share in wanted]
+    return [_MIDDLES[bisect_left(below, share * total)] if total else None for share in wanted]
 
 
 def _as_lanes(counts: Mapping[int, int], most: float) -> bytes | None:
@@ -124,7 +125,7 @@ def _settled(total: list[int], lanes: Mapping[bytes, int]) -> list[int]:
             counts = struct.unpack(f"<{BUCKETS}{_FORMATS[width]}", value.to_bytes(width * BUCKETS, "little"))
         except OverflowError as error:
             raise DecodeError("a histogram cannot be read: it has too many buckets") from error
-        total = [old + new for old, new in zip(total, counts, strict=True)]
+        total = [old + new for old, new in zip(total, counts, strict=True)] if any(total) else list(counts)
     return total
 
 

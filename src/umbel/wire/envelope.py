@@ -38,6 +38,7 @@ _NAMES: Final = {
     "in_chord": "d",
     "replaced": "z",
     "steps": "w",
+    "delay": "u",
 }
 _EMPTY_LIST: Final = b"\x90"
 _EMPTY_MAP: Final = b"\x80"
@@ -71,7 +72,8 @@ class Errback(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, gc=False):
     """One call of a task as it travels. Arguments stay encoded until the task is known. Times are unix seconds.
 
-    *steps* are the values of steps that its runs have taken so far, encoded, by their names.
+    *steps* are the values of steps that its runs have taken so far, encoded, by their names. *delay* is the countdown
+    of a job of a flow, which begins when its node opens; *eta* is as if that were when it was made.
     """
 
     task: str
@@ -98,6 +100,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES, g
     in_chord: bool = False
     replaced: int = 0
     steps: dict[str, msgspec.Raw] | None = None
+    delay: float = 0.0
 
     @property
     def due(self) -> float:

@@ -116,6 +116,7 @@ def test_of_a_chords_options_countdown_goes_to_the_header_id_and_links_to_the_bo
     left = STAGE.leaves(sig, task_id="body", link=total.s(), link_error=total.s(), priority=5, countdown=9)
     assert [job.priority for job in left.jobs] == [5, 5, 5]
     assert [job.delay for job in left.jobs] == [9, 9, 0]
+    assert [each.delay for each in left.envelopes] == [9, 9, 0]
     assert left.jobs[2].id == "body"
     assert [(len(each.links), len(each.errbacks)) for each in left.envelopes] == [(0, 0), (0, 0), (1, 1)]
 

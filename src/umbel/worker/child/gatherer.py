@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from umbel.clock import clock
 from umbel.contracts.broker import Broker
 from umbel.contracts.flows import FlowHolder, FlowStore
 from umbel.exceptions import BackendError, DecodeError, ImproperlyConfigured
@@ -77,10 +78,13 @@ class Gatherer:
 
 
 def _due(run: Run, standing: Standing | None) -> float:
-    """When *run* became ready, on the clock of this host: with its node, unless it has a moment of its own."""
-    if standing is None or standing.age is None or run.envelope.eta is not None:
+    """When *run* became ready, on the clock of this host: with its node, or at a moment of its own after that."""
+    if standing is None or standing.age is None:
         return 0.0
-    return time.time() - standing.age
+    envelope, opened = run.envelope, time.time() - standing.age
+    if envelope.delay or envelope.eta is None:
+        return opened + envelope.delay
+    return max(opened, envelope.eta - clock.ahead)
 
 
 async def _ask(flows: FlowStore, pages: Sequence[Page]) -> list[Standing | None]:
