@@ -30,6 +30,7 @@ from umbel.wire import record, values
 
 if TYPE_CHECKING:
     from umbel.canvas.results import GroupResult, ResultSet
+    from umbel.canvas.saving import result_from_tuple
 
 __all__ = [
     "FIRST_LOOK_SECONDS",
@@ -39,6 +40,8 @@ __all__ = [
     "GroupResult",
     "ResultSet",
     "allow_join_result",
+    "denied_join_result",
+    "result_from_tuple",
 ]
 
 R_co = TypeVar("R_co", covariant=True)
@@ -140,6 +143,8 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
         found = self._found()
         if found is not None and found.state in PROPAGATE_STATES:
             self._outcome(found, propagate)
+
+    maybe_reraise = maybe_throw
 
     # --- letting go
 
@@ -296,6 +301,16 @@ def allow_join_result() -> Generator[None]:
         _joining.reset(token)
 
 
+@contextmanager
+def denied_join_result() -> Generator[None]:
+    """Deny it again for the length of a ``with`` block."""
+    token = _joining.set(False)
+    try:
+        yield
+    finally:
+        _joining.reset(token)
+
+
 def _forget() -> Operation[Question, None]:
     yield FORGET
 
@@ -304,6 +319,6 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Celery has these here, too; what is made of several is built upon this module.
-        if name in ("GroupResult", "ResultSet"):
-            return getattr(import_module("umbel.canvas.results"), name)
+        if name in ("GroupResult", "ResultSet", "result_from_tuple"):
+            return getattr(import_module("umbel.canvas"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,14 +5,16 @@ import builtins
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from umbel import AsyncResult, GroupResult, ResultSet, Task, Umbel, chosen
-from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UnknownResult
+from umbel import AsyncResult, GroupResult, ResultSet, Task, Umbel, allow_join_result, chosen
+from umbel.exceptions import TaskError, TaskRevokedError, TimeoutError, UmbelError, UnknownResult
 from umbel.model.failure import Failure
 from umbel.remote import RemoteTraceback
+from umbel.result import denied_join_result, result_from_tuple
 from umbel.testing import worker
 
 SECONDS = 60.0
@@ -325,3 +327,25 @@ def test_a_handle_without_an_app_is_of_the_current_one(monkeypatch: pytest.Monke
     monkeypatch.setattr(chosen, "_default", app)
     handle: AsyncResult[Any] = AsyncResult("some-id")
     assert (handle.source, handle.state) == (app, "PENDING")
+
+
+def test_what_celery_has_in_its_module_of_results_is_here(app: Umbel) -> None:
+    one = app.AsyncResult("one")
+    assert result_from_tuple(one.as_tuple(), app) == one
+    group = GroupResult("group", [one], app)
+    assert result_from_tuple(group.as_tuple(), app).id == "group"
+
+    @app.task
+    def join() -> list[str]:
+        heard = list[str]()
+        with allow_join_result():
+            for place in (nullcontext(), denied_join_result()):
+                with place:
+                    try:
+                        one.get(timeout=0)
+                    except (UmbelError, RuntimeError) as error:
+                        heard.append(type(error).__name__)
+        return heard
+
+    assert join.apply().get() == ["UnknownResult", "RuntimeError"]
+    one.maybe_reraise()  # nothing yet

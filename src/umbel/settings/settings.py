@@ -231,6 +231,20 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
         """The names of all settings."""
         return self.__struct_fields__
 
+    def values(self) -> tuple[Any, ...]:
+        """The values of all settings, secrets among them."""
+        return tuple([getattr(self, name) for name in self.__struct_fields__])
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Names and values of all settings, secrets among them."""
+        return tuple(zip(self.keys(), self.values(), strict=True))
+
+    def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
+        """The settings that somebody has given as lines of text, secrets masked; or all, or with secrets."""
+        shown = self.table() if censored else dict(self.items())
+        given = {name: value for name, value in shown.items() if with_defaults or self.origin(name) != "default"}
+        return "\n".join(f"{name}: {value!r}" for name, value in given.items())
+
     def table(self) -> dict[str, Any]:
         """All settings with their values as they may be printed: secrets masked."""
         return {name: _printable(name, getattr(self, name)) for name in self.__struct_fields__}

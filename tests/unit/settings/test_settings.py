@@ -163,3 +163,12 @@ def test_every_setting_begins_like_a_setting() -> None:
 def test_no_setting_is_foreign_too() -> None:
     assert [name for name in Settings.__struct_fields__ if reason(name, None, ()) is None] == []
     assert [name for name in Settings.__struct_fields__ if reason(name, None, ()) == "is not supported yet"] == []
+
+
+def test_settings_are_read_as_a_mapping_and_shown_without_secrets() -> None:
+    settings = Settings()
+    settings.assign({"broker_url": "redis://:pa55w0rd@host/0"}, "here")
+    assert dict(settings.items()) == dict(zip(settings, settings.values(), strict=True)) == dict(settings)
+    assert settings.humanize() == "broker_url: 'redis://:***@host/0'"
+    assert "pa55w0rd" in settings.humanize(censored=False)
+    assert len(settings.humanize(with_defaults=True).splitlines()) == len(settings)
