@@ -37,6 +37,8 @@ def hold(path: str) -> None:
         time.sleep(0.01)
 """
 DEADLINE_SECONDS = 60.0
+HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""Starts a program that hears Ctrl-C, also where the tests run in the background of a shell, which has it ignored."""
 
 
 @pytest.fixture
@@ -205,7 +207,7 @@ def test_status_needs_no_app_where_the_broker_is_named(project: Path, redis_url:
 
 
 def test_watch_shows_the_status_again_until_it_is_interrupted(project: Path) -> None:
-    command = [sys.executable, "-m", "umbel", "-A", "tasks", "status", "--watch", "--json"]
+    command = [sys.executable, "-c", HEARING, sys.executable, "-m", "umbel", "-A", "tasks", "status", "--watch", "-j"]
     with subprocess.Popen(command, cwd=project, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first, second = json.loads(process.stdout.readline()), json.loads(process.stdout.readline())
