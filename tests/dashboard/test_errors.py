@@ -21,6 +21,12 @@ async def test_errors_that_differ_in_their_numbers_are_one_group(visitor: httpx.
         4,
         "open",
     )
+    places = told["places"][str(group["id"])]
+    assert (sorted(places["tasks"]), places["queues"], places["releases"]) == (
+        ["shop.label", "shop.refuse"],
+        ["default"],
+        [],
+    )
     page = await visitor.get("/errors")
     assert f"/errors/{group['id']}" in page.text
     assert (await read(visitor, "/errors?status=resolved"))["groups"] == []

@@ -38,6 +38,31 @@ async def test_a_job_is_shown_with_its_arguments_attempts_and_traceback(visitor:
     assert told["unsendable"] == ""
 
 
+async def test_jobs_that_are_counted_by_the_same_key_are_one_click_away(stage: Stage) -> None:
+    @stage.app.task(
+        name="shop.pay", unique="queued", unique_key=("account", "cents"), concurrency_limit=9,
+        concurrency_limit_key="account", rate_limit="9/s", rate_limit_key="account", fair_key="token",
+    )  # fmt: skip
+    def pay(account: str, cents: int, token: str = "") -> None:
+        del account, cents, token
+
+    # By name: what is passed by its place is found by its name once a worker has told of the task's parameters.
+    calls = ({"account": "17", "cents": 3, "token": "s3cret"}, {"account": "17", "cents": 4}, {"account": "18"})
+    jobs = [pay.apply_async(kwargs={"cents": 4, **given}).id for given in calls]
+    await stage.arecord()
+    async with stage.browsing() as browser:
+        told = (await browser.get(f"/api/v1/jobs/{jobs[0]}")).json()["same_keys"]
+        assert [(each["whats"], each["key"]) for each in told] == [
+            (["unique"], "account=17, cents=3"),
+            (["concurrency limit", "rate limit"], "account=17"),
+        ]
+        found = (await browser.get("/api/v1/jobs", params={"q": told[1]["filter"]})).json()["rows"]
+        assert {row["id"] for row in found} == set(jobs[:2])
+        assert "Same key: concurrency limit, rate limit" in (await browser.get(f"/jobs/{jobs[0]}")).text
+    async with stage.browsing(Options(show_args=False)) as browser:
+        assert (await browser.get(f"/api/v1/jobs/{jobs[0]}")).json()["same_keys"] == []
+
+
 async def test_an_unknown_job_is_404(visitor: httpx.AsyncClient) -> None:
     for path in ("/jobs/nobody", "/api/v1/jobs/nobody", "/jobs/a%23b%20c"):
         assert (await visitor.get(path)).status_code == 404

@@ -31,6 +31,8 @@ async def test_a_schedule_is_shown_with_its_next_runs(nightly: Stage, browser: h
     found = {each["name"]: each for each in (await browser.get("/api/v1/schedules")).json()["schedules"]}
     night, often = found["night/report"], found["often"]
     assert (night["state"], night["zone"], night["source"]) == ("on", "Europe/Berlin", "stored")
+    assert night["watermark"] == nightly.app.schedules.get("night/report").watermark.timestamp()  # type: ignore[union-attr]
+    assert 0 <= datetime.now(UTC).timestamp() - night["watermark"] < 600  # it was stored, and has met no tick since
     assert night["words"] == "At 03:00 every day"
     moments = [datetime.fromtimestamp(tick, UTC) for tick in night["next"]]
     assert len(moments) == 5
@@ -42,6 +44,7 @@ async def test_a_schedule_is_shown_with_its_next_runs(nightly: Stage, browser: h
     assert 'href="/schedule?name=night%2Freport"' in page
     one = (await browser.get("/schedule", params={"name": "night/report"})).text
     assert "03:00:00 CE" in one
+    assert "Settled up to" in one
     assert one.count('data-here="Europe/Berlin"') == 5  # the reader's own time is put in there
 
 

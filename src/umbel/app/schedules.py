@@ -37,7 +37,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     """What can be told of a schedule. Durations are seconds, moments in the schedule's time zone.
 
     *source* is "code" or "stored", *app* the app whose code it is from. *next* is None for one that is paused,
-    disabled, over, or not yet met by a scheduler. *lateness* is how late its last job was sent.
+    disabled, over, or not yet met by a scheduler. *watermark* is how far it has come: ticks up to then are over, also
+    those that did not run; None until a scheduler has met it. *lateness* is how late its last job was sent.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last: datetime | None
     last_job: str
     lateness: float | None
+    watermark: datetime | None = None
 
 
 Views: TypeAlias = list[ScheduleView]
@@ -312,6 +314,7 @@ def _view(planned: Planned) -> ScheduleView:
         last=_moment(last, entry),
         last_job="" if state is None else state.job,
         lateness=None if state is None or last is None else (state.sent - last) / 1000,
+        watermark=None if state is None else _moment(state.last, entry),
     )
 
 

@@ -91,9 +91,9 @@ def one(transaction: Transaction, labels: Labels, group: int, stretch: Stretch) 
     return _group(transaction, labels, rows[0], (sum(n for _, n in times), width, times))
 
 
-def spread(transaction: Transaction, labels: Labels, group: int) -> ErrorSpread:
-    """Where the jobs of one group are."""
-    rows = transaction.rows("reading.error_spread", group, MAX_COUNTED + 1)
+def spread(transaction: Transaction, labels: Labels, group: int, most: int) -> ErrorSpread:
+    """Where the newest jobs of one group are, *most* of them."""
+    rows = transaction.rows("reading.error_spread", group, most + 1)
     counted = sum(int(row[-1]) for row in rows)
     names = labels.names(transaction, {int(number) for row in rows for number in row[:3]})
     by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
@@ -101,7 +101,7 @@ def spread(transaction: Transaction, labels: Labels, group: int) -> ErrorSpread:
         for place, name in enumerate((*(names[int(number)] for number in numbers), str(release))):
             by[place][name] += int(n)
     tasks, queues, workers, releases = (dict(each.most_common()) for each in by)
-    return ErrorSpread(min(counted, MAX_COUNTED), counted > MAX_COUNTED, tasks, queues, workers, releases)
+    return ErrorSpread(min(counted, most), counted > most, tasks, queues, workers, releases)
 
 
 def sample(transaction: Transaction, labels: Labels, group: int) -> ErrorSample | None:

@@ -62,6 +62,62 @@ async def test_everything_is_reached_by_keys(chromium: Browser, market: Market, 
         await expect(page.locator("#signal")).to_have_attribute("data-signal", "live")
 
 
+FOCUS = """() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  const [look, box] = [getComputedStyle(at), at.getBoundingClientRect()];
+  const drawn = at.querySelector("rect");
+  const seen = look.outlineStyle !== "none" || (drawn && getComputedStyle(drawn).strokeWidth === "3px");
+  return { text: at.innerText ?? "", seen, shown: box.bottom > 0 && box.top < innerHeight && box.width > 0 };
+}"""
+MOST_STOPS = 200
+
+
+@pytest.mark.parametrize("path", ["/dead", "/workers", "/flows/"])
+async def test_tab_goes_through_a_page_and_out_of_it_and_is_always_seen(
+    chromium: Browser, market: Market, address: str, path: str
+) -> None:
+    async with watched(chromium, address, viewport={"width": 1366, "height": 860}) as browsing:
+        page = await browsing.page(path + (market.flow if path == "/flows/" else ""))
+        await press(page, "Tab")
+        assert (await page.evaluate(FOCUS))["text"] == "To the content"
+        await press(page, "Enter")
+        await expect(page.locator("#main")).to_be_focused()
+        stops = 0
+        await press(page, "Tab")
+        while (stop := await page.evaluate(FOCUS)) is not None:
+            stops += 1
+            assert stop["seen"], stop
+            assert stop["shown"], stop
+            assert stops < MOST_STOPS, "it is a trap"
+            await press(page, "Tab")
+        assert stops > 3
+
+
+async def test_an_action_is_asked_about_and_taken_back_by_keys_alone(chromium: Browser, stage: Stage) -> None:
+    await stage.app.asend_task("shop.pay", (1,), queue="orders")
+    await stage.arecord()
+    with served(stage) as address:
+        async with watched(chromium, address) as browsing:
+            page = await browsing.page("/queues")
+            purge = page.locator("tr", has_text="orders").get_by_role("button", name="Purge")
+            dialog = page.get_by_role("dialog")
+            for key in ("Enter", "Space"):
+                await purge.focus()
+                await press(page, key)
+                await expect(dialog).to_be_visible()
+                assert await page.evaluate("document.activeElement.closest('dialog') !== null")
+                await press(page, "Escape")
+                await expect(dialog).to_have_count(0)
+                await expect(purge).to_be_focused()
+            pause = page.locator("tr", has_text="orders").get_by_role("button", name="Pause")
+            await pause.focus()
+            await press(page, "Enter")
+            await expect(page.locator("td .state")).to_have_text("paused")
+            await press(page, "Tab")  # from where the reader was
+            await expect(purge).to_be_focused()
+
+
 async def test_keys_can_be_switched_off(chromium: Browser, market: Market, address: str) -> None:
     async with watched(chromium, address) as browsing:
         page = await browsing.page("/jobs")

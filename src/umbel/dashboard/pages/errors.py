@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -31,6 +32,8 @@ SHOWN: Final[dict[Shown, tuple[Status, ...]]] = {
 """Which statuses each choice shows; none: all."""
 MAX_GROUPS: Final = 100
 SHOWN_JOBS: Final = 20
+LOOKED_AT: Final = 50
+"""Among how many of the newest jobs of each group it is looked where they failed."""
 MAX_TRACEBACK: Final = 64 * 1024
 """How many characters of a traceback are shown: its end, which tells more than its beginning."""
 
@@ -42,11 +45,23 @@ class ErrorsAsked(Windowed, frozen=True, kw_only=True):
     status: Shown = "unresolved"
 
 
+class Places(msgspec.Struct, frozen=True):
+    """Where the newest jobs of a group failed: *tasks*, *queues*, *releases* of workers, the most frequent first."""
+
+    tasks: tuple[str, ...]
+    queues: tuple[str, ...]
+    releases: tuple[str, ...]
+
+
 class Errors(msgspec.Struct, frozen=True):
-    """The groups with the most errors in *window*, at most 100. *trouble* says why the history cannot tell."""
+    """The groups with the most errors in *window*, at most 100, and by their numbers the *places* where they came.
+
+    *trouble* says why the history cannot tell.
+    """
 
     window: Window
     groups: tuple[ErrorGroup, ...]
+    places: dict[int, Places] = {}
     trouble: str = ""
 
 
@@ -76,9 +91,20 @@ async def show(visit: Visit, asked: ErrorsAsked) -> Errors:
     """The groups of a window."""
     window = asked.window()
     statuses = SHOWN[asked.status]
-    read = partial(visit.history.errors, window.start, window.end, MAX_GROUPS, statuses=statuses)
+    read = partial(_listed, visit.history, window, statuses)
     found, trouble = await ask(visit, ("errors", window.key, statuses), FRESH_SECONDS, lambda: visit.read(read))
-    return Errors(window, tuple(found or ()), trouble)
+    return found or Errors(window, (), trouble=trouble)
+
+
+def _listed(history: History, window: Window, statuses: Sequence[Status]) -> Errors:
+    groups = history.errors(window.start, window.end, MAX_GROUPS, statuses=statuses)
+    return Errors(
+        window, tuple(groups), {each.id: _places(history.error_spread(each.id, LOOKED_AT)) for each in groups}
+    )
+
+
+def _places(spread: ErrorSpread) -> Places:
+    return Places(*(tuple(filter(None, each)) for each in (spread.tasks, spread.queues, spread.releases)))
 
 
 async def show_one(visit: Visit, asked: ErrorAsked) -> ErrorPage:

@@ -14,6 +14,7 @@ from umbel.dashboard.engine import ask
 from umbel.dashboard.page import Missing, Page
 from umbel.dashboard.pages.jobs import masked
 from umbel.dashboard.python_call import python_call
+from umbel.dashboard.same_key import SameKey, same_keys
 from umbel.dashboard.standing import Standing, standing
 from umbel.dashboard.visit import Visit
 from umbel.exceptions import DecodeError, HistoryError
@@ -69,7 +70,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     call as a line of Python. *unsendable* says why it cannot be sent again; empty: it can. *action* is what a retry
     takes as its action, so that two clicks are one. *apart* is by how many seconds at least the clocks of two hosts
     differ that its moments are told by, if that shows: it has started before it was sent. *trace_id* is its trace, if
-    it has one, and *trace_url* where that is shown, if the settings tell.
+    it has one, and *trace_url* where that is shown, if the settings tell. *same_keys* lead to the jobs that are counted
+    with it.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     apart: float = 0.0
     trace_id: str = ""
     trace_url: str = ""
+    same_keys: tuple[SameKey, ...] = ()
 
 
 async def show(visit: Visit, asks: Asks) -> Job:
@@ -150,6 +153,7 @@ async def _recorded(visit: Visit, asks: Asks, found: JobDetail) -> Job:
         apart=_apart(row),
         trace_id=(trace := _trace(found.headers) if args else ""),
         trace_url=visit.station.options.trace_url.replace("{trace_id}", trace) if trace else "",
+        same_keys=same_keys(visit.app.tasks.get(row.task), found.args, found.kwargs) if args else (),
     )
 
 

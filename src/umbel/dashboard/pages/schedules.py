@@ -30,8 +30,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule. *words* is its rule in words, if there are any. Moments are unix seconds.
 
     *state* is "on", "paused", "off" (disabled in the code), or "over" (no tick will come). *next* are its next ticks,
-    five at most, without what jitter adds. *late* is by how many seconds its last job was sent too late; *is_late* if
-    that is worth a look. *runs* are its last runs, the newest first.
+    five at most, without what jitter adds. *watermark* is how far the engine has come with it: ticks up to then are
+    over, also those that did not run; None until a worker has met it. *late* is by how many seconds its last job was
+    sent too late; *is_late* if that is worth a look. *runs* are its last runs, the newest first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     next: tuple[float, ...]
     last: float | None
     last_job: str
+    watermark: float | None
     late: float | None
     is_late: bool
     runs: tuple[ScheduleRun, ...]
@@ -116,6 +118,7 @@ def _schedule(view: ScheduleView, runs: Sequence[ScheduleRun], most: int = SHOWN
         next=tuple(upcoming(view)),
         last=view.last.timestamp() if view.last else None,
         last_job=view.last_job,
+        watermark=view.watermark.timestamp() if view.watermark else None,
         late=view.lateness,
         is_late=(view.lateness or 0.0) > LATE_SECONDS,
         runs=tuple(runs[:most]),
