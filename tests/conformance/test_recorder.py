@@ -17,6 +17,7 @@ from tests.servers import Disk
 from umbel import Umbel
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.memory.event_log import MemoryEventLog
+from umbel.clock import clock
 from umbel.contracts.broker import Beat, Settlement
 from umbel.contracts.event_log import Kept, number_in
 from umbel.contracts.powers import Record
@@ -282,6 +283,24 @@ async def test_an_app_is_recorded_beside_what_else_its_loop_does(tmp_path: Path)
     await app.asend_task("buy", [1])
     await app.aclose()
     assert len(open_history(app.conf).jobs().rows) == 1
+
+
+async def test_a_recorder_goes_by_the_clock_of_the_engine_and_signs_by_that_of_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.aligning._HERE", ())
+    monkeypatch.setattr(clock, "ahead", 0.0)
+    url = f"sqlite:///{tmp_path}/history.db"
+    app = Umbel("shop", broker="memory://elsewhere", changes={"history_url": url}, set_as_current=False)
+    vars(app)["broker"] = MemoryBroker(Space(), lambda: time.time() + 7_200.0)
+    async with recording(app):
+        await eventually(lambda: clock.ahead > 7_000.0)
+        await app.asend_task("buy", [1])
+        await eventually(lambda: [row.sent for row in open_history(app.conf).jobs().rows if row.sent > time.time()])
+        signed = open_history(app.conf).standing().recorded
+        assert signed is not None
+        assert signed <= time.time()
+    await app.aclose()
 
 
 async def test_a_recorder_that_stumbles_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

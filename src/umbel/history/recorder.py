@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from umbel.clock import clock
 from umbel.contracts.event_log import OLDEST, EventLog, Kept
 from umbel.contracts.history import Archive, Transaction
 from umbel.contracts.powers import Inspector, ResultStore
@@ -68,9 +69,9 @@ class Written(NamedTuple):
 
 
 class Recorder:
-    """Records *source* in *archive*; *clock* answers unix seconds."""
+    """Records *source* in *archive*; *clock* answers unix seconds: those of the engine, which moments are on."""
 
-    def __init__(self, archive: Archive, source: Source, terms: Terms, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, archive: Archive, source: Source, terms: Terms, clock: Callable[[], float] = clock.now) -> None:
         self._archive = archive
         self._source = source
         self._clock = clock
@@ -208,7 +209,7 @@ class Recorder:
     def _write(self, batches: Sequence[Batch], cursor: str) -> int:
         now = self._clock()
         lag = max((now - batch.at for batch in batches), default=0.0)
-        notes = ((self._key, cursor), (RECORDED, repr(now)), (LAG, repr(max(lag, 0.0))), (TROUBLE, ""))
+        notes = ((self._key, cursor), (RECORDED, repr(_here(now))), (LAG, repr(max(lag, 0.0))), (TROUBLE, ""))
         try:
             return self._ingest.write(batches, now, notes).batches
         except (HistoryFull, HistoryUnavailable):
@@ -249,7 +250,7 @@ class Recorder:
 
     async def _sign(self) -> None:
         """Say that somebody records, and what is in the way if anything is."""
-        told = ((RECORDED, repr(self._clock())), (TROUBLE, self.trouble))
+        told = ((RECORDED, repr(_here(self._clock()))), (TROUBLE, self.trouble))
 
         def step(transaction: Transaction) -> None:
             for key, value in told:
@@ -268,6 +269,11 @@ class Recorder:
         self.trouble = str(error)
         with suppress(*_AWAY):
             await self._sign()
+
+
+def _here(moment: float) -> float:
+    """The *moment* on the clock of this host, which is most often that of those who ask, too."""
+    return moment - clock.ahead
 
 
 def _counts_anew(cursor: str, first: str) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from umbel.aligning import keep
 from umbel.app.seat import Seat, place_of
 from umbel.contracts.capabilities import Power, demand
 from umbel.contracts.event_log import EventLogHolder
@@ -64,11 +65,13 @@ async def recording(seat: Seat) -> AsyncGenerator[Recorder]:
     recorder = Recorder(archive, source, terms_of(seat.conf))
     stop = asyncio.Event()
     running = asyncio.create_task(_steadily(recorder, stop))
+    aligning = asyncio.create_task(keep(seat.broker, seat.conf.broker_url))
     try:
         yield recorder
     finally:
         stop.set()
-        await running
+        aligning.cancel()
+        await asyncio.wait((running, aligning))
         await asyncio.to_thread(archive.close)
 
 

@@ -73,11 +73,12 @@ def _together(rows: Sequence[_Row]) -> _Row:
 
 
 def _age(oldest: bytes | None, now: float) -> int | None:
-    """How long the job that is ready for longest waits, in ms; None if there is none, or if it cannot be read."""
+    """For how long the job is due that is ready for longest, in ms; None if there is none, or if it cannot be read."""
     if oldest is None:
         return None
     try:
-        created = envelope.decode(oldest, len(oldest)).created
+        found = envelope.decode(oldest, len(oldest))
     except DecodeError:
         return None
-    return max(0, round((now - created) * 1000)) if created else None
+    due = found.due or found.created
+    return max(0, round((now - due) * 1000)) if due else None
