@@ -176,7 +176,9 @@ class Reading:
         groups = self._transaction.rows("search.groups_of", MAX_NAMES)
         named = [int(number) for name, number in tasks if words in str(name).lower()]
         failed = [int(number) for name, number in groups if words in str(name).lower()]
-        return Part("words", (f"%{_SPECIAL.sub(_ESCAPED, phrase.text)}%", named, failed))
+        names = (Part("in_task", (named,)), Part("in_group", (failed,)))
+        found = [each for each in names if each.values[0]]  # no name has the words, most often: nothing to look at
+        return _some([*found, Part("words", (f"%{_SPECIAL.sub(_ESCAPED, phrase.text)}%",))])
 
 
 def _only(term: Term) -> Value:

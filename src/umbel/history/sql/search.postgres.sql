@@ -16,11 +16,8 @@
 coalesce(j.error_id, 0) = any($1::int8[])
 
 -- name: words
--- $1 words as a pattern of LIKE; $2 tasks, $3 groups of errors whose names have them. Looked up for each row: of "exists"
--- PostgreSQL may make a table of all there are.
-lower(j.id) like lower($1::text) or +j.task_id = any($2::int8[])
-or coalesce(j.error_id, 0) = any($3::int8[])
-or (
+-- $1 words as a pattern of LIKE. Looked up for each row: of "exists" PostgreSQL may make a table of all there are.
+lower(j.id) like lower($1::text) or (
     select 1 from job_body b where b.seq = j.seq and (
         lower(b.args) like lower($1::text) or lower(b.kwargs) like lower($1::text)
     )
