@@ -329,7 +329,7 @@ beat_embedded_init: Final = _made("beat_embedded_init")
 
 _REFUSED: Final = {
     "task_sent": "use after_task_publish",
-    "user_preload_options": "the command line is read before the app is imported: use environment variables or settings",
+    "user_preload_options": "the command line is read before the app is imported: use settings or variables",
     "eventlet_pool_started": "use async def tasks, or threads",
     "eventlet_pool_preshutdown": "use async def tasks, or threads",
     "eventlet_pool_postshutdown": "use async def tasks, or threads",

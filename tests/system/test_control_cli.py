@@ -206,6 +206,7 @@ def test_what_is_misspelt_is_2_and_changes_nothing_on_each_engine(
             ("dead export --task paj", NOBODY_KNOWS),
             ("flows list -Q nope", "'nope' is unknown"),
             ("flows revoke nobody", "no flow nobody is known"),
+            ("inspect query_task nobody", "no job 'nobody' is known"),
             ("schedules remove nope", "there is no schedule 'nope'"),
             ("control rate_limit paj 1/s", "no task 'paj' is registered here: did you mean 'pay'?"),
             ("events -Q nope -t 0", "'nope' is unknown"),

@@ -151,6 +151,8 @@ def repeat(frame: Frame, /, *, flow: str, dry_run: bool, as_json: bool) -> int:
     else:
         app = open_app(frame)
         opened, history = app.flows, open_history(app.conf, app.main)
+    if opened.get(flow) is None and history.kept_flow(flow) is None:
+        raise _unknown(flow)
     found = opened.repeat(flow, history, dry_run=dry_run)
     if as_json:
         told = {"id": found.id, "of": found.of, "started": not dry_run, "jobs": found.jobs}

@@ -9,8 +9,10 @@ import click
 
 from umbel.app.inspection import Inspect
 from umbel.app.orders import REFUSED, STATE, TELLING
+from umbel.app.seat import inspector, mailbox
 from umbel.cli.asking import agreed, force_option, json_option, opened, outlined, show_json, stranger
 from umbel.cli.command import Frame, Seconds, Worded, names
+from umbel.engines.address import masked
 from umbel.exceptions import ImproperlyConfigured
 from umbel.model.ids import valid_queue
 from umbel.options import checked_limits
@@ -103,9 +105,19 @@ def inspect(frame: Frame, /, *, verb: str, words: tuple[str, ...], as_json: bool
     missing = stranger(app, given["destination"])
     if missing:
         return _answered(None, as_json=as_json, why=missing)
+    _check_ids(app, words if verb == "query_task" else ())
     asked = app.control.inspect(given["destination"] or None, given["timeout"])
     found = _ASKING[verb](asked, *words) if verb in _ASKING else asked.command(verb, **arguments)
     return _answered(found, as_json=as_json)
+
+
+def _check_ids(app: Umbel, ids: tuple[str, ...]) -> None:
+    """Raise `ImproperlyConfigured` for an id that the broker does not know."""
+    if ids:
+        mailbox(app, "showing where jobs are")
+    for job_id in ids:
+        if inspector(app).locate(job_id, None).place == "unknown":
+            raise ImproperlyConfigured(f"no job {job_id!r} is known at {masked(app.conf.broker_url)}")
 
 
 @click.command(cls=Worded, help=CONTROL)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from umbel.model.ids import valid_queue
-from umbel.options import checked_limits
+from umbel.options import checked_limits, nearest
 from umbel.wire.letters import Doomed
 from umbel.worker import kernel
 from umbel.worker.messages import Limit
@@ -209,7 +209,7 @@ class Duties:
     def _time_limit(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         task = arguments.get("task_name")
         if task not in self._children.plan.tasks:
-            raise Refused(f"unknown task {task!r}")
+            raise Refused(f"unknown task {task!r}{nearest(str(task), self._children.plan.tasks)}")
         try:
             soft, hard = checked_limits(arguments.get("soft"), arguments.get("hard"))
         except (TypeError, ValueError) as error:
