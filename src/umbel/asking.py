@@ -70,7 +70,7 @@ class Question(msgspec.Struct, frozen=True):
 FETCH: Final = Question("fetch")
 LOCATE: Final = Question("locate")
 FORGET: Final = Question("forget")
-_SOMEWHERE: Final = Location("ready")  # what is assumed of a broker that cannot tell
+_SOMEWHERE: Final = Location("ready", guessed=True)  # what is assumed of a broker that cannot tell
 
 
 def ask(source: Source, job_id: str, queue: str | None, question: Question) -> Any:

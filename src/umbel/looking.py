@@ -99,6 +99,14 @@ class Looking:
         """The async twin of `place`."""
         return (await adrive(self.located(), self.aask)).place
 
+    @property
+    def whereabouts(self) -> str:
+        """Its `place` in words, for people: some engines cannot tell a job that waits from one that was never sent."""
+        location = drive(self.located(), self.ask)
+        if not location.guessed:
+            return f"the job is {location.place}"
+        return "nothing is known of it: it waits where no worker has received it yet, or there is no such job"
+
     def ready(self) -> bool:
         """Tell whether the job has ended with a result or an error."""
         return self.state in READY_STATES

@@ -95,6 +95,34 @@ class ClaimEssentials:
         assert (answer.verdict, answer.returned) == ("ours", True)
         return answer.counts
 
+    async def test_one_claim_tells_new_jobs_from_those_that_came_back_are_held_elsewhere_or_have_ended(self) -> None:
+        session, other = await self.open(), await self.open()
+        await self.claim(session, Pointer("ended"), Pointer("back"))
+        end = Verdict(delivery("ended", 1), "end", record=b"record", ttl=60.0)
+        assert await self.settle(session, end, Verdict(delivery("back", 1), "release")) == [True, True]
+        await self.claim(other, Pointer("held"))
+        asked = [Pointer("new"), Pointer("ended"), Pointer("back"), Pointer("held")]
+        answers = await self.claim(session, *asked, number=2)
+        assert [each.verdict for each in answers] == ["ours", "over", "ours", "held"]
+        assert [each.returned for each in answers] == [False, False, True, False]
+        ends = [Verdict(delivery(name, 2), "end", ttl=60.0) for name in ("new", "held", "back", "ended", "new")]
+        assert await self.settle(session, *ends) == [True, False, True, False, False]
+        assert await self.claims.running([QUEUE]) == [1]
+
+    async def test_ends_are_told_apart_where_one_is_not_ours(self) -> None:
+        session, other = await self.open(), await self.open()
+        await self.claim(session, Pointer("a"), Pointer("b"))
+        await self.claim(other, Pointer("c"))
+        ends = [Verdict(delivery(name, 1), "end", record=b"record", ttl=60.0) for name in ("a", "c", "b")]
+        assert await self.settle(session, *ends) == [True, False, True]
+        assert await self.claims.running([QUEUE]) == [1]
+
+    async def test_of_a_job_that_nobody_has_received_nothing_is_known(self) -> None:
+        assert (await self.claims.alocate("job", None)).guessed
+        assert self.claims.locate("job", QUEUE).guessed
+        await self.held()
+        assert not self.claims.locate("job", None).guessed
+
     async def test_nothing_of_a_paused_queue_is_leased_before_it_is_resumed(self) -> None:
         assert isinstance(self.claims, QueuePauser)
         session, held = await self.held("before")

@@ -15,7 +15,7 @@ from tests.servers.sentinel import bulk
 from umbel.brokers import connect
 from umbel.brokers.redis import broker as redis_broker
 from umbel.contracts.broker import Broker
-from umbel.engines import postgres, redis, redis_stream, sql
+from umbel.engines import postgres, redis, redis_stream, sql, sql_rows
 from umbel.engines.redis import Engine
 from umbel.engines.redis_address import parse
 from umbel.engines.redis_command import Command
@@ -126,4 +126,42 @@ def test_a_transaction_on_a_dead_line_is_tried_on_another_one_and_keeps_its_lock
             engine.run(locked)  # the server has let go of it by then
             with pytest.raises(DBAPIError, match="no answer"):
                 locked(connection)
+        engine.close()
+
+
+COUNTED = sa.Table("umbel_test_counted", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True))
+
+
+def counted(connection: Connection) -> int:
+    """Make the table, if it is not there; answers its version."""
+    COUNTED.create(connection, checkfirst=True)
+    return 1
+
+
+def written(connection: Connection) -> None:
+    """Write and delete many rows at once, and keep them locked until the end of the transaction."""
+    rows = [{"number": number} for number in range(3)]
+    sql_rows.add(connection, COUNTED, rows)
+    connection.execute(sa.delete(COUNTED).where(COUNTED.c.number == sa.bindparam("gone")), [{"gone": 1}, {"gone": 2}])
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"])
+def test_so_is_one_that_has_just_written_many_rows(
+    database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "ONE_TRY", SOON)
+    url = request.getfixturevalue(f"{database}_url")
+    port = urlsplit(url).port
+    with Proxy(port or 0) as proxy:
+        url = f"db+{url.removeprefix('db+')}".replace(f":{port}", f":{proxy.port}")
+        engine = SqlEngine(url, "result_backend", DEADLINE_SECONDS, DEADLINE_SECONDS, counted)
+        engine.run(lambda _: None)
+        with engine._engine.connect() as connection:
+            written(connection)
+            proxy.go_silent()
+            proxy.mend()
+            engine.run(written)  # the server has let go of the rows by then
+            with pytest.raises(DBAPIError):
+                written(connection)
+        engine.run(COUNTED.drop)
         engine.close()

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 import psycopg
 
-from tests.servers import Postgres, RabbitMQ, Redis, Server, Service, rabbitmq
+from tests.servers import MariaDB, Postgres, RabbitMQ, Redis, Server, Service, rabbitmq
 from tests.servers.cluster import Cluster
 from tests.servers.sentinel import Watched, until
 from tests.system.harness import Worker, eventually
@@ -391,6 +391,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "rabbitmq, claims in postgres killed": on_claims(killed, Postgres()),
     "rabbitmq, claims in postgres cut": claims_through_proxy(cut_thrice, Postgres()),
     "rabbitmq, claims in postgres half open": claims_through_proxy(half_open, Postgres()),
+    "rabbitmq, claims in mariadb killed": on_claims(killed, MariaDB()),
+    "rabbitmq, claims in mariadb cut": claims_through_proxy(cut_thrice, MariaDB()),
+    "rabbitmq, claims in mariadb half open": claims_through_proxy(half_open, MariaDB()),
 }
 
 

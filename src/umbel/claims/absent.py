@@ -107,7 +107,7 @@ class NoClaims:
     def locate(self, job_id: str, queue: str | None) -> Location:
         """Somewhere."""
         del job_id
-        return Location(_SOMEWHERE, queue or "")
+        return Location(_SOMEWHERE, queue or "", guessed=True)
 
     async def alocate(self, job_id: str, queue: str | None) -> Location:
         """The async twin of `locate`."""

@@ -78,7 +78,7 @@ def _show(handle: AsyncResult[Any], timeout: float | None) -> int:
     try:
         value = handle.get(timeout=timeout)
     except TimeoutError as error:
-        raise TimeoutError(f"{error}; the job is {handle.place}") from error
+        raise TimeoutError(f"{error}; {handle.whereabouts}") from error
     except UmbelError:
         raise  # of ours: no such job, the broker is away; each has its own exit code
     except Exception as error:  # noqa: BLE001 - whatever the task raised
@@ -106,7 +106,7 @@ def _describe(handle: AsyncResult[Any], timeout: float) -> int:
     }
     click.echo(msgspec.json.encode(shown, enc_hook=repr).decode())
     if late is not None:
-        raise TimeoutError(f"{late}; the job is {shown['place']}") from late
+        raise TimeoutError(f"{late}; {handle.whereabouts}") from late
     return FAILED if failed else 0
 
 

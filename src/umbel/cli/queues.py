@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -25,8 +25,12 @@ from umbel.cli.asking import (
 from umbel.cli.command import Command, Frame
 from umbel.cli.table import table
 from umbel.contracts.capabilities import Power, demand
+from umbel.exceptions import ImproperlyConfigured
 from umbel.settings.masking import masked
 from umbel.states import Place
+
+if TYPE_CHECKING:
+    from umbel.app.app import Umbel
 
 HELP: Final = """Queues of a broker: list, pause, resume and purge them. With -b the app is not needed.
 
@@ -143,6 +147,15 @@ def purge(frame: Frame, /, *, wanted: tuple[str, ...], force: bool) -> int:
     return 0
 
 
+def _check_listed(app: Umbel) -> None:
+    """Raise `ImproperlyConfigured` for an engine that lists no jobs; it may also know of no queue."""
+    try:
+        job_store(app, "listing jobs")
+    except ImproperlyConfigured as error:
+        advice = "`umbel status` counts what waits, and `umbel list FILTER` shows what a history has recorded"
+        raise ImproperlyConfigured(f"{error}. A message queue cannot be looked through: {advice}") from error
+
+
 @click.command("list", cls=Command, help=LIST)
 @click.argument("filter", metavar="[FILTER]", required=False)
 @queues_option
@@ -162,7 +175,7 @@ def list_jobs(frame: Frame, /, *, filter: str | None, before: int | None, as_jso
         from umbel.cli.found import show_found
 
         return show_found(frame, app, filter or "", given["limit"], before, as_json=as_json)
-    job_store(app, "listing jobs")  # an engine that lists none may also know of no queue
+    _check_listed(app)
     places = cast("tuple[Place, ...]", given["places"] or PLACES[:-1])
     found = [
         job

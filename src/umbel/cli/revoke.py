@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 REVOKE: Final = """Revoke the jobs ID...: those that wait end as REVOKED at once, with or without workers.
 
 A job that runs goes on, but is not retried; with --terminate it is ended, too. A job that has ended stays as it is.
-With --task all jobs of that task are revoked. If one of the ids is unknown, nothing is changed.
+With --task all jobs of that task are revoked. If one of the ids is unknown, nothing is changed. RabbitMQ cannot
+tell an unknown job from one that waits: it is marked, which is told, and the exit code is 0.
 """
 PURGE: Final = """Revoke all jobs that wait in queues, delayed ones among them; those that run go on.
 
@@ -60,14 +61,7 @@ def revoke(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
         return 0
     if not found:
         frame.say("no such jobs")
-    marked = sum(one.marked for one in found)
-    if marked:
-        click.echo(f"{marked} marked: revoked when a worker comes to it")
-    for place, number in sorted(Counter(one.place for one in found if not one.marked).items()):
-        told = (
-            "ended, if it stops in time" if place == "running" and given["terminate"] else _TOLD.get(place, "revoked")
-        )
-        click.echo(f"{number} {place}: {told}")
+    tell(found, terminate=given["terminate"])
     return 0
 
 
@@ -99,6 +93,19 @@ def _purge(frame: Frame, app: Umbel, queue: str) -> int:
     length = counts.ready + counts.delayed + counts.held + counts.parked
     with progress(frame, queue, length) as told:
         return app.control.purge(queue, told=told)
+
+
+def tell(found: list[Stopped], *, terminate: bool) -> None:
+    """Say what became of each job, or of how many."""
+    for one in found:
+        if one.marked and one.place == "unknown":
+            click.echo(f"nothing is known of {one.id}: if it waits in a queue, it is revoked when a worker receives it")
+    marked = sum(one.marked and one.place != "unknown" for one in found)
+    if marked:
+        click.echo(f"{marked} marked: revoked when a worker comes to it")
+    for place, number in sorted(Counter(one.place for one in found if not one.marked).items()):
+        told = "ended, if it stops in time" if place == "running" and terminate else _TOLD.get(place, "revoked")
+        click.echo(f"{number} {place}: {told}")
 
 
 def _by_id(app: Umbel, ids: tuple[str, ...], given: dict[str, Any]) -> list[Stopped]:

@@ -41,7 +41,8 @@ class Location(msgspec.Struct, frozen=True):
     """Where a job is, and how often it was retried; *queue* is empty when it is unknown.
 
     *doom* tells that it was revoked, or must not run again for another reason; *note* is what it last noted of its
-    progress (`JobStore.note`).
+    progress (`JobStore.note`). *guessed*: nothing is known of it, so it is taken to wait where no worker has received
+    it: there the engine, RabbitMQ, cannot be asked for it.
     """
 
     place: Place
@@ -49,6 +50,7 @@ class Location(msgspec.Struct, frozen=True):
     retries: int = 0
     doom: Doom = ""
     note: bytes = b""
+    guessed: bool = False
 
 
 @runtime_checkable

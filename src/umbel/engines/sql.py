@@ -7,6 +7,7 @@ import re
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -18,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from umbel.engines import sql_table
 from umbel.engines.address import masked
 from umbel.engines.patience import ONE_TRY, Patience
+from umbel.engines.statements import statements
 from umbel.engines.unfit import Unfit
 from umbel.exceptions import BackendError, BrokerUnavailable, ImproperlyConfigured
 from umbel.exceptions import OperationalError as UmbelOperationalError
@@ -32,6 +34,7 @@ Connection: TypeAlias = sa.Connection
 
 CONNECTIONS: Final = 8
 RECYCLE_SECONDS: Final = 1800
+_SAID: Final = statements("umbel.engines", "sql_lines.sql")
 _CREATION_TRIES: Final = 5
 _CREATION_PAUSE_SECONDS: Final = 0.1
 
@@ -120,8 +123,15 @@ class SqlEngine:
         # A step that was cancelled may run on in its thread, and open a connection after `close`.
         weakref.finalize(self, _dispose, self._pools).atexit = False
 
-    def run(self, step: Callable[[Connection], T]) -> T:
+    @property
+    def is_swift(self) -> bool:
+        """Whether statements can travel straight through libpq: see `umbel.engines.sql_swift`."""
+        return self._engine.dialect.driver == "psycopg"
+
+    def run(self, step: Callable[[Connection], T], *, bare: bool = False) -> T:
         """Carry out *step* in one transaction, again if the connection is lost or another transaction is in the way.
+
+        *bare*: what it does is a transaction by itself.
 
         Raises `BrokerUnavailable` after the deadline, `BackendError` for what the database refuses.
         """
@@ -131,7 +141,7 @@ class SqlEngine:
             engine = self._engine
             try:
                 self._ensure(engine)
-                with engine.begin() as connection:
+                with self._connect(engine) as connection, nullcontext() if bare else connection.begin():
                     return step(connection)
             except (DBAPIError, PoolTimeout) as error:
                 problem = self._explain(error)
@@ -252,8 +262,9 @@ def _arguments(address: sa.URL, deadline: float, connect_timeout: float) -> dict
         case "postgresql+psycopg2":
             return lines
         case "mysql+pymysql" | "mariadb+pymysql" | "mysql+mysqldb" | "mariadb+mysqldb":
-            each = max(1, round(deadline))
-            return {"connect_timeout": seconds, "read_timeout": each, "write_timeout": each}
+            each = max(1, round(ONE_TRY * deadline))
+            setting = _SAID["mysql"].format(seconds=each)
+            return {"connect_timeout": seconds, "read_timeout": each, "write_timeout": each, "init_command": setting}
         case "sqlite" | "sqlite+pysqlite":
             return {"timeout": deadline}
         case _:

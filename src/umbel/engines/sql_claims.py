@@ -6,14 +6,15 @@ of each transaction writes, so that SQLite gives it the file before it reads.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from umbel.engines import sql_rows
 
 METADATA: Final = sa.MetaData()
 Row = Mapping[str, Any]
@@ -73,22 +74,48 @@ PARKED: Final = sa.Table(
 PAUSES: Final = sa.Table(
     "umbel_claim_pauses", METADATA, sa.Column("queue", ID, primary_key=True, comment="of which nobody gets a job")
 )
+ASKED_SECONDS: Final = 0.5
 NEW_JOB: Final[Row] = {
     "session": None, "number": 0, "generation": 0, "place": "", "retries": 0, "crashes": 0, "losses": 0,
     "marked": False, "doom": "", "copies": False, "parcel": None, "note": None, "envelope": None,
 }  # fmt: skip
 
-_CHANGED: Final = tuple(name for name in JOBS.c.keys() if name not in ("queue", "id"))  # noqa: SIM118 - not a dict
-_CHANGE_JOB: Final = (
-    sa.update(JOBS)
-    .where(JOBS.c.queue == sa.bindparam("this_queue"), JOBS.c.id == sa.bindparam("this_id"))
-    .values({name: sa.bindparam(name) for name in _CHANGED})
-)
 _NOW: Final[Mapping[str, sa.Select[Any]]] = {
     "postgresql": sa.select(sa.extract("epoch", sa.func.clock_timestamp())),
     "mysql": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
     "mariadb": sa.select(sa.func.unix_timestamp(sa.func.now(3))),
 }
+_SESSION: Final = (
+    SESSIONS.c.queue == sa.bindparam("this_queue"), SESSIONS.c.session == sa.bindparam("this_session"),
+    SESSIONS.c.deadline > 0,
+)  # fmt: skip
+_NUMBER: Final = (
+    sa.update(SESSIONS).where(*_SESSION, SESSIONS.c.number <= sa.bindparam("most")).values(number=sa.bindparam("new"))
+)
+_IS_OPEN: Final = sa.select(SESSIONS.c.number).where(*_SESSION)
+_SESSION_IN: Final = (
+    SESSIONS.c.session == sa.bindparam("this_session"),
+    SESSIONS.c.queue.in_(sa.bindparam("queues", expanding=True)),
+    SESSIONS.c.deadline > 0,
+)
+_HOLD_OPEN: Final = sa.update(SESSIONS).where(*_SESSION_IN).values(number=SESSIONS.c.number)
+_OPEN_IN: Final = sa.select(SESSIONS.c.queue).where(*_SESSION_IN)
+_OPEN_ONES: Final = sa.select(SESSIONS.c.session, SESSIONS.c.info, SESSIONS.c.deadline).where(
+    SESSIONS.c.queue == sa.bindparam("this_queue"), SESSIONS.c.deadline > 0
+)
+_IN_QUEUE: Final = JOBS.c.queue == sa.bindparam("this_queue")
+_THESE: Final = JOBS.c.id.in_(sa.bindparam("ids", expanding=True))
+_JOBS: Final = sa.select(JOBS).where(_IN_QUEUE, _THESE).order_by(JOBS.c.id).with_for_update()
+_ENDING: Final = (
+    sa.select(JOBS.c.id, JOBS.c.session, JOBS.c.number, JOBS.c.copies, JOBS.c.parcel)
+    .where(_IN_QUEUE, _THESE)
+    .order_by(JOBS.c.id)
+    .with_for_update()
+)
+_DROP: Final = sa.delete(JOBS).where(_IN_QUEUE, _THESE)
+_THIS_JOB: Final = (_IN_QUEUE, JOBS.c.id == sa.bindparam("this_id"))
+_UNPACK: Final = sa.update(JOBS).where(*_THIS_JOB, JOBS.c.parcel == sa.bindparam("old")).values(parcel=None)
+_DROP_ENDED: Final = sa.delete(JOBS).where(*_THIS_JOB, JOBS.c.parcel.is_(None), JOBS.c.place == "ended")
 
 
 def moment(connection: sa.Connection) -> int:
@@ -98,19 +125,20 @@ def moment(connection: sa.Connection) -> int:
     return int(seconds * 1000)
 
 
-def add(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
-    """Insert *rows* that are not there; of a single one it answers 1 if it was not."""
-    statement: sa.Insert
-    match connection.dialect.name:
-        case "postgresql":
-            statement = postgresql_insert(table).on_conflict_do_nothing()
-        case "sqlite":
-            statement = sqlite_insert(table).on_conflict_do_nothing()
-        case _:
-            statement = mysql.insert(table).prefix_with("IGNORE")
-    # Of one row drivers tell whether it was inserted; of several together some do not.
-    counted = statement.execution_options(preserve_rowcount=True)
-    return connection.execute(counted, rows[0] if len(rows) == 1 else list(rows)).rowcount
+class Clock:
+    """The server's clock, which is asked twice a second at most; in between, this host's counts on."""
+
+    def __init__(self) -> None:
+        self._asked = -math.inf
+        self._ahead = 0.0
+
+    def now(self, connection: sa.Connection) -> int:
+        """Milliseconds since 1970."""
+        here = time.monotonic()
+        if not 0 <= here - self._asked < ASKED_SECONDS:
+            self._ahead = moment(connection) / 1000 - here
+            self._asked = here
+        return int((here + self._ahead) * 1000)
 
 
 # --- queues
@@ -121,7 +149,7 @@ def seen(connection: sa.Connection, queue: str, now: int, lease: int) -> int:
 
     If none was for half a lease, or the clock jumped by as much, the sessions get half a lease, at least 3 s.
     """
-    add(connection, QUEUES, [{"queue": queue, "seen": now, "hold": 0}])
+    sql_rows.add(connection, QUEUES, [{"queue": queue, "seen": now, "hold": 0}])
     where = QUEUES.c.queue == queue
     last, hold = connection.execute(sa.select(QUEUES.c.seen, QUEUES.c.hold).where(where).with_for_update()).one()
     if abs(now - last) > lease / 2:
@@ -138,7 +166,7 @@ def queues(connection: sa.Connection) -> list[str]:
 def pause(connection: sa.Connection, queue: str, *, paused: bool) -> None:
     """Note that *queue* is paused, or is no longer."""
     if paused:
-        add(connection, PAUSES, [{"queue": queue}])
+        sql_rows.add(connection, PAUSES, [{"queue": queue}])
     else:
         connection.execute(sa.delete(PAUSES).where(PAUSES.c.queue == queue))
 
@@ -159,18 +187,19 @@ def renew(connection: sa.Connection, queue: str, session: str, deadline: int, in
 
 def number(connection: sa.Connection, queue: str, session: str, at_least: int, new: int) -> bool | None:
     """Note a receive number, unless one above *at_least* is known: then False. None if the session is not open."""
-    mine = (SESSIONS.c.queue == queue, SESSIONS.c.session == session, SESSIONS.c.deadline > 0)
-    update = sa.update(SESSIONS).where(*mine, SESSIONS.c.number <= at_least).values(number=new)
-    if connection.execute(update).rowcount == 1:
+    mine = {"this_queue": queue, "this_session": session}
+    if connection.execute(_NUMBER, {**mine, "most": at_least, "new": new}).rowcount == 1:
         return True
-    return False if connection.execute(sa.select(SESSIONS.c.number).where(*mine)).first() else None
+    return False if connection.execute(_IS_OPEN, mine).first() else None
 
 
 def hold_open(connection: sa.Connection, session: str, names: Collection[str]) -> set[str]:
     """Lock *session* in the queues *names*; answers where it is open."""
-    mine = (SESSIONS.c.session == session, SESSIONS.c.queue.in_(names), SESSIONS.c.deadline > 0)
-    connection.execute(sa.update(SESSIONS).where(*mine).values(number=SESSIONS.c.number))
-    return set(connection.scalars(sa.select(SESSIONS.c.queue).where(*mine)))
+    mine = {"this_session": session, "queues": list(names)}
+    count = connection.execute(_HOLD_OPEN, mine).rowcount
+    if count in (0, len(names)):
+        return set(names) if count else set()
+    return set(connection.scalars(_OPEN_IN, mine))
 
 
 def close(connection: sa.Connection, queue: str, session: str, until: int) -> bool:
@@ -208,8 +237,7 @@ def next_deadline(connection: sa.Connection, queue: str) -> int | None:
 
 def open_sessions(connection: sa.Connection, queue: str) -> list[tuple[str, bytes, int]]:
     """Name, info and deadline of each open session."""
-    columns = (SESSIONS.c.session, SESSIONS.c.info, SESSIONS.c.deadline)
-    rows = connection.execute(sa.select(*columns).where(SESSIONS.c.queue == queue, SESSIONS.c.deadline > 0))
+    rows = connection.execute(_OPEN_ONES, {"this_queue": queue})
     return [(name, bytes(info), deadline) for name, info, deadline in rows]
 
 
@@ -218,8 +246,14 @@ def open_sessions(connection: sa.Connection, queue: str) -> list[tuple[str, byte
 
 def jobs(connection: sa.Connection, queue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """The rows of *ids*, locked."""
-    found = sa.select(JOBS).where(JOBS.c.queue == queue, JOBS.c.id.in_(ids)).order_by(JOBS.c.id).with_for_update()
-    return {row["id"]: _plain(row) for row in connection.execute(found).mappings()}
+    rows = connection.execute(_JOBS, {"this_queue": queue, "ids": list(ids)}).mappings()
+    return {row["id"]: _plain(row) for row in rows}
+
+
+def ending(connection: sa.Connection, queue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The rows of *ids*, locked, with no more than says who has them and whether something is to be published yet."""
+    rows = connection.execute(_ENDING, {"this_queue": queue, "ids": list(ids)}).mappings()
+    return {row["id"]: _plain(row) for row in rows}
 
 
 def held(connection: sa.Connection, queue: str, session: str, most: int | None = None) -> list[dict[str, Any]]:
@@ -230,22 +264,20 @@ def held(connection: sa.Connection, queue: str, session: str, most: int | None =
 
 def change(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Write *rows* back."""
-    if rows:
-        connection.execute(_CHANGE_JOB, [{**row, "this_queue": row["queue"], "this_id": row["id"]} for row in rows])
+    sql_rows.change(connection, JOBS, rows)
 
 
 def drop(connection: sa.Connection, queue: str, ids: Collection[str]) -> None:
     """Delete the rows of *ids*."""
     if ids:
-        connection.execute(sa.delete(JOBS).where(JOBS.c.queue == queue, JOBS.c.id.in_(ids)))
+        connection.execute(_DROP, {"this_queue": queue, "ids": list(ids)})
 
 
 def unpack(connection: sa.Connection, queue: str, job_id: str, parcel: bytes) -> None:
     """Forget *parcel*, unless another one is there; of a job that has ended nothing else is needed."""
-    mine = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.parcel == parcel)
-    connection.execute(sa.update(JOBS).where(*mine).values(parcel=None))
-    ended = (JOBS.c.queue == queue, JOBS.c.id == job_id, JOBS.c.parcel.is_(None), JOBS.c.place == "ended")
-    connection.execute(sa.delete(JOBS).where(*ended))
+    mine = {"this_queue": queue, "this_id": job_id}
+    connection.execute(_UNPACK, {**mine, "old": parcel})
+    connection.execute(_DROP_ENDED, mine)
 
 
 def mark(connection: sa.Connection, queue: str, job_id: str, session: str, taken: int) -> bool:
@@ -275,7 +307,7 @@ def tidy(connection: sa.Connection, queue: str, now: int, most: int) -> None:
 
 def park(connection: sa.Connection, queue: str, task: str) -> None:
     """Note that a job is parked under *task*, once more."""
-    add(connection, PARKED, [{"queue": queue, "task": task, "times": 0}])
+    sql_rows.add(connection, PARKED, [{"queue": queue, "task": task, "times": 0}])
     mine = (PARKED.c.queue == queue, PARKED.c.task == task)
     connection.execute(sa.update(PARKED).where(*mine).values(times=PARKED.c.times + 1))
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from umbel.engines import sql_claims
+from umbel.engines import sql_rows
 from umbel.engines.sql_claims import BYTES, ID, NAME, Row
 
 METADATA: Final = sa.MetaData()
@@ -113,7 +113,7 @@ _ONE: Final = sa.select(*_MEMBER).where(*_MINE, INPUTS.c.member == sa.bindparam(
 
 def begin(connection: sa.Connection, flow: Row, now: int) -> int:
     """Add the row *flow*, unless there is one of its id; answers the key of the one that is there then."""
-    if sql_claims.add(connection, FLOWS, [flow]) == 1:
+    if sql_rows.add(connection, FLOWS, [flow]) == 1:
         return int(flow["key"])
     key, forget = connection.execute(sa.select(FLOWS.c.key, FLOWS.c.forget).where(FLOWS.c.id == flow["id"])).one()
     if forget is None or forget > now:
@@ -131,7 +131,7 @@ def is_known(connection: sa.Connection, flow: str, now: int) -> bool:
 
 def draft(connection: sa.Connection, key: int, home: str, forget: int) -> bool:
     """Keep what is stored under *key* until *forget*; answers whether it was kept before."""
-    new = sql_claims.add(connection, DRAFTS, [{"key": key, "home": home, "forget": forget}]) == 1
+    new = sql_rows.add(connection, DRAFTS, [{"key": key, "home": home, "forget": forget}]) == 1
     if not new:
         connection.execute(sa.update(DRAFTS).where(DRAFTS.c.key == key).values(forget=forget))
     return not new
@@ -146,13 +146,12 @@ def store(connection: sa.Connection, chunks: Sequence[Row], inputs: Sequence[Row
     """Store rows of jobs and of what members brought; those that are there stay."""
     for table, rows in ((CHUNKS, chunks), (INPUTS, inputs)):
         if rows:
-            sql_claims.add(connection, table, rows)
+            sql_rows.add(connection, table, rows)
 
 
 def add_nodes(connection: sa.Connection, nodes: Sequence[Row]) -> None:
     """Add the rows of *nodes*."""
-    if nodes:
-        connection.execute(sa.insert(NODES), list(nodes))
+    sql_rows.insert(connection, NODES, nodes)
 
 
 # --- joins

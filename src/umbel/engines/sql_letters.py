@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from umbel.engines import sql_claims
+from umbel.engines import sql_claims, sql_rows
 from umbel.engines.sql_claims import BYTES, ID, NAME
 
 METADATA: Final = sa.MetaData()
@@ -69,7 +69,7 @@ def tell(connection: sa.Connection, letters: Letters, now: int) -> None:
         connection.execute(sa.delete(LETTERS).where(LETTERS.c.number.in_(gone)))
     fields = {"box": letters.box, "mark": letters.mark, "expires": letters.expires}
     rows = [{**fields, "number": number + nth, "message": each} for nth, each in enumerate(letters.messages, 1)]
-    connection.execute(sa.insert(LETTERS), rows)
+    sql_rows.insert(connection, LETTERS, rows)
 
 
 def position(connection: sa.Connection) -> int:
@@ -94,7 +94,7 @@ def append(connection: sa.Connection, batches: Sequence[bytes], bound: int) -> N
     """Add *batches* to the log, and keep the newest *bound*, or up to `TRIM_EVERY` more."""
     number, nth = _numbered(connection, EVENTS.name, len(batches))
     rows = [{"number": number + place, "nth": nth + place, "batch": batch} for place, batch in enumerate(batches, 1)]
-    connection.execute(sa.insert(EVENTS), rows)
+    sql_rows.insert(connection, EVENTS, rows)
     if nth // TRIM_EVERY != (nth + len(batches)) // TRIM_EVERY:
         _trim(connection, nth + len(batches) - bound)
 
@@ -128,7 +128,7 @@ def _numbered(connection: sa.Connection, name: str, count: int) -> tuple[int, in
     higher = sa.case((COUNTERS.c.number > floor, COUNTERS.c.number), else_=floor)
     taking = sa.update(COUNTERS).where(mine).values(number=higher + count, nth=COUNTERS.c.nth + count)
     if connection.execute(taking).rowcount == 0:
-        sql_claims.add(connection, COUNTERS, [{"name": name, "number": 0, "nth": 0}])
+        sql_rows.add(connection, COUNTERS, [{"name": name, "number": 0, "nth": 0}])
         connection.execute(taking)
     number, nth = connection.execute(sa.select(COUNTERS.c.number, COUNTERS.c.nth).where(mine)).one()
     return number - count, nth - count

@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn
 
-from umbel.engines import sql_claims, sql_flows, sql_letters, sql_outbox, sql_schedules, sql_table
+from umbel.engines import sql_claims, sql_flows, sql_letters, sql_outbox, sql_rows, sql_schedules, sql_table
 from umbel.engines.statements import statements
 from umbel.engines.unfit import Unfit
 
@@ -49,7 +49,7 @@ def ensure(connection: sa.Connection) -> int:
         results = sql_table.ensure(connection)
         for number, step in enumerate(STEPS[found:], found + 1):
             step(connection)
-            sql_claims.add(connection, VERSIONS, [{"version": number}])
+            sql_rows.add(connection, VERSIONS, [{"version": number}])
         return results
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from umbel.engines import sql_claims
+from umbel.engines import sql_claims, sql_rows
 from umbel.engines.sql_claims import BYTES, ID
 from umbel.model.job import Job
 
@@ -83,15 +83,14 @@ def put(connection: sa.Connection, home: str, rows: Sequence[bytes], opening: Co
     if not count:
         return
     if connection.execute(_PUT, {"this_home": home, "count": count}).rowcount == 0:
-        sql_claims.add(connection, HOMES, [{"home": home, "last": 0, "waiting": 0, "sender": None, "until": 0}])
+        sql_rows.add(connection, HOMES, [{"home": home, "last": 0, "waiting": 0, "sender": None, "until": 0}])
         connection.execute(_PUT, {"this_home": home, "count": count})
     last = connection.scalar(sa.select(HOMES.c.last).where(HOMES.c.home == home)) or 0
     numbers = iter(range(last - count + 1, last + 1))
-    if rows:
-        connection.execute(sa.insert(ROWS), [{"home": home, "number": next(numbers), "jobs": each} for each in rows])
-    if opening:
-        noted = [{"home": home, "number": next(numbers), "flow": flow, "node": node} for flow, node in opening]
-        connection.execute(sa.insert(OPENINGS), noted)
+    found = [{"home": home, "number": next(numbers), "jobs": each} for each in rows]
+    sql_rows.insert(connection, ROWS, found)
+    noted = [{"home": home, "number": next(numbers), "flow": flow, "node": node} for flow, node in opening]
+    sql_rows.insert(connection, OPENINGS, noted)
 
 
 def is_idle(connection: sa.Connection, home: str) -> bool:

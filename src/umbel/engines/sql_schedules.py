@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from umbel.engines import sql_claims
+from umbel.engines import sql_rows
 from umbel.engines.sql_claims import BYTES
 
 METADATA: Final = sa.MetaData()
@@ -39,7 +39,7 @@ def revise(connection: sa.Connection) -> int:
     mine = REVISIONS.c.one == _ONE
     taking = sa.update(REVISIONS).where(mine).values(revision=REVISIONS.c.revision + 1)
     if connection.execute(taking).rowcount == 0:
-        sql_claims.add(connection, REVISIONS, [{"one": _ONE, "revision": 0}])
+        sql_rows.add(connection, REVISIONS, [{"one": _ONE, "revision": 0}])
         connection.execute(taking)
     return connection.scalar(sa.select(REVISIONS.c.revision).where(mine)) or 0
 
@@ -51,7 +51,7 @@ def write(connection: sa.Connection, name: str, seen: int, revision: int, value:
         return connection.execute(sa.delete(ROWS).where(*mine)).rowcount == 1
     if seen:
         return connection.execute(sa.update(ROWS).where(*mine).values(revision=revision, value=value)).rowcount == 1
-    return sql_claims.add(connection, ROWS, [{"name": name, "revision": revision, "value": value}]) == 1
+    return sql_rows.add(connection, ROWS, [{"name": name, "revision": revision, "value": value}]) == 1
 
 
 def read(connection: sa.Connection, since: int) -> tuple[int, list[tuple[str, int, bytes]]]:

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from umbel.engines import sql_rows
 from umbel.engines.unfit import Unfit
 
 VERSION: Final = 1
@@ -47,13 +46,6 @@ class Tables:
         self.versions = sa.Table(
             f"{name}_version", self.metadata, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
         )
-        ignoring = mysql.insert(results).prefix_with("IGNORE")
-        self.inserts: Mapping[str, sa.Insert] = {
-            "postgresql": postgresql_insert(results).on_conflict_do_nothing(),
-            "sqlite": sqlite_insert(results).on_conflict_do_nothing(),
-            "mysql": ignoring,
-            "mariadb": ignoring,
-        }
         is_record, these = results.c.value.is_not(None), results.c.id.in_(sa.bindparam("ids", expanding=True))
         expired, this_id = results.c.expires <= sa.bindparam("now"), results.c.id == sa.bindparam("this_id")
         own_claim = sa.and_(results.c.value.is_(None), results.c.owner == sa.bindparam("this_owner"))
@@ -122,8 +114,7 @@ def clean(connection: sa.Connection, now: int, most: int) -> int:
 
 def _write(connection: sa.Connection, change: sa.Update, rows: Sequence[Row], now: int) -> bool:
     # Insert first: it waits for whoever inserts the same id, so that the update sees what that one has committed.
-    inserted = connection.execute(of(connection).inserts[connection.dialect.name], list(rows))
-    if inserted.rowcount == len(rows):
+    if sql_rows.add(connection, of(connection).results, rows) == len(rows):
         return True
     changes = [{**row, "this_id": row["id"], "this_owner": row["owner"], "now": now} for row in rows]
     connection.execute(change, changes)

@@ -238,7 +238,7 @@ def locate(calls: Calls, job_id: str, queue: str | None) -> Steps[Location]:
         if place:
             return Location(place.decode(), name, int(retries), doom.decode(), note)
     dooms = {doom.decode() for _, _, doom, _ in replies if doom}
-    return Location(_SOMEWHERE, queue or "", doom=cast("Doom", min(dooms, default="")))
+    return Location(_SOMEWHERE, queue or "", doom=cast("Doom", min(dooms, default="")), guessed=True)
 
 
 def doom(calls: Calls, keys: Sequence[tuple[str, str | None]]) -> Steps[list[Revoked]]:

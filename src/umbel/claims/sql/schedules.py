@@ -8,7 +8,7 @@ from typing import Final
 
 from umbel.claims.sql import opening, verbs
 from umbel.engines import sql_claims as tables
-from umbel.engines import sql_outbox, sql_schedules
+from umbel.engines import sql_outbox, sql_rows, sql_schedules
 from umbel.engines.sql import Connection, SqlEngine
 from umbel.engines.threads import Threads
 from umbel.model.job import Job
@@ -75,4 +75,4 @@ def _watch(connection: Connection, jobs: Sequence[Job], now: int) -> None:
         }
         for job in jobs
     ]
-    tables.add(connection, tables.JOBS, sorted(rows, key=lambda row: (row["queue"], row["id"])))
+    sql_rows.add(connection, tables.JOBS, sorted(rows, key=lambda row: (row["queue"], row["id"])))

@@ -14,7 +14,7 @@ from umbel.claims.sql.flows import SqlFlows
 from umbel.claims.sql.mailbox import SqlMailbox
 from umbel.claims.sql.outbox import SqlOutbox
 from umbel.claims.sql.schedules import SqlSchedules, is_watched
-from umbel.claims.sql.verbs import Claimed
+from umbel.claims.sql.verbs import Claim, Claimed, Settled
 from umbel.contracts.broker import Beat, Ended, Reclaimed, SessionDead
 from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
@@ -43,6 +43,7 @@ class SqlClaims:
         self._engine = engine
         self._threads = Threads(engine.name, deadline)
         self._clock = clock
+        self._server = tables.Clock()
         self.keeps_flows = True
         self.mailbox = SqlMailbox(engine, self._threads, self._now)
         self.event_log = SqlEventLog(engine, self._threads)
@@ -64,26 +65,16 @@ class SqlClaims:
 
     async def claim(self, session: str, number: int, queue: str, pointers: Sequence[Pointer]) -> list[Answer] | None:
         """Lease the jobs of *pointers*."""
-        tried = False
-
-        def step(connection: Connection) -> Claimed:
-            nonlocal tried
-            if tried:  # what may have been leased already is to be told to nobody but a reconcile
-                raise BrokerUnavailable(f"{self._engine.name} gave no answer to a claim")
-            claimed = verbs.claim(connection, self._now(connection), session, number, queue, pointers)
-            tried = True
-            return claimed
-
-        claimed = await self._run(step)
+        claimed = await self._threads.acall(self._claimed, Claim(session, number, queue), pointers)
         if claimed.is_waiting:
             self.outbox.tell([queue])
         return claimed.answers
 
     async def settle(self, session: str, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Carry out *verdicts*, with their joins, in one transaction."""
+        """Carry out *verdicts*, with their joins, in one transaction; those that are not ours are looked at anew."""
         if not verdicts:
             return []
-        settled = await self._run(lambda line: verbs.settle(line, self._now(line), session, verdicts))
+        settled = await self._threads.acall(self._settled, session, verdicts)
         self.outbox.tell(settled.waiting)
         return settled.ours
 
@@ -230,8 +221,54 @@ class SqlClaims:
     async def _run(self, step: Callable[[Connection], T]) -> T:
         return await self._threads.acall(self._engine.run, step)
 
+    def _claimed(self, asked: Claim, pointers: Sequence[Pointer]) -> Claimed:
+        if not pointers or not self._engine.is_swift:
+            return self._once(lambda line: verbs.claim(line, self._now(line), asked, pointers))
+        found, begun, others = self._once(lambda line: verbs.claim_new(line, self._told(), asked, pointers), bare=True)
+        if not others or found.answers is None:
+            return found
+        left = [pointers[place] for place in others]
+        rest = self._once(lambda line: verbs.claim(line, self._now(line), begun, left))
+        if rest.answers is None:
+            return rest
+        for place, answer in zip(others, rest.answers, strict=True):
+            found.answers[place] = answer
+        return found
+
+    def _settled(self, session: str, verdicts: Sequence[Verdict]) -> Settled:
+        left = [*range(len(verdicts))]
+        if self._engine.is_swift and verbs.are_plain_ends(verdicts):
+            left = self._engine.run(lambda line: verbs.settle_ends(line, self._told(), session, verdicts), bare=True)
+            if not left:
+                return Settled([True] * len(verdicts), [])
+        rest = [verdicts[place] for place in left]
+        settled = self._engine.run(lambda line: verbs.settle(line, self._now(line), session, rest))
+        ours = [True] * len(verdicts)
+        for place, our in zip(left, settled.ours, strict=True):
+            ours[place] = our
+        return Settled(ours, settled.waiting)
+
+    def _once(self, step: Callable[[Connection], T], *, bare: bool = False) -> T:
+        """Carry out *step*, and never again if it may have been: see `ClaimStore.claim`."""
+        tried = False
+
+        def trying(connection: Connection) -> T:
+            nonlocal tried
+            if tried:  # what may have been leased already is to be told to nobody but a reconcile
+                raise BrokerUnavailable(f"{self._engine.name} gave no answer to a claim")
+            tried = bare
+            answer = step(connection)
+            tried = True
+            return answer
+
+        return self._engine.run(trying, bare=bare)
+
+    def _told(self) -> int | None:
+        """The time that the server is told, if it is."""
+        return None if self._clock is None else int(self._clock() * 1000)
+
     def _now(self, connection: Connection) -> int:
-        return tables.moment(connection) if self._clock is None else int(self._clock() * 1000)
+        return self._server.now(connection) if self._clock is None else int(self._clock() * 1000)
 
     def _looking(self, job_id: str, queue: str | None) -> Callable[[Connection], Location]:
         return lambda line: verbs.locate(line, self._now(line), job_id, queue)

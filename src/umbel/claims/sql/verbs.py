@@ -11,7 +11,7 @@ from umbel.contracts.claims import Answer, Pointer, Verdict
 from umbel.contracts.jobs import Revoked
 from umbel.contracts.powers import Location
 from umbel.engines import sql_claims as tables
-from umbel.engines import sql_flows, sql_outbox, sql_table
+from umbel.engines import sql_flows, sql_outbox, sql_rows, sql_swift, sql_table
 from umbel.engines.sql import Connection
 from umbel.engines.sql_claims import Row
 from umbel.model.job import Counts, Delivery, Doom
@@ -40,6 +40,8 @@ class Settled(NamedTuple):
     waiting: list[str]
 
 
+_FIRST: Final = Answer("ours")
+_OVER: Final = Answer("over")
 Charge = Callable[[dict[str, Any]], tuple[int, int]]
 
 
@@ -52,26 +54,50 @@ def heartbeat(
     for beat in sorted(beats, key=lambda each: each.session):
         if opening:
             row = {"queue": queue, "session": beat.session, "deadline": now + lease, "number": 0, "info": beat.info}
-            found[beat.session] = tables.add(connection, tables.SESSIONS, [row]) == 1
+            found[beat.session] = sql_rows.add(connection, tables.SESSIONS, [row]) == 1
         else:
             found[beat.session] = tables.renew(connection, queue, beat.session, now + lease, beat.info)
     return [found[beat.session] for beat in beats]
 
 
-def claim(
-    connection: Connection, now: int, session: str, number: int, queue: str, pointers: Sequence[Pointer]
-) -> Claimed:
+class Claim(NamedTuple):
+    """A receive of *session*, its *number*, in a queue. *begun*: the number was noted in an earlier step of it."""
+
+    session: str
+    number: int
+    queue: str
+    begun: bool = False
+
+
+def claim(connection: Connection, now: int, asked: Claim, pointers: Sequence[Pointer]) -> Claimed:
     """Lease the jobs of *pointers*."""
-    noted = tables.number(connection, queue, session, number - 1, number)
+    session, number, queue, begun = asked
+    noted = tables.number(connection, queue, session, number - (not begun), number)
     if noted is None:
         raise SessionDead(session)
     if not noted:
         return Claimed(None)
     signs = sql_outbox.signs(connection, queue, now)
-    if pointers and "paused" in signs:
+    if pointers and "paused" in signs and not begun:
         return Claimed([Answer("paused")] * len(pointers))
-    answers = _leased(connection, now, (session, number), queue, pointers) if pointers else []
+    answers = _leased(connection, now, asked, pointers) if pointers else []
     return Claimed(answers, is_waiting="waiting" in signs)
+
+
+def claim_new(
+    connection: Connection, now: int | None, asked: Claim, pointers: Sequence[Pointer]
+) -> tuple[Claimed, Claim, list[int]]:
+    """Lease those of *pointers* of which nothing is known yet, in one round trip.
+
+    Answers how to go on, and the places of the others: all, if the session may not receive; `claim` finds out why.
+    """
+    ids, copies = [pointer.id for pointer in pointers], [pointer.copy for pointer in pointers]
+    found = sql_swift.lease(connection, sql_swift.Lease(asked.session, asked.number, asked.queue, ids, copies, now))
+    if found.paused and found.open:
+        return Claimed([Answer("paused")] * len(pointers)), asked, []
+    answers = [_OVER if pointer.id in found.over else _FIRST for pointer in pointers]
+    others = [place for place, pointer in enumerate(pointers) if pointer.id not in found.fresh]
+    return Claimed(answers, found.waiting), asked._replace(begun=found.open), others
 
 
 def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Verdict]) -> Settled:
@@ -79,7 +105,7 @@ def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Ve
     answers = [False] * len(verdicts)
     for queue in sorted(tables.hold_open(connection, session, {verdict.delivery.queue for verdict in verdicts})):
         mine = [(place, each) for place, each in enumerate(verdicts) if each.delivery.queue == queue]
-        jobs = tables.jobs(connection, queue, {each.delivery.id for _, each in mine})
+        jobs = _settling(connection, queue, [each for _, each in mine])
         done: list[tuple[Row, Verdict]] = []
         for place, verdict in mine:
             job = jobs.get(verdict.delivery.id)
@@ -90,6 +116,30 @@ def settle(connection: Connection, now: int, session: str, verdicts: Sequence[Ve
         _carry(connection, now, queue, done)
     ours = [each for each, our in zip(verdicts, answers, strict=True) if our and (each.joins or each.added)]
     return Settled(answers, opening.join(connection, now, ours) if ours else [])
+
+
+def settle_ends(connection: Connection, now: int | None, session: str, verdicts: Sequence[Verdict]) -> list[int]:
+    """Carry out *verdicts*, plain ends, in one round trip; answers the places of those to be looked at anew."""
+    places: dict[str, list[int]] = {}
+    for place, verdict in enumerate(verdicts):
+        places.setdefault(verdict.delivery.queue, []).append(place)
+    queues = sorted(places)
+    ended = [(queue, [_end(verdicts[place]) for place in places[queue]]) for queue in queues]
+    found = sql_swift.end(connection, session, ended, now)
+    return sorted(
+        place
+        for queue, done in zip(queues, found, strict=True)
+        for nth, place in enumerate(places[queue])
+        if nth not in done
+    )
+
+
+def are_plain_ends(verdicts: Sequence[Verdict]) -> bool:
+    """Whether all that *verdicts* say is that jobs have ended, and how, each but once."""
+    for verdict in verdicts:
+        if verdict.kind != "end" or verdict.joins or verdict.added or verdict.parcel:
+            return False
+    return len({(verdict.delivery.queue, verdict.delivery.id) for verdict in verdicts}) == len(verdicts)
 
 
 def reconcile(
@@ -174,14 +224,14 @@ def locate(connection: Connection, now: int, job_id: str, queue: str | None) -> 
             doomed: Doom = "" if place == "dead" else job["doom"]
             return Location(place, name, job["retries"], doomed, bytes(job["note"] or b""))
         doom = doom or ("" if job is None else job["doom"])
-    return Location("ended", queue or "") if recorded else Location(SOMEWHERE, queue or "", doom=doom)
+    return Location("ended", queue or "") if recorded else Location(SOMEWHERE, queue or "", doom=doom, guessed=True)
 
 
 def doom(connection: Connection, now: int, job_id: str, names: Sequence[str]) -> Revoked:
     """Doom *job_id* in that of the queues *names* where it is known, or else in all of them."""
     rows = [{**tables.NEW_JOB, "queue": name, "id": job_id, "expires": now + MONTH} for name in names]
     if rows:
-        tables.add(connection, tables.JOBS, rows)
+        sql_rows.add(connection, tables.JOBS, rows)
     jobs = {name: job for name in names for job in tables.jobs(connection, name, [job_id]).values()}
     recorded = bool(sql_table.read(connection, [job_id], now))
     for name, job in jobs.items():
@@ -198,19 +248,18 @@ def doom(connection: Connection, now: int, job_id: str, names: Sequence[str]) ->
     return Revoked(job_id, "unknown")
 
 
-def _leased(
-    connection: Connection, now: int, receive: tuple[str, int], queue: str, pointers: Sequence[Pointer]
-) -> list[Answer]:
-    """Lease the jobs of *pointers* to a *receive*: a session and its number."""
-    session, number = receive
-    ids = sorted({pointer.id for pointer in pointers})
-    tables.add(
-        connection,
-        tables.JOBS,
-        [{**tables.NEW_JOB, "queue": queue, "id": each, "expires": now + MONTH} for each in ids],
-    )
-    jobs = tables.jobs(connection, queue, ids)
+def _leased(connection: Connection, now: int, asked: Claim, pointers: Sequence[Pointer]) -> list[Answer]:
+    """Lease the jobs of *pointers*: those of which nothing is known yet as they are noted."""
+    session, number, queue, _ = asked
+    copies = {pointer.id: pointer.copy for pointer in pointers}
+    ids = sorted(copies)
+    new = {**tables.NEW_JOB, "session": session, "number": number, "expires": now + MONTH}
+    rows = [{**new, "queue": queue, "id": each, "copies": copies[each]} for each in ids]
+    known = sql_rows.add(connection, tables.JOBS, rows) < len(rows)
     ended = sql_table.read(connection, ids, now)
+    if not known and not ended:
+        return [_FIRST] * len(pointers)
+    jobs = tables.jobs(connection, queue, ids)
     others = {row["session"] for row in jobs.values()} - {None, session}
     deadlines = {name: left for name, _, left in tables.open_sessions(connection, queue)} if others else {}
     changed: dict[str, Row] = {}
@@ -219,6 +268,9 @@ def _leased(
         job = jobs[pointer.id]
         if pointer.id in ended or job["generation"] > pointer.generation or job["place"] in ("ended", "dead"):
             answers.append(Answer("over", parcel=bytes(job["parcel"] or b"")))
+            if (job["session"], job["number"]) == (session, number):
+                job["session"] = None  # it was noted just now
+                changed[pointer.id] = job
             continue
         changed[pointer.id] = job
         job["copies"] = job["copies"] or pointer.copy
@@ -240,6 +292,25 @@ def _ours(job: Row) -> Answer:
     return Answer("ours", counts, returned=bool(job["place"]), envelope=amended)
 
 
+def _settling(connection: Connection, queue: str, verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+    """The rows of the jobs of *verdicts*, locked; of those that are only deleted no more than is needed."""
+    ids = {each.delivery.id for each in verdicts}
+    if are_plain_ends(verdicts):
+        ending = tables.ending(connection, queue, ids)
+        if not any(job["parcel"] for job in ending.values()):
+            return ending
+    return tables.jobs(connection, queue, ids)
+
+
+def _end(verdict: Verdict) -> sql_swift.End:
+    delivery = verdict.delivery
+    return sql_swift.End(delivery.id, delivery.number, verdict.record, _ttl(verdict))
+
+
+def _ttl(verdict: Verdict) -> int:
+    return max(1, int(verdict.ttl * 1000))
+
+
 def _doom(connection: Connection, jobs: Iterable[dict[str, Any]], now: int) -> None:
     changed = [{**job, "doom": job["doom"] or "revoked", "expires": max(job["expires"], now + MONTH)} for job in jobs]
     tables.change(connection, changed)
@@ -252,7 +323,7 @@ def _carry(connection: Connection, now: int, queue: str, done: Sequence[tuple[An
         job["parcel"] = verdict.parcel or job["parcel"]
         job["marked"] = False
         if verdict.kind in ("end", "dead"):
-            ttl = max(1, int(verdict.ttl * 1000))
+            ttl = _ttl(verdict)
             expires = now + (max(ttl, DAY) if job["copies"] else ttl)  # another message may come late
             records.append({"id": job["id"], "expires": expires, "owner": "", "value": verdict.record})
             job.update(
