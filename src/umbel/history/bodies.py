@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,8 @@ from umbel.history.arguments import hashed, leaves
 from umbel.history.envelopes import packed
 from umbel.history.names import Naming
 
+Pairs: TypeAlias = dict[int, list[tuple[int, int]]]
+"""By seq the paths and values that a job is found by, as numbers."""
 _NONE: Final = (None, "[]", "{}")
 
 
@@ -32,9 +34,8 @@ class Body(NamedTuple):
         return self.args not in _NONE or self.kwargs not in _NONE or bool(self.headers)
 
 
-def save(transaction: Transaction, naming: Naming, bodies: Sequence[Body], known: int) -> None:
-    """Write *bodies*, each of another job; those above the seq *known* are of new jobs."""
-    pairs = _index(transaction, naming, [body for body in bodies if body.has_arguments])
+def save(transaction: Transaction, bodies: Sequence[Body], pairs: Pairs, known: int) -> None:
+    """Write *bodies*, each of another job, with their *pairs*; those above the seq *known* are of new jobs."""
     rows = [
         (
             body.seq,
@@ -59,8 +60,9 @@ def put(transaction: Transaction, table: str, rows: Sequence[Sequence[Any]], seq
     transaction.many(f"ingest.put_{table}", [row for row in rows if row[seq] <= known])
 
 
-def _index(transaction: Transaction, naming: Naming, bodies: Collection[Body]) -> dict[int, list[tuple[int, int]]]:
-    """The numbers of paths and values by which each of *bodies* is found, by seq."""
+def index(transaction: Transaction, naming: Naming, told: Sequence[Body]) -> Pairs:
+    """By what each of *told* is found."""
+    bodies = [body for body in told if body.has_arguments]
     if not bodies:
         return {}
     known = transaction.among("ingest.signatures", sorted({body.task for body in bodies}))

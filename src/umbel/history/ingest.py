@@ -229,6 +229,8 @@ class _Writing:
     # --- writing
 
     def _save(self) -> None:
+        told = self._told()
+        pairs = bodies.index(self._transaction, self._naming, told)
         changed = [*self._old.values(), *self._new.values()]
         for record, number in zip(changed, self._counters.take("change", len(changed)), strict=True):
             record.change = number
@@ -237,23 +239,22 @@ class _Writing:
         many("ingest.change_jobs", [_changing(record) for record in self._old.values()])
         completed = [record for record in self._old.values() if _given(record) != self._before[record.id]]
         many("ingest.complete_jobs", [_given(record) for record in completed])
-        self._save_bodies()
+        bodies.save(self._transaction, told, pairs, self._known)
+        results = [(seq, each.result) for seq, each in sorted(self._bodies.items()) if each.result is not None]
+        bodies.put(self._transaction, "results", results, 0, self._known)
         many("ingest.put_attempts", list(self._attempts.values()))
         self._flows.enter_all(changed)
         self._flows.save(self._transaction, self._now)
         minutes.note(self._transaction, [(record.sent_at, record.seq) for record in (*completed, *self._new.values())])
 
-    def _save_bodies(self) -> None:
-        """Write what was told when jobs were sent, and apart from it what they answered."""
+    def _told(self) -> list[Body]:
+        """What was told when jobs were sent."""
         tasks = {record.seq: record.task_id for record in (*self._old.values(), *self._new.values())}
-        told = [
+        return [
             Body(seq, tasks[seq], each.attempt, each.envelope, each.args, each.kwargs, each.headers)
             for seq, each in sorted(self._bodies.items())
             if each.tells
         ]
-        bodies.save(self._transaction, self._naming, told, self._known)
-        results = [(seq, each.result) for seq, each in sorted(self._bodies.items()) if each.result is not None]
-        bodies.put(self._transaction, "results", results, 0, self._known)
 
 
 def _headers(told: Any) -> str | None:

@@ -106,9 +106,10 @@ class SentJobs:
                 done.append((seq, change, *draft.columns, *ended))
             else:
                 sent.append((seq, change, *draft.columns))
+        pairs = bodies.index(transaction, naming, told)
         transaction.many("ingest.sent_jobs", sent)
         transaction.many("ingest.done_jobs", done)
-        bodies.save(transaction, naming, told, seqs.start - 1)
+        bodies.save(transaction, told, pairs, seqs.start - 1)
         minutes.note(transaction, zip([draft.columns[_SENT_AT] for draft in self._drafts], seqs, strict=True))
         return over
 

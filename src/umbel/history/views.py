@@ -261,7 +261,8 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 class ErrorSpread(msgspec.Struct, frozen=True):
     """Where the jobs are whose last error was of one group: how many by task, queue, worker and release, most first.
 
-    Counted among the newest, by default 5,000; *capped*: there are more. A release is the ``worker_release`` of then, maybe empty.
+    Counted among the newest, by default 5,000; *capped*: there are more. A release is the ``worker_release`` of then,
+    maybe empty.
     """
 
     counted: int
