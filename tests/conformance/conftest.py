@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from umbel.engines import postgres_listener, sqlite_listener
+from umbel.engines import postgres_listener, redis_boxes, redis_log, sqlite_listener
+from umbel.stores.redis import watching
 
 LONG_SECONDS = 60.0
 
@@ -15,6 +16,6 @@ LONG_SECONDS = 60.0
 def _wakings_alone_count() -> Iterator[None]:
     """Nobody who waits looks again by himself in time: that would hide that he was not woken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postgres_listener, "LOOK_AGAIN_SECONDS", LONG_SECONDS)
-        patch.setattr(sqlite_listener, "LOOK_AGAIN_SECONDS", LONG_SECONDS)
+        for waits in (postgres_listener, sqlite_listener, redis_boxes, redis_log, watching):
+            patch.setattr(waits, "LOOK_AGAIN_SECONDS", LONG_SECONDS)
         yield

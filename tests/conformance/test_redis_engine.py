@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.patient import PATIENT, at_last
+from tests.patient import PATIENT, UNREACHED, at_last
 from tests.servers import Redis, Server, Service
 from tests.servers.redis import command
 from umbel.brokers.redis import RedisBroker
@@ -89,7 +89,7 @@ async def test_without_a_server_a_send_fails_within_its_deadline_and_names_the_u
     begun = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"redis://user:\*\*\*@127\.0\.0\.1:1/0") as failed:
         broker.send([job()])
-    with pytest.raises(BrokerUnavailable, match=r"within 0\.5 s"):
+    with pytest.raises(BrokerUnavailable, match=UNREACHED):
         await broker.asend([job()])
     assert 0.9 < time.monotonic() - begun < TWICE_THE_DEFAULT
     assert isinstance(failed.value.__cause__, OSError)

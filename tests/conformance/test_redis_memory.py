@@ -19,7 +19,7 @@ from umbel.stores.redis import RedisResultStore
 
 QUEUE = "q"
 LEASE = 60.0
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from umbel.testing.conformance.stage import BrokerStage
 
 BOUND = 10_000
 WAIT_SECONDS = 30.0
-PROMPT_SECONDS = 20.0
+PROMPT_SECONDS = 25.0
 SETTLING_SECONDS = 0.05
 """How long a test lets a reader fall asleep; it passes as well when the reader is not asleep yet."""
 WRITERS = 8

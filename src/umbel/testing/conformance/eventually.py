@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-DEADLINE_SECONDS: Final = 20.0
+DEADLINE_SECONDS: Final = 60.0
 
 
 async def eventually(condition: Callable[[], object], deadline: float = DEADLINE_SECONDS) -> None:

@@ -15,7 +15,7 @@ from umbel.testing.clock import Clock
 from umbel.testing.conformance.eventually import eventually, soon
 
 QUEUE = "conformance"
-PROMPT_SECONDS = 12.0
+PROMPT_SECONDS = 25.0
 """Before it whoever waits is woken, however busy the machine; one that was forgotten looks again no sooner."""
 FALLING_ASLEEP = 0.1
 

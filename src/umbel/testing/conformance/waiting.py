@@ -14,7 +14,7 @@ from umbel.model.job import Counts, Delivery, Job
 from umbel.testing.conformance.eventually import soon
 from umbel.testing.conformance.stage import OTHER, QUEUE, BrokerStage, ids
 
-PROMPT_SECONDS = 12.0
+PROMPT_SECONDS = 25.0
 """Before it any receiver is woken, however busy the machine; one that was forgotten looks again no sooner."""
 SETTLING_SECONDS = 0.1
 """How long a test lets a receiver fall asleep; it passes as well when the receiver is not asleep yet."""
