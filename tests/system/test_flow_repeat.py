@@ -224,7 +224,7 @@ def test_the_command_line_shows_what_would_run_and_runs_it(
     told = json.loads(capsys.readouterr().out)
     assert (told["of"], told["started"], len(told["jobs"])) == (flow, True, 2)
     assert app.AsyncResult(told["jobs"][-1]["id"]).get(timeout=WAIT) == 3
-    assert main(["-A", f"{__name__}:app", "flows", "repeat", "nothing"]) == 1
+    assert main(["-A", f"{__name__}:app", "flows", "repeat", "nothing"]) == 2
 
 
 class Memory:
