@@ -206,7 +206,7 @@ async def test_a_record_is_heard_of_on_any_node_and_found_without_its_queue(clus
             asyncio.create_task(store.awatch(job_id, queue, 60.0)),
             asyncio.create_task(asyncio.to_thread(store.watch, job_id, None, 60.0)),
         ]
-        await asyncio.sleep(0.2)  # into their waits, which look again after 15 s only
+        await asyncio.sleep(0.2)  # into their waits, which look again after a minute only
         await store.put([Record(job_id, queue, b"record", 60.0)])
         assert await soon(asyncio.gather(*watching), PROMPT_SECONDS) == [b"record"] * 2
         assert store.fetch(job_id, None) == b"record"
