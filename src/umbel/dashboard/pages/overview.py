@@ -59,7 +59,7 @@ class Late(msgspec.Struct, frozen=True):
 
 
 class Unserved(msgspec.Struct, frozen=True):
-    """A queue that holds jobs and from which no worker receives; *oldest* is the age in seconds of the longest ready."""
+    """A queue with jobs from which no worker receives; *oldest* is the age in seconds of the longest ready."""
 
     name: str
     ready: int
