@@ -16,6 +16,7 @@ from umbel.task import Host
 __all__ = [
     "App",
     "Current",
+    "Shared",
     "current_app",
     "current_task",
     "enter",

@@ -288,8 +288,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         """The job of one call, and its handle; pure but for the id and the clock."""
         if self._host is None and (own := host.tasks.get(self.name, self)) is not self:  # a shared task: the app's own
             return cast("Self", own)._job(host, args, kwargs, said)  # noqa: SLF001
-        encode = self.arguments.encode_rest if said.takes else self.arguments.encode
-        raw_args, raw_kwargs = encode(args, kwargs or _NOTHING)
+        raw, named = (self.arguments.encode_rest if said.takes else self.arguments.encode)(args, kwargs or _NOTHING)
         conf, now, parent = host.conf, time.time() + clock.ahead, running.get()
         if before_task_publish.receivers and not said.announced:
             said = publishing.before(self, conf, args, kwargs or _NOTHING, said)
@@ -298,8 +297,8 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
         described = envelope.Envelope(
             self.name,
             now,
-            msgspec.Raw(raw_args),
-            msgspec.Raw(raw_kwargs),
+            msgspec.Raw(raw),
+            msgspec.Raw(named),
             expires=until if said.expires is None else said.expires,
             ignore_result=said.ignore_result,
             max_retries=said.max_retries,
