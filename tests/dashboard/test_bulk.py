@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.dashboard.stage import Stage
+from tests.dashboard.stage import DEADLINE_SECONDS, Stage
 from tests.dashboard.test_job_actions import Till
 from umbel.dashboard import bulk
 from umbel.dashboard.bulk import Bulks
@@ -43,7 +43,7 @@ async def over(browser: httpx.AsyncClient, bulk_id: str) -> dict[str, Any]:
         found.update((await browser.get(f"/api/v1/bulk/{bulk_id}")).json()["bulk"])
         return str(found["state"]) != "running"
 
-    await eventually(ended)
+    await eventually(ended, DEADLINE_SECONDS)
     return found
 
 
@@ -121,7 +121,7 @@ async def test_one_that_is_stopped_goes_no_further(till: Till, monkeypatch: pyte
 
     def slow(ids: list[str]) -> int:
         loop.call_soon_threadsafe(begun.set)
-        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(DEADLINE_SECONDS)
         return delete(ids)
 
     for n in range(3):
@@ -134,7 +134,7 @@ async def test_one_that_is_stopped_goes_no_further(till: Till, monkeypatch: pyte
         await begun.wait()
         assert (await browser.post("/api/v1/bulk/stop", json={"id": form["id"]})).status_code == 200
         go_on.set()
-        await eventually(lambda: getattr(till.stage.history.bulk(form["id"]), "done", 0) == 1)
+        await eventually(lambda: getattr(till.stage.history.bulk(form["id"]), "done", 0) == 1, DEADLINE_SECONDS)
         assert (await over(browser, form["id"]))["state"] == "stopped"
         assert (await browser.post("/api/v1/bulk/stop", json={"id": form["id"]})).status_code == 400
     assert till.stage.history.count("task:till.pay").n == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.dashboard.stage import Stage
+from tests.dashboard.stage import DEADLINE_SECONDS, Stage
 from umbel import chain
 from umbel.dashboard.options import Options
 from umbel.testing import worker
@@ -153,12 +153,12 @@ async def test_terminating_tells_the_worker_of_what_runs(till: Till) -> None:
     @till.stage.app.task(name="till.hang")
     def hang() -> None:
         started.set()
-        over.wait(30)
+        over.wait(600)
 
     job = hang.delay()
     try:
         with worker(till.stage.app):
-            await asyncio.to_thread(started.wait, 30)
+            assert await asyncio.to_thread(started.wait, DEADLINE_SECONDS)
             await till.stage.arecord()
             async with till.stage.browsing() as browser:
                 told = (await browser.get(f"/api/v1/jobs/{job.id}")).json()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.dashboard.browser.served import served
 from tests.dashboard.people import cookie, guarded
-from tests.dashboard.stage import Stage
+from tests.dashboard.stage import DEADLINE_SECONDS, Stage
 from umbel.contracts.history import Transaction
 from umbel.dashboard.live import stream
 from umbel.dashboard.live.pulse import Pulse, Watcher
@@ -21,8 +21,6 @@ from umbel.dashboard.live.topics import TOPICS
 from umbel.dashboard.options import Options
 from umbel.dashboard.station import Station
 from umbel.history.notes import LAG, Notes
-
-DEADLINE_SECONDS = 30.0
 
 
 class Listener:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from tests.dashboard.stage import Stage
+from tests.dashboard.stage import DEADLINE_SECONDS, Stage
 from umbel.app.survey import ChildRow, RunningRow, WorkerRow, received_from
 from umbel.dashboard.pages.workers import Running, as_online
 from umbel.history.views import WorkerView
@@ -41,12 +41,12 @@ async def test_a_worker_is_shown_while_it_lives(stage: Stage, browser: httpx.Asy
     @stage.app.task(name="shop.pack")
     def pack() -> None:
         began.set()
-        go.wait(30)
+        go.wait(600)
 
     pack.delay()
     with worker(stage.app, threads=2):
         try:
-            assert began.wait(30)
+            assert began.wait(DEADLINE_SECONDS)
             found = await _with_a_lease(browser)
             page = (await browser.get("/workers")).text
         finally:
@@ -103,7 +103,7 @@ def test_a_blocked_event_loop_is_told_of_the_slowest_child() -> None:
 
 async def _with_a_lease(browser: httpx.AsyncClient) -> dict[str, Any]:
     """The one worker, as soon as it is seen with a leased job."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         (found,) = (await browser.get("/api/v1/workers")).json()["workers"]
         if found["leased"]:
