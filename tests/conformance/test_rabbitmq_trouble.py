@@ -14,9 +14,9 @@ import pytest
 from tests.conformance.test_rabbitmq_engine import QUEUE, Rig, ids
 from tests.servers import Server
 from tests.servers.rabbitmq import evaluate
-from umbel.brokers.rabbitmq import RabbitMQBroker, intake
+from umbel.brokers.rabbitmq import RabbitMQBroker, desk, intake
 from umbel.claims.redis import RedisClaims
-from umbel.contracts.broker import Settlement
+from umbel.contracts.broker import Ended, Settlement
 from umbel.engines.amqp_channel import Channel
 from umbel.engines.amqp_connection import Connection
 from umbel.engines.redis import Engine as RedisEngine
@@ -122,6 +122,22 @@ async def test_a_job_that_outlasts_the_time_for_an_acknowledgement_runs_once_and
     assert await holder.settle(session, [Settlement(delivery, "end", record=b"record", ttl=60.0)]) == [True]
     await rig.broker.asend([Job("last", QUEUE, b"1")])
     assert ids(await received) == ["last"]
+
+
+async def test_a_message_that_comes_before_its_claim_is_freed_is_not_put_off(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "SOON_SECONDS", (0.05,) * 10_000)
+    await rig.broker.asend([Job("job", QUEUE, b"1")])
+    holder, other = rig.client(), rig.client()
+    session, elsewhere = await rig.open(holder), await rig.open(other)
+    assert ids(await rig.take(session, broker=holder)) == ["job"]
+    received = asyncio.create_task(rig.take(elsewhere, broker=other, seconds=SECONDS))
+    await holder.aclose()  # as a child that was killed
+    await eventually(lambda: other._desk is not None and other._desk.busy == 1, SECONDS)
+    assert not received.done()
+    await rig.broker.reclaim([QUEUE], 10.0, [Ended(session)])
+    assert ids(await received) == ["job"]
 
 
 async def test_when_a_node_is_gone_the_next_one_is_asked(rig: Rig, rabbitmq_server: Server) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
 import msgspec
 
-from umbel.app.orders import Destination, Hearing, Orders, Told, fitting, missing
+from umbel.app.orders import Destination, Hearing, Orders, Told, fitting, missing, node_of
 from umbel.app.seat import Seat, inspector, job_store, mailbox, waited
 from umbel.contracts.capabilities import Power, powers_of
 from umbel.contracts.jobs import JobStore, Listed
@@ -286,7 +286,7 @@ class Inspect:
         mine = [one for one in sessions if one is not None and self._fits(one.node)]
         if not (started and mine):
             return mine
-        told = await self._orders.ask("started", {}, self._to, self._timeout, self._silently)
+        told = await self._orders.ask_those("started", {node_of(one.presence) for one in mine}, self._timeout)
         now = _started_of(told)
         return [msgspec.structs.replace(one, started=now.get(one.session, one.started)) for one in mine]
 

@@ -15,6 +15,7 @@ from umbel.contracts.powers import Inspector
 from umbel.exceptions import DecodeError, ImproperlyConfigured
 from umbel.model import presence
 from umbel.model.ids import new_id
+from umbel.model.presence import Presence
 from umbel.wire.letters import BOX, HELD, Answer, Order, decode_answer, encode
 
 Reply: TypeAlias = dict[str, Any]
@@ -146,9 +147,19 @@ class Orders:
         names = await self._names(destination, how)
         order = _order(verb, arguments, names, timeout)
         expected = await self.living(fitting(names, {}))
-        enough = how.get("limit", sys.maxsize)
-        if names == () or (expected is not None and not expected) or enough < 1:
+        if names == () or (expected is not None and not expected) or how.get("limit", 1) < 1:
             return []
+        return await self._answers(box, order, expected, timeout, how)
+
+    async def ask_those(self, verb: str, living: set[Node], timeout: float) -> list[Told]:
+        """What *living*, workers whose sessions have just been seen, answer; waits *timeout* seconds at most."""
+        order = _order(verb, {}, tuple(sorted({name for name, _, _ in living})), timeout)
+        return await self._answers(self._mailbox(verb), order, living, timeout, {})
+
+    async def _answers(
+        self, box: Mailbox, order: Order, expected: set[Node] | None, timeout: float, how: Hearing
+    ) -> list[Told]:
+        enough = how.get("limit", sys.maxsize)
         reply = f"reply-{new_id()}"
         answered: dict[Node, Told] = {}
         deadline = time.monotonic() + timeout
@@ -181,7 +192,7 @@ class Orders:
             return None
         sessions = await broker.sessions(await broker.queues())
         told = [presence.decode(session.info) for session in sessions]
-        nodes = {(one.worker, one.host, one.pid) for one in told if one is not None}
+        nodes = {node_of(one) for one in told if one is not None}
         return {node for node in nodes if fits(node[0])}
 
     def _mailbox(self, verb: str) -> Mailbox:
@@ -193,6 +204,11 @@ class Orders:
             known = ", ".join(sorted({*TELLING, *ASKING, *(command.name for command in self._seat.commands)}))
             raise ImproperlyConfigured(f"no worker knows the order {verb!r}; there are: {known}")
         return mailbox(self._seat, f"the order {verb!r} to workers")
+
+
+def node_of(told: Presence) -> Node:
+    """The worker that *told* is of."""
+    return told.worker, told.host, told.pid
 
 
 def _order(verb: str, arguments: Mapping[str, Any], names: tuple[str, ...] | None, seconds: float) -> Order:

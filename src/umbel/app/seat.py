@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from umbel.app.commands import Commands
 from umbel.contracts.broker import Broker
 from umbel.contracts.capabilities import Power, demand
-from umbel.contracts.jobs import JobHolder, JobStore, QueuePauser, pauser_of
+from umbel.contracts.jobs import JobStore, QueuePauser, pauser_of
 from umbel.contracts.mailbox import Mailbox, MailboxHolder
 from umbel.contracts.powers import Inspector, ResultStore
 from umbel.decorators import AnyTask
@@ -71,9 +71,10 @@ def job_store(seat: Seat, what: str) -> JobStore:
     """The verbs of single jobs, for *what*. Raises `ImproperlyConfigured` when the broker has none."""
     broker = seat.broker
     demand(broker, Power.JOBS, what, place_of(seat))
-    if not isinstance(broker, JobHolder):
+    store: JobStore | None = getattr(broker, "job_store", None)  # see powers_of
+    if store is None:
         raise ImproperlyConfigured(f"{type(broker).__name__} says that it shows single jobs, and has no job_store")
-    return broker.job_store
+    return store
 
 
 def queue_pauser(seat: Seat, what: str) -> QueuePauser:

@@ -28,6 +28,8 @@ PATIENT_SECONDS: Final = 4.0
 """A lease with less left than this is looked at each second."""
 LONGEST_SECONDS: Final = 5.0
 """Until the next look at a claim of a lease with more left: its holder may let go of it, and its message be lost."""
+SOON_SECONDS: Final = (0.1, 0.2, 0.4)
+"""Until the first looks: a child that was killed loses its messages before its supervisor has freed its claims."""
 AGAIN_SECONDS: Final = 1.0
 """Between two tries to publish what is settled."""
 _HELD: Final = Answer("held")
@@ -71,11 +73,12 @@ class Desk:
         self._numbers: dict[str, Iterator[int]] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._paused: set[str] = set()
+        self._looking = 0
 
     @property
     def busy(self) -> int:
-        """How many deliveries are held."""
-        return len(self._held)
+        """How many messages are out: deliveries that are held, and those that are about to ask again."""
+        return len(self._held) + self._looking
 
     def number(self, session: str) -> int:
         """The next receive number of *session*."""
@@ -240,6 +243,8 @@ class Desk:
         for (arrival, tag), answer in zip(asked, answers, strict=True):
             if answer.verdict == "ours":
                 deliveries.append(self._hold(session, number, arrival, tag, answer))
+            elif answer.verdict == "held" and not tag.put_off and arrival.looks < len(SOON_SECONDS):
+                self.keep(self._ask_soon(arrival))
             elif answer.verdict == "held":
                 self._later(arrival, partial(self._put_off, arrival, tag, answer))
             else:
@@ -284,6 +289,16 @@ class Desk:
             self.intake.requeue([arrival])
             return
         self.intake.acknowledge([arrival])
+
+    async def _ask_soon(self, arrival: Arrival) -> None:
+        """Somebody else has the job, who may have died just now: let its message ask again in a moment."""
+        arrival.looks += 1
+        self._looking += 1
+        try:
+            await asyncio.sleep(SOON_SECONDS[arrival.looks - 1])
+        finally:
+            self._looking -= 1
+        self.intake.put_back([arrival])
 
     async def _put_off(self, arrival: Arrival, tag: Tag, answer: Answer) -> None:
         """Somebody else has the job: look again."""

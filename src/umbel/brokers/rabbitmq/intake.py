@@ -31,12 +31,13 @@ _EXACT_PREFETCH: Final = 8
 
 
 class Arrival(msgspec.Struct, gc=False, eq=False):
-    """A message that is here, unacknowledged, until *channel* is lost."""
+    """A message that is here, unacknowledged, until *channel* is lost. Its job was held elsewhere *looks* times."""
 
     queue: str
     rank: int
     message: Message
     channel: Channel
+    looks: int = 0
 
     @property
     def ours(self) -> bool:
