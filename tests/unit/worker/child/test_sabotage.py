@@ -108,16 +108,24 @@ async def a_child_that_is_gone_runs_none_of_what_waited_there(stage: Stage) -> b
     ran: list[str] = []
     others = threads_of_runners()  # of a worker that a fixture keeps for the whole session
     short = stage.task(lambda: ran.append(new_session()))
-    async with stage.child(jobs_are_short=True) as child:
+    async with _nothing_handed_back(), stage.child(jobs_are_short=True) as child:
         await child.ready.wait()
+        held = stage.space.queue(QUEUE).sessions[child.session].held
         async with long_job(stage) as started:
             stage.send(short, *[()] * 3)
-            await until(started.is_set, "the long one runs")
+            await until(lambda: started.is_set() and len(held) == 4, "the long one runs, the others wait behind it")
             await stage.broker.reclaim([QUEUE], LEASE, [Ended(child.session)])
             assert child.consuming is not None
             await asyncio.wait((child.consuming,))
         await until(lambda: threads_of_runners() <= others, "its thread has ended")
     return ran == []
+
+
+@asynccontextmanager
+async def _nothing_handed_back() -> AsyncGenerator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "HAND_BACK_SECONDS", 3600.0)
+        yield
 
 
 def _trusting(_: Board) -> bool:
