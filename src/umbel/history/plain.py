@@ -40,7 +40,7 @@ class Plain:
         naming.prepare("worker", {worker for _, worker in self._runs})
         naming.prepare("task", {short(sends.task) for sends, _ in self._sends})
         naming.prepare("queue", {short(sends.queue) for sends, _ in self._sends})
-        known = transaction.among("ingest.known", [*(self._ran | self._sent)])
+        known = transaction.among("ingest.known", sorted(self._ran | self._sent))
         alone = {str(job_id): int(seq) for job_id, seq, only_sent in known if only_sent and job_id in self._ran}
         self._sent.difference_update([str(job_id) for job_id, *_ in known])
         jobs = SentJobs(self._sent, self._ended(naming), self._now)
