@@ -1,3 +1,3 @@
--- Nobody asks which jobs have changed since a number: to keep them in that order took a tenth of each write.
+-- Nobody asks which jobs have changed since a number: to keep them in that order cost time at each write.
 -- All of it is in the schema that is first on the search path.
 drop index job_change;
