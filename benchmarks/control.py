@@ -2,10 +2,10 @@
 
 One worker drains one queue, by default on Redis, in slices (`benchmarks.slices`): jobs are run as they are, and with a
 soft and a hard time limit each while an operator revokes ten jobs a second and looks once a second what runs, a process
-of its own on the same machine (`benchmarks.control_operator`). Slices take about a second, so that each has its share
-of what he does. His own work is no work of the worker; as it takes its part of the same processors, the rate has it in
-it, and the CPU tells it apart. What he costs is by the second, not by the job: on a machine that is slow, or busy, he
-costs more of the rate. The marks of jobs that were revoked while they waited stay in the queue while plain slices run.
+of its own on the same machine (`benchmarks.control_operator`). His own work is no work of the worker; as it takes its
+part of the same processors, the rate has it in it, and the CPU tells it apart. What he costs is by the second, not by
+the job: on a machine that is slow, or busy, he costs more of the rate. The marks of jobs that were revoked while they
+waited stay in the queue while plain slices run.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from benchmarks.stage import Mode, staged
 
 WHAT = "limits,revokes,looks"
 NAMES = {REDIS: UMBEL, SQLITE: f"{UMBEL}-sqlite", POSTGRES: f"{UMBEL}-postgres"}
-PAIRS = 3  # a round: with 480,000 jobs each is four times about a second, so that what is done once a second is in it
+PAIRS = 3  # a round; with 480,000 jobs each is about two seconds of both, so that all that is done each second is in it
 PARTS: tuple[str, ...] = ("children", "supervisor", "broker", "operator")
 
 

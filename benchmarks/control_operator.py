@@ -71,15 +71,17 @@ def main(arguments: list[str]) -> None:
         print("here", flush=True)
         selector = selectors.DefaultSelector()
         selector.register(sys.stdin, selectors.EVENT_READ)
-        act_at = 0.0
+        act_at, left = 0.0, 1 / REVOKED_A_SECOND
         while True:
             if selector.select(max(0.0, act_at - time.monotonic()) if operator.busy else None):
                 line = sys.stdin.readline().strip()
                 if not line:
                     return
+                if operator.busy:
+                    left = max(0.0, act_at - time.monotonic())
                 operator.obey(line)
                 print(line, flush=True)
-                act_at = time.monotonic()
+                act_at = time.monotonic() + left  # the time in which he rests does not count
             else:
                 act_at += 1 / REVOKED_A_SECOND
                 operator.act()

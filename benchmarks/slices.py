@@ -25,6 +25,7 @@ VICTIMS = 1_000  # more than are revoked while a round takes
 WARM, SLICED, PAUSE = 0.05, 0.72, 0.002  # of the jobs: before the first slice, in all of them, and before each
 ORDER = ("rest", "govern", "govern", "rest")  # what drifts falls on both alike
 TIMES = 6
+TOGETHER = 3  # times `ORDER`: the machine's pace changes within a second, so slices are short, and some count as one
 PARTS: tuple[str, ...] = ("children", "supervisor", "broker", "operator", "recorder")
 WORKING: tuple[str, ...] = PARTS[:3]
 """Whose CPU the jobs need."""
@@ -62,9 +63,11 @@ def sliced(stage: Stage, jobs: int, what: str) -> tuple[Share, Share]:
 
 
 def neighbours(stage: Stage, jobs: int, what: str, times: int) -> list[tuple[Share, Share]]:
-    """The same, *times* pairs of plain slices with the two between them in which the operator does *what*."""
-    slices = _drained(stage, jobs, what, times)
-    return [_shares(slices[at : at + len(ORDER)], what) for at in range(0, len(slices), len(ORDER))]
+    """The same, *times* pairs: the plain ones of `TOGETHER` turns, and those of the same turns with *what*."""
+    slices = _drained(stage, jobs, what, times * TOGETHER)
+    size = len(ORDER) * TOGETHER
+    pairs = [_shares(slices[at : at + size], what) for at in range(0, len(slices) // size * size, size)]
+    return pairs or [_shares(slices, what)]
 
 
 def _drained(stage: Stage, jobs: int, what: str, times: int) -> list[Slice]:
