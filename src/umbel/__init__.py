@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from umbel.request import Request
     from umbel.result import AsyncResult, EagerResult, allow_join_result
     from umbel.settings import Settings
+    from umbel.settings.routing import Queue
     from umbel.task import AsyncTask, Call, Context, SyncTask, Task
 
     current_app: Umbel
@@ -44,6 +45,7 @@ __all__ = [
     "EagerResult",
     "Graph",
     "GroupResult",
+    "Queue",
     "Request",
     "ResultSet",
     "Settings",
@@ -92,6 +94,7 @@ _PLACES: Final = {
     "chunks": "umbel.canvas",
     "current_app": "umbel.current",
     "current_task": "umbel.current",
+    "Queue": "umbel.settings.routing",
     "group": "umbel.canvas",
     "maybe_signature": "umbel.canvas",
     "progress": "umbel.reporting",
@@ -106,7 +109,6 @@ _PLACES: Final = {
 
 _ABSENT: Final = {
     "Celery": "from umbel import Umbel as Celery",
-    "Queue": "a queue is there as soon as it is named, in queue= and -Q",
     "Exchange": "jobs go to queues by their names",
     "CeleryError": "use UmbelError",
     "bugreport": "use the command umbel report",

@@ -63,6 +63,8 @@ class AppOptions(TypedDict, total=False):
     task_time_limit: Seconds | None
     task_default_rate_limit: Rate | None
     task_queue_max_length: int | Mapping[str, int]
+    task_routes: Any
+    task_queues: Any
     task_annotations: Mapping[str, Mapping[str, Any]]
     task_always_eager: bool
     task_eager_propagates: bool

@@ -15,6 +15,7 @@ from umbel.exceptions import EncodeError
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.request import running
+from umbel.routing import queue_of, routed
 from umbel.settings import Settings
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
@@ -33,11 +34,12 @@ class Callee(Protocol):
 
 
 def before(task: Callee, conf: Settings, args: Sequence[Any], kwargs: Mapping[str, Any], said: Said) -> Said:
-    """*said* after the receivers were told of the call of *task*; they may have added headers.
+    """*said* after routes had their say and the receivers were told of the call of *task*; they may have added headers.
 
-    A call that runs in place is not told of.
+    A call that runs in place is not told of. Raises as `routed`.
     """
-    if conf.task_always_eager:
+    said = routed(task, conf, args, kwargs, said)
+    if conf.task_always_eager or not before_task_publish.receivers:
         return said
     said, told = _announced(task, conf, args, kwargs, said)
     own = dict(told["headers"])
@@ -49,6 +51,7 @@ async def abefore(task: Callee, conf: Settings, args: Sequence[Any], kwargs: Map
     """The async twin of `before`."""
     if conf.task_always_eager:
         return said
+    said = routed(task, conf, args, kwargs, said)
     said, told = _announced(task, conf, args, kwargs, said)
     own = dict(told["headers"])
     await before_task_publish.adeliver(task.name, told)
@@ -94,7 +97,7 @@ def _announced(
     return said, {
         "body": (tuple(args), dict(kwargs), dict(_EMBED)),
         "exchange": "",
-        "routing_key": said.queue or task.queue or conf.task_default_queue,
+        "routing_key": queue_of(task, conf, queue=said.queue or ""),
         "headers": headers,
         "properties": properties,
         "declare": [],

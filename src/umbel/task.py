@@ -290,7 +290,7 @@ class Task(Signable[P, R], Reporting, Stepping, Runnable, Limited, Hooks):
             return cast("Self", own)._job(host, args, kwargs, said)  # noqa: SLF001
         raw, named = (self.arguments.encode_rest if said.takes else self.arguments.encode)(args, kwargs or _NOTHING)
         conf, now, parent = host.conf, time.time() + clock.ahead, running.get()
-        if before_task_publish.receivers and not said.announced:
+        if (conf.routes is not None or before_task_publish.receivers) and not said.announced:
             said = publishing.before(self, conf, args, kwargs or _NOTHING, said)
         priority = said.priority if said.priority is not None else self.priority
         until = None if self.expires is None else now + seconds(self.expires, "expires")

@@ -253,7 +253,7 @@ class Flows:
         return flow_store(self._host)
 
     def _queues(self, queues: Sequence[str]) -> Sequence[str]:
-        return tuple(queues) or (self._host.conf.task_default_queue,)
+        return tuple(queues) or self._host.conf.usual_queues
 
 
 def _must_have_ended(view: FlowView | None) -> None:

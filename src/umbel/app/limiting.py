@@ -18,6 +18,7 @@ from umbel.exceptions import BrokerError, ImproperlyConfigured
 from umbel.model.limit import Pace
 from umbel.options import Rate, checked_queue, nearest, rate_interval
 from umbel.regulation import Regulation, regulation_of
+from umbel.routing import queue_of
 from umbel.wire.letters import BOX, RATES, Order, encode
 
 PAGE: Final = 1_000
@@ -80,7 +81,7 @@ class Limiting:
         return found
 
     async def _queues_of(self, task: str, store: LimitStore, *, anywhere: bool) -> list[str]:
-        own = self._seat.tasks[task].queue or self._seat.conf.task_default_queue
+        own = queue_of(self._seat.tasks[task], self._seat.conf)
         others = [name for name in await known_queues(self._seat, ()) if name != own]
         return [own, *[name for name in others if anywhere or await _has(store, name, task)]]
 

@@ -16,6 +16,7 @@ from umbel.canvas.seams import Callee, Host
 from umbel.canvas.signatures import Signature, listed
 from umbel.exceptions import EncodeError, NotRegistered
 from umbel.options import CallOptions
+from umbel.routing import queue_named
 from umbel.wire import values
 from umbel.wire.envelope import Errback, Link
 
@@ -73,7 +74,8 @@ def _errback(errback: Signature[Any], index: int, host: Host) -> Errback:
     with _naming(f"link_error {index}"):
         _check(errback)
         task: Callee = host.task_named(errback.task)
-        return Errback(_form(errback), errback.options.get("queue") or task.queue or "")
+        named = errback.options.get("queue") or ""
+        return Errback(_form(errback), queue_named(task, host.conf, errback.args, errback.kwargs, named))
 
 
 def _form(errback: Signature[Any]) -> bytes:

@@ -25,6 +25,7 @@ from umbel.model.ids import derived_flow_id
 from umbel.options import CallOptions, CanvasOptions
 from umbel.request import Request, running
 from umbel.result import AsyncResult
+from umbel.routing import queue_of
 from umbel.wire import values
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode, pack
 
@@ -84,8 +85,8 @@ def _is_at_home(sig: Signature[Any], request: Request, host: Host) -> bool:
     """Whether *sig* is one job on the queue of the job that runs: then that job itself becomes it."""
     if isinstance(sig, chain | group | chord | chunks) or sig.options.keys() & {"countdown", "eta"}:
         return False
-    queue = sig.options.get("queue") or host.task_named(sig.task).queue or host.conf.task_default_queue
-    return bool(queue == request.queue)
+    named = sig.options.get("queue") or ""
+    return queue_of(host.task_named(sig.task), host.conf, sig.args, sig.kwargs, named) == request.queue
 
 
 def _as_envelope(sig: Signature[Any], request: Request, host: Host) -> bytes:

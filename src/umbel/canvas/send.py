@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,7 @@ from umbel.exceptions import ImproperlyConfigured, NotRegistered
 from umbel.model.flow import Flow
 from umbel.model.ids import new_flow_id
 from umbel.request import MAX_CHILDREN, running
+from umbel.routing import queue_of
 from umbel.signals import after_task_publish
 
 BATCH: Final = 1000
@@ -197,10 +198,9 @@ def home_of(sig: Signature[Any], host: Host) -> str:
             case _:
                 break
     try:
-        queue = sig.options.get("queue") or host.task_named(sig.task).queue
+        return queue_of(host.task_named(sig.task), host.conf, sig.args, sig.kwargs, sig.options.get("queue") or "")
     except NotRegistered:  # said where it is placed, with the place
-        queue = ""
-    return cast("str", queue or host.conf.task_default_queue)
+        return host.conf.task_default_queue
 
 
 def flow_store(host: Place, connection: object | None = None) -> FlowStore:

@@ -74,7 +74,7 @@ def revoke(frame: Frame, /, *, as_json: bool, **given: Any) -> int:
 def purge(frame: Frame, /, *, queues: tuple[str, ...], excluded: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Purge them; answers the exit code."""
     app = opened(frame)
-    wanted = [*queues] or [app.conf.task_default_queue]
+    wanted = [*(queues or app.conf.usual_queues)]
     if queues or excluded:
         waited(app, known_queues(app, excluded))
         wanted = [each for each in waited(app, known_queues(app, queues)) if each not in excluded]

@@ -129,8 +129,6 @@ _LATER: Final = frozenset(
         "s3_base_path",
         "s3_endpoint_url",
         "s3_region",
-        "task_routes",
-        "task_queues",
         "task_default_exchange",
         "task_default_exchange_type",
         "task_default_routing_key",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+SECRET: Final = "dashboard_session_secret"  # noqa: S105 - the name of the setting
+"""The setting that is never shown."""
 # To the last @: a password that should have been quoted, and was not, is hidden as well.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):(.*)@")
 # The same of a URL that is an option of another one, percent-encoded.
@@ -25,6 +27,15 @@ def masked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: object) -> object:
+    if isinstance(value, Mapping):
+        return masked_options(cast("Mapping[str, Any]", value))
+    return masked(value) if isinstance(value, str) else value
+
+
+def printable(name: str, value: object) -> object:
+    """*value* of the setting *name* as it may be printed."""
+    if name == SECRET and value:
+        return "***"
     if isinstance(value, Mapping):
         return masked_options(cast("Mapping[str, Any]", value))
     return masked(value) if isinstance(value, str) else value

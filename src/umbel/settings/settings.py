@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -13,7 +13,8 @@ from umbel.model.ids import valid_queue
 from umbel.settings.database import TABLES, check_tables, moot_tables
 from umbel.settings.foreign import reason
 from umbel.settings.limiting import check_limits
-from umbel.settings.masking import masked, masked_options
+from umbel.settings.masking import SECRET, masked, printable
+from umbel.settings.routing import Routes, checked_queues, checked_routes
 from umbel.settings.transport import TRANSPORT, check_options, moot_options
 
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
@@ -69,6 +70,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     """How many jobs of a task may start, "10/s", "100/m", "5/h" or a number a second, if the task names no rate."""
     task_queue_max_length: Length | dict[str, Length] = 0
     """How many jobs a queue may hold; more are refused with `QueueFull`. 0: any number; a dict says it for each."""
+    task_routes: Any = ()
+    """Where tasks go that name no queue: ways by name or pattern, routers; the first that knows one decides."""
+    task_queues: Any = {}
+    """The queues that a worker serves if none are named, with their ``max_length``; empty: *task_default_queue*."""
     task_annotations: dict[str, dict[str, Any]] = {}
     """Options of tasks by their names, ``*`` for all of them: they beat what the code of the task says."""
     task_always_eager: bool = False
@@ -119,13 +124,23 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
 
     regulates: ClassVar[bool] = False
     """Whether a setting makes limits for jobs whose tasks have none."""
+    routes: ClassVar[Routes | None] = None
+    """``task_routes``, read; None where nothing is routed."""
 
     # --- limits
 
     def max_length(self, queue: str) -> int:
         """How many jobs *queue* may hold; 0: any number."""
+        own: dict[str, int] = self.task_queues.get(queue, {})
+        if "max_length" in own:
+            return own["max_length"]
         lengths = self.task_queue_max_length
         return lengths.get(queue, 0) if isinstance(lengths, dict) else lengths
+
+    @property
+    def usual_queues(self) -> tuple[str, ...]:
+        """The queues that are meant where none are named."""
+        return tuple(self.task_queues) or (self.task_default_queue,)
 
     history_url: str = ""
     """Where the history is kept; empty: a file beside the embedded broker's, or named after the app."""
@@ -192,7 +207,9 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
             super().__setattr__(name, value)
             origins[name] = origin
             if name in _REGULATING:
-                vars(self)["regulates"] = self.task_default_rate_limit is not None or bool(self.task_queue_max_length)
+                vars(self)["regulates"] = self._regulates()
+            if name == "task_routes":
+                vars(self)["routes"] = checked_routes(value, origin)
             if pinned:
                 fixed[name] = origin
         for name in read.keys() & (TRANSPORT | TABLES):
@@ -247,7 +264,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
 
     def table(self) -> dict[str, Any]:
         """All settings with their values as they may be printed: secrets masked."""
-        return {name: _printable(name, getattr(self, name)) for name in self.__struct_fields__}
+        return {name: printable(name, getattr(self, name)) for name in self.__struct_fields__}
 
     def origin(self, name: str) -> str:
         """Where the value of *name* comes from, such as ``UMBEL_BROKER_URL`` or ``default``."""
@@ -257,6 +274,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True, eq=False):
     def moot(self) -> tuple[str, ...]:
         """The settings of Celery's that were given and tune what Umbel does not have."""
         return tuple(self._notes("moot"))
+
+    def _regulates(self) -> bool:
+        lengths = self.task_queue_max_length or any("max_length" in said for said in self.task_queues.values())
+        return self.task_default_rate_limit is not None or bool(lengths)
 
     def _notes(self, sort: str) -> dict[str, str]:
         notes: dict[str, dict[str, str]] = vars(self)
@@ -308,15 +329,17 @@ def _converted(name: str, value: object, origin: str, *, text: bool) -> Any:
     if (
         text
         and isinstance(value, str)
-        and (name in TRANSPORT | TABLES | _USERS or (name in _FLOWING and value[:1] == "{"))
+        and (name in TRANSPORT | TABLES | _USERS or (name in _FLOWING and value[:1] in {"{", "["}))
     ):
         value = _object(name, value, origin)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
+    if name == "task_queues":
+        value = checked_queues(value, origin)
     try:
         read = msgspec.convert(value, _TYPES[name], strict=not text)
     except (msgspec.ValidationError, TypeError) as error:
-        shown = "***" if name in {*_USERS, _SECRET} else masked(repr(value))
+        shown = "***" if name in {*_USERS, SECRET} else masked(repr(value))
         raise ImproperlyConfigured(f"{name} is {shown} ({origin}): {_plain(str(error))}") from None
     _check(name, read, origin)
     return read
@@ -330,6 +353,8 @@ def _check(name: str, value: Any, origin: str) -> None:
         check_tables(value, name, origin)
     if name == "task_default_queue" and not valid_queue(value):
         raise ImproperlyConfigured(f"{name} is {value!r} ({origin}): give 1-128 letters, digits and . _ @ : -")
+    if name == "task_routes":
+        checked_routes(value, origin)
     if name in _FLOWING:
         check_limits(name, value, origin)
     if name.startswith("dashboard_"):
@@ -366,19 +391,10 @@ def _plain(error: str) -> str:
     return error.replace("`", "").replace("Expected", "expected", 1)
 
 
-def _printable(name: str, value: object) -> object:
-    if name == _SECRET and value:
-        return "***"
-    if isinstance(value, Mapping):
-        return masked_options(cast("Mapping[str, Any]", value))
-    return masked(value) if isinstance(value, str) else value
-
-
 _LISTS: Final = frozenset(
-    {"imports", "include", "event_redact", "dashboard_allowed_hosts", "dashboard_trusted_proxies"}
+    {"imports", "include", "event_redact", "dashboard_allowed_hosts", "dashboard_trusted_proxies", "task_queues"}
 )
 _USERS: Final = frozenset({"dashboard_users"})
-_SECRET: Final = "dashboard_session_secret"  # noqa: S105 - the name of the setting
-_REGULATING: Final = ("task_default_rate_limit", "task_queue_max_length")
-_FLOWING: Final = frozenset({*_REGULATING, "task_annotations"})
+_REGULATING: Final = ("task_default_rate_limit", "task_queue_max_length", "task_queues")
+_FLOWING: Final = frozenset({*_REGULATING, "task_annotations", "task_routes"})
 _SCHEDULING: Final = frozenset({"timezone", "beat_schedule"})

@@ -181,9 +181,9 @@ class ThreadWorker:
 def worker(app: Umbel, *, queues: Sequence[str] = (), threads: int = 1, async_slots: int = 100) -> Generator[None]:
     """Run the jobs of *app* in the background for the length of a ``with`` block; on leaving, what runs is finished.
 
-    *queues* default to the app's default queue. Works on every broker, ``memory://`` included.
+    *queues* default to those of ``task_queues``, else the default queue. Works on every broker, ``memory://`` included.
     """
-    chosen = tuple(queues) or (app.conf.task_default_queue,)
+    chosen = tuple(queues) or app.conf.usual_queues
     running = ThreadWorker(app, _options(app, chosen, threads, async_slots))
     running.start()
     try:
@@ -212,7 +212,7 @@ def start_worker(
         raise ImproperlyConfigured(
             f"a worker in a thread cannot have pool={pool!r}, {concurrency=}: use pool='threads'"
         )
-    chosen = tuple(queues) or (app.conf.task_default_queue,)
+    chosen = tuple(queues) or app.conf.usual_queues
     ping = app.tasks.get(PING) or app.task(name=PING)(_ping)
     running = ThreadWorker(app, _options(app, chosen, *slots[pool]))
     running.start()

@@ -124,7 +124,7 @@ class Forkserver:
             results = results_elsewhere(app.conf, same=app.same_engine)
             described = Loaded(
                 main=app.main or "",
-                settings=msgspec.structs.replace(app.conf, beat_schedule={}, task_annotations={}),
+                settings=msgspec.structs.replace(app.conf, beat_schedule={}, task_annotations={}, task_routes=()),
                 tasks=sorted(app.tasks),
                 results=results,
                 schedules=app.periodic.entries() if options.beat else [],

@@ -138,7 +138,7 @@ def _bytes(kibibytes: int | None) -> int | None:
 
 
 def _queues(options: WorkerOptions, settings: Settings) -> tuple[str, ...]:
-    asked = options.queues or (settings.task_default_queue,)
+    asked = options.queues or settings.usual_queues
     chosen = tuple(dict.fromkeys(queue for queue in asked if queue not in options.exclude_queues))
     for queue in chosen:
         if not valid_queue(queue):
