@@ -33,6 +33,8 @@ def app_loaded(app: Umbel, order: Load) -> None:
     signals.celeryd_init.send(order.worker, instance=app, conf=app.conf, options=options)
     set_up_log(order.options)
     signals.celeryd_after_setup.send(order.worker, instance=app, conf=app.conf)
+    if app.conf.moot:  # they were read before there was a log
+        _logger.info("settings that tune nothing in Umbel: %s", ", ".join(app.conf.moot))
     warn_of_untracked(app)
     if app.conf.worker_send_task_events:
         log_of(app.broker, app.conf, "worker_send_task_events")

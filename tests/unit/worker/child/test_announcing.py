@@ -104,3 +104,16 @@ def test_a_broker_that_shows_no_states_is_told_of(
     with caplog.at_level(logging.WARNING):
         warn_of_untracked(app)
     assert ("no job is shown as STARTED" in caplog.text) is said
+
+
+def test_settings_that_tune_nothing_are_named_once_in_the_log_of_a_worker(
+    app: Umbel, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave_it(**_: Any) -> None:
+        """The log is set up: caplog hears it."""
+
+    connect(signals.setup_logging, leave_it)
+    app.conf["beat_sync_every"] = 1
+    with caplog.at_level("INFO"):
+        app_loaded(app, order())
+    assert caplog.messages.count("settings that tune nothing in Umbel: beat_sync_every") == 1
