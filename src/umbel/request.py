@@ -173,11 +173,6 @@ class Request(Circumstances):
         return _iso(self._envelope.expires)
 
     @property
-    def expires_at(self) -> float | None:
-        """`expires` as unix time."""
-        return self._envelope.expires
-
-    @property
     def origin(self) -> str | None:
         """The process that sent the job: ``gen<pid>@<host>``."""
         return self._envelope.origin

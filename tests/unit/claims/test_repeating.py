@@ -30,9 +30,9 @@ async def test_a_claim_whose_transaction_may_have_been_committed_says_that_it_ha
     await claims.heartbeat([Beat("session")], ["queue"], 60.0, opening=True)
     run = SqlEngine.run
 
-    def run_again(engine: SqlEngine, step: Callable[..., Any]) -> object:
-        run(engine, step)
-        return run(engine, step)  # the line was lost before the answer to the commit
+    def run_again(engine: SqlEngine, step: Callable[..., Any], **how: Any) -> object:
+        run(engine, step, **how)
+        return run(engine, step, **how)  # the line was lost before the answer to the commit
 
     with monkeypatch.context() as patched:
         patched.setattr(SqlEngine, "run", run_again)
