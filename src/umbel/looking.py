@@ -48,7 +48,7 @@ class Looking:
 
     if TYPE_CHECKING:
         id: str
-        source: Source
+        app: Source
         task: Returning | None
         queue: str | None
         settled: Result | None
@@ -204,14 +204,14 @@ class Looking:
 
     def ask(self, question: Question) -> Any:
         """The answer to *question*."""
-        return ask(self.source, self.id, self.queue, question)
+        return ask(self.app, self.id, self.queue, question)
 
     def aask(self, question: Question) -> Coroutine[Any, Any, Any]:
         """The async twin of `ask`."""
-        return aask(self.source, self.id, self.queue, question)
+        return aask(self.app, self.id, self.queue, question)
 
     @property
     def tracked(self) -> bool:
         """Whether a job that runs is shown as STARTED."""
         own = None if self.task is None else self.task.track_started
-        return self.source.conf.task_track_started if own is None else own
+        return self.app.conf.task_track_started if own is None else own

@@ -61,7 +61,7 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
     """
 
     id: str
-    source: Source = msgspec.field(default_factory=find_app)
+    app: Source = msgspec.field(default_factory=find_app)
     """The app; by default the current one."""
     task: Returning | None = None
     queue: str | None = None
@@ -136,7 +136,7 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
         found = self._found()
         known = {handle.id for handle in self.next}
         sent = [] if found is None else [job_id for job_id in map(unpacked_id, found.children) if job_id not in known]
-        return [*self.next, *(AsyncResult[Any](job_id, self.source) for job_id in sent)]
+        return [*self.next, *(AsyncResult[Any](job_id, self.app) for job_id in sent)]
 
     def maybe_throw(self, propagate: bool = True) -> None:
         """Raise the task's error if the job has ended with one; never waits."""
@@ -200,7 +200,7 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
             return raw
         if location.place == "unknown":
             raise UnknownResult(
-                f"job {self._shown} is unknown: it was not sent to {masked(self.source.conf.broker_url)}, "
+                f"job {self._shown} is unknown: it was not sent to {masked(self.app.conf.broker_url)}, "
                 "or was purged, or its result was forgotten or has expired"
             )
         raise UnknownResult(
@@ -222,12 +222,12 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
 
     def _outcome(self, found: Result, propagate: bool) -> R_co:
         if found.state == SUCCESS:
-            task = self.task or self.source.tasks.get(found.task)
+            task = self.task or self.app.tasks.get(found.task)
             value = values.decode(found.value) if task is None else task.decode_result(found.value)
             return cast("R_co", value)
         if found.state == IGNORED:
             raise UnknownResult(f"job {self._shown} has ended without a result: its task raised Ignore")
-        error = error_of(found, self.source.exceptions)
+        error = error_of(found, self.app.exceptions)
         if propagate:
             raise error
         return cast("R_co", error)  # Celery's meaning of propagate=False
@@ -235,7 +235,7 @@ class AsyncResult(Looking, Revocable, Lineage, msgspec.Struct, Generic[R_co], eq
     def _refuse_unless_kept(self) -> None:
         if self.settled is not None:
             return
-        if self.source.conf.result_backend.startswith("disabled"):
+        if self.app.conf.result_backend.startswith("disabled"):
             raise UnknownResult(f"the result of {self._shown} is not kept: result_backend is disabled://")
         if self.ignored:
             raise UnknownResult(f"the result of {self._shown} is ignored: the call, its task or a setting says so")

@@ -21,7 +21,7 @@ class Revoker(Protocol):
 
 
 class Revocable:
-    """A handle that knows its app as *source* and its jobs as `job_keys`."""
+    """A handle that knows its *app* and its jobs as `job_keys`."""
 
     __slots__ = ()
 
@@ -43,4 +43,4 @@ class Revocable:
 
 
 def _revoker(handle: Any) -> Revoker:
-    return cast("Revoker", handle.source.control)
+    return cast("Revoker", handle.app.control)

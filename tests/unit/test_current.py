@@ -72,13 +72,13 @@ def test_a_shared_task_is_sent_by_the_current_app() -> None:
     def add(x: int, y: int) -> int:
         return x + y
 
-    assert add.delay(1, 2).source is two
+    assert add.delay(1, 2).app is two
 
     def chosen() -> Any:
         one.set_current()
         return add.delay(1, 2)
 
-    assert contextvars.copy_context().run(chosen).source is one
+    assert contextvars.copy_context().run(chosen).app is one
     assert one.AsyncResult(contextvars.copy_context().run(chosen).id).place == "ready"
 
 

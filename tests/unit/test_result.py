@@ -326,7 +326,9 @@ def test_a_handle_without_an_app_is_of_the_current_one(monkeypatch: pytest.Monke
     app = Umbel("now", broker="memory://now", set_as_current=False)
     monkeypatch.setattr(chosen, "_default", app)
     handle: AsyncResult[Any] = AsyncResult("some-id")
-    assert (handle.source, handle.state) == (app, "PENDING")
+    assert (handle.app, handle.state) == (app, "PENDING")
+    other = Umbel("other", broker="memory://other", set_as_current=False)
+    assert AsyncResult[Any]("some-id", app=other).app is other
 
 
 def test_what_celery_has_in_its_module_of_results_is_here(app: Umbel) -> None:

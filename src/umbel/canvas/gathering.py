@@ -166,7 +166,7 @@ async def aasked(command: Look | Wait) -> None:
 
 
 def _place(look: Look) -> tuple[Source, str | None]:
-    return look.handles[0].source, look.handles[0].queue
+    return look.handles[0].app, look.handles[0].queue
 
 
 def _keep(handles: Sequence[Handle], records: Sequence[bytes | None]) -> None:
@@ -190,7 +190,7 @@ def _portions(handles: Sequence[Handle]) -> Iterator[list[Handle]]:
     """*handles* in portions that have source and queue in common."""
     places: dict[tuple[int, str | None], list[Handle]] = {}
     for handle in handles:
-        places.setdefault((id(handle.source), handle.queue), []).append(handle)
+        places.setdefault((id(handle.app), handle.queue), []).append(handle)
     for found in places.values():
         for start in range(0, len(found), PORTION):
             yield found[start : start + PORTION]

@@ -53,7 +53,7 @@ class Handles:
         model = cast("AsyncResult[Any]", self._models[kind])
         twin: AsyncResult[Any] = AsyncResult(
             member_id(self._flow, number),
-            model.source,
+            model.app,
             model.task,
             model.queue,
             model.ignored,

@@ -47,10 +47,8 @@ class ResultSet(Revocable):
     def app(self) -> Source:
         """The app whose store is asked."""
         if self._app is None:
-            self._app = self.results[0].source if self.results else cast("Source", find_app())
+            self._app = self.results[0].app if self.results else cast("Source", find_app())
         return self._app
-
-    source = app
 
     # --- which
 
@@ -261,7 +259,7 @@ class ResultSet(Revocable):
 
     def revoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
         """Revoke the flows that they are of, with all that follows there, and then the jobs as `AsyncResult.revoke`."""
-        broker = self.source.broker
+        broker = self.app.broker
         if isinstance(broker, FlowHolder):
             for flow in self._flows():
                 broker.flow_store.revoke_flow(flow, None)
@@ -269,7 +267,7 @@ class ResultSet(Revocable):
 
     async def arevoke(self, *, terminate: bool = False, signal: str | int | None = None) -> None:
         """The async twin of `revoke`."""
-        broker = self.source.broker
+        broker = self.app.broker
         if isinstance(broker, FlowHolder):
             for flow in self._flows():
                 await broker.flow_store.arevoke_flow(flow, None)
@@ -354,11 +352,11 @@ class GroupResult(Lineage, ResultSet):
 
     def delete(self) -> None:
         """Forget what `save` kept; the results stay."""
-        self.source.store.forget(self.id, None)
+        self.app.store.forget(self.id, None)
 
     async def adelete(self) -> None:
         """The async twin of `delete`."""
-        await self.source.store.aforget(self.id, None)
+        await self.app.store.aforget(self.id, None)
 
     @classmethod
     def restore(cls, id: str, app: Source | None = None) -> GroupResult | None:

@@ -45,14 +45,14 @@ class Groups:
 
 def save(group: GroupResult) -> None:
     """Store *group*, for as long as results are kept; one that was saved before is replaced."""
-    to_end(asave(group), group.source.store.aclose)
+    to_end(asave(group), group.app.store.aclose)
 
 
 async def asave(group: GroupResult) -> None:
     """The async twin of `save`. Raises `ValueError` for a group without an id."""
     if not group.id:
         raise ValueError("a group without an id cannot be saved: GroupResult(id, results)")
-    store, conf = group.source.store, group.source.conf
+    store, conf = group.app.store, group.app.conf
     form = msgspec.Raw(values.encode(_form(group)))
     kept = record.encode(Result(SAVED, form, done=time.time()))
     one = Record(group.id, conf.task_default_queue, kept, conf.result_expires)
