@@ -43,6 +43,11 @@ class Address(msgspec.Struct, frozen=True):
 class _Server(uvicorn.Server):
     """Ends in peace at SIGTERM and Ctrl-C: uvicorn's own would die of the signal afterwards."""
 
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        """Serve as *config* has it; *ready* is called once signals are heard, and not before: it is told to others."""
+        super().__init__(config)
+        self._ready = ready
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End streams at once, and the rest as uvicorn does."""
         cast(Starlette, self.config.app).state.end_streams()
@@ -52,6 +57,7 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
         try:
+            self._ready()
             yield
         finally:
             for each, handler in before.items():
@@ -72,8 +78,7 @@ def serve(station: Station, address: Address, said: Callable[[str], object]) -> 
         server_header=False, timeout_graceful_shutdown=END_SECONDS, h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )  # fmt: skip
     try:
-        said(shown(address, listening, station.options.prefix))
-        _Server(config).run([listening])
+        _Server(config, lambda: said(shown(address, listening, station.options.prefix))).run([listening])
     finally:
         listening.close()
         if address.unix_socket:
