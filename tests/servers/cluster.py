@@ -56,6 +56,9 @@ class Cluster:
         for number, node in enumerate(self.nodes[:PRIMARIES]):
             first, last = SLOTS * number // PRIMARIES, SLOTS * (number + 1) // PRIMARIES - 1
             _do(node, f"CLUSTER ADDSLOTSRANGE {first} {last}")
+        # Else primaries settle their epochs later, and who is killed just then leaves a replica that nobody votes for.
+        for number, node in enumerate(self.nodes, 1):
+            _do(node, f"CLUSTER SET-CONFIG-EPOCH {number}")
         self._meet()
         for primary, replica in zip(self.nodes[:PRIMARIES], self.nodes[PRIMARIES:], strict=True):
             _do(replica, f"CLUSTER REPLICATE {bulk(primary.port, 'CLUSTER MYID')}")
