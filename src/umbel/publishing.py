@@ -15,7 +15,7 @@ from umbel.exceptions import EncodeError
 from umbel.model.ids import new_id
 from umbel.model.job import Job
 from umbel.request import running
-from umbel.routing import queue_of, routed
+from umbel.routing import routed
 from umbel.settings import Settings
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire.envelope import MAX_LINK_BYTES, Envelope, decode
@@ -97,7 +97,7 @@ def _announced(
     return said, {
         "body": (tuple(args), dict(kwargs), dict(_EMBED)),
         "exchange": "",
-        "routing_key": queue_of(task, conf, queue=said.queue or ""),
+        "routing_key": said.queue or task.queue or conf.task_default_queue,  # routes have had their say
         "headers": headers,
         "properties": properties,
         "declare": [],

@@ -136,9 +136,9 @@ def test_an_exchange_and_a_key_that_name_the_queue_again_are_left_out(app: Umbel
 def test_signals_are_told_of_the_queue_and_a_router_is_asked_once(app: Umbel) -> None:
     asked, keys = [], []
 
-    def ask(name: str, *_: Any, **__: Any) -> str:
-        asked.append(name)
-        return "routed"
+    def ask(name: str, args: Any, *_: Any, **__: Any) -> str | None:
+        asked.append((name, args))
+        return "routed" if args == (1,) else None
 
     app.conf.task_routes = [ask]
 
@@ -147,10 +147,10 @@ def test_signals_are_told_of_the_queue_and_a_router_is_asked_once(app: Umbel) ->
 
     before_task_publish.connect(note)
     try:
-        assert app.tasks["shop.add"].delay(1).queue == "routed"
+        assert [app.tasks["shop.add"].delay(x).queue for x in (1, 2)] == ["routed", "default"]
     finally:
         before_task_publish.disconnect(note)
-    assert (asked, keys) == (["shop.add"], ["routed"])
+    assert (asked, keys) == ([("shop.add", (1,)), ("shop.add", (2,))], ["routed", "default"])
 
 
 async def test_async_calls_and_those_of_many_are_routed(app: Umbel) -> None:
